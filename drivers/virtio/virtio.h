@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A virtio device (modern, VERSION_1) whatever its transport. Initialisation
+ * order: virtio 1.4, 3.1.1.
+ */
+#ifndef DRIVERS_VIRTIO_VIRTIO_H
+#define DRIVERS_VIRTIO_VIRTIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/dma.h"
+#include "lib/endian.h"
+
+enum virtio_id {
+	VIRTIO_ID_NET = 1,
+	VIRTIO_ID_BLOCK = 2,
+	VIRTIO_ID_RNG = 4,
+	VIRTIO_ID_VSOCK = 19,
+	VIRTIO_ID_IOMMU = 23,
+};
+
+enum virtio_status { /* 2.1 */
+	VIRTIO_S_ACKNOWLEDGE = 1,
+	VIRTIO_S_DRIVER = 2,
+	VIRTIO_S_DRIVER_OK = 4,
+	VIRTIO_S_FEATURES_OK = 8,
+	VIRTIO_S_SUSPEND = 16,
+	VIRTIO_S_NEEDS_RESET = 64,
+	VIRTIO_S_FAILED = 128,
+};
+
+enum virtio_feature { /* 6: bit numbers */
+	VIRTIO_F_INDIRECT_DESC = 28,
+	VIRTIO_F_EVENT_IDX = 29,
+	VIRTIO_F_VERSION_1 = 32,
+	VIRTIO_F_ACCESS_PLATFORM = 33,
+	VIRTIO_F_RING_PACKED = 34,
+	VIRTIO_F_IN_ORDER = 35,
+	VIRTIO_F_ORDER_PLATFORM = 36,
+	VIRTIO_F_SR_IOV = 37,
+	VIRTIO_F_NOTIFICATION_DATA = 38,
+	VIRTIO_F_NOTIF_CONFIG_DATA = 39,
+	VIRTIO_F_RING_RESET = 40,
+	VIRTIO_F_ADMIN_VQ = 41,
+	VIRTIO_F_SUSPEND = 43,
+};
+#define VIRTIO_BIT(n) (1ull << (n))
+
+#define VIRTIO_MAX_QUEUES 8
+#define VIRTIO_NO_VECTOR  0xffff
+
+struct virtqueue;
+struct virtio_device;
+
+/* How interrupts arrive; chosen by irq= or the best that the device offers. */
+enum virtio_irq_mode {
+	VIRTIO_IRQ_POLL,  /* no interrupts: notifications suppressed, rings polled */
+	VIRTIO_IRQ_INTX,  /* or the MMIO interrupt line */
+	VIRTIO_IRQ_MSIX1, /* one vector for all */
+	VIRTIO_IRQ_MSIX,  /* one each: config, then the queues */
+};
+
+struct virtio_transport_ops {
+	const char *name; /* "pci", "mmio" */
+	uint8_t (*get_status)(struct virtio_device *d);
+	void (*set_status)(struct virtio_device *d, uint8_t status);
+	/* 64-bit feature words: sel 0 and 1 combined. */
+	uint64_t (*device_features)(struct virtio_device *d);
+	void (*driver_features)(struct virtio_device *d, uint64_t features);
+	/* One 32-bit word at any selector, for tests. */
+	uint32_t (*device_features_sel)(struct virtio_device *d, uint32_t sel);
+	uint32_t (*config_generation)(struct virtio_device *d);
+	/* Device-specific config, natural width where off and len allow, else bytes. 0, -ERANGE past the end. */
+	int (*config_read)(struct virtio_device *d, uint32_t off, void *buf, uint32_t len);
+	int (*config_write)(struct virtio_device *d, uint32_t off, const void *buf, uint32_t len);
+	/* Bytes of device config that the transport shows (PCI: cap length; MMIO: until the window's end). */
+	uint32_t (*config_len)(struct virtio_device *d);
+	/* Largest size of a queue, 0: the queue does not exist. */
+	uint16_t (*queue_max)(struct virtio_device *d, uint16_t queue);
+	/* Addresses and size, then enable. 0, -EIO (a value did not stick, vector refused). */
+	int (*queue_enable)(struct virtio_device *d, uint16_t queue, uint16_t size, dma_addr_t desc,
+			    dma_addr_t driver, dma_addr_t device);
+	bool (*queue_enabled)(struct virtio_device *d, uint16_t queue);
+	/* RING_RESET: 0, -EOPNOTSUPP, -ETIMEDOUT. */
+	int (*queue_reset)(struct virtio_device *d, uint16_t queue);
+	/* data: the 32-bit value with NOTIFICATION_DATA, else ignored. */
+	void (*notify)(struct virtio_device *d, uint16_t queue, uint32_t data);
+	/* Interrupts for num_queues queues in mode, called before queue_enable(); 0 or -errno. */
+	int (*irq_setup)(struct virtio_device *d, enum virtio_irq_mode mode);
+	void (*irq_teardown)(struct virtio_device *d);
+	/* Releases what probing took; status is 0 by then. */
+	void (*remove)(struct virtio_device *d);
+};
+
+/* Counters that interrupt handlers write and tests read (atomics). */
+struct virtio_irq_counts {
+	uint64_t config;		   /* config changes */
+	uint64_t queue[VIRTIO_MAX_QUEUES]; /* used-buffer notifications by queue (own vector) */
+	uint64_t shared;		   /* on a vector or line for all */
+	uint64_t unexpected;		   /* line raised with no cause shown */
+};
+
+struct virtio_device {
+	const struct virtio_transport_ops *ops;
+	void *transport; /* pci.c or mmio.c */
+	char name[32];	 /* "pci 00:03.0", "mmio 0xfeb00e00" */
+	uint32_t id;	 /* enum virtio_id */
+	uint64_t offered, accepted; /* features */
+	enum virtio_irq_mode irq_mode;
+	struct virtio_irq_counts irqs;
+	uint16_t num_queues;
+	struct virtqueue *vq[VIRTIO_MAX_QUEUES];
+	struct dma_dev dma;
+	/* Called from the interrupt handlers (interrupts off), may be NULL. */
+	void (*on_queue)(struct virtio_device *d, uint16_t queue);
+	void (*on_config)(struct virtio_device *d);
+	void *driver; /* of the driver that owns it */
+	char error[128]; /* text of the last failure, for verdicts */
+};
+
+/* Every modern device found by PCI and MMIO at boot; NULL past the last. Legacy ones: see the env block. */
+struct virtio_device *virtio_get(unsigned int n);
+/* The n-th of an id. */
+struct virtio_device *virtio_find(uint32_t id, unsigned int n);
+
+/* Status 0, and waits until it reads 0 (2.4.2). 0, -ETIMEDOUT. Queues are freed. */
+int virtio_reset(struct virtio_device *d);
+/*
+ * 3.1.1 steps 1 to 6: reset, ACKNOWLEDGE, DRIVER, features (offered & wanted, VERSION_1 and, where
+ * offered, ACCESS_PLATFORM always), FEATURES_OK, read back. 0, -ENODEV (no VERSION_1), -EINVAL
+ * (FEATURES_OK refused; FAILED is set), -ETIMEDOUT.
+ */
+int virtio_negotiate(struct virtio_device *d, uint64_t wanted);
+/* Step 7: interrupts, then n queues with at most `size` entries each (0: the device's maximum). */
+int virtio_queues_setup(struct virtio_device *d, uint16_t n, uint16_t size);
+/* Step 8. Kicks are allowed after it. 0, -EIO (NEEDS_RESET is set, status does not stick). */
+int virtio_driver_ok(struct virtio_device *d);
+
+static inline bool virtio_has(const struct virtio_device *d, unsigned int feature)
+{
+	return d->accepted & VIRTIO_BIT(feature);
+}
+
+/* A config read that is not torn: the generation is read before and after, at most 100 times. -EAGAIN then. */
+int virtio_config_read(struct virtio_device *d, uint32_t off, void *buf, uint32_t len);
+
+#endif

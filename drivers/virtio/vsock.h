@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio-vsock (5.10): streams and seqpackets, credit on both sides, several
+ * local CIDs, several devices. Single-threaded: one CPU at a time calls it.
+ * Nothing blocks but the functions with a deadline; those run vsock_poll().
+ */
+#ifndef DRIVERS_VIRTIO_VSOCK_H
+#define DRIVERS_VIRTIO_VSOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "drivers/virtio/virtio.h"
+#include "drivers/virtio/vsock_config.h"
+#include "lib/time.h"
+
+#define VSOCK_CID_HOST 2ull
+#define VSOCK_CID_ANY  0xffffffffffffffffull
+#define VSOCK_PORT_ANY 0xffffffffu
+
+enum vsock_type { VSOCK_STREAM = 1, VSOCK_SEQPACKET = 2 };
+enum vsock_op {
+	VSOCK_OP_INVALID, VSOCK_OP_REQUEST, VSOCK_OP_RESPONSE, VSOCK_OP_RST, VSOCK_OP_SHUTDOWN,
+	VSOCK_OP_RW, VSOCK_OP_CREDIT_UPDATE, VSOCK_OP_CREDIT_REQUEST,
+};
+enum vsock_shutdown { VSOCK_SHUTDOWN_RCV = 1, VSOCK_SHUTDOWN_SEND = 2 };
+enum vsock_rw_flags { VSOCK_SEQ_EOM = 1, VSOCK_SEQ_EOR = 2 };
+enum vsock_feature { VSOCK_F_STREAM = 0, VSOCK_F_SEQPACKET = 1, VSOCK_F_NO_IMPLIED_STREAM = 2 };
+
+struct vsock_hdr { /* 5.10.6 */
+	le64 src_cid, dst_cid;
+	le32 src_port, dst_port, len;
+	le16 type, op;
+	le32 flags, buf_alloc, fwd_cnt;
+} __attribute__((packed));
+_Static_assert(sizeof(struct vsock_hdr) == 44, "5.10.6");
+
+struct vsock;	   /* one device */
+struct vsock_conn; /* one connection */
+struct vsock_listener;
+
+struct vsock_addr {
+	uint64_t cid;
+	uint32_t port;
+};
+
+/*
+ * Brings the n-th vsock device up: negotiate, config (layout by vsock.layout=, default auto), queues,
+ * rx filled, DRIVER_OK. 0 (*out set), -ENODEV (no such device), -EPROTO (config contradicts itself;
+ * see vsock_config_error()), others as virtio.h. features: wanted device-specific bits, 0: all known.
+ */
+int vsock_open(unsigned int n, uint64_t features, struct vsock **out);
+/* Resets the device, frees everything. Connections and listeners become invalid. */
+void vsock_close(struct vsock *vs);
+unsigned int vsock_count(void); /* vsock devices present */
+
+struct virtio_device *vsock_device(struct vsock *vs);
+/* CIDs as read last: guest's own, additional host's. */
+const struct vsock_config *vsock_config(const struct vsock *vs);
+const char *vsock_config_error(const struct vsock *vs);
+/* Is cid one of ours; the default source is config->guest[0]. */
+bool vsock_is_local(const struct vsock *vs, uint64_t cid);
+
+/* One round: takes rx, event and tx completions, sends what waits. Number of packets handled or -EPROTO. */
+int vsock_poll(struct vsock *vs);
+/* Why the device was found broken (-EPROTO), "" if it was not. */
+const char *vsock_error(const struct vsock *vs);
+
+/* local.cid 0: the default; local.port VSOCK_PORT_ANY: chosen. Waits for the answer. 0, -ECONNREFUSED
+ * (RST), -ETIMEDOUT, -EADDRINUSE, -EADDRNOTAVAIL (not ours), -ENOMEM, -EOPNOTSUPP (type not negotiated). */
+int vsock_connect(struct vsock *vs, enum vsock_type type, struct vsock_addr local,
+		  struct vsock_addr remote, uint64_t ns, struct vsock_conn **out);
+/* Starts only; vsock_conn_state() tells the outcome. */
+int vsock_connect_start(struct vsock *vs, enum vsock_type type, struct vsock_addr local,
+			struct vsock_addr remote, struct vsock_conn **out);
+
+/* cid VSOCK_CID_ANY: every local CID. -EADDRINUSE, -EADDRNOTAVAIL, -ENOMEM. */
+int vsock_listen(struct vsock *vs, enum vsock_type type, struct vsock_addr local,
+		 unsigned int backlog, struct vsock_listener **out);
+void vsock_unlisten(struct vsock_listener *l);
+/* The oldest accepted connection. 0, -ETIMEDOUT. */
+int vsock_accept(struct vsock_listener *l, uint64_t ns, struct vsock_conn **out);
+
+enum vsock_state {
+	VSOCK_CONNECTING, VSOCK_ESTABLISHED, VSOCK_CLOSING, /* we sent SHUTDOWN both, wait for RST */
+	VSOCK_CLOSED_ORDERLY, VSOCK_RESET, VSOCK_REFUSED, VSOCK_TRANSPORT_RESET,
+};
+enum vsock_state vsock_conn_state(const struct vsock_conn *c);
+struct vsock_addr vsock_conn_local(const struct vsock_conn *c);
+struct vsock_addr vsock_conn_remote(const struct vsock_conn *c);
+
+/*
+ * Bytes sent, all of len unless an error came first: -EPIPE (we shut down, or the peer will not
+ * receive), -ECONNRESET, -ETIMEDOUT (no credit in time: bytes sent so far if > 0), -EMSGSIZE
+ * (seqpacket larger than the peer's buffer). A seqpacket send is one message.
+ */
+ssize_t vsock_send(struct vsock_conn *c, const void *buf, size_t len, uint64_t ns);
+/*
+ * Stream: 1..len bytes, or 0 at the end of data. Seqpacket: one message of at most len bytes (a longer
+ * one is cut; *msg_len has the full length), 0-length messages have *msg_len 0 and *eom true.
+ * -EAGAIN never; -ETIMEDOUT, -ECONNRESET.
+ */
+ssize_t vsock_recv(struct vsock_conn *c, void *buf, size_t len, uint64_t ns);
+ssize_t vsock_recv_msg(struct vsock_conn *c, void *buf, size_t len, uint64_t ns, size_t *msg_len,
+		       bool *eor);
+/* Bytes waiting to be read. */
+size_t vsock_readable(const struct vsock_conn *c);
+/* how: VSOCK_SHUTDOWN_*. 0, -ENOTCONN. */
+int vsock_shutdown(struct vsock_conn *c, unsigned int how);
+/* What the peer shut down, VSOCK_SHUTDOWN_*. */
+unsigned int vsock_peer_shutdown(const struct vsock_conn *c);
+/* Sends RST; the connection is over. */
+void vsock_reset(struct vsock_conn *c);
+/* Orderly: SHUTDOWN both, waits for RST at most ns, then frees. 0, -ETIMEDOUT (freed all the same). ns 0: RST. */
+int vsock_conn_close(struct vsock_conn *c, uint64_t ns);
+
+/* Credit (5.10.6.3). Receive buffer of new connections / of one; told to the peer with the next packet. */
+void vsock_set_buf(struct vsock *vs, uint32_t bytes);
+void vsock_conn_set_buf(struct vsock_conn *c, uint32_t bytes);
+/* on: received data is not given back as credit even if read; for credit tests. */
+void vsock_conn_hold_credit(struct vsock_conn *c, bool on);
+struct vsock_credit {
+	uint32_t buf_alloc, fwd_cnt, rx_cnt;	    /* ours: what we told, what came in */
+	uint32_t peer_buf_alloc, peer_fwd_cnt, tx_cnt; /* the peer's, what we sent */
+	uint32_t peer_free;			    /* by 5.10.6.3 */
+	uint32_t overruns;   /* packets beyond the credit that we gave: a host's fault */
+	uint32_t bad_credit; /* fwd_cnt beyond what we sent, or going back: a host's fault */
+	uint32_t updates, requests; /* CREDIT_UPDATE and CREDIT_REQUEST received */
+};
+void vsock_conn_credit(const struct vsock_conn *c, struct vsock_credit *out);
+int vsock_credit_request(struct vsock_conn *c);
+
+/* Any header (host order fields are converted by the caller), any payload: hostile tests. 0, -ENOSPC, -EPROTO. */
+int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *payload, uint32_t len);
+
+/* Packets that no connection or listener took, newest last, at most 16 kept. */
+struct vsock_stray {
+	struct vsock_hdr hdr;
+	uint32_t used_len; /* bytes that the device wrote, header included */
+};
+unsigned int vsock_strays(struct vsock *vs, struct vsock_stray *out, unsigned int max);
+void vsock_strays_clear(struct vsock *vs);
+/* Sees every header received before it is handled; NULL: none. For observation only. */
+void vsock_set_tap(struct vsock *vs, void (*tap)(void *arg, const struct vsock_hdr *h, uint32_t used_len),
+		   void *arg);
+
+struct vsock_stats {
+	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rst_sent, rx_malformed;
+	uint64_t transport_resets, config_changes;
+	unsigned int conns, listeners;
+};
+void vsock_stats(const struct vsock *vs, struct vsock_stats *out);
+
+#endif

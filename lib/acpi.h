@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ACPI tables, lengths and checksums verified before anything is believed. */
+#ifndef LIB_ACPI_H
+#define LIB_ACPI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct acpi_header {
+	char signature[4];
+	uint32_t length;
+	uint8_t revision;
+	uint8_t checksum;
+	char oem_id[6];
+	char oem_table_id[8];
+	uint32_t oem_revision;
+	uint32_t creator_id;
+	uint32_t creator_revision;
+} __attribute__((packed));
+
+/* Walks RSDP -> XSDT or RSDT. rsdp 0: looked for below 1 MiB. 0, -ENOENT, -EBADMSG (bad checksum). */
+int acpi_init(uint64_t rsdp);
+/* The n-th table of a signature whose checksum and length hold, or NULL. */
+const struct acpi_header *acpi_table(const char signature[4], unsigned int n);
+/* Names of tables that were refused and why, for the report; count returned, strings owned by acpi. */
+unsigned int acpi_refused(const char *const **reasons);
+
+struct acpi_cpu {
+	uint32_t apic_id;
+	uint32_t acpi_uid;
+};
+/* Enabled CPUs of the MADT; at most max; the count that the table lists. */
+unsigned int acpi_cpus(struct acpi_cpu *cpus, unsigned int max);
+
+struct acpi_ioapic {
+	uint8_t id;
+	uint64_t address;
+	uint32_t gsi_base;
+};
+unsigned int acpi_ioapics(struct acpi_ioapic *io, unsigned int max);
+/* GSI and polarity/trigger of an ISA interrupt, after the MADT's overrides. */
+void acpi_isa_irq(unsigned int irq, uint32_t *gsi, int *level, int *active_low);
+
+struct acpi_mcfg {
+	uint64_t base;
+	uint16_t segment;
+	uint8_t bus_start, bus_end;
+};
+unsigned int acpi_mcfg(struct acpi_mcfg *m, unsigned int max);
+
+/* PM timer port (0 when none), reset register and S5 from the FADT/DSDT. */
+uint16_t acpi_pm_timer_port(void);
+/* Powers off (S5), or resets through the FADT. Return: it did not work (-ENODEV, -EIO). */
+int acpi_power_off(void);
+int acpi_reset(void);
+
+#endif

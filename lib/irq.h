@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Interrupts, architecture-neutral face; lib/<arch>/ implements it. */
+#ifndef LIB_IRQ_H
+#define LIB_IRQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Called with interrupts off, on the CPU that took the interrupt; EOI is sent after it returns. */
+typedef void (*irq_handler_t)(void *arg);
+
+/* A vector of this machine's CPUs with a handler. Returns the vector (> 0) or -ENOSPC. */
+int irq_alloc(irq_handler_t handler, void *arg);
+/* Gives it back; a later interrupt on it counts as spurious (irq_spurious_count()). */
+void irq_free(int vector);
+/* Interrupts taken on vectors without a handler since boot, and the last such vector. */
+uint64_t irq_spurious_count(int *last_vector);
+
+/* MSI address and data that deliver `vector` to CPU `cpu` (index of smp.h), edge, fixed. 0 or -EINVAL. */
+int irq_msi_message(int vector, unsigned int cpu, uint64_t *addr, uint32_t *data);
+
+/* Routes a global system interrupt (ACPI GSI) through the I/O APIC to `vector` on `cpu`; masked at
+ * first. level and active_low as ACPI says. 0, -ENODEV (no I/O APIC has that GSI), -EINVAL. */
+int irq_gsi_route(uint32_t gsi, int vector, unsigned int cpu, bool level, bool active_low);
+int irq_gsi_mask(uint32_t gsi, bool masked);
+
+bool irq_enabled(void);
+void irq_enable(void);
+/* Disables and returns whether they were enabled; irq_restore() undoes it. */
+bool irq_save(void);
+void irq_restore(bool enabled);
+/* With interrupts off: enables and halts until an interrupt, atomically; returns with them off. */
+void irq_halt(void);
+
+#endif

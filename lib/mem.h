@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Pages of the boot memory map. Identity mapped: virtual = physical. */
+#ifndef LIB_MEM_H
+#define LIB_MEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAGE_SIZE  4096ull
+#define PAGE_SHIFT 12
+
+struct boot_info;
+
+/* Takes over the RAM of the map but the image and what is below 1 MiB (see mem_low_page()). */
+void mem_init(const struct boot_info *info);
+
+/* n contiguous zeroed pages, aligned to `align` bytes (a power of two, >= PAGE_SIZE). NULL: none left. */
+void *mem_pages(size_t n, size_t align);
+void mem_pages_free(void *p, size_t n);
+/* One page below 1 MiB for the AP trampoline (never freed), or NULL. */
+void *mem_low_page(void);
+
+/* Bytes: RAM of the map, and free now. A test that leaks shows here. */
+uint64_t mem_total(void);
+uint64_t mem_free_bytes(void);
+
+static inline uint64_t virt_to_phys(const volatile void *p)
+{
+	return (uint64_t)(uintptr_t)p;
+}
+
+static inline void *phys_to_virt(uint64_t pa)
+{
+	return (void *)(uintptr_t)pa;
+}
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* PCI functions, through ECAM (MCFG) or ports 0xcf8/0xcfc. */
+#ifndef LIB_PCI_H
+#define LIB_PCI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pci_bar {
+	uint64_t base; /* 0: not assigned */
+	uint64_t size; /* 0: absent */
+	bool io, is64, prefetch;
+};
+
+struct pci_dev {
+	uint16_t segment;
+	uint8_t bus, dev, fn;
+	uint16_t vendor, device, subvendor, subdevice;
+	uint8_t revision, class_base, class_sub, prog_if, header_type, irq_pin, irq_line;
+	struct pci_bar bar[6]; /* sized; assigned by us when firmware left none */
+};
+
+/* Scans all buses behind bridges, assigns missing BARs. The count of functions found. */
+unsigned int pci_init(void);
+/* "ecam" or "port". */
+const char *pci_access(void);
+/* The n-th function, NULL past the last. */
+struct pci_dev *pci_get(unsigned int n);
+
+uint32_t pci_read(const struct pci_dev *d, unsigned int off, unsigned int size); /* size 1, 2, 4 */
+void pci_write(const struct pci_dev *d, unsigned int off, unsigned int size, uint32_t v);
+
+/* Offset of the next capability `id` after `after` (0: the first), 0: none. Loops are detected. */
+unsigned int pci_find_cap(const struct pci_dev *d, uint8_t id, unsigned int after);
+/* Memory decoding and bus mastering on or off. */
+void pci_enable(const struct pci_dev *d, bool mem, bool master);
+/* Maps a memory BAR; NULL if absent, I/O, or not assigned. */
+volatile void *pci_map_bar(const struct pci_dev *d, unsigned int bar);
+/* INTx on or off (command register), and the GSI of its pin (0xffffffff: unknown). */
+void pci_intx(const struct pci_dev *d, bool on);
+uint32_t pci_intx_gsi(const struct pci_dev *d);
+
+/* MSI-X. The table stays mapped; entries are masked at enable. */
+struct pci_msix {
+	unsigned int cap;
+	unsigned int count; /* entries */
+	volatile uint8_t *table;
+	volatile uint8_t *pba;
+};
+/* 0, -ENOENT (no capability), -EIO (table outside of its BAR). */
+int pci_msix_init(const struct pci_dev *d, struct pci_msix *m);
+void pci_msix_enable(const struct pci_dev *d, const struct pci_msix *m, bool on);
+void pci_msix_function_mask(const struct pci_dev *d, const struct pci_msix *m, bool masked);
+void pci_msix_set(const struct pci_msix *m, unsigned int entry, uint64_t addr, uint32_t data);
+void pci_msix_mask(const struct pci_msix *m, unsigned int entry, bool masked);
+bool pci_msix_pending(const struct pci_msix *m, unsigned int entry);
+
+#endif

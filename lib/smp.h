@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The CPUs. Index 0 is the one that booted; tests run there. */
+#ifndef LIB_SMP_H
+#define LIB_SMP_H
+
+#include <stdint.h>
+
+#define SMP_MAX_CPUS 64
+
+/* CPUs listed as usable by the firmware, and those that answered. */
+unsigned int smp_cpus_present(void);
+unsigned int smp_cpus_online(void);
+unsigned int smp_this_cpu(void);
+/* Hardware id (local APIC id) of a CPU. */
+uint32_t smp_hw_id(unsigned int cpu);
+
+/* Starts fn(arg) on an idle CPU and returns at once. 0, -EBUSY (it runs something), -EINVAL. */
+int smp_call_async(unsigned int cpu, void (*fn)(void *arg), void *arg);
+/* Waits for what smp_call_async() started. 0 or -ETIMEDOUT after ns nanoseconds. */
+int smp_wait(unsigned int cpu, uint64_t ns);
+/* Both in one. */
+int smp_call(unsigned int cpu, void (*fn)(void *arg), void *arg, uint64_t ns);
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tests and verdicts. A test registers itself in a linker section:
+ *
+ *	TEST(connect_each,
+ *	     .id = "vsock.cids.connect_each",
+ *	     .clause = "multi-cid P2: any listed source CID is accepted",
+ *	     .owner = "vsock device back end",
+ *	     .needs = NEED_VSOCK | NEED_PEER | NEED_MULTI_CID,
+ *	     .timeout = 5 * SEC)
+ *	{
+ *		require(t, n > 0, "no CID listed");
+ *		expect_eq(t, seen, cid, "source CID that the host saw");
+ *	}
+ *
+ * PASS: every check held, and there was at least one. FAIL: a check did not
+ * hold: the host broke the clause. SKIP: not offered. ERROR: the test could not
+ * be carried out; also a test that made no check.
+ */
+#ifndef LIB_TEST_H
+#define LIB_TEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/time.h"
+
+struct test_ctx; /* the running test: verdict, checks, way out */
+
+struct test {
+	const char *id;	    /* suite.subject.name, [a-z0-9_.] */
+	const char *clause; /* "virtio 1.4, 2.4.1 MUST: status reads 0 after a reset" */
+	const char *owner;  /* host component that most likely owns a failure */
+	uint64_t needs;	    /* NEED_* of tests/needs.h */
+	uint64_t timeout;   /* ns; 0: TEST_TIMEOUT_DEFAULT */
+	void (*fn)(struct test_ctx *t);
+	uint64_t reserved[2];
+};
+_Static_assert(sizeof(struct test) == 64, "host/cli reads this layout from the image");
+
+#define TEST_TIMEOUT_DEFAULT (5 * SEC)
+
+#define TEST(name, ...)                                                                            \
+	static void test_##name(struct test_ctx *t);                                               \
+	static const struct test test_desc_##name                                                  \
+		__attribute__((used, section("assay_tests"), aligned(8))) = {                      \
+			.fn = test_##name, __VA_ARGS__                                             \
+		};                                                                                 \
+	static void test_##name(struct test_ctx *t)
+
+/* A need is probed once a boot, the answer kept. */
+struct test_need {
+	uint64_t bit;
+	const char *name;
+	/* true: met. false: why says what is missing and where it was looked for. */
+	bool (*probe)(char *why, size_t size);
+};
+#define NEED(sym, nbit, nname, fn)                                                                 \
+	static const struct test_need need_##sym                                                   \
+		__attribute__((used, section("assay_needs"), aligned(8))) = { nbit, nname, fn }
+
+/* Run around each test: a known state before, none left behind. Order: link order. Optional members. */
+struct test_fixture {
+	const char *suite;  /* applies to ids that begin with it; "" to all */
+	int (*setup)(void); /* negative errno: the test is an ERROR */
+	void (*teardown)(void);
+};
+#define FIXTURE(sym, ...)                                                                          \
+	static const struct test_fixture fixture_##sym                                             \
+		__attribute__((used, section("assay_fixtures"), aligned(8))) = { __VA_ARGS__ }
+
+/* One line of the environment block: "# env KEY: VALUE". Called once, by env printers. */
+typedef void (*env_fn)(void);
+#define ENV(sym, fn)                                                                               \
+	static const env_fn env_##sym __attribute__((used, section("assay_env"), aligned(8))) = fn
+void env_line(const char *key, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Checks. They count; a failed one records and goes on (expect) or ends the test (require). */
+void test_check(struct test_ctx *t, bool ok, bool fatal, const char *file, int line,
+		const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, bool fatal, const char *file,
+		   int line, const char *fmt, ...) __attribute__((format(printf, 7, 8)));
+#define expect(t, cond, ...)  test_check(t, !!(cond), false, __FILE__, __LINE__, __VA_ARGS__)
+#define require(t, cond, ...) test_check(t, !!(cond), true, __FILE__, __LINE__, __VA_ARGS__)
+/* Integers; the failure line reads "WHAT: expected 0x5 (5), seen 0x4 (4)". */
+#define expect_eq(t, got, want, ...)                                                               \
+	test_check_eq(t, (uint64_t)(got), (uint64_t)(want), false, __FILE__, __LINE__, __VA_ARGS__)
+#define require_eq(t, got, want, ...)                                                              \
+	test_check_eq(t, (uint64_t)(got), (uint64_t)(want), true, __FILE__, __LINE__, __VA_ARGS__)
+
+/* The other ways out: they do not return. */
+_Noreturn void test_skip(struct test_ctx *t, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+_Noreturn void test_error(struct test_ctx *t, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Diagnostics: "# text" before the result line; bytes as hex, at most 256 of them. */
+void test_note(struct test_ctx *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void test_hexdump(struct test_ctx *t, const char *what, const void *p, size_t n);
+/* What is left until the watchdog, ns; waits inside a test should end before. */
+uint64_t test_time_left(const struct test_ctx *t);
+/* The descriptor of the running test. */
+const struct test *test_self(const struct test_ctx *t);
+/* Deterministic pseudo-random numbers, seeded from shuffle= and the test's id. */
+uint64_t test_random(struct test_ctx *t);
+
+/*
+ * Runs all that the command line selects, prints KTAP, returns the counts.
+ * Called once by assay_main().
+ */
+struct test_totals {
+	unsigned int pass, fail, skip, error;
+};
+struct test_totals test_run_all(void);
+
+/*
+ * lib/<arch>/ gives the means by which a test that hangs or takes an exception
+ * is left: guarded_call() runs fn(arg) and returns 0, or what ended it.
+ */
+enum guard_end {
+	GUARD_OK = 0,	     /* fn returned */
+	GUARD_LEFT = 1,	     /* guard_leave() was called */
+	GUARD_TIMEOUT = 2,   /* the deadline passed: APIC timer */
+	GUARD_EXCEPTION = 3, /* an exception; its description is in *why */
+};
+enum guard_end guarded_call(void (*fn)(void *), void *arg, uint64_t timeout_ns, char *why,
+			    size_t why_size);
+_Noreturn void guard_leave(void);
+
+/*
+ * A test that provokes an exception on purpose: runs fn(arg); -EFAULT and *info if it
+ * trapped, else 0.
+ */
+struct trap_info {
+	uint32_t vector;
+	uint64_t error_code, ip, addr;
+};
+int trap_call(void (*fn)(void *), void *arg, struct trap_info *info);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Monotonic time since the payload's start, and deadlines. Unit: nanoseconds. */
+#ifndef LIB_TIME_H
+#define LIB_TIME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define USEC 1000ull
+#define MSEC 1000000ull
+#define SEC  1000000000ull
+
+/* Nanoseconds since time_init(); never goes back on one CPU. */
+uint64_t time_now(void);
+/* The counter's frequency in Hz and where it was learnt ("cpuid 0x15", "pit", ...). */
+uint64_t time_hz(void);
+const char *time_source(void);
+
+typedef uint64_t deadline_t; /* a point of time_now() */
+
+static inline deadline_t deadline_in(uint64_t ns)
+{
+	return time_now() + ns;
+}
+
+static inline bool deadline_passed(deadline_t d)
+{
+	return time_now() >= d;
+}
+
+/* One relaxed step of a polling loop (PAUSE): never sleeps. */
+void cpu_relax(void);
+
+/* Polls cond until it holds or ns nanoseconds are over; its value is whether cond held. */
+#define wait_for(cond, ns)                                                                         \
+	({                                                                                         \
+		const deadline_t wait_end_ = deadline_in(ns);                                      \
+		bool wait_ok_;                                                                     \
+		while (!(wait_ok_ = !!(cond)) && !deadline_passed(wait_end_))                      \
+			cpu_relax();                                                               \
+		wait_ok_;                                                                          \
+	})
+
+#endif
