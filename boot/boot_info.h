@@ -47,4 +47,7 @@ struct boot_info {
 /* The one way up: called once by either entry, on our own stack and page tables. */
 _Noreturn void assay_main(const struct boot_info *info);
 
+/* The same, for tests. */
+const struct boot_info *boot_info_get(void);
+
 #endif

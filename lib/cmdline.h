@@ -22,6 +22,9 @@ uint64_t cmdline_get_u64(const char *key, uint64_t dflt);
 /* on/off, 1/0, yes/no, true/false. */
 bool cmdline_get_bool(const char *key, bool dflt);
 
+/* Prints a "# warning: unknown option" line for each word that no OPTION() declares. */
+void cmdline_warn_unknown(void);
+
 /* A module that reads a key says so, once, at file scope: OPTION("tests", "which tests run"); */
 struct cmdline_option {
 	const char *key;

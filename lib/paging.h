@@ -19,6 +19,9 @@ enum page_prot {
 int paging_protect(uint64_t base, uint64_t size, unsigned int prot);
 /* Maps device memory uncached and returns its address, NULL when impossible. */
 volatile void *mmio_map(uint64_t pa, uint64_t size);
+/* Makes memory of the firmware (tables in reserved areas) readable; what is mapped stays as it is. NULL:
+ * impossible. */
+const void *firmware_map(uint64_t pa, uint64_t size);
 /* Physical address bits of this machine. */
 unsigned int paging_phys_bits(void);
 

@@ -30,7 +30,10 @@ struct pci_dev *pci_get(unsigned int n);
 uint32_t pci_read(const struct pci_dev *d, unsigned int off, unsigned int size); /* size 1, 2, 4 */
 void pci_write(const struct pci_dev *d, unsigned int off, unsigned int size, uint32_t v);
 
-/* Offset of the next capability `id` after `after` (0: the first), 0: none. Loops are detected. */
+/* Through ports 0xcf8/0xcfc whatever pci_access() says: the first 256 bytes, to compare with ECAM. */
+uint32_t pci_port_read32(const struct pci_dev *d, unsigned int off);
+
+/* Offset of the next capability `id` after `after` (0: the first; id 0xff: any), 0: none. Loops are detected. */
 unsigned int pci_find_cap(const struct pci_dev *d, uint8_t id, unsigned int after);
 /* Memory decoding and bus mastering on or off. */
 void pci_enable(const struct pci_dev *d, bool mem, bool master);

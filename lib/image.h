@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Symbols of the linker scripts. */
+#ifndef LIB_IMAGE_H
+#define LIB_IMAGE_H
+
+extern char image_start[], image_end[];
+extern char text_start[], text_end[];
+extern char rodata_start[], rodata_end[];
+extern char data_start[], data_end[];
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pages by a bitmap over each RAM range, next fit. The bitmap lies at the start
+ * of its range.
+ */
+#include "lib/mem.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "boot/boot_info.h"
+#include "lib/spinlock.h"
+
+#define LOW_END	   0x100000ull
+#define MAX_ZONES  64
+#define MIN_PAGES  16
+#define MAX_SPAN   (64ull << 30) /* more RAM than this is left alone: the bitmap would grow for nothing */
+
+struct zone {
+	uint64_t base;
+	uint64_t pages;
+	uint64_t next; /* where the search goes on */
+	uint8_t *bits; /* 1: taken */
+};
+
+static struct {
+	struct zone zone[MAX_ZONES];
+	unsigned int zones;
+	uint64_t total, free_pages;
+	uint64_t low; /* a page below 1 MiB, 0: none */
+	spinlock_t lock;
+} mem;
+
+static bool taken(const struct zone *z, uint64_t i)
+{
+	return z->bits[i / 8] >> (i % 8) & 1;
+}
+
+static void mark(const struct zone *z, uint64_t i, bool on)
+{
+	if (on)
+		z->bits[i / 8] |= (uint8_t)(1u << (i % 8));
+	else
+		z->bits[i / 8] &= (uint8_t)~(1u << (i % 8));
+}
+
+static void add_zone(uint64_t base, uint64_t end)
+{
+	struct zone *z = &mem.zone[mem.zones];
+	uint64_t i, used;
+
+	base = (base + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+	end &= ~(PAGE_SIZE - 1);
+	if (end <= base || end - base < MIN_PAGES * PAGE_SIZE || mem.zones == MAX_ZONES)
+		return;
+	if (end - base > MAX_SPAN)
+		end = base + MAX_SPAN;
+	z->base = base;
+	z->pages = (end - base) >> PAGE_SHIFT;
+	z->bits = phys_to_virt(base);
+	used = (z->pages / 8 + PAGE_SIZE) >> PAGE_SHIFT;
+	memset(z->bits, 0, used << PAGE_SHIFT);
+	for (i = 0; i < used; i++)
+		mark(z, i, true);
+	z->next = used;
+	mem.zones++;
+	mem.free_pages += z->pages - used;
+}
+
+/* RAM above 1 MiB without the image. Only below 4 GiB: our first page tables reach no further. */
+static void add_range(const struct boot_info *info, uint64_t base, uint64_t end)
+{
+	const uint64_t img = info->image_base, img_end = img + info->image_size;
+
+	if (base < LOW_END)
+		base = LOW_END;
+	if (end > 1ull << 32)
+		end = 1ull << 32;
+	if (base >= end)
+		return;
+	if (img < end && img_end > base) {
+		if (img > base)
+			add_zone(base, img);
+		if (img_end < end)
+			add_zone(img_end, end);
+		return;
+	}
+	add_zone(base, end);
+}
+
+void mem_init(const struct boot_info *info)
+{
+	uint32_t i;
+
+	for (i = 0; i < info->mem_count; i++) {
+		const struct boot_mem *m = &info->mem[i];
+		const uint64_t end = m->base + m->size;
+
+		if (m->type != BOOT_MEM_RAM)
+			continue;
+		mem.total += m->size;
+		add_range(info, m->base, end);
+		/* The highest whole page of usable low memory; firmware's data is at its bottom. */
+		if (m->base < 0xa0000 && end > 0x2000) {
+			const uint64_t top = end < 0xa0000 ? end : 0xa0000;
+			const uint64_t page = (top & ~(PAGE_SIZE - 1)) - PAGE_SIZE;
+
+			if (page >= m->base && page >= PAGE_SIZE && page > mem.low)
+				mem.low = page;
+		}
+	}
+}
+
+static void *take(struct zone *z, uint64_t first, uint64_t n)
+{
+	void *p = phys_to_virt(z->base + (first << PAGE_SHIFT));
+	uint64_t i;
+
+	for (i = 0; i < n; i++)
+		mark(z, first + i, true);
+	z->next = first + n;
+	mem.free_pages -= n;
+	return p;
+}
+
+/* The first fit in [from, to). */
+static void *search(struct zone *z, uint64_t from, uint64_t to, uint64_t n, uint64_t align)
+{
+	uint64_t i = from, run;
+
+	while (i + n <= to) {
+		const uint64_t at = z->base + (i << PAGE_SHIFT);
+		const uint64_t aligned = (at + align - 1) & ~(align - 1);
+
+		i += (aligned - at) >> PAGE_SHIFT;
+		if (i + n > to)
+			break;
+		for (run = 0; run < n && !taken(z, i + run); run++)
+			;
+		if (run == n)
+			return take(z, i, n);
+		i += run + 1;
+	}
+	return NULL;
+}
+
+void *mem_pages(size_t n, size_t align)
+{
+	void *p = NULL;
+	unsigned int k;
+
+	if (n == 0 || align < PAGE_SIZE || (align & (align - 1)))
+		return NULL;
+	spin_lock(&mem.lock);
+	for (k = mem.zones; k-- > 0 && !p;) {
+		struct zone *z = &mem.zone[k];
+
+		if (n > z->pages)
+			continue;
+		p = search(z, z->next, z->pages, n, align);
+		if (!p)
+			p = search(z, 0, z->pages, n, align);
+	}
+	spin_unlock(&mem.lock);
+	if (p)
+		memset(p, 0, n << PAGE_SHIFT);
+	return p;
+}
+
+void mem_pages_free(void *p, size_t n)
+{
+	const uint64_t pa = virt_to_phys(p);
+	unsigned int k;
+	size_t i;
+
+	if (!p)
+		return;
+	spin_lock(&mem.lock);
+	for (k = 0; k < mem.zones; k++) {
+		struct zone *z = &mem.zone[k];
+		const uint64_t first = (pa - z->base) >> PAGE_SHIFT;
+
+		if (pa < z->base || first + n > z->pages)
+			continue;
+		for (i = 0; i < n; i++)
+			mark(z, first + i, false);
+		mem.free_pages += n;
+		if (first < z->next)
+			z->next = first;
+		break;
+	}
+	spin_unlock(&mem.lock);
+}
+
+void *mem_low_page(void)
+{
+	void *p = mem.low ? phys_to_virt(mem.low) : NULL;
+
+	mem.low = 0;
+	return p;
+}
+
+uint64_t mem_total(void)
+{
+	return mem.total;
+}
+
+uint64_t mem_free_bytes(void)
+{
+	return mem.free_pages << PAGE_SHIFT;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* A lock between CPUs. Not between a CPU and its own interrupt handlers: see irq_save(). */
+#ifndef LIB_SPINLOCK_H
+#define LIB_SPINLOCK_H
+
+#include <stdbool.h>
+
+typedef struct {
+	bool taken;
+} spinlock_t;
+
+static inline bool spin_trylock(spinlock_t *l)
+{
+	return !__atomic_test_and_set(&l->taken, __ATOMIC_ACQUIRE);
+}
+
+static inline void spin_lock(spinlock_t *l)
+{
+	while (!spin_trylock(l))
+		while (__atomic_load_n(&l->taken, __ATOMIC_RELAXED))
+			__asm__ volatile("" ::: "memory");
+}
+
+static inline void spin_unlock(spinlock_t *l)
+{
+	__atomic_clear(&l->taken, __ATOMIC_RELEASE);
+}
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* arch.h: the order of the start, and the ways to end. */
+#include "lib/arch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "boot/boot_info.h"
+#include "lib/acpi.h"
+#include "lib/io.h"
+#include "lib/irq.h"
+#include "lib/mem.h"
+#include "lib/paging.h"
+#include "lib/smp.h"
+#include "lib/test.h"
+#include "lib/x86_64/apic.h"
+#include "lib/x86_64/console.h"
+#include "lib/x86_64/cpu.h"
+#include "lib/x86_64/paging.h"
+#include "lib/x86_64/stack.h"
+#include "lib/x86_64/time.h"
+#include "lib/x86_64/traps.h"
+
+#define DEBUG_EXIT_PORT 0xf4
+#define STACK_GUARD	1 /* pages */
+
+uint64_t stack_new(unsigned int pages)
+{
+	uint8_t *p = mem_pages(pages + STACK_GUARD, PAGE_SIZE);
+
+	if (!p || paging_protect(virt_to_phys(p), STACK_GUARD * PAGE_SIZE, PROT_NONE))
+		return 0;
+	return virt_to_phys(p) + (pages + STACK_GUARD) * PAGE_SIZE;
+}
+
+void arch_early_init(void)
+{
+	static const uint64_t no_ist[3];
+
+	x86_consoles_init();
+	traps_init_cpu(&boot_cpu, no_ist);
+}
+
+static void reload_traps(void)
+{
+	uint64_t ist[3];
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		ist[i] = stack_new(2);
+	/* The busy bit of the old task state is in the table that is written anew. */
+	if (ist[0] && ist[1] && ist[2])
+		traps_init_cpu(&boot_cpu, ist);
+}
+
+void arch_init(const struct boot_info *info)
+{
+	if (paging_init(info)) {
+		printf("Bail out! no memory for page tables\n");
+		arch_end(END_ERROR, NULL);
+	}
+	reload_traps();
+	apic_init_cpu(true);
+	time_init();
+	apic_timer_calibrate();
+	boot_cpu.apic_id = apic_id();
+	irq_enable();
+}
+
+void arch_late_init(void)
+{
+	if (strcmp(time_source(), "guess") != 0)
+		return;
+	time_init();
+	apic_timer_calibrate();
+}
+
+static bool hypervisor(void)
+{
+	return cpuid(1, 0).ecx >> 31;
+}
+
+static void env_hypervisor(void)
+{
+	uint32_t base;
+	char sig[13];
+
+	if (!hypervisor()) {
+		env_line("hypervisor", "none seen (CPUID 1 ECX bit 31 clear)");
+		return;
+	}
+	for (base = 0x40000000; base <= 0x40000400; base += 0x100) {
+		const struct cpuid_regs r = cpuid(base, 0);
+		unsigned int i;
+
+		memcpy(sig, &r.ebx, 4);
+		memcpy(sig + 4, &r.ecx, 4);
+		memcpy(sig + 8, &r.edx, 4);
+		sig[12] = '\0';
+		if (!r.ebx || (base > 0x40000000 && (r.eax < base || r.eax > base + 0xff)))
+			continue;
+		for (i = 0; i < 12; i++)
+			if (sig[i] && (sig[i] < 32 || sig[i] > 126))
+				sig[i] = '?';
+		env_line("hypervisor", "%s at 0x%x, leaves to 0x%x, features 0x%x", sig,
+			 (unsigned int)base, (unsigned int)r.eax,
+			 (unsigned int)cpuid(base + 1, 0).eax);
+	}
+}
+
+void arch_env(void)
+{
+	const struct cpuid_regs r = cpuid(0, 0), f = cpuid(1, 0);
+	const uint32_t ext = cpuid(0x80000001, 0).edx;
+	char vendor[13] = { 0 };
+
+	memcpy(vendor, &r.ebx, 4);
+	memcpy(vendor + 4, &r.edx, 4);
+	memcpy(vendor + 8, &r.ecx, 4);
+	env_line("cpu", "%s, signature 0x%x, %u physical address bits%s%s", vendor,
+		 (unsigned int)f.eax, paging_phys_bits(), ext >> 20 & 1 ? ", nx" : "",
+		 ext >> 26 & 1 ? ", 1G pages" : "");
+	env_hypervisor();
+	env_line("interrupts", "%s", apic_mode());
+	env_line("time", "tsc %llu MHz by %s", (unsigned long long)(time_hz() / 1000000),
+		 time_source());
+	env_line("cpus", "%u listed, %u online", smp_cpus_present(), smp_cpus_online());
+}
+
+/* --- the end -------------------------------------------------------------------------- */
+
+static void end_debug(enum end_status status)
+{
+	if (hypervisor()) /* on real hardware the port may be anything */
+		io_out32(DEBUG_EXIT_PORT, (uint32_t)status);
+}
+
+static void end_reset(void)
+{
+	static const struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) no_idt = { 0, 0 };
+
+	acpi_reset();
+	io_out8(0xcf9, 0x02);
+	io_out8(0xcf9, 0x06);
+	io_out8(0x64, 0xfe); /* keyboard controller */
+	wait_for(false, 100 * MSEC);
+	__asm__ volatile("lidt %0; int3" : : "m"(no_idt)); /* triple fault */
+}
+
+_Noreturn void arch_end(enum end_status status, const char *how)
+{
+	irq_save();
+	if (!how || strcmp(how, "debug") == 0)
+		end_debug(status);
+	if (!how || strcmp(how, "acpi") == 0)
+		acpi_power_off();
+	if (!how || strcmp(how, "reset") == 0)
+		end_reset();
+	cpu_halt_forever();
+	__builtin_unreachable();
+}
+
+/* --- fw_cfg (QEMU, docs/specs/fw_cfg) ---------------------------------------------------- */
+
+enum {
+	FW_CFG_SELECTOR = 0x510,
+	FW_CFG_DATA = 0x511,
+	FW_CFG_SIGNATURE = 0,
+	FW_CFG_FILE_DIR = 0x19,
+	FW_CFG_MAX_FILES = 1024,
+};
+
+static void fw_cfg_bytes(void *buf, uint32_t n)
+{
+	uint8_t *p = buf;
+
+	while (n--)
+		*p++ = io_in8(FW_CFG_DATA);
+}
+
+static uint32_t be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+int arch_fw_cfg_read(const char *file, char *buf, size_t size)
+{
+	uint8_t entry[64]; /* be32 size, be16 select, u16 reserved, name[56] */
+	uint32_t count, n;
+	char sig[4];
+
+	if (!hypervisor())
+		return -ENODEV;
+	io_out16(FW_CFG_SELECTOR, FW_CFG_SIGNATURE);
+	fw_cfg_bytes(sig, 4);
+	if (memcmp(sig, "QEMU", 4) != 0)
+		return -ENODEV;
+	io_out16(FW_CFG_SELECTOR, FW_CFG_FILE_DIR);
+	fw_cfg_bytes(entry, 4);
+	count = be32(entry);
+	if (count > FW_CFG_MAX_FILES)
+		return -ENOENT;
+	while (count--) {
+		fw_cfg_bytes(entry, sizeof(entry));
+		entry[63] = 0;
+		if (strcmp((const char *)entry + 8, file) != 0)
+			continue;
+		n = be32(entry) < size - 1 ? be32(entry) : (uint32_t)size - 1;
+		io_out16(FW_CFG_SELECTOR, (uint16_t)(entry[4] << 8 | entry[5]));
+		fw_cfg_bytes(buf, n);
+		buf[n] = '\0';
+		return (int)n;
+	}
+	return -ENOENT;
+}

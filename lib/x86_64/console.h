@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LIB_X86_64_CONSOLE_H
+#define LIB_X86_64_CONSOLE_H
+
+/* Registers the consoles of a PC that answer. One is enough: each byte is an exit. */
+void x86_consoles_init(void);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* 256 entries that push what the CPU does not, one common path. */
+	.text
+	.code64
+
+	.macro	stub vec
+	.align	16
+	.if	(\vec == 8) || (\vec >= 10 && \vec <= 14) || (\vec == 17) || (\vec == 21) || (\vec == 29) || (\vec == 30)
+	.else
+	pushq	$0			/* no error code: a zero in its place */
+	.endif
+	pushq	$\vec
+	jmp	trap_common
+	.endm
+
+	.globl	trap_stubs
+	.align	16
+trap_stubs:
+	.set	vec, 0
+	.rept	256
+	stub	vec
+	.set	vec, vec + 1
+	.endr
+
+trap_common:
+	pushq	%rax
+	pushq	%rbx
+	pushq	%rcx
+	pushq	%rdx
+	pushq	%rsi
+	pushq	%rdi
+	pushq	%rbp
+	pushq	%r8
+	pushq	%r9
+	pushq	%r10
+	pushq	%r11
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	cld
+	movq	%rsp, %rdi
+	movq	%rsp, %rbp
+	andq	$-16, %rsp
+	subq	$512, %rsp
+	fxsave	(%rsp)			/* handlers may call C library code that uses SSE */
+	call	trap_handler
+	fxrstor	(%rsp)
+	movq	%rbp, %rsp
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%r11
+	popq	%r10
+	popq	%r9
+	popq	%r8
+	popq	%rbp
+	popq	%rdi
+	popq	%rsi
+	popq	%rdx
+	popq	%rcx
+	popq	%rbx
+	popq	%rax
+	addq	$16, %rsp		/* vector, error code */
+	iretq
+	.section .note.GNU-stack, "", @progbits
