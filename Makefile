@@ -107,7 +107,7 @@ $(O)/assay.efi: $(g_obj) $(efi_obj) linker/efi.lds
 	@ld -shared -Bsymbolic -nostdlib -znocombreloc -z noexecstack --gc-sections --no-undefined \
 		--no-warn-rwx-segments -T linker/efi.lds -o $@.so /usr/lib/crt0-efi-x86_64.o \
 		$(g_obj) $(efi_obj) --start-group $(PICOLIBC)/lib/libc.a $(libgcc) /usr/lib/libgnuefi.a --end-group
-	@objcopy -j .text -j .reloc -j .rodata -j .data -j .dynamic -j .rela -j .dynsym -j .dynstr \
+	@objcopy -j .text -j .reloc -j .rodata -j .data -j .dynamic -j .rela -j .dynsym -j .dynstr -j .bss \
 		--strip-unneeded --output-target efi-app-x86_64 --subsystem 10 $@.so $@
 	@size=$$(stat -c %s $@); [ $$size -le $(EFI_MAX) ] || \
 		{ echo "$@ has $$size bytes, more than $(EFI_MAX)"; rm $@; exit 1; }
