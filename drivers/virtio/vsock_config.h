@@ -19,6 +19,13 @@ enum vsock_layout {
 
 /* Experimental and unassigned (design): offered by a device with the `indexed` layout. */
 #define VSOCK_F_INDEXED_CID 50
+/* Its offsets (packed, as in the author's proposal). The index counts guest CIDs, then host CIDs; the
+ * cid reads 0 for an index past them. */
+#define VSOCK_INDEXED_NUM_GUEST 8
+#define VSOCK_INDEXED_NUM_HOST	12
+#define VSOCK_INDEXED_INDEX	16
+#define VSOCK_INDEXED_CID	20
+#define VSOCK_INDEXED_SIZE	28
 
 #define VSOCK_MAX_CIDS 64
 
