@@ -48,6 +48,9 @@ enum virtio_feature { /* 6: bit numbers */
 };
 #define VIRTIO_BIT(n) (1ull << (n))
 
+/* What a driver passes to virtio_negotiate() beside its device's own bits: all that the rings can do. */
+#define VIRTIO_RING_FEATURES (VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) | VIRTIO_BIT(VIRTIO_F_EVENT_IDX))
+
 #define VIRTIO_MAX_QUEUES 8
 #define VIRTIO_NO_VECTOR  0xffff
 
@@ -110,20 +113,30 @@ struct virtio_device {
 	uint64_t offered, accepted; /* features */
 	enum virtio_irq_mode irq_mode;
 	struct virtio_irq_counts irqs;
-	uint16_t num_queues;
+	uint16_t num_queues; /* set up by the driver */
+	uint16_t max_queues; /* of the device (at most VIRTIO_MAX_QUEUES are looked at), as probed */
+	uint16_t max_size[VIRTIO_MAX_QUEUES];
 	struct virtqueue *vq[VIRTIO_MAX_QUEUES];
 	struct dma_dev dma;
 	/* Called from the interrupt handlers (interrupts off), may be NULL. */
 	void (*on_queue)(struct virtio_device *d, uint16_t queue);
 	void (*on_config)(struct virtio_device *d);
 	void *driver; /* of the driver that owns it */
-	char error[128]; /* text of the last failure, for verdicts */
+	char irq_info[32]; /* what the transport has: "3 MSI-X vectors", "GSI 5" */
+	char error[128];   /* text of the last failure, for verdicts */
 };
 
 /* Every modern device found by PCI and MMIO at boot; NULL past the last. Legacy ones: see the env block. */
 struct virtio_device *virtio_get(unsigned int n);
 /* The n-th of an id. */
 struct virtio_device *virtio_find(uint32_t id, unsigned int n);
+
+/* The environment block's name of a feature bit of a device of this id, NULL: unknown. */
+const char *virtio_feature_name(uint32_t id, unsigned int bit);
+/* "rng", "vsock", ...; "id N" for others. */
+const char *virtio_id_name(uint32_t id);
+/* "msix", "msix1", "intx", "poll". */
+const char *virtio_irq_name(enum virtio_irq_mode mode);
 
 /* Status 0, and waits until it reads 0 (2.4.2). 0, -ETIMEDOUT. Queues are freed. */
 int virtio_reset(struct virtio_device *d);
@@ -133,7 +146,11 @@ int virtio_reset(struct virtio_device *d);
  * (FEATURES_OK refused; FAILED is set), -ETIMEDOUT.
  */
 int virtio_negotiate(struct virtio_device *d, uint64_t wanted);
-/* Step 7: interrupts, then n queues with at most `size` entries each (0: the device's maximum). */
+/*
+ * Step 7: interrupts (the best mode that the device and irq= allow), then n queues with at most `size`
+ * entries each (0: the device's maximum; cut to a power of two). 0, -ENODEV (no such queue), -ENOMEM,
+ * -EIO, -ENOSPC.
+ */
 int virtio_queues_setup(struct virtio_device *d, uint16_t n, uint16_t size);
 /* Step 8. Kicks are allowed after it. 0, -EIO (NEEDS_RESET is set, status does not stick). */
 int virtio_driver_ok(struct virtio_device *d);

@@ -72,6 +72,7 @@ int vq_raw_avail_flags(struct virtqueue *vq, uint16_t flags);
 int vq_raw_used_event(struct virtqueue *vq, uint16_t value);
 int vq_raw_used_idx(struct virtqueue *vq, uint16_t *idx);
 int vq_raw_used_flags(struct virtqueue *vq, uint16_t *flags);
+int vq_raw_avail_event(struct virtqueue *vq, uint16_t *value);
 int vq_raw_used(struct virtqueue *vq, uint16_t slot, uint32_t *id, uint32_t *len);
 /* Reads the descriptor table back, to see that the device left it alone (2.7.5.1). */
 int vq_raw_desc_get(struct virtqueue *vq, uint16_t i, struct vq_raw_desc *d);

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The split virtqueue (2.7). Private memory holds all that was posted; of the
+ * shared memory only what the device must write is read: used.idx, used.flags,
+ * avail_event and the used elements, each once, and each checked.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "drivers/virtio/split.h"
+#include "drivers/virtio/vq_impl.h"
+#include "lib/mmio.h"
+
+/* Segments that a chain's own room in the pools takes; longer chains get memory of their own. */
+#define POOL_SEGS 4
+
+struct seg_map { /* one segment while the device has it */
+	dma_addr_t addr;
+	void *buf;
+	uint32_t len;
+	enum dma_dir dir;
+};
+
+struct chain { /* of one head descriptor */
+	void *token; /* NULL: not posted */
+	struct seg_map *maps; /* the pool's, or allocated */
+	uint32_t segs;
+	uint32_t writable; /* bytes, saturating */
+	uint16_t descs;	   /* taken from the table: 1 with an indirect table */
+	/* An indirect table too long for the pool. */
+	struct vring_desc *table;
+	dma_addr_t table_addr;
+};
+
+struct split {
+	struct virtqueue vq;
+	/* Shared with the device. */
+	void *mem;
+	size_t mem_size;
+	dma_addr_t mem_addr;
+	struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	le16 *used_event;  /* ours: behind avail */
+	le16 *avail_event; /* the device's: behind used */
+	size_t avail_off, used_off;
+	struct vring_desc *pool; /* size * POOL_SEGS, with INDIRECT_DESC */
+	size_t pool_size;
+	dma_addr_t pool_addr;
+	/* Private. */
+	struct chain *chain;
+	struct seg_map *map_pool;
+	uint16_t *next; /* free list, and the order within a chain */
+	uint16_t free_head, free_count;
+	uint16_t in_flight;
+	uint16_t avail_idx, kicked_idx, last_used;
+	bool indirect, event_idx, want_irq;
+};
+
+static struct split *to_split(const struct virtqueue *vq)
+{
+	return (struct split *)((uintptr_t)vq - offsetof(struct split, vq));
+}
+
+/* --- descriptors ----------------------------------------------------------------------- */
+
+static void write_desc(struct vring_desc *d, const struct seg_map *m, uint16_t flags, uint16_t next)
+{
+	WRITE_ONCE(d->addr, cpu_to_le64(m->addr));
+	WRITE_ONCE(d->len, cpu_to_le32(m->len));
+	WRITE_ONCE(d->flags, cpu_to_le16(flags));
+	WRITE_ONCE(d->next, cpu_to_le16(next));
+}
+
+static uint16_t seg_flags(const struct chain *c, unsigned int i)
+{
+	return (uint16_t)((c->maps[i].dir == DMA_FROM_DEVICE ? VRING_DESC_F_WRITE : 0) |
+			  (i + 1 < c->segs ? VRING_DESC_F_NEXT : 0));
+}
+
+static void unmap_segs(struct split *s, struct chain *c, unsigned int n)
+{
+	struct dma_dev *dma = &s->vq.dev->dma;
+
+	while (n--) {
+		struct seg_map *m = &c->maps[n];
+
+		if (m->dir == DMA_FROM_DEVICE)
+			dma_sync_for_cpu(dma, m->addr, m->buf, m->len, m->dir);
+		dma_unmap(dma, m->addr, m->buf, m->len, m->dir);
+	}
+}
+
+/* Gives back what a chain holds but its descriptors. */
+static void release_chain(struct split *s, uint16_t head)
+{
+	struct chain *c = &s->chain[head];
+
+	unmap_segs(s, c, c->segs);
+	if (c->maps != &s->map_pool[head * POOL_SEGS])
+		free(c->maps);
+	if (c->table)
+		dma_free(&s->vq.dev->dma, c->table, c->segs * sizeof(*c->table), c->table_addr);
+	memset(c, 0, sizeof(*c));
+}
+
+static int map_segs(struct split *s, struct chain *c, const struct vq_seg *seg, unsigned int n,
+		    enum dma_dir dir)
+{
+	struct dma_dev *dma = &s->vq.dev->dma;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < n; i++) {
+		struct seg_map *m = &c->maps[c->segs];
+
+		*m = (struct seg_map){ .buf = seg[i].buf, .len = seg[i].len, .dir = dir };
+		ret = dma_map(dma, m->buf, m->len, dir, &m->addr);
+		if (ret)
+			return ret;
+		dma_sync_for_device(dma, m->addr, m->buf, m->len, dir);
+		c->segs++;
+		if (dir == DMA_FROM_DEVICE)
+			c->writable = c->writable + m->len < c->writable ? UINT32_MAX :
+									   c->writable + m->len;
+	}
+	return 0;
+}
+
+/* Where the chain's segments are described: the pool's table of this head, or one of its own. */
+static struct vring_desc *indirect_table(struct split *s, uint16_t head, dma_addr_t *addr)
+{
+	struct chain *c = &s->chain[head];
+
+	if (c->segs <= POOL_SEGS) {
+		*addr = s->pool_addr + head * POOL_SEGS * sizeof(*s->pool);
+		return &s->pool[head * POOL_SEGS];
+	}
+	c->table = dma_alloc(&s->vq.dev->dma, c->segs * sizeof(*c->table), 16, &c->table_addr);
+	*addr = c->table_addr;
+	return c->table;
+}
+
+static int post_indirect(struct split *s, uint16_t head)
+{
+	struct chain *c = &s->chain[head];
+	struct seg_map whole = { .len = c->segs * (uint32_t)sizeof(struct vring_desc) };
+	struct vring_desc *t = indirect_table(s, head, &whole.addr);
+	unsigned int i;
+
+	if (!t)
+		return -ENOMEM;
+	for (i = 0; i < c->segs; i++)
+		write_desc(&t[i], &c->maps[i], seg_flags(c, i), (uint16_t)(i + 1 < c->segs ? i + 1 : 0));
+	c->descs = 1;
+	/* 2.7.5.3.1: INDIRECT and NEXT are never both set. */
+	write_desc(&s->desc[head], &whole, VRING_DESC_F_INDIRECT, 0);
+	return 0;
+}
+
+static void post_direct(struct split *s, uint16_t head)
+{
+	struct chain *c = &s->chain[head];
+	uint16_t at = head;
+	unsigned int i;
+
+	for (i = 0; i < c->segs; i++) {
+		write_desc(&s->desc[at], &c->maps[i], seg_flags(c, i),
+			   i + 1 < c->segs ? s->next[at] : 0);
+		at = s->next[at];
+	}
+	c->descs = (uint16_t)c->segs;
+}
+
+/* Takes the first n of the free list; they keep their links. */
+static void take_descs(struct split *s, uint16_t n)
+{
+	s->free_count = (uint16_t)(s->free_count - n);
+	while (n--)
+		s->free_head = s->next[s->free_head];
+}
+
+static void give_descs(struct split *s, uint16_t head, uint16_t n)
+{
+	uint16_t last = head;
+
+	s->free_count = (uint16_t)(s->free_count + n);
+	while (--n)
+		last = s->next[last];
+	s->next[last] = s->free_head;
+	s->free_head = head;
+}
+
+/* --- ops ------------------------------------------------------------------------------- */
+
+static int split_add(struct virtqueue *vq, const struct vq_seg *out, unsigned int n_out,
+		     const struct vq_seg *in, unsigned int n_in, void *token)
+{
+	struct split *s = to_split(vq);
+	const unsigned int n = n_out + n_in;
+	const bool indirect = s->indirect && n > 1;
+	const uint16_t head = s->free_head;
+	struct chain *c;
+	int ret;
+
+	if (s->free_count < (indirect ? 1 : n))
+		return -ENOSPC;
+	c = &s->chain[head];
+	c->maps = n <= POOL_SEGS ? &s->map_pool[head * POOL_SEGS] : calloc(n, sizeof(*c->maps));
+	if (!c->maps)
+		return -ENOMEM;
+	/* 2.7.4.2: writable ones after all readable ones. */
+	ret = map_segs(s, c, out, n_out, DMA_TO_DEVICE);
+	if (!ret)
+		ret = map_segs(s, c, in, n_in, DMA_FROM_DEVICE);
+	if (!ret && indirect)
+		ret = post_indirect(s, head);
+	else if (!ret)
+		post_direct(s, head);
+	if (ret) {
+		release_chain(s, head);
+		return ret;
+	}
+	c->token = token;
+	take_descs(s, c->descs);
+	s->in_flight++;
+	WRITE_ONCE(s->avail->ring[s->avail_idx & (vq->size - 1)], cpu_to_le16(head));
+	s->avail_idx++;
+	wmb(); /* 2.7.13.3.1: idx only after the descriptors and the ring */
+	WRITE_ONCE(s->avail->idx, cpu_to_le16(s->avail_idx));
+	return 0;
+}
+
+static bool split_kick_needed(struct virtqueue *vq)
+{
+	struct split *s = to_split(vq);
+	const uint16_t old = s->kicked_idx, now = s->avail_idx;
+	uint16_t event;
+
+	mb(); /* 2.7.13.4.1: idx is visible before flags or avail_event are read */
+	s->kicked_idx = now;
+	if (!s->event_idx)
+		return !(le16_to_cpu(READ_ONCE(s->used->flags)) & VRING_USED_F_NO_NOTIFY);
+	/* 2.7.10.1: tell when the index passed avail_event; all of it modulo 2^16. */
+	event = le16_to_cpu(READ_ONCE(*s->avail_event));
+	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);
+}
+
+static uint16_t split_next_off(const struct virtqueue *vq)
+{
+	return to_split(vq)->avail_idx;
+}
+
+static uint16_t used_idx(const struct split *s)
+{
+	return le16_to_cpu(READ_ONCE(s->used->idx));
+}
+
+static int split_get(struct virtqueue *vq, void **token, uint32_t *len)
+{
+	struct split *s = to_split(vq);
+	const uint16_t idx = used_idx(s);
+	const uint16_t new = (uint16_t)(idx - s->last_used);
+	const struct vring_used_elem *e = &s->used->ring[s->last_used & (vq->size - 1)];
+	uint32_t id, written;
+	uint16_t descs;
+
+	if (new == 0)
+		return 0;
+	if (new > s->in_flight)
+		return vq_break(vq, "queue %u: used.idx jumped from %u to %u with %u buffers in flight",
+				vq->index, s->last_used, idx, s->in_flight);
+	rmb(); /* the element only after the index (2.7.14) */
+	id = le32_to_cpu(READ_ONCE(e->id));
+	written = le32_to_cpu(READ_ONCE(e->len));
+	if (id >= vq->size)
+		return vq_break(vq, "queue %u: used element %u has id %u, the queue has %u descriptors",
+				vq->index, s->last_used, id, vq->size);
+	if (!s->chain[id].token)
+		return vq_break(vq, "queue %u: used element %u has id %u, not a buffer in flight",
+				vq->index, s->last_used, id);
+	if (written > s->chain[id].writable)
+		return vq_break(vq, "queue %u: used element %u (id %u): len %u, the buffer has %u writable bytes",
+				vq->index, s->last_used, id, written, s->chain[id].writable);
+	*token = s->chain[id].token;
+	*len = written;
+	descs = s->chain[id].descs;
+	release_chain(s, (uint16_t)id);
+	give_descs(s, (uint16_t)id, descs);
+	s->in_flight--;
+	s->last_used++;
+	if (s->event_idx && s->want_irq)
+		WRITE_ONCE(*s->used_event, cpu_to_le16(s->last_used));
+	return 1;
+}
+
+static bool split_pending(struct virtqueue *vq)
+{
+	const struct split *s = to_split(vq);
+
+	return used_idx(s) != s->last_used;
+}
+
+static bool split_interrupts(struct virtqueue *vq, bool on)
+{
+	struct split *s = to_split(vq);
+
+	s->want_irq = on;
+	if (s->event_idx) /* 2.7.7.1: flags stay 0; an event just passed comes again after 2^16 buffers */
+		WRITE_ONCE(*s->used_event, cpu_to_le16((uint16_t)(on ? s->last_used : s->last_used - 1)));
+	else
+		WRITE_ONCE(s->avail->flags, cpu_to_le16(on ? 0 : VRING_AVAIL_F_NO_INTERRUPT));
+	mb(); /* what the device used before it saw this raises no interrupt: look once more */
+	return on && split_pending(vq);
+}
+
+static uint16_t split_free_count(const struct virtqueue *vq)
+{
+	return to_split(vq)->free_count;
+}
+
+static uint16_t split_in_flight(const struct virtqueue *vq)
+{
+	return to_split(vq)->in_flight;
+}
+
+static void split_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver,
+			    dma_addr_t *device)
+{
+	const struct split *s = to_split(vq);
+
+	*desc = s->mem_addr;
+	*driver = s->mem_addr + s->avail_off;
+	*device = s->mem_addr + s->used_off;
+}
+
+static void split_destroy(struct virtqueue *vq)
+{
+	struct split *s = to_split(vq);
+	struct dma_dev *dma = &vq->dev->dma;
+	unsigned int i;
+
+	for (i = 0; s->chain && i < vq->size; i++)
+		if (s->chain[i].token)
+			release_chain(s, (uint16_t)i);
+	dma_free(dma, s->mem, s->mem_size, s->mem_addr);
+	dma_free(dma, s->pool, s->pool_size, s->pool_addr);
+	free(s->chain);
+	free(s->map_pool);
+	free(s->next);
+	free(s);
+}
+
+/* --- raw ------------------------------------------------------------------------------- */
+
+static void raw_desc(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d)
+{
+	const struct seg_map m = { .addr = d->addr, .len = d->len };
+
+	write_desc(&to_split(vq)->desc[i & (vq->size - 1)], &m, d->flags, d->next);
+	wmb();
+}
+
+static void raw_desc_get(struct virtqueue *vq, uint16_t i, struct vq_raw_desc *d)
+{
+	const struct vring_desc *v = &to_split(vq)->desc[i & (vq->size - 1)];
+
+	rmb();
+	d->addr = le64_to_cpu(READ_ONCE(v->addr));
+	d->len = le32_to_cpu(READ_ONCE(v->len));
+	d->flags = le16_to_cpu(READ_ONCE(v->flags));
+	d->next = le16_to_cpu(READ_ONCE(v->next));
+}
+
+static void raw_avail(struct virtqueue *vq, uint16_t slot, uint16_t head)
+{
+	WRITE_ONCE(to_split(vq)->avail->ring[slot & (vq->size - 1)], cpu_to_le16(head));
+	wmb();
+}
+
+static void raw_avail_idx(struct virtqueue *vq, uint16_t idx)
+{
+	wmb();
+	WRITE_ONCE(to_split(vq)->avail->idx, cpu_to_le16(idx));
+	mb();
+}
+
+static void raw_avail_flags(struct virtqueue *vq, uint16_t flags)
+{
+	WRITE_ONCE(to_split(vq)->avail->flags, cpu_to_le16(flags));
+	mb();
+}
+
+static void raw_used_event(struct virtqueue *vq, uint16_t value)
+{
+	WRITE_ONCE(*to_split(vq)->used_event, cpu_to_le16(value));
+	mb();
+}
+
+static uint16_t raw_used_idx(struct virtqueue *vq)
+{
+	const uint16_t idx = used_idx(to_split(vq));
+
+	rmb();
+	return idx;
+}
+
+static uint16_t raw_used_flags(struct virtqueue *vq)
+{
+	return le16_to_cpu(READ_ONCE(to_split(vq)->used->flags));
+}
+
+static uint16_t raw_avail_event(struct virtqueue *vq)
+{
+	return le16_to_cpu(READ_ONCE(*to_split(vq)->avail_event));
+}
+
+static void raw_used(struct virtqueue *vq, uint16_t slot, uint32_t *id, uint32_t *len)
+{
+	const struct vring_used_elem *e = &to_split(vq)->used->ring[slot & (vq->size - 1)];
+
+	rmb();
+	*id = le32_to_cpu(READ_ONCE(e->id));
+	*len = le32_to_cpu(READ_ONCE(e->len));
+}
+
+static const struct vq_raw_ops raw_ops = {
+	.desc = raw_desc,
+	.desc_get = raw_desc_get,
+	.avail = raw_avail,
+	.avail_idx = raw_avail_idx,
+	.avail_flags = raw_avail_flags,
+	.used_event = raw_used_event,
+	.used_idx = raw_used_idx,
+	.used_flags = raw_used_flags,
+	.avail_event = raw_avail_event,
+	.used = raw_used,
+};
+
+static const struct vq_ops split_ops = {
+	.name = "split",
+	.destroy = split_destroy,
+	.addresses = split_addresses,
+	.add = split_add,
+	.kick_needed = split_kick_needed,
+	.next_off = split_next_off,
+	.get = split_get,
+	.pending = split_pending,
+	.interrupts = split_interrupts,
+	.free_count = split_free_count,
+	.in_flight = split_in_flight,
+	.raw = &raw_ops,
+};
+
+/* --- creation -------------------------------------------------------------------------- */
+
+static bool alloc_shared(struct split *s, uint16_t size)
+{
+	struct dma_dev *dma = &s->vq.dev->dma;
+	uint8_t *mem;
+
+	/* 2.7.1: alignment 16, 2 and 4; used starts on a cache line of its own. */
+	s->avail_off = size * sizeof(struct vring_desc);
+	s->used_off = (s->avail_off + sizeof(struct vring_avail) + (size + 1u) * sizeof(le16) + 63) &
+		      ~(size_t)63;
+	s->mem_size = s->used_off + sizeof(struct vring_used) + size * sizeof(struct vring_used_elem) +
+		      sizeof(le16);
+	mem = dma_alloc(dma, s->mem_size, 64, &s->mem_addr);
+	if (!mem)
+		return false;
+	s->mem = mem;
+	s->desc = (struct vring_desc *)mem;
+	s->avail = (struct vring_avail *)(mem + s->avail_off);
+	s->used = (struct vring_used *)(mem + s->used_off);
+	s->used_event = &s->avail->ring[size];
+	s->avail_event = (le16 *)&s->used->ring[size];
+	if (!s->indirect)
+		return true;
+	s->pool_size = size * POOL_SEGS * sizeof(*s->pool);
+	s->pool = dma_alloc(dma, s->pool_size, 64, &s->pool_addr);
+	return s->pool;
+}
+
+struct virtqueue *split_create(struct virtio_device *d, uint16_t index, uint16_t size)
+{
+	struct split *s;
+	unsigned int i;
+
+	if (size == 0 || size > 32768 || (size & (size - 1))) /* 2.7 */
+		return NULL;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->vq = (struct virtqueue){ .ops = &split_ops, .dev = d, .index = index, .size = size };
+	s->indirect = virtio_has(d, VIRTIO_F_INDIRECT_DESC);
+	s->event_idx = virtio_has(d, VIRTIO_F_EVENT_IDX);
+	s->chain = calloc(size, sizeof(*s->chain));
+	s->map_pool = calloc((size_t)size * POOL_SEGS, sizeof(*s->map_pool));
+	s->next = calloc(size, sizeof(*s->next));
+	if (!s->chain || !s->map_pool || !s->next || !alloc_shared(s, size)) {
+		split_destroy(&s->vq);
+		return NULL;
+	}
+	for (i = 0; i < size; i++)
+		s->next[i] = (uint16_t)(i + 1);
+	s->free_count = size;
+	split_interrupts(&s->vq, d->irq_mode != VIRTIO_IRQ_POLL);
+	return &s->vq;
+}

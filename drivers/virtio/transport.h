@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Between virtio.c and the transports; drivers and tests include virtio.h. */
+#ifndef DRIVERS_VIRTIO_TRANSPORT_H
+#define DRIVERS_VIRTIO_TRANSPORT_H
+
+#include "drivers/virtio/virtio.h"
+
+/* Registers a probed device: resets it, reads its features and queue sizes. 0, -ENOSPC, -ETIMEDOUT. */
+int virtio_add(struct virtio_device *d);
+/* A device that is there but not usable (legacy, broken): a line of the env block. */
+void virtio_refuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Sets d->error and returns err. */
+int virtio_error(struct virtio_device *d, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Cuts an access to config space into natural widths: 4, 2 or 1 bytes, each aligned (4.1.3.1). */
+uint32_t virtio_access_width(uint32_t off, uint32_t len);
+
+/* What interrupt handlers do, by cause. */
+void virtio_irq_queue(struct virtio_device *d, uint16_t queue); /* a queue's own vector */
+void virtio_irq_shared(struct virtio_device *d);		/* some queue, unknown which */
+void virtio_irq_config(struct virtio_device *d);
+
+/*
+ * Interrupt lines (INTx, MMIO), possibly shared by several devices. The handler says whether its
+ * device was the cause. 0, -ENODEV (no I/O APIC has that GSI), -ENOSPC.
+ */
+typedef bool (*virtio_line_fn)(struct virtio_device *d);
+int virtio_line_attach(struct virtio_device *d, uint32_t gsi, bool level, bool active_low,
+		       virtio_line_fn handler);
+void virtio_line_detach(struct virtio_device *d);
+
+#endif

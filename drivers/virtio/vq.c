@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* virtqueue.h: the dispatch to the layouts. */
+#include "drivers/virtio/virtqueue.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "drivers/virtio/vq_impl.h"
+
+struct virtqueue *vq_create(struct virtio_device *d, uint16_t index, uint16_t size)
+{
+	/* virtio_negotiate() accepts RING_PACKED only where there is code for it. */
+	return virtio_has(d, VIRTIO_F_RING_PACKED) ? NULL : split_create(d, index, size);
+}
+
+void vq_destroy(struct virtqueue *vq)
+{
+	if (vq)
+		vq->ops->destroy(vq);
+}
+
+void vq_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver, dma_addr_t *device)
+{
+	vq->ops->addresses(vq, desc, driver, device);
+}
+
+int vq_break(struct virtqueue *vq, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!vq->broken) {
+		va_start(ap, fmt);
+		vsnprintf(vq->error, sizeof(vq->error), fmt, ap);
+		va_end(ap);
+	}
+	vq->broken = true;
+	return -EPROTO;
+}
+
+int vq_add(struct virtqueue *vq, const struct vq_seg *out, unsigned int n_out,
+	   const struct vq_seg *in, unsigned int n_in, void *token)
+{
+	unsigned int i;
+
+	if (vq->broken)
+		return -EPROTO;
+	/* 2.7.5.3.1: a chain is at most as long as the queue, indirect or not. */
+	if (!token || n_out > vq->size || n_in > vq->size || n_out + n_in == 0 ||
+	    n_out + n_in > vq->size)
+		return -EINVAL;
+	for (i = 0; i < n_out; i++)
+		if (!out[i].buf || !out[i].len)
+			return -EINVAL;
+	for (i = 0; i < n_in; i++)
+		if (!in[i].buf || !in[i].len)
+			return -EINVAL;
+	return vq->ops->add(vq, out, n_out, in, n_in, token);
+}
+
+void vq_notify(struct virtqueue *vq)
+{
+	const uint32_t data = (uint32_t)vq->ops->next_off(vq) << 16 | vq->index;
+
+	vq->dev->ops->notify(vq->dev, vq->index, data);
+}
+
+void vq_kick(struct virtqueue *vq)
+{
+	if (!vq->broken && vq->ops->kick_needed(vq))
+		vq_notify(vq);
+}
+
+int vq_get(struct virtqueue *vq, void **token, uint32_t *len)
+{
+	return vq->broken ? -EPROTO : vq->ops->get(vq, token, len);
+}
+
+bool vq_pending(struct virtqueue *vq)
+{
+	/* A broken queue has something to say: vq_get() returns -EPROTO. */
+	return vq->broken || vq->ops->pending(vq);
+}
+
+const char *vq_error(const struct virtqueue *vq)
+{
+	return vq->error;
+}
+
+bool vq_interrupts(struct virtqueue *vq, bool on)
+{
+	return vq->ops->interrupts(vq, on);
+}
+
+uint16_t vq_index(const struct virtqueue *vq)
+{
+	return vq->index;
+}
+
+uint16_t vq_size(const struct virtqueue *vq)
+{
+	return vq->size;
+}
+
+uint16_t vq_free_count(const struct virtqueue *vq)
+{
+	return vq->ops->free_count(vq);
+}
+
+uint16_t vq_in_flight(const struct virtqueue *vq)
+{
+	return vq->ops->in_flight(vq);
+}
+
+/* --- the raw door ---------------------------------------------------------------------- */
+
+int vq_raw_desc(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d)
+{
+	if (!vq->ops->raw)
+		return -EOPNOTSUPP;
+	vq->ops->raw->desc(vq, i, d);
+	return 0;
+}
+
+int vq_raw_desc_get(struct virtqueue *vq, uint16_t i, struct vq_raw_desc *d)
+{
+	if (!vq->ops->raw)
+		return -EOPNOTSUPP;
+	vq->ops->raw->desc_get(vq, i, d);
+	return 0;
+}
+
+int vq_raw_avail(struct virtqueue *vq, uint16_t slot, uint16_t head)
+{
+	if (!vq->ops->raw)
+		return -EOPNOTSUPP;
+	vq->ops->raw->avail(vq, slot, head);
+	return 0;
+}
+
+int vq_raw_avail_idx(struct virtqueue *vq, uint16_t idx)
+{
+	if (!vq->ops->raw)
+		return -EOPNOTSUPP;
+	vq->ops->raw->avail_idx(vq, idx);
+	return 0;
+}
+
+int vq_raw_avail_flags(struct virtqueue *vq, uint16_t flags)
+{
+	if (!vq->ops->raw)
+		return -EOPNOTSUPP;
+	vq->ops->raw->avail_flags(vq, flags);
+	return 0;
+}
+
+int vq_raw_used_event(struct virtqueue *vq, uint16_t value)
+{
+	if (!vq->ops->raw)
+		return -EOPNOTSUPP;
+	vq->ops->raw->used_event(vq, value);
+	return 0;
+}
+
+int vq_raw_used_idx(struct virtqueue *vq, uint16_t *idx)
+{
+	if (!vq->ops->raw)
+		return -EOPNOTSUPP;
+	*idx = vq->ops->raw->used_idx(vq);
+	return 0;
+}
+
+int vq_raw_used_flags(struct virtqueue *vq, uint16_t *flags)
+{
+	if (!vq->ops->raw)
+		return -EOPNOTSUPP;
+	*flags = vq->ops->raw->used_flags(vq);
+	return 0;
+}
+
+int vq_raw_avail_event(struct virtqueue *vq, uint16_t *value)
+{
+	if (!vq->ops->raw)
+		return -EOPNOTSUPP;
+	*value = vq->ops->raw->avail_event(vq);
+	return 0;
+}
+
+int vq_raw_used(struct virtqueue *vq, uint16_t slot, uint32_t *id, uint32_t *len)
+{
+	if (!vq->ops->raw)
+		return -EOPNOTSUPP;
+	vq->ops->raw->used(vq, slot, id, len);
+	return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What split.c and packed.c give to vq.c. */
+#ifndef DRIVERS_VIRTIO_VQ_IMPL_H
+#define DRIVERS_VIRTIO_VQ_IMPL_H
+
+#include "drivers/virtio/virtqueue.h"
+
+/* Raw access to a split ring's parts (virtqueue.h). */
+struct vq_raw_ops {
+	void (*desc)(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d);
+	void (*desc_get)(struct virtqueue *vq, uint16_t i, struct vq_raw_desc *d);
+	void (*avail)(struct virtqueue *vq, uint16_t slot, uint16_t head);
+	void (*avail_idx)(struct virtqueue *vq, uint16_t idx);
+	void (*avail_flags)(struct virtqueue *vq, uint16_t flags);
+	void (*used_event)(struct virtqueue *vq, uint16_t value);
+	uint16_t (*used_idx)(struct virtqueue *vq);
+	uint16_t (*used_flags)(struct virtqueue *vq);
+	uint16_t (*avail_event)(struct virtqueue *vq);
+	void (*used)(struct virtqueue *vq, uint16_t slot, uint32_t *id, uint32_t *len);
+};
+
+struct vq_ops {
+	const char *name;
+	void (*destroy)(struct virtqueue *vq);
+	void (*addresses)(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver,
+			  dma_addr_t *device);
+	int (*add)(struct virtqueue *vq, const struct vq_seg *out, unsigned int n_out,
+		   const struct vq_seg *in, unsigned int n_in, void *token);
+	/* Full barrier, then whether the device wants to be told about what was added since the last call. */
+	bool (*kick_needed)(struct virtqueue *vq);
+	/* The high half of a notification with NOTIFICATION_DATA. */
+	uint16_t (*next_off)(const struct virtqueue *vq);
+	int (*get)(struct virtqueue *vq, void **token, uint32_t *len);
+	bool (*pending)(struct virtqueue *vq);
+	bool (*interrupts)(struct virtqueue *vq, bool on);
+	uint16_t (*free_count)(const struct virtqueue *vq);
+	uint16_t (*in_flight)(const struct virtqueue *vq);
+	const struct vq_raw_ops *raw; /* NULL: no raw door */
+};
+
+struct virtqueue {
+	const struct vq_ops *ops;
+	struct virtio_device *dev;
+	uint16_t index, size;
+	bool broken;
+	char error[128];
+};
+
+/* NULL: no memory. */
+struct virtqueue *split_create(struct virtio_device *d, uint16_t index, uint16_t size);
+
+/* Marks the queue broken, once, with the reason; returns -EPROTO. */
+int vq_break(struct virtqueue *vq, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
