@@ -135,6 +135,9 @@ int vsock_credit_request(struct vsock_conn *c);
 /* Any header (host order fields are converted by the caller), any payload: hostile tests. 0, -ENOSPC, -EPROTO. */
 int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *payload, uint32_t len);
 
+/* on: receive buffers that come back are not given to the device again, until off. */
+void vsock_hold_rx(struct vsock *vs, bool on);
+
 /* Packets that no connection or listener took, newest last, at most 16 kept. */
 struct vsock_stray {
 	struct vsock_hdr hdr;

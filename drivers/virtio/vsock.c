@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The device: bringing it up, the three queues, and dispatch to connections (vsock_conn.c). */
+#include "drivers/virtio/vsock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "drivers/virtio/virtqueue.h"
+#include "drivers/virtio/vsock_internal.h"
+#include "lib/cmdline.h"
+#include "lib/mem.h"
+#include "lib/mmio.h"
+
+OPTION("vsock.layout", "config space: auto, upstream, multi, multi-host or indexed");
+
+#define RX_PAGES  4 /* 16 KiB a buffer, header included */
+#define RX_BYTES  (RX_PAGES * PAGE_SIZE)
+#define RX_COUNT  48
+#define TX_COUNT  64
+#define EV_COUNT  8
+#define MAX_QUEUED 8192 /* packets that wait for room on tx */
+
+struct event {
+	le32 id;
+};
+
+enum { EVENT_TRANSPORT_RESET = 0 };
+
+unsigned int vsock_count(void)
+{
+	unsigned int n = 0;
+
+	while (virtio_find(VIRTIO_ID_VSOCK, n))
+		n++;
+	return n;
+}
+
+/* --- config ------------------------------------------------------------------------------ */
+
+static int cfg_read(void *arg, uint32_t off, void *buf, uint32_t len)
+{
+	return virtio_config_read(arg, off, buf, len);
+}
+
+static int cfg_write(void *arg, uint32_t off, const void *buf, uint32_t len)
+{
+	struct virtio_device *d = arg;
+
+	return d->ops->config_write(d, off, buf, len);
+}
+
+static int load_config(struct vsock *vs)
+{
+	struct virtio_device *d = vs->dev;
+	const struct vsock_config_io io = { cfg_read, cfg_write, d->ops->config_len(d), d };
+	const char *name = cmdline_get("vsock.layout");
+	enum vsock_layout want = VSOCK_LAYOUT_AUTO;
+
+	if (name && vsock_layout_parse(name, &want)) {
+		snprintf(vs->config_error, sizeof(vs->config_error), "vsock.layout=%s is unknown",
+			 name);
+		return -EINVAL;
+	}
+	return vsock_config_load(&io, want, virtio_has(d, VSOCK_F_INDEXED_CID), &vs->config,
+				 vs->config_error, sizeof(vs->config_error));
+}
+
+const struct vsock_config *vsock_config(const struct vsock *vs)
+{
+	return &vs->config;
+}
+
+const char *vsock_config_error(const struct vsock *vs)
+{
+	return vs->config_error;
+}
+
+bool vsock_is_local(const struct vsock *vs, uint64_t cid)
+{
+	uint32_t i;
+
+	for (i = 0; i < vs->config.num_guest; i++)
+		if (vs->config.guest[i] == cid)
+			return true;
+	return false;
+}
+
+struct virtio_device *vsock_device(struct vsock *vs)
+{
+	return vs->dev;
+}
+
+const char *vsock_error(const struct vsock *vs)
+{
+	return vs->error;
+}
+
+/* --- tx ------------------------------------------------------------------------------------ */
+
+static int vq_failed(struct vsock *vs, struct virtqueue *vq)
+{
+	snprintf(vs->error, sizeof(vs->error), "%s", vq_error(vq));
+	return -EPROTO;
+}
+
+static struct tx_slot *slot_take(struct vsock *vs)
+{
+	struct tx_slot *s = vs->tx_free;
+
+	if (s)
+		vs->tx_free = s->next;
+	return s;
+}
+
+static void slot_give(struct vsock *vs, struct tx_slot *s)
+{
+	s->next = vs->tx_free;
+	vs->tx_free = s;
+}
+
+static int post(struct vsock *vs, struct tx_slot *s, const void *payload, uint32_t len)
+{
+	struct virtqueue *vq = vs->dev->vq[VQ_TX];
+	const struct vq_seg seg[2] = { { &s->hdr, sizeof(s->hdr) }, { (void *)(uintptr_t)payload, len } };
+	const int ret = vq_add(vq, seg, len ? 2 : 1, NULL, 0, s);
+
+	if (ret == 0) {
+		vs->stats.tx_packets++;
+		vs->stats.tx_bytes += len;
+	}
+	return ret == -EPROTO ? vq_failed(vs, vq) : ret;
+}
+
+int vsock_tx_reap(struct vsock *vs)
+{
+	struct virtqueue *vq = vs->dev->vq[VQ_TX];
+	uint32_t len;
+	void *token;
+	int ret, n = 0;
+
+	while ((ret = vq_get(vq, &token, &len)) > 0) {
+		struct tx_slot *s = token;
+
+		free(s->copy);
+		s->copy = NULL;
+		if (s->pending)
+			--*s->pending;
+		s->pending = NULL;
+		slot_give(vs, s);
+		n++;
+	}
+	return ret < 0 ? vq_failed(vs, vq) : n;
+}
+
+/* Sends now, without copying: *pending counts until the device is done with payload. -ENOSPC: no room. */
+int vsock_tx_now(struct vsock *vs, const struct vsock_hdr *h, const void *payload, uint32_t len,
+		 unsigned int *pending)
+{
+	struct tx_slot *s;
+	int ret;
+
+	if (vs->queued) /* what waits comes first */
+		return -ENOSPC;
+	s = slot_take(vs);
+	if (!s)
+		return -ENOSPC;
+	s->hdr = *h;
+	ret = post(vs, s, payload, len);
+	if (ret) {
+		slot_give(vs, s);
+		return ret;
+	}
+	if (pending) {
+		s->pending = pending;
+		++*pending;
+	}
+	return 0;
+}
+
+/* Sends, or queues a copy for when there is room. */
+int vsock_tx_queue(struct vsock *vs, const struct vsock_hdr *h, const void *payload, uint32_t len)
+{
+	struct queued *q;
+
+	if (vs->queued_count >= MAX_QUEUED)
+		return -ENOSPC;
+	q = malloc(sizeof(*q) + len);
+	if (!q)
+		return -ENOMEM;
+	q->next = NULL;
+	q->hdr = *h;
+	q->len = len;
+	if (len)
+		memcpy(q->payload, payload, len);
+	*vs->queued_tail = q;
+	vs->queued_tail = &q->next;
+	vs->queued_count++;
+	return vsock_tx_flush(vs);
+}
+
+int vsock_tx_flush(struct vsock *vs)
+{
+	int ret = 0;
+
+	while (vs->queued && ret == 0) {
+		struct queued *q = vs->queued;
+		struct tx_slot *s = slot_take(vs);
+
+		if (!s)
+			break;
+		s->hdr = q->hdr;
+		s->copy = q;
+		ret = post(vs, s, q->payload, q->len);
+		if (ret) {
+			s->copy = NULL;
+			slot_give(vs, s);
+			break;
+		}
+		vs->queued = q->next;
+		if (!vs->queued)
+			vs->queued_tail = &vs->queued;
+		vs->queued_count--;
+	}
+	vq_kick(vs->dev->vq[VQ_TX]);
+	return ret == -ENOSPC ? 0 : ret;
+}
+
+void vsock_forget_pending(struct vsock *vs, const unsigned int *pending)
+{
+	unsigned int i;
+
+	for (i = 0; i < vs->tx_count; i++)
+		if (vs->tx_slots[i].pending == pending)
+			vs->tx_slots[i].pending = NULL;
+}
+
+int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *payload, uint32_t len)
+{
+	return vsock_tx_queue(vs, hdr, payload, len);
+}
+
+/* --- rx and events --------------------------------------------------------------------------- */
+
+static int post_rx(struct vsock *vs, void *buf)
+{
+	const struct vq_seg seg = { buf, RX_BYTES };
+
+	return vq_add(vs->dev->vq[VQ_RX], NULL, 0, &seg, 1, buf);
+}
+
+static int poll_rx(struct vsock *vs)
+{
+	struct virtqueue *vq = vs->dev->vq[VQ_RX];
+	uint32_t len;
+	void *buf;
+	int ret, n = 0;
+
+	/* At most one round of the ring, so that a flood cannot keep us here. */
+	while (n < RX_COUNT && (ret = vq_get(vq, &buf, &len)) > 0) {
+		n++;
+		vsock_receive(vs, buf, len);
+		if (!vs->rx_held)
+			ret = post_rx(vs, buf);
+		else
+			vs->held[vs->held_count++] = buf;
+		if (ret < 0)
+			return vq_failed(vs, vq);
+	}
+	if (n)
+		vq_kick(vq);
+	return n < RX_COUNT && ret < 0 ? vq_failed(vs, vq) : n;
+}
+
+/* For tests of a full receive queue: buffers that come back stay with us until it is lifted. */
+void vsock_hold_rx(struct vsock *vs, bool on)
+{
+	vs->rx_held = on;
+	while (!on && vs->held_count) {
+		if (post_rx(vs, vs->held[vs->held_count - 1]))
+			break;
+		vs->held_count--;
+	}
+	vq_kick(vs->dev->vq[VQ_RX]);
+}
+
+static int post_event(struct vsock *vs, struct event *e)
+{
+	const struct vq_seg seg = { e, sizeof(*e) };
+
+	return vq_add(vs->dev->vq[VQ_EVENT], NULL, 0, &seg, 1, e);
+}
+
+/* 5.10.6.7.1: read the CIDs again, drop connections, keep listeners. */
+static void transport_reset(struct vsock *vs)
+{
+	vs->stats.transport_resets++;
+	load_config(vs);
+	vsock_drop_all(vs);
+}
+
+static int poll_event(struct vsock *vs)
+{
+	struct virtqueue *vq = vs->dev->vq[VQ_EVENT];
+	struct event *e;
+	uint32_t len;
+	void *token;
+	int ret, n = 0;
+
+	while (n < EV_COUNT && (ret = vq_get(vq, &token, &len)) > 0) {
+		e = token;
+		n++;
+		if (len >= sizeof(*e) && le32_to_cpu(READ_ONCE(e->id)) == EVENT_TRANSPORT_RESET)
+			transport_reset(vs);
+		else
+			vs->stats.rx_malformed++;
+		if (post_event(vs, e))
+			return vq_failed(vs, vq);
+	}
+	if (n)
+		vq_kick(vq);
+	return n < EV_COUNT && ret < 0 ? vq_failed(vs, vq) : n;
+}
+
+static void on_config(struct virtio_device *d)
+{
+	struct vsock *vs = d->driver;
+
+	__atomic_store_n(&vs->config_changed, true, __ATOMIC_RELEASE);
+}
+
+int vsock_poll(struct vsock *vs)
+{
+	int rx, tx, ev, ret;
+
+	if (vs->error[0])
+		return -EPROTO;
+	if (__atomic_exchange_n(&vs->config_changed, false, __ATOMIC_ACQ_REL)) {
+		vs->stats.config_changes++;
+		load_config(vs);
+	}
+	tx = vsock_tx_reap(vs);
+	ev = tx < 0 ? tx : poll_event(vs);
+	rx = ev < 0 ? ev : poll_rx(vs);
+	if (rx < 0)
+		return -EPROTO;
+	ret = vsock_tx_flush(vs);
+	return ret < 0 ? ret : tx + ev + rx;
+}
+
+/* --- up and down ------------------------------------------------------------------------------ */
+
+static int fill_queues(struct vsock *vs)
+{
+	unsigned int i, n;
+	int ret = 0;
+
+	n = vq_size(vs->dev->vq[VQ_RX]);
+	vs->rx_count = n < RX_COUNT ? n : RX_COUNT;
+	vs->rx_mem = mem_pages(vs->rx_count * RX_PAGES, PAGE_SIZE);
+	vs->ev_mem = mem_pages(1, PAGE_SIZE);
+	n = vq_size(vs->dev->vq[VQ_TX]);
+	vs->tx_count = n < TX_COUNT ? n : TX_COUNT;
+	if (!virtio_has(vs->dev, VIRTIO_F_INDIRECT_DESC))
+		vs->tx_count /= 2; /* two descriptors a packet */
+	vs->tx_slots = calloc(vs->tx_count, sizeof(*vs->tx_slots));
+	if (!vs->rx_mem || !vs->ev_mem || !vs->tx_slots)
+		return -ENOMEM;
+	for (i = 0; i < vs->tx_count; i++)
+		slot_give(vs, &vs->tx_slots[i]);
+	for (i = 0; i < vs->rx_count && !ret; i++)
+		ret = post_rx(vs, vs->rx_mem + i * RX_BYTES);
+	n = vq_size(vs->dev->vq[VQ_EVENT]);
+	for (i = 0; i < EV_COUNT && i < n && !ret; i++)
+		ret = post_event(vs, (struct event *)vs->ev_mem + i);
+	return ret;
+}
+
+static int bring_up(struct vsock *vs, uint64_t features)
+{
+	struct virtio_device *d = vs->dev;
+	int ret;
+
+	ret = virtio_negotiate(d, features | VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) |
+					  VIRTIO_BIT(VIRTIO_F_EVENT_IDX));
+	if (ret)
+		return ret;
+	ret = load_config(vs);
+	if (ret)
+		return ret;
+	ret = virtio_queues_setup(d, 3, 0);
+	if (ret)
+		return ret;
+	d->driver = vs;
+	d->on_config = on_config;
+	/* We poll: notifications only where a test asks for them. */
+	vq_interrupts(d->vq[VQ_RX], false);
+	vq_interrupts(d->vq[VQ_TX], false);
+	vq_interrupts(d->vq[VQ_EVENT], false);
+	ret = fill_queues(vs);
+	if (ret)
+		return ret;
+	ret = virtio_driver_ok(d);
+	if (ret)
+		return ret;
+	vq_notify(d->vq[VQ_RX]);
+	vq_notify(d->vq[VQ_EVENT]);
+	return 0;
+}
+
+int vsock_open(unsigned int n, uint64_t features, struct vsock **out)
+{
+	struct virtio_device *d = virtio_find(VIRTIO_ID_VSOCK, n);
+	struct vsock *vs;
+	int ret;
+
+	*out = NULL;
+	if (!d)
+		return -ENODEV;
+	vs = calloc(1, sizeof(*vs));
+	if (!vs)
+		return -ENOMEM;
+	vs->dev = d;
+	vs->queued_tail = &vs->queued;
+	vs->default_buf = VSOCK_DEFAULT_BUF;
+	if (!features)
+		features = VIRTIO_BIT(VSOCK_F_STREAM) | VIRTIO_BIT(VSOCK_F_SEQPACKET) |
+			   VIRTIO_BIT(VSOCK_F_NO_IMPLIED_STREAM) | VIRTIO_BIT(VSOCK_F_INDEXED_CID);
+	vsock_conns_init(vs);
+	ret = bring_up(vs, features);
+	*out = vs; /* with its error texts, also when it failed */
+	return ret;
+}
+
+void vsock_close(struct vsock *vs)
+{
+	struct queued *q;
+	unsigned int i;
+
+	if (!vs)
+		return;
+	virtio_reset(vs->dev);
+	vs->dev->driver = NULL;
+	vsock_conns_free(vs);
+	while ((q = vs->queued)) {
+		vs->queued = q->next;
+		free(q);
+	}
+	for (i = 0; vs->tx_slots && i < vs->tx_count; i++)
+		free(vs->tx_slots[i].copy);
+	free(vs->tx_slots);
+	mem_pages_free(vs->rx_mem, vs->rx_count * RX_PAGES);
+	mem_pages_free(vs->ev_mem, 1);
+	free(vs);
+}
+
+unsigned int vsock_strays(struct vsock *vs, struct vsock_stray *out, unsigned int max)
+{
+	unsigned int n = vs->strays < VSOCK_STRAYS ? vs->strays : VSOCK_STRAYS, i;
+	const unsigned int first = vs->strays - n;
+
+	if (n > max)
+		n = max;
+	for (i = 0; i < n; i++)
+		out[i] = vs->stray[(first + i) % VSOCK_STRAYS];
+	return n;
+}
+
+void vsock_strays_clear(struct vsock *vs)
+{
+	vs->strays = 0;
+}
+
+void vsock_set_tap(struct vsock *vs, void (*tap)(void *, const struct vsock_hdr *, uint32_t), void *arg)
+{
+	vs->tap = tap;
+	vs->tap_arg = arg;
+}
+
+void vsock_stats(const struct vsock *vs, struct vsock_stats *out)
+{
+	*out = vs->stats;
+}
