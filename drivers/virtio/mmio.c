@@ -1,372 +1,494 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Virtio over MMIO (virtio 1.4, 4.2), version 2. */
-#include <ctype.h>
+/* virtio over MMIO (4.2), version 2: devices of the command line and of ACPI (LNRO0005). */
+#include "drivers/virtio/mmio.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "drivers/virtio/mmio.h"
-#include "drivers/virtio/registry.h"
+#include "drivers/virtio/transport.h"
+#include "drivers/virtio/virtqueue.h"
 #include "lib/acpi.h"
 #include "lib/cmdline.h"
-#include "lib/irq.h"
+#include "lib/init.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"
-#include "lib/test.h"
 #include "lib/time.h"
 
 OPTION("virtio_mmio.device", "SIZE@BASE:IRQ[:ID], as Linux: a virtio-mmio device; may be repeated");
 
-static struct virtio_mmio *mmio_of(const struct virtio_device *d)
+#define QUEUE_RESET_TIMEOUT (1 * SEC)
+#define MAX_WINDOW	    0x10000u
+#define MAX_ROUNDS	    100 /* of one interrupt */
+
+static const struct virtio_transport_ops mmio_ops;
+
+struct virtio_mmio *virtio_mmio(struct virtio_device *d)
+{
+	return d->ops == &mmio_ops ? d->transport : NULL;
+}
+
+static struct virtio_mmio *to_mmio(struct virtio_device *d)
 {
 	return d->transport;
 }
 
-struct virtio_mmio *virtio_mmio_get(const struct virtio_device *d)
+static uint32_t reg_read(struct virtio_device *d, unsigned int reg)
 {
-	return strcmp(d->ops->name, "mmio") == 0 ? d->transport : NULL;
+	return mmio_read32(to_mmio(d)->regs + reg); /* 4.2.2.2: control registers by 32 bits only */
 }
 
-static uint32_t rd(const struct virtio_device *d, unsigned int reg)
+static void reg_write(struct virtio_device *d, unsigned int reg, uint32_t v)
 {
-	return mmio_read32(mmio_of(d)->regs + reg);
+	mmio_write32(to_mmio(d)->regs + reg, v);
 }
 
-static void wr(const struct virtio_device *d, unsigned int reg, uint32_t v)
+/* --- status, features, config ---------------------------------------------------------- */
+
+static uint8_t mmio_get_status(struct virtio_device *d)
 {
-	mmio_write32(mmio_of(d)->regs + reg, v);
+	return (uint8_t)reg_read(d, VIRTIO_MMIO_STATUS);
 }
 
-static uint8_t get_status(struct virtio_device *d)
+static void mmio_set_status(struct virtio_device *d, uint8_t status)
 {
-	return (uint8_t)rd(d, MMIO_STATUS);
+	reg_write(d, VIRTIO_MMIO_STATUS, status);
 }
 
-static void set_status(struct virtio_device *d, uint8_t s)
+static uint32_t mmio_features_sel(struct virtio_device *d, uint32_t sel)
 {
-	wr(d, MMIO_STATUS, s);
+	reg_write(d, VIRTIO_MMIO_DEVICE_FEATURES_SEL, sel);
+	return reg_read(d, VIRTIO_MMIO_DEVICE_FEATURES);
 }
 
-static uint32_t device_features_sel(struct virtio_device *d, uint32_t sel)
+static uint64_t mmio_device_features(struct virtio_device *d)
 {
-	wr(d, MMIO_DEVICE_FEATURES_SEL, sel);
-	return rd(d, MMIO_DEVICE_FEATURES);
+	const uint64_t low = mmio_features_sel(d, 0);
+
+	return (uint64_t)mmio_features_sel(d, 1) << 32 | low;
 }
 
-static uint64_t device_features(struct virtio_device *d)
+static void mmio_driver_features(struct virtio_device *d, uint64_t features)
 {
-	return device_features_sel(d, 0) | (uint64_t)device_features_sel(d, 1) << 32;
+	reg_write(d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+	reg_write(d, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)features);
+	reg_write(d, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+	reg_write(d, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(features >> 32));
 }
 
-static void driver_features(struct virtio_device *d, uint64_t f)
+static uint32_t mmio_config_generation(struct virtio_device *d)
 {
-	wr(d, MMIO_DRIVER_FEATURES_SEL, 0);
-	wr(d, MMIO_DRIVER_FEATURES, (uint32_t)f);
-	wr(d, MMIO_DRIVER_FEATURES_SEL, 1);
-	wr(d, MMIO_DRIVER_FEATURES, (uint32_t)(f >> 32));
+	return reg_read(d, VIRTIO_MMIO_CONFIG_GENERATION);
 }
 
-static uint32_t config_generation(struct virtio_device *d)
+static uint32_t mmio_config_len(struct virtio_device *d)
 {
-	return rd(d, MMIO_CONFIG_GENERATION);
+	return to_mmio(d)->size - VIRTIO_MMIO_CONFIG;
 }
 
-static uint32_t config_len(struct virtio_device *d)
+static bool config_range_ok(struct virtio_device *d, uint32_t off, uint32_t len)
 {
-	return mmio_of(d)->size - MMIO_CONFIG;
+	const uint32_t size = mmio_config_len(d);
+
+	return off <= size && len <= size - off;
 }
 
-static int config_read(struct virtio_device *d, uint32_t off, void *buf, uint32_t len)
+static int mmio_config_read(struct virtio_device *d, uint32_t off, void *buf, uint32_t len)
 {
-	volatile uint8_t *c = mmio_of(d)->regs + MMIO_CONFIG;
+	const volatile uint8_t *cfg = to_mmio(d)->regs + VIRTIO_MMIO_CONFIG;
 	uint8_t *out = buf;
+	uint32_t v, w;
 
-	if (off > config_len(d) || len > config_len(d) - off)
+	if (!config_range_ok(d, off, len))
 		return -ERANGE;
-	while (len) { /* 4.2.2.2: natural width */
-		const uint32_t n = !(off & 3) && len >= 4 ? 4 : !(off & 1) && len >= 2 ? 2 : 1;
-		const uint32_t v = n == 4 ? mmio_read32(c + off) :
-				   n == 2 ? mmio_read16(c + off) :
-					    mmio_read8(c + off);
-
-		memcpy(out, &v, n);
-		out += n;
-		off += n;
-		len -= n;
+	for (; len; off += w, out += w, len -= w) {
+		w = virtio_access_width(off, len);
+		v = w == 4 ? mmio_read32(cfg + off) :
+		    w == 2 ? mmio_read16(cfg + off) :
+			     mmio_read8(cfg + off);
+		v = cpu_to_le32(v);
+		memcpy(out, &v, w);
 	}
 	return 0;
 }
 
-static int config_write(struct virtio_device *d, uint32_t off, const void *buf, uint32_t len)
+static int mmio_config_write(struct virtio_device *d, uint32_t off, const void *buf, uint32_t len)
 {
-	volatile uint8_t *c = mmio_of(d)->regs + MMIO_CONFIG;
-	uint32_t v;
+	volatile uint8_t *cfg = to_mmio(d)->regs + VIRTIO_MMIO_CONFIG;
+	const uint8_t *in = buf;
+	uint32_t v, w;
 
-	if (off > config_len(d) || len > config_len(d) - off)
+	if (!config_range_ok(d, off, len))
 		return -ERANGE;
-	if (len == 4 && !(off & 3)) {
-		memcpy(&v, buf, 4);
-		mmio_write32(c + off, v);
-		return 0;
+	for (; len; off += w, in += w, len -= w) {
+		v = 0;
+		w = virtio_access_width(off, len);
+		memcpy(&v, in, w);
+		v = le32_to_cpu(v);
+		if (w == 4)
+			mmio_write32(cfg + off, v);
+		else if (w == 2)
+			mmio_write16(cfg + off, (uint16_t)v);
+		else
+			mmio_write8(cfg + off, (uint8_t)v);
 	}
-	for (v = 0; v < len; v++)
-		mmio_write8(c + off + v, ((const uint8_t *)buf)[v]);
 	return 0;
 }
 
-static uint16_t queue_max(struct virtio_device *d, uint16_t q)
-{
-	const uint32_t max = (wr(d, MMIO_QUEUE_SEL, q), rd(d, MMIO_QUEUE_SIZE_MAX));
+/* --- queues ---------------------------------------------------------------------------- */
 
-	return max > 32768 ? 0 : (uint16_t)max;
+static uint16_t mmio_queue_max(struct virtio_device *d, uint16_t queue)
+{
+	uint32_t max;
+
+	reg_write(d, VIRTIO_MMIO_QUEUE_SEL, queue);
+	max = reg_read(d, VIRTIO_MMIO_QUEUE_SIZE_MAX);
+	return max <= 32768 ? (uint16_t)max : 0; /* 2.7: larger ones do not exist */
 }
 
-static int queue_enable(struct virtio_device *d, uint16_t q, uint16_t size, dma_addr_t desc,
-			dma_addr_t driver, dma_addr_t device)
+static bool mmio_queue_enabled(struct virtio_device *d, uint16_t queue)
 {
-	wr(d, MMIO_QUEUE_SEL, q);
-	wr(d, MMIO_QUEUE_SIZE, size);
-	wr(d, MMIO_QUEUE_DESC, (uint32_t)desc);
-	wr(d, MMIO_QUEUE_DESC + 4, (uint32_t)(desc >> 32));
-	wr(d, MMIO_QUEUE_DRIVER, (uint32_t)driver);
-	wr(d, MMIO_QUEUE_DRIVER + 4, (uint32_t)(driver >> 32));
-	wr(d, MMIO_QUEUE_DEVICE, (uint32_t)device);
-	wr(d, MMIO_QUEUE_DEVICE + 4, (uint32_t)(device >> 32));
-	wr(d, MMIO_QUEUE_READY, 1);
-	return rd(d, MMIO_QUEUE_READY) == 1 ? 0 : -EIO;
+	reg_write(d, VIRTIO_MMIO_QUEUE_SEL, queue);
+	return reg_read(d, VIRTIO_MMIO_QUEUE_READY) != 0;
 }
 
-static bool queue_enabled(struct virtio_device *d, uint16_t q)
+static void write_addr(struct virtio_device *d, unsigned int reg, dma_addr_t addr)
 {
-	wr(d, MMIO_QUEUE_SEL, q);
-	return rd(d, MMIO_QUEUE_READY);
+	reg_write(d, reg, (uint32_t)addr);
+	reg_write(d, reg + 4, (uint32_t)(addr >> 32));
 }
 
-static int queue_reset(struct virtio_device *d, uint16_t q)
+static int mmio_queue_enable(struct virtio_device *d, uint16_t queue, uint16_t size, dma_addr_t desc,
+			     dma_addr_t driver, dma_addr_t device)
+{
+	/* 4.2.2.2: size and addresses are not touched while QueueReady is set. */
+	if (mmio_queue_enabled(d, queue))
+		return virtio_error(d, -EIO, "queue %u: QueueReady is set before its set-up", queue);
+	reg_write(d, VIRTIO_MMIO_QUEUE_SIZE, size);
+	write_addr(d, VIRTIO_MMIO_QUEUE_DESC, desc);
+	write_addr(d, VIRTIO_MMIO_QUEUE_DRIVER, driver);
+	write_addr(d, VIRTIO_MMIO_QUEUE_DEVICE, device);
+	reg_write(d, VIRTIO_MMIO_QUEUE_READY, 1);
+	if (reg_read(d, VIRTIO_MMIO_QUEUE_READY) != 1)
+		return virtio_error(d, -EIO, "queue %u: QueueReady reads 0x%x after 1 was written", queue,
+				    (unsigned int)reg_read(d, VIRTIO_MMIO_QUEUE_READY));
+	return 0;
+}
+
+static int mmio_queue_reset(struct virtio_device *d, uint16_t queue)
 {
 	if (!virtio_has(d, VIRTIO_F_RING_RESET))
 		return -EOPNOTSUPP;
-	wr(d, MMIO_QUEUE_SEL, q);
-	wr(d, MMIO_QUEUE_RESET, 1);
-	return wait_for(rd(d, MMIO_QUEUE_RESET) == 0, 2 * SEC) ? 0 : -ETIMEDOUT;
+	reg_write(d, VIRTIO_MMIO_QUEUE_SEL, queue);
+	reg_write(d, VIRTIO_MMIO_QUEUE_RESET, 1);
+	if (!wait_for(reg_read(d, VIRTIO_MMIO_QUEUE_RESET) == 0, QUEUE_RESET_TIMEOUT))
+		return virtio_error(d, -ETIMEDOUT, "queue %u: QueueReset still reads 0x%x", queue,
+				    (unsigned int)reg_read(d, VIRTIO_MMIO_QUEUE_RESET));
+	if (reg_read(d, VIRTIO_MMIO_QUEUE_READY) != 0)
+		return virtio_error(d, -EIO, "queue %u: QueueReady is set after a queue reset", queue);
+	return 0;
 }
 
-static void notify(struct virtio_device *d, uint16_t q, uint32_t data)
+static void mmio_notify(struct virtio_device *d, uint16_t queue, uint32_t data)
 {
-	mb();
-	wr(d, MMIO_QUEUE_NOTIFY, virtio_has(d, VIRTIO_F_NOTIFICATION_DATA) ? data : q);
+	reg_write(d, VIRTIO_MMIO_QUEUE_NOTIFY,
+		  virtio_has(d, VIRTIO_F_NOTIFICATION_DATA) ? data : queue);
 }
 
-/* One line for everything: InterruptStatus says why (4.2.3.4). */
-static void on_line(void *arg)
-{
-	struct virtio_device *d = arg;
-	const uint32_t why = rd(d, MMIO_INTERRUPT_STATUS);
-	unsigned int q;
+/* --- interrupts ------------------------------------------------------------------------ */
 
-	wr(d, MMIO_INTERRUPT_ACK, why & 3);
-	if (why & 1) {
-		__atomic_fetch_add(&d->irqs.shared, 1, __ATOMIC_RELAXED);
-		for (q = 0; d->on_queue && q < d->num_queues; q++)
-			d->on_queue(d, (uint16_t)q);
+/*
+ * One line for all causes (4.2.3.4). It goes until InterruptStatus is 0: behind an edge-triggered pin a
+ * line that stays up raises no further interrupt.
+ */
+static bool on_line(struct virtio_device *d)
+{
+	bool any = false;
+	unsigned int i;
+	uint32_t why;
+
+	for (i = 0; i < MAX_ROUNDS; i++) {
+		why = reg_read(d, VIRTIO_MMIO_INTERRUPT_STATUS) &
+		      (VIRTIO_MMIO_INT_USED | VIRTIO_MMIO_INT_CONFIG);
+		if (!why)
+			break;
+		any = true;
+		reg_write(d, VIRTIO_MMIO_INTERRUPT_ACK, why); /* 4.2.2.2: only what is handled */
+		if (why & VIRTIO_MMIO_INT_CONFIG)
+			virtio_irq_config(d);
+		if (why & VIRTIO_MMIO_INT_USED)
+			virtio_irq_shared(d);
 	}
-	if (why & 2) {
-		__atomic_fetch_add(&d->irqs.config, 1, __ATOMIC_RELAXED);
-		if (d->on_config)
-			d->on_config(d);
-	}
-	if (!(why & 3))
-		__atomic_fetch_add(&d->irqs.unexpected, 1, __ATOMIC_RELAXED);
+	return any;
 }
 
-static void irq_teardown(struct virtio_device *d)
+static int mmio_irq_setup(struct virtio_device *d, enum virtio_irq_mode mode)
 {
-	struct virtio_mmio *m = mmio_of(d);
+	struct virtio_mmio *m = to_mmio(d);
+	int ret = 0;
 
-	if (m->irq <= 0)
-		return;
-	irq_gsi_mask(m->gsi, true);
-	irq_free(m->irq);
-	m->irq = 0;
-}
-
-static int irq_setup(struct virtio_device *d, enum virtio_irq_mode mode)
-{
-	struct virtio_mmio *m = mmio_of(d);
-	int ret;
-
-	irq_teardown(d);
-	if (mode == VIRTIO_IRQ_POLL)
-		return 0;
-	if (mode != VIRTIO_IRQ_INTX || m->gsi == 0)
-		return -ENODEV;
-	m->irq = irq_alloc(on_line, d);
-	if (m->irq < 0)
-		return m->irq;
-	/* QEMU's lines are active high and edge-like behind its I/O APIC; level is what the spec has. */
-	ret = irq_gsi_route(m->gsi, m->irq, 0, true, false);
+	if (mode >= VIRTIO_IRQ_MSIX1)
+		return -EOPNOTSUPP;
+	if (mode == VIRTIO_IRQ_INTX && !m->gsi)
+		return -EOPNOTSUPP;
+	if (mode == VIRTIO_IRQ_INTX)
+		ret = virtio_line_attach(d, m->gsi, m->level, m->active_low, on_line);
 	if (!ret)
-		ret = irq_gsi_mask(m->gsi, false);
-	if (ret)
-		irq_teardown(d);
+		d->irq_mode = mode;
 	return ret;
 }
 
-static void remove_device(struct virtio_device *d)
+static void mmio_irq_teardown(struct virtio_device *d)
 {
-	irq_teardown(d);
+	virtio_line_detach(d);
+}
+
+static void mmio_remove(struct virtio_device *d)
+{
+	free(to_mmio(d));
 }
 
 static const struct virtio_transport_ops mmio_ops = {
 	.name = "mmio",
-	.get_status = get_status,
-	.set_status = set_status,
-	.device_features = device_features,
-	.driver_features = driver_features,
-	.device_features_sel = device_features_sel,
-	.config_generation = config_generation,
-	.config_read = config_read,
-	.config_write = config_write,
-	.config_len = config_len,
-	.queue_max = queue_max,
-	.queue_enable = queue_enable,
-	.queue_enabled = queue_enabled,
-	.queue_reset = queue_reset,
-	.notify = notify,
-	.irq_setup = irq_setup,
-	.irq_teardown = irq_teardown,
-	.remove = remove_device,
+	.get_status = mmio_get_status,
+	.set_status = mmio_set_status,
+	.device_features = mmio_device_features,
+	.driver_features = mmio_driver_features,
+	.device_features_sel = mmio_features_sel,
+	.config_generation = mmio_config_generation,
+	.config_read = mmio_config_read,
+	.config_write = mmio_config_write,
+	.config_len = mmio_config_len,
+	.queue_max = mmio_queue_max,
+	.queue_enable = mmio_queue_enable,
+	.queue_enabled = mmio_queue_enabled,
+	.queue_reset = mmio_queue_reset,
+	.notify = mmio_notify,
+	.irq_setup = mmio_irq_setup,
+	.irq_teardown = mmio_irq_teardown,
+	.remove = mmio_remove,
+};
+
+/* --- probing --------------------------------------------------------------------------- */
+
+struct slot {
+	uint64_t base, size;
+	uint32_t gsi;
+	bool level, active_low;
 };
 
 static bool known(uint64_t base)
 {
-	const struct virtio_device *d;
+	struct virtio_device *d;
 	unsigned int i;
 
 	for (i = 0; (d = virtio_get(i)); i++)
-		if (d->ops == &mmio_ops && mmio_of(d)->base == base)
+		if (virtio_mmio(d) && virtio_mmio(d)->base == base)
 			return true;
 	return false;
 }
 
-static void probe_one(uint64_t base, uint32_t size, uint32_t gsi)
+/* Magic, version, DeviceID, in this order (4.2.3.1.1). false: nothing usable there. */
+static bool usable(const struct slot *s, volatile uint8_t *regs)
 {
-	volatile uint8_t *regs = size > MMIO_CONFIG ? mmio_map(base, size) : NULL;
-	struct virtio_device *d;
-	struct virtio_mmio *m;
-	uint32_t id;
+	const uint32_t magic = mmio_read32(regs + VIRTIO_MMIO_MAGIC_VALUE);
+	uint32_t version, id;
 
-	/* 4.2.3.1.1: magic and version first, then DeviceID; 0 is an empty slot. */
-	if (!regs || known(base) || mmio_read32(regs + MMIO_MAGIC) != MMIO_MAGIC_VALUE)
-		return;
-	if (mmio_read32(regs + MMIO_VERSION) != 2) {
-		if (mmio_read32(regs + MMIO_DEVICE_ID))
-			env_line("virtio skipped", "mmio 0x%llx: version %u, not 2",
-				 (unsigned long long)base,
-				 (unsigned int)mmio_read32(regs + MMIO_VERSION));
-		return;
+	if (magic != VIRTIO_MMIO_MAGIC) {
+		virtio_refuse("mmio 0x%llx: magic value 0x%08x", (unsigned long long)s->base,
+			      (unsigned int)magic);
+		return false;
 	}
-	id = mmio_read32(regs + MMIO_DEVICE_ID);
-	if (id == 0)
-		return;
-	d = calloc(1, sizeof(*d));
-	m = calloc(1, sizeof(*m));
-	if (!d || !m)
-		goto drop;
-	m->regs = regs;
-	m->base = base;
-	m->size = size;
-	m->gsi = gsi;
-	d->ops = &mmio_ops;
-	d->transport = m;
-	d->id = id;
-	snprintf(d->name, sizeof(d->name), "mmio 0x%llx", (unsigned long long)base);
-	set_status(d, 0);
-	dma_dev_init(&d->dma);
-	if (virtio_register(d) == 0)
-		return;
-drop:
-	free(d);
-	free(m);
+	version = mmio_read32(regs + VIRTIO_MMIO_VERSION);
+	id = mmio_read32(regs + VIRTIO_MMIO_DEVICE_ID);
+	if (id == 0) /* an empty slot: not a word about it */
+		return false;
+	if (version == 2)
+		return true;
+	virtio_refuse("mmio 0x%llx: %s, version %u: %s", (unsigned long long)s->base,
+		      virtio_id_name(id), (unsigned int)version,
+		      version == 1 ? "legacy only" : "unknown");
+	return false;
 }
 
-static uint64_t with_suffix(const char *s, char **end)
+static void probe_slot(const struct slot *s)
 {
-	uint64_t n = strtoull(s, end, 0);
+	volatile uint8_t *regs;
+	struct virtio_mmio *m;
 
-	switch (tolower((unsigned char)**end)) {
-	case 'g':
-		n <<= 10; /* fall through */
-	case 'm':
-		n <<= 10; /* fall through */
-	case 'k':
-		n <<= 10;
-		(*end)++;
-		break;
-	default:
-		break;
+	if (known(s->base))
+		return;
+	if (s->size <= VIRTIO_MMIO_CONFIG || s->base % 4 || s->base + s->size < s->base) {
+		virtio_refuse("mmio 0x%llx: a window of %llu bytes", (unsigned long long)s->base,
+			      (unsigned long long)s->size);
+		return;
 	}
+	regs = mmio_map(s->base, s->size < MAX_WINDOW ? s->size : MAX_WINDOW);
+	if (!regs || !usable(s, regs))
+		return;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return;
+	m->regs = regs;
+	m->base = s->base;
+	m->size = (uint32_t)(s->size < MAX_WINDOW ? s->size : MAX_WINDOW);
+	m->gsi = s->gsi;
+	m->level = s->level;
+	m->active_low = s->active_low;
+	m->vdev.ops = &mmio_ops;
+	m->vdev.transport = m;
+	m->vdev.id = mmio_read32(regs + VIRTIO_MMIO_DEVICE_ID);
+	snprintf(m->vdev.name, sizeof(m->vdev.name), "mmio 0x%llx", (unsigned long long)s->base);
+	snprintf(m->vdev.irq_info, sizeof(m->vdev.irq_info), "GSI %u", (unsigned int)s->gsi);
+	if (virtio_add(&m->vdev)) {
+		virtio_refuse("%s: %s", m->vdev.name, m->vdev.error);
+		free(m);
+	}
+}
+
+static uint64_t number_with_suffix(const char *s, char **end)
+{
+	static const char suffix[] = "kmg";
+	const uint64_t n = strtoull(s, end, 0);
+	const char *p = **end ? strchr(suffix, **end | 0x20) : NULL;
+
+	if (!p)
+		return n;
+	(*end)++;
+	return n << 10 * (p - suffix + 1);
+}
+
+static bool parse_slot(const char *text, struct slot *s)
+{
+	char *end;
+
+	s->size = number_with_suffix(text, &end);
+	if (end == text || *end != '@')
+		return false;
+	text = end + 1;
+	s->base = strtoull(text, &end, 0);
+	if (end == text || *end != ':')
+		return false;
+	text = end + 1;
+	s->gsi = (uint32_t)strtoul(text, &end, 0);
+	return end != text && (*end == '\0' || *end == ':');
+}
+
+static void probe_cmdline(void)
+{
+	const char *text;
+	unsigned int i;
+
+	for (i = 0; (text = cmdline_get_nth("virtio_mmio.device", i)); i++) {
+		/* Linux takes the platform's default for these: edge, active high. */
+		struct slot s = { .level = false };
+
+		if (parse_slot(text, &s))
+			probe_slot(&s);
+		else
+			virtio_refuse("virtio_mmio.device=%.40s: not SIZE@BASE:IRQ[:ID]", text);
+	}
+}
+
+/* --- AML: a look through a table's bytes for Device objects that say LNRO0005 ------------ */
+
+struct bytes {
+	const uint8_t *p;
+	size_t n;
+};
+
+/* PkgLength (ACPI 20.2.4) at b: the package's length, itself included; *used: its own bytes. 0: cut off. */
+static size_t pkg_length(struct bytes b, size_t *used)
+{
+	size_t n, i, extra;
+
+	if (b.n == 0)
+		return 0;
+	extra = b.p[0] >> 6;
+	if (b.n < 1 + extra)
+		return 0;
+	*used = 1 + extra;
+	if (extra == 0)
+		return b.p[0] & 0x3f;
+	n = b.p[0] & 0x0f;
+	for (i = 0; i < extra; i++)
+		n |= (size_t)b.p[1 + i] << (4 + 8 * i);
 	return n;
 }
 
-static void probe_option(const char *text)
+static uint32_t u32_at(const uint8_t *p)
 {
-	uint64_t size, base, irq;
-	char *end;
+	uint32_t v;
 
-	size = with_suffix(text, &end);
-	if (*end != '@')
-		goto bad;
-	base = strtoull(end + 1, &end, 0);
-	if (*end != ':')
-		goto bad;
-	irq = strtoull(end + 1, &end, 0);
-	if (*end != '\0' && *end != ':')
-		goto bad;
-	probe_one(base, (uint32_t)size, (uint32_t)irq);
-	return;
-bad:
-	printf("# warning: virtio_mmio.device=%s: the form is SIZE@BASE:IRQ[:ID]\n", text);
+	memcpy(&v, p, sizeof(v));
+	return v;
 }
 
-/*
- * Devices with _HID "LNRO0005" in the DSDT: after the id, within the same device, a Memory32Fixed
- * descriptor (0x86) and an extended interrupt descriptor (0x89). A bounded look at the bytes, no
- * interpreter.
- */
-static void probe_acpi(void)
+static bool contains(struct bytes b, const char *text, size_t len)
 {
-	const struct acpi_header *t = acpi_table("DSDT", 0);
-	const uint8_t *b = (const uint8_t *)t;
-	uint32_t i, k, base, size, gsi;
+	size_t i;
 
-	for (i = sizeof(*t); t && i + 8 < t->length; i++) {
-		if (memcmp(b + i, "LNRO0005", 8) != 0)
+	for (i = 0; i + len <= b.n; i++)
+		if (memcmp(b.p + i, text, len) == 0)
+			return true;
+	return false;
+}
+
+/* The first Memory32Fixed (0x86) and extended interrupt (0x89) descriptors: ACPI 6.4.3. */
+static bool find_resources(struct bytes b, struct slot *s)
+{
+	bool memory = false;
+	size_t i;
+
+	for (i = 0; i + 12 <= b.n && !memory; i++) {
+		if (b.p[i] != 0x86 || b.p[i + 1] != 9 || b.p[i + 2] != 0)
 			continue;
-		base = 0;
-		gsi = 0;
-		for (k = i + 8; k + 12 <= t->length && k < i + 96; k++) {
-			if (!base && b[k] == 0x86 && b[k + 1] == 9 && b[k + 2] == 0) {
-				memcpy(&base, b + k + 4, 4);
-				memcpy(&size, b + k + 8, 4);
-				k += 11;
-			} else if (base && b[k] == 0x89 && b[k + 4] == 1) {
-				memcpy(&gsi, b + k + 5, 4);
-				break;
-			}
-		}
-		if (base)
-			probe_one(base, size, gsi);
+		s->base = u32_at(b.p + i + 4);
+		s->size = u32_at(b.p + i + 8);
+		memory = true;
+		i += 11;
+	}
+	for (; memory && i + 9 <= b.n; i++) {
+		if (b.p[i] != 0x89 || b.p[i + 1] < 6 || b.p[i + 2] != 0 || b.p[i + 4] == 0)
+			continue;
+		s->level = !(b.p[i + 3] & 2);
+		s->active_low = b.p[i + 3] & 4;
+		s->gsi = u32_at(b.p + i + 5);
+		return true;
+	}
+	return memory;
+}
+
+static void probe_aml(const struct acpi_header *t)
+{
+	const struct bytes all = { (const uint8_t *)(t + 1), t->length - sizeof(*t) };
+	size_t i, len, used;
+
+	for (i = 0; i + 4 < all.n; i++) {
+		struct bytes b = { all.p + i + 2, all.n - i - 2 };
+		struct slot s = { 0 };
+
+		if (all.p[i] != 0x5b || all.p[i + 1] != 0x82) /* DeviceOp */
+			continue;
+		len = pkg_length(b, &used);
+		if (len < used || len > b.n)
+			continue;
+		b.n = len;
+		if (contains(b, "LNRO0005", 9) && find_resources(b, &s))
+			probe_slot(&s);
 	}
 }
 
-void virtio_mmio_probe(void)
+static void probe_mmio(void)
 {
-	const char *o;
+	const struct acpi_header *t;
 	unsigned int i;
 
-	for (i = 0; (o = cmdline_get_nth("virtio_mmio.device", i)); i++)
-		probe_option(o);
-	probe_acpi();
+	probe_cmdline();
+	for (i = 0; (t = acpi_table("DSDT", i)); i++)
+		probe_aml(t);
+	for (i = 0; (t = acpi_table("SSDT", i)); i++)
+		probe_aml(t);
 }
+INIT(virtio_mmio, probe_mmio);

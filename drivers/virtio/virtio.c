@@ -460,4 +460,4 @@ static void env_virtio(void)
 	if (virtio.count == 0)
 		env_line("virtio", "no modern device on PCI or MMIO");
 }
-ENV(virtio, env_virtio);
+ENV(virtio_devices, env_virtio);
