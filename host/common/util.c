@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "host/common/util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Noreturn void out_of_memory(void)
+{
+	static const char msg[] = "out of memory\n";
+	ssize_t ignored = write(STDERR_FILENO, msg, sizeof(msg) - 1);
+
+	(void)ignored;
+	abort();
+}
+
+void *xcalloc(size_t n, size_t size)
+{
+	void *p = calloc(n ? n : 1, size ? size : 1);
+
+	if (!p)
+		out_of_memory();
+	return p;
+}
+
+void *xrealloc(void *p, size_t size)
+{
+	void *q = realloc(p, size ? size : 1);
+
+	if (!q)
+		out_of_memory();
+	return q;
+}
+
+char *xstrndup(const char *s, size_t n)
+{
+	char *p = strndup(s, n);
+
+	if (!p)
+		out_of_memory();
+	return p;
+}
+
+char *xstrdup(const char *s)
+{
+	return xstrndup(s, strlen(s));
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&s, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		out_of_memory();
+	return s;
+}
+
+void sbuf_addn(struct sbuf *b, const void *p, size_t n)
+{
+	if (b->len + n + 1 > b->cap) {
+		b->cap = (b->len + n + 1) * 2;
+		b->s = xrealloc(b->s, b->cap);
+	}
+	if (n)
+		memcpy(b->s + b->len, p, n);
+	b->len += n;
+	b->s[b->len] = '\0';
+}
+
+void sbuf_add(struct sbuf *b, const char *s)
+{
+	sbuf_addn(b, s, strlen(s));
+}
+
+void sbuf_addf(struct sbuf *b, const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&s, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		out_of_memory();
+	sbuf_addn(b, s, (size_t)n);
+	free(s);
+}
+
+void sbuf_add_quoted(struct sbuf *b, const char *s)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "_-+=./,:@%";
+
+	if (*s && s[strspn(s, plain)] == '\0') {
+		sbuf_add(b, s);
+		return;
+	}
+	sbuf_add(b, "'");
+	for (; *s; s++) {
+		if (*s == '\'')
+			sbuf_add(b, "'\\''");
+		else
+			sbuf_addn(b, s, 1);
+	}
+	sbuf_add(b, "'");
+}
+
+static bool printable(char c)
+{
+	return c >= ' ' && c <= '~';
+}
+
+void sbuf_add_clean(struct sbuf *b, const char *s)
+{
+	for (; *s; s++)
+		sbuf_addn(b, printable(*s) ? s : *s == '\t' ? " " : "?", 1);
+}
+
+void sbuf_add_json(struct sbuf *b, const char *s)
+{
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			sbuf_addf(b, "\\%c", *s);
+		else if (printable(*s))
+			sbuf_addn(b, s, 1);
+		else
+			sbuf_addf(b, "\\u%04x", (unsigned char)*s);
+	}
+}
+
+void sbuf_add_xml(struct sbuf *b, const char *s)
+{
+	for (; *s; s++) {
+		switch (*s) {
+		case '&':
+			sbuf_add(b, "&amp;");
+			break;
+		case '<':
+			sbuf_add(b, "&lt;");
+			break;
+		case '>':
+			sbuf_add(b, "&gt;");
+			break;
+		case '"':
+			sbuf_add(b, "&quot;");
+			break;
+		default:
+			sbuf_addn(b, printable(*s) || *s == '\n' ? s : "?", 1);
+		}
+	}
+}
+
+void sbuf_free(struct sbuf *b)
+{
+	free(b->s);
+	memset(b, 0, sizeof(*b));
+}
+
+char *sbuf_steal(struct sbuf *b)
+{
+	char *s = b->s ? b->s : xstrdup("");
+
+	memset(b, 0, sizeof(*b));
+	return s;
+}
+
+void strv_take(struct strv *l, char *s)
+{
+	l->v = xrealloc(l->v, (l->n + 2) * sizeof(*l->v));
+	l->v[l->n++] = s;
+	l->v[l->n] = NULL;
+}
+
+void strv_add(struct strv *l, const char *s)
+{
+	strv_take(l, xstrdup(s));
+}
+
+void strv_free(struct strv *l)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		free(l->v[i]);
+	free(l->v);
+	memset(l, 0, sizeof(*l));
+}
+
+bool strv_has(const struct strv *l, const char *s)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (strcmp(l->v[i], s) == 0)
+			return true;
+	return false;
+}
+
+uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+int mkdir_p(const char *path)
+{
+	char *p = xstrdup(path), *s;
+	int ret = 0;
+
+	for (s = p + 1; *p; s++) {
+		const char c = *s;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*s = '\0';
+		if (mkdir(p, 0777) && errno != EEXIST) {
+			ret = -errno;
+			break;
+		}
+		*s = c;
+		if (!c)
+			break;
+	}
+	free(p);
+	return ret;
+}
+
+int read_file(const char *path, size_t max, char **out, size_t *len)
+{
+	struct sbuf b = { 0 };
+	char chunk[16384];
+	int ret = 0;
+	ssize_t n;
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	sbuf_addn(&b, "", 0);
+	while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || b.len + (size_t)n > max) {
+			ret = n < 0 ? -errno : -EFBIG;
+			break;
+		}
+		sbuf_addn(&b, chunk, (size_t)n);
+	}
+	close(fd);
+	if (ret) {
+		sbuf_free(&b);
+		return ret;
+	}
+	if (len)
+		*len = b.len;
+	*out = sbuf_steal(&b);
+	return 0;
+}
+
+int write_file(const char *path, const void *data, size_t len)
+{
+	char *tmp = xasprintf("%s.new", path);
+	const char *p = data;
+	int ret = 0;
+	const int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+	if (fd < 0) {
+		ret = -errno;
+		goto out;
+	}
+	while (len && !ret) {
+		const ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			ret = -errno;
+		} else {
+			p += n;
+			len -= (size_t)n;
+		}
+	}
+	if (close(fd) && !ret)
+		ret = -errno;
+	if (!ret && rename(tmp, path))
+		ret = -errno;
+	if (ret)
+		unlink(tmp);
+out:
+	free(tmp);
+	return ret;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+int remove_tree(const char *path)
+{
+	return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) ? -errno : 0;
+}
+
+/* Levenshtein's distance, cut off at 64 characters. */
+static unsigned int distance(const char *a, const char *b)
+{
+	enum { MAX = 64 };
+	unsigned int row[MAX + 1], i, k;
+	const size_t na = strnlen(a, MAX), nb = strnlen(b, MAX);
+
+	for (k = 0; k <= nb; k++)
+		row[k] = k;
+	for (i = 1; i <= na; i++) {
+		unsigned int diagonal = row[0];
+
+		row[0] = i;
+		for (k = 1; k <= nb; k++) {
+			const unsigned int above = row[k];
+			unsigned int best = diagonal + (a[i - 1] != b[k - 1]);
+
+			if (above + 1 < best)
+				best = above + 1;
+			if (row[k - 1] + 1 < best)
+				best = row[k - 1] + 1;
+			row[k] = best;
+			diagonal = above;
+		}
+	}
+	return row[nb];
+}
+
+static unsigned int likeness(const char *word, const char *candidate)
+{
+	if (*word && strstr(candidate, word))
+		return 1;
+	return distance(word, candidate);
+}
+
+void print_suggestions(FILE *f, const char *word, const char *const *list, size_t n)
+{
+	const size_t len = strlen(word);
+	unsigned int limit = (unsigned int)(len / 3 < 2 ? 2 : len / 3), shown = 0, d;
+	size_t i;
+
+	for (d = 0; d <= limit && shown < 3; d++) {
+		for (i = 0; i < n && shown < 3; i++) {
+			if (likeness(word, list[i]) != d)
+				continue;
+			fprintf(f, "%s%s", shown++ ? ", " : " (did you mean ", list[i]);
+		}
+	}
+	if (shown)
+		fputs("?)", f);
+}
