@@ -25,8 +25,8 @@ OPTION("irq", "the best kind of interrupt to use: msix, msix1 (one vector), intx
 	(VIRTIO_RING_FEATURES | VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) | \
 	 VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA) |            \
 	 VIRTIO_BIT(VIRTIO_F_NOTIF_CONFIG_DATA) | VIRTIO_BIT(VIRTIO_F_RING_RESET))
-/* Reserved for the transport and the rings (6): 24 to 41 and 43; the rest belongs to the device. */
-#define GENERIC_MASK 0x000009ffff000000ull
+/* 2.2: 24 to 40 and 43 are queues' and negotiation's, 44 to 49 reserved; the rest belongs to the device. */
+#define GENERIC_MASK 0x0003f9ffff000000ull
 /* Accepted wherever they are offered. */
 #define ALWAYS                                                                                     \
 	(VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |                   \

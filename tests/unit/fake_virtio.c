@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/unit/fake_virtio.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "drivers/virtio/transport.h"
+#include "lib/cmdline.h"
+#include "lib/mem.h"
+#include "lib/mmio.h"
+#include "lib/test.h"
+#include "lib/time.h"
+
+/* --- lib/ without a machine ------------------------------------------------------------ */
+
+const char *fake_cmdline_key, *fake_cmdline_value;
+uint64_t fake_time_step = 10 * USEC;
+static size_t pages_out;
+static long maps_out;
+
+void *mem_pages(size_t n, size_t align)
+{
+	void *p = aligned_alloc(align, n * PAGE_SIZE);
+
+	if (!p)
+		return NULL;
+	memset(p, 0, n * PAGE_SIZE);
+	pages_out += n * PAGE_SIZE;
+	return p;
+}
+
+void mem_pages_free(void *p, size_t n)
+{
+	if (!p)
+		return;
+	pages_out -= n * PAGE_SIZE;
+	free(p);
+}
+
+size_t fake_pages_out(void)
+{
+	return pages_out;
+}
+
+long fake_maps_out(void)
+{
+	return maps_out;
+}
+
+uint64_t time_now(void)
+{
+	static uint64_t now;
+
+	now += fake_time_step;
+	return now;
+}
+
+void cpu_relax(void)
+{
+}
+
+const char *cmdline_get(const char *key)
+{
+	return fake_cmdline_key && strcmp(key, fake_cmdline_key) == 0 ? fake_cmdline_value : NULL;
+}
+
+void env_line(const char *key, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fprintf(stderr, "# env %s: ", key);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+}
+
+/* The direct back end, counting what is mapped. */
+static void *count_alloc(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr)
+{
+	return dma_direct_ops.alloc(d, size, align, addr);
+}
+
+static void count_free(struct dma_dev *d, void *p, size_t size, dma_addr_t addr)
+{
+	dma_direct_ops.free(d, p, size, addr);
+}
+
+static int count_map(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
+{
+	maps_out++;
+	return dma_direct_ops.map(d, buf, len, dir, addr);
+}
+
+static void count_unmap(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
+{
+	maps_out--;
+	dma_direct_ops.unmap(d, addr, buf, len, dir);
+}
+
+static void no_sync(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
+{
+	(void)d;
+	(void)addr;
+	(void)buf;
+	(void)len;
+	(void)dir;
+}
+
+static const struct dma_ops counting_ops = {
+	.name = "counting",
+	.alloc = count_alloc,
+	.free = count_free,
+	.map = count_map,
+	.unmap = count_unmap,
+	.sync_for_cpu = no_sync,
+	.sync_for_device = no_sync,
+};
+
+/* --- transport ------------------------------------------------------------------------- */
+
+static struct fake_device *to_fake(struct virtio_device *d)
+{
+	return d->transport;
+}
+
+static void forget_queues(struct fake_device *f)
+{
+	unsigned int i;
+
+	for (i = 0; i < VIRTIO_MAX_QUEUES; i++)
+		f->q[i] = (struct fake_queue){ .max = f->q[i].max };
+}
+
+static uint8_t fake_get_status(struct virtio_device *d)
+{
+	struct fake_device *f = to_fake(d);
+
+	if (f->resetting) {
+		f->resetting--;
+		return f->status ? f->status : VIRTIO_S_ACKNOWLEDGE;
+	}
+	return f->status;
+}
+
+static void fake_set_status(struct virtio_device *d, uint8_t status)
+{
+	struct fake_device *f = to_fake(d);
+
+	if (f->num_status < sizeof(f->status_log))
+		f->status_log[f->num_status++] = status;
+	if (status == 0 && f->never_resets)
+		return;
+	if (status == 0) {
+		f->resetting = f->slow_reset;
+		f->accepted = 0;
+		forget_queues(f);
+	}
+	if (f->refuse_features_ok)
+		status &= (uint8_t)~VIRTIO_S_FEATURES_OK;
+	if (f->refuse_driver_ok && (status & VIRTIO_S_DRIVER_OK))
+		status |= VIRTIO_S_NEEDS_RESET;
+	f->status = status;
+}
+
+static uint64_t fake_device_features(struct virtio_device *d)
+{
+	return to_fake(d)->offered;
+}
+
+static void fake_driver_features(struct virtio_device *d, uint64_t features)
+{
+	to_fake(d)->accepted = features;
+}
+
+static uint32_t fake_features_sel(struct virtio_device *d, uint32_t sel)
+{
+	return sel > 1 ? 0 : (uint32_t)(to_fake(d)->offered >> (32 * sel));
+}
+
+static uint32_t fake_generation(struct virtio_device *d)
+{
+	return to_fake(d)->generation;
+}
+
+static int fake_config_read(struct virtio_device *d, uint32_t off, void *buf, uint32_t len)
+{
+	struct fake_device *f = to_fake(d);
+
+	if (off > f->config_len || len > f->config_len - off)
+		return -ERANGE;
+	memcpy(buf, f->config + off, len);
+	if (f->torn_reads) {
+		f->torn_reads--;
+		f->generation++;
+	}
+	return 0;
+}
+
+static int fake_config_write(struct virtio_device *d, uint32_t off, const void *buf, uint32_t len)
+{
+	struct fake_device *f = to_fake(d);
+
+	if (off > f->config_len || len > f->config_len - off)
+		return -ERANGE;
+	memcpy(f->config + off, buf, len);
+	return 0;
+}
+
+static uint32_t fake_config_len(struct virtio_device *d)
+{
+	return to_fake(d)->config_len;
+}
+
+static uint16_t fake_queue_max(struct virtio_device *d, uint16_t queue)
+{
+	return queue < VIRTIO_MAX_QUEUES ? to_fake(d)->q[queue].max : 0;
+}
+
+static int fake_queue_enable(struct virtio_device *d, uint16_t queue, uint16_t size, dma_addr_t desc,
+			     dma_addr_t driver, dma_addr_t device)
+{
+	struct fake_queue *q = &to_fake(d)->q[queue];
+
+	q->size = size;
+	q->desc = phys_to_virt(desc);
+	q->avail = phys_to_virt(driver);
+	q->used = phys_to_virt(device);
+	q->enabled = true;
+	return 0;
+}
+
+static bool fake_queue_enabled(struct virtio_device *d, uint16_t queue)
+{
+	return to_fake(d)->q[queue].enabled;
+}
+
+static int fake_queue_reset(struct virtio_device *d, uint16_t queue)
+{
+	struct fake_queue *q = &to_fake(d)->q[queue];
+
+	*q = (struct fake_queue){ .max = q->max };
+	return 0;
+}
+
+static void fake_notify(struct virtio_device *d, uint16_t queue, uint32_t data)
+{
+	struct fake_device *f = to_fake(d);
+
+	f->q[queue].notifies++;
+	f->q[queue].notify_data = data;
+	if (f->on_notify)
+		f->on_notify(f, queue);
+}
+
+static int fake_irq_setup(struct virtio_device *d, enum virtio_irq_mode mode)
+{
+	if (mode > to_fake(d)->best_irq)
+		return -ENOSPC;
+	d->irq_mode = mode;
+	return 0;
+}
+
+static void fake_irq_teardown(struct virtio_device *d)
+{
+	to_fake(d)->teardowns++;
+}
+
+static void fake_remove(struct virtio_device *d)
+{
+	(void)d;
+}
+
+static const struct virtio_transport_ops fake_ops = {
+	.name = "fake",
+	.get_status = fake_get_status,
+	.set_status = fake_set_status,
+	.device_features = fake_device_features,
+	.driver_features = fake_driver_features,
+	.device_features_sel = fake_features_sel,
+	.config_generation = fake_generation,
+	.config_read = fake_config_read,
+	.config_write = fake_config_write,
+	.config_len = fake_config_len,
+	.queue_max = fake_queue_max,
+	.queue_enable = fake_queue_enable,
+	.queue_enabled = fake_queue_enabled,
+	.queue_reset = fake_queue_reset,
+	.notify = fake_notify,
+	.irq_setup = fake_irq_setup,
+	.irq_teardown = fake_irq_teardown,
+	.remove = fake_remove,
+};
+
+void fake_init(struct fake_device *f, uint32_t id, uint64_t offered, unsigned int queues, bool add)
+{
+	unsigned int i;
+
+	memset(f, 0, sizeof(*f));
+	f->vdev.ops = &fake_ops;
+	f->vdev.transport = f;
+	f->vdev.id = id;
+	snprintf(f->vdev.name, sizeof(f->vdev.name), "fake");
+	f->offered = offered;
+	f->best_irq = VIRTIO_IRQ_MSIX;
+	f->config_len = sizeof(f->config);
+	for (i = 0; i < queues && i < VIRTIO_MAX_QUEUES; i++)
+		f->q[i].max = 64;
+	dma_set_default(&counting_ops, NULL);
+	dma_dev_init(&f->vdev.dma);
+	if (add && virtio_add(&f->vdev))
+		abort();
+	f->num_status = 0;
+}
+
+/* --- the device's side ----------------------------------------------------------------- */
+
+static void add_seg(struct fake_chain *c, const struct vring_desc *d)
+{
+	const bool write = le16_to_cpu(d->flags) & VRING_DESC_F_WRITE;
+	const uint32_t len = le32_to_cpu(d->len);
+
+	if (c->n == FAKE_MAX_SEGS)
+		return;
+	c->seg[c->n].p = phys_to_virt(le64_to_cpu(d->addr));
+	c->seg[c->n].len = len;
+	c->seg[c->n].write = write;
+	c->n++;
+	if (write)
+		c->writable += len;
+	else
+		c->readable += len;
+}
+
+static void walk(struct fake_chain *c, const struct vring_desc *table, uint16_t at, unsigned int limit)
+{
+	const struct vring_desc *d;
+
+	while (limit--) {
+		d = &table[at];
+		if (le16_to_cpu(d->flags) & VRING_DESC_F_INDIRECT) {
+			c->indirect = true;
+			walk(c, phys_to_virt(le64_to_cpu(d->addr)), 0,
+			     le32_to_cpu(d->len) / (uint32_t)sizeof(*d));
+		} else {
+			add_seg(c, d);
+		}
+		if (!(le16_to_cpu(d->flags) & VRING_DESC_F_NEXT))
+			return;
+		at = le16_to_cpu(d->next);
+	}
+}
+
+bool fake_pop(struct fake_device *f, uint16_t queue, struct fake_chain *c)
+{
+	struct fake_queue *q = &f->q[queue];
+
+	if (!q->enabled || le16_to_cpu(READ_ONCE(q->avail->idx)) == q->last_avail)
+		return false;
+	rmb();
+	memset(c, 0, sizeof(*c));
+	c->head = le16_to_cpu(q->avail->ring[q->last_avail++ & (q->size - 1)]);
+	if (f->accepted & VIRTIO_BIT(VIRTIO_F_EVENT_IDX)) {
+		le16 *event = (le16 *)&q->used->ring[q->size];
+
+		*event = cpu_to_le16(q->last_avail);
+	}
+	walk(c, q->desc, c->head, q->size);
+	return true;
+}
+
+void fake_push(struct fake_device *f, uint16_t queue, uint32_t id, uint32_t len)
+{
+	struct fake_queue *q = &f->q[queue];
+	const uint16_t idx = le16_to_cpu(q->used->idx);
+
+	q->used->ring[idx & (q->size - 1)].id = cpu_to_le32(id);
+	q->used->ring[idx & (q->size - 1)].len = cpu_to_le32(len);
+	wmb();
+	q->used->idx = cpu_to_le16((uint16_t)(idx + 1));
+}
+
+static uint32_t copy(const struct fake_chain *c, uint8_t *buf, uint32_t len, bool in)
+{
+	uint32_t done = 0, n;
+	unsigned int i;
+
+	for (i = 0; i < c->n && done < len; i++) {
+		if (c->seg[i].write != in)
+			continue;
+		n = c->seg[i].len < len - done ? c->seg[i].len : len - done;
+		if (in)
+			memcpy(c->seg[i].p, buf + done, n);
+		else
+			memcpy(buf + done, c->seg[i].p, n);
+		done += n;
+	}
+	return done;
+}
+
+uint32_t fake_copy_out(const struct fake_chain *c, void *buf, uint32_t len)
+{
+	return copy(c, buf, len, false);
+}
+
+uint32_t fake_copy_in(const struct fake_chain *c, const void *buf, uint32_t len)
+{
+	return copy(c, (uint8_t *)(uintptr_t)buf, len, true);
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* split.c and vq.c facing an obedient device, and one that writes nonsense. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/fake_virtio.h"
+
+#define BASE (VIRTIO_BIT(VIRTIO_F_VERSION_1))
+
+static struct fake_device dev;
+static char tokens[64];
+
+static struct virtqueue *start(uint64_t features, uint16_t size)
+{
+	fake_init(&dev, VIRTIO_ID_RNG, BASE | features, 1, false);
+	dev.q[0].max = 32768;
+	assert_int_equal(virtio_negotiate(&dev.vdev, features), 0);
+	assert_int_equal(virtio_queues_setup(&dev.vdev, 1, size), 0);
+	assert_int_equal(virtio_driver_ok(&dev.vdev), 0);
+	return dev.vdev.vq[0];
+}
+
+static void stop(void)
+{
+	assert_int_equal(virtio_reset(&dev.vdev), 0);
+	assert_int_equal(fake_pages_out(), 0);
+	assert_int_equal(fake_maps_out(), 0);
+}
+
+static void one_buffer(void **state)
+{
+	struct virtqueue *vq = start(0, 8);
+	char out[4] = "abc", in[8] = { 0 }, seen[4];
+	const struct vq_seg o = { out, 4 }, i = { in, 8 };
+	struct fake_chain c;
+	void *token;
+	uint32_t len;
+
+	(void)state;
+	assert_int_equal(vq_get(vq, &token, &len), 0);
+	assert_int_equal(vq_add(vq, &o, 1, &i, 1, tokens), 0);
+	assert_int_equal(vq_free_count(vq), 6);
+	assert_int_equal(vq_in_flight(vq), 1);
+	assert_true(fake_pop(&dev, 0, &c));
+	assert_false(c.indirect);
+	assert_int_equal(c.n, 2);
+	assert_int_equal(c.readable, 4);
+	assert_int_equal(c.writable, 8);
+	fake_copy_out(&c, seen, 4);
+	assert_memory_equal(seen, "abc", 4);
+	fake_copy_in(&c, "12345", 5);
+	assert_false(vq_pending(vq));
+	fake_push(&dev, 0, c.head, 5);
+	assert_true(vq_pending(vq));
+	assert_int_equal(vq_get(vq, &token, &len), 1);
+	assert_ptr_equal(token, tokens);
+	assert_int_equal(len, 5);
+	assert_memory_equal(in, "12345", 5);
+	assert_int_equal(vq_free_count(vq), 8);
+	assert_int_equal(vq_in_flight(vq), 0);
+	stop();
+}
+
+static void bad_arguments(void **state)
+{
+	struct virtqueue *vq = start(0, 4);
+	char b[8];
+	const struct vq_seg ok = { b, 8 }, empty = { b, 0 }, null = { NULL, 8 };
+	const struct vq_seg five[5] = { ok, ok, ok, ok, ok };
+
+	(void)state;
+	assert_int_equal(vq_add(vq, &ok, 1, NULL, 0, NULL), -EINVAL);
+	assert_int_equal(vq_add(vq, NULL, 0, NULL, 0, tokens), -EINVAL);
+	assert_int_equal(vq_add(vq, &empty, 1, NULL, 0, tokens), -EINVAL);
+	assert_int_equal(vq_add(vq, NULL, 0, &null, 1, tokens), -EINVAL);
+	assert_int_equal(vq_add(vq, five, 5, NULL, 0, tokens), -EINVAL);
+	assert_null(vq_create(&dev.vdev, 0, 0));
+	assert_null(vq_create(&dev.vdev, 0, 3));
+	stop();
+}
+
+static void ring_full(void **state)
+{
+	struct virtqueue *vq = start(0, 4);
+	char b[8];
+	const struct vq_seg s = { b, 8 };
+	const struct vq_seg two[2] = { s, s };
+	struct fake_chain c;
+	void *token;
+	uint32_t len;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		assert_int_equal(vq_add(vq, &s, 1, NULL, 0, &tokens[i]), 0);
+	assert_int_equal(vq_add(vq, two, 2, NULL, 0, &tokens[3]), -ENOSPC);
+	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, &tokens[3]), 0);
+	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, &tokens[4]), -ENOSPC);
+	assert_true(fake_pop(&dev, 0, &c));
+	fake_push(&dev, 0, c.head, 0);
+	assert_int_equal(vq_get(vq, &token, &len), 1);
+	assert_ptr_equal(token, &tokens[0]);
+	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, &tokens[4]), 0);
+	stop();
+}
+
+/* Completion in another order, over more than 2^16 buffers, chains of 1 to 5 segments. */
+static void wraps(uint64_t features)
+{
+	struct virtqueue *vq = start(features, 16);
+	char b[8];
+	const struct vq_seg s[6] = { { b, 1 }, { b, 2 }, { b, 3 }, { b, 4 }, { b, 5 }, { b, 6 } };
+	struct fake_chain c[3];
+	bool seen[3];
+	void *token;
+	uint32_t len;
+	unsigned int i, k, n;
+
+	for (i = 0; i < 30000; i++) {
+		memset(seen, 0, sizeof(seen));
+		for (k = 0; k < 3; k++) {
+			n = 1 + (i + k) % 5;
+			assert_int_equal(vq_add(vq, s, n / 2, s + n / 2, n - n / 2, &tokens[k]), 0);
+		}
+		vq_kick(vq);
+		for (k = 0; k < 3; k++)
+			assert_true(fake_pop(&dev, 0, &c[k]));
+		for (k = 3; k-- > 0;)
+			fake_push(&dev, 0, c[k].head, c[k].writable);
+		for (k = 0; k < 3; k++) {
+			assert_int_equal(vq_get(vq, &token, &len), 1);
+			n = (unsigned int)((char *)token - tokens);
+			assert_true(n < 3 && !seen[n]);
+			seen[n] = true;
+			assert_int_equal(len, c[n].writable);
+		}
+		assert_int_equal(vq_free_count(vq), 16);
+	}
+	stop();
+}
+
+static void wraps_direct(void **state)
+{
+	(void)state;
+	wraps(0);
+}
+
+static void wraps_indirect(void **state)
+{
+	(void)state;
+	wraps(VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) | VIRTIO_BIT(VIRTIO_F_EVENT_IDX));
+}
+
+static void indirect_long(void **state)
+{
+	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC), 32);
+	struct vq_seg s[32];
+	struct fake_chain c;
+	char b[32];
+	unsigned int i;
+	void *token;
+	uint32_t len;
+
+	(void)state;
+	for (i = 0; i < 32; i++)
+		s[i] = (struct vq_seg){ &b[i], 1 };
+	assert_int_equal(vq_add(vq, s, 20, s + 20, 12, tokens), 0);
+	assert_int_equal(vq_free_count(vq), 31);
+	assert_true(fake_pop(&dev, 0, &c));
+	assert_true(c.indirect);
+	assert_int_equal(c.n, 32);
+	for (i = 0; i < 32; i++) {
+		assert_ptr_equal(c.seg[i].p, &b[i]);
+		assert_int_equal(c.seg[i].write, i >= 20);
+	}
+	fake_push(&dev, 0, c.head, 12);
+	assert_int_equal(vq_get(vq, &token, &len), 1);
+	stop();
+}
+
+/* A single segment needs no table. */
+static void indirect_single(void **state)
+{
+	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC), 4);
+	char b[4];
+	const struct vq_seg s = { b, 4 };
+	struct vq_raw_desc d;
+
+	(void)state;
+	assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens), 0);
+	assert_int_equal(vq_raw_desc_get(vq, 0, &d), 0);
+	assert_int_equal(d.flags, VRING_DESC_F_WRITE);
+	assert_int_equal(d.len, 4);
+	stop();
+}
+
+/* --- nonsense from the device ----------------------------------------------------------- */
+
+static void expect_broken(struct virtqueue *vq, const char *text)
+{
+	char b[4];
+	const struct vq_seg s = { b, 4 };
+	void *token;
+	uint32_t len;
+
+	assert_int_equal(vq_get(vq, &token, &len), -EPROTO);
+	if (!strstr(vq_error(vq), text))
+		fail_msg("\"%s\" is not in \"%s\"", text, vq_error(vq));
+	/* Nothing more is taken or given. */
+	assert_int_equal(vq_get(vq, &token, &len), -EPROTO);
+	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), -EPROTO);
+	stop();
+}
+
+static struct virtqueue *with_one(void)
+{
+	static char b[16];
+	const struct vq_seg o = { b, 8 }, i = { b + 8, 8 };
+	struct virtqueue *vq = start(0, 8);
+
+	assert_int_equal(vq_add(vq, &o, 1, &i, 1, tokens), 0);
+	return vq;
+}
+
+static void used_id_too_large(void **state)
+{
+	struct virtqueue *vq = with_one();
+
+	(void)state;
+	fake_push(&dev, 0, 8, 0);
+	expect_broken(vq, "id 8, the queue has 8 descriptors");
+}
+
+static void used_id_huge(void **state)
+{
+	struct virtqueue *vq = with_one();
+
+	(void)state;
+	fake_push(&dev, 0, 0xffffffff, 0);
+	expect_broken(vq, "id 4294967295");
+}
+
+/* The second descriptor of a chain is not a head. */
+static void used_id_not_head(void **state)
+{
+	struct virtqueue *vq = with_one();
+
+	(void)state;
+	fake_push(&dev, 0, 1, 0);
+	expect_broken(vq, "not a buffer in flight");
+}
+
+static void used_twice(void **state)
+{
+	struct virtqueue *vq = with_one();
+	char b[4];
+	const struct vq_seg s = { b, 4 };
+	void *token;
+	uint32_t len;
+
+	(void)state;
+	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), 0);
+	fake_push(&dev, 0, 0, 0);
+	fake_push(&dev, 0, 0, 0);
+	assert_int_equal(vq_get(vq, &token, &len), 1);
+	expect_broken(vq, "not a buffer in flight");
+}
+
+static void used_len_too_long(void **state)
+{
+	struct virtqueue *vq = with_one();
+
+	(void)state;
+	fake_push(&dev, 0, 0, 9);
+	expect_broken(vq, "len 9, the buffer has 8 writable bytes");
+}
+
+static void used_index_jumps(void **state)
+{
+	struct virtqueue *vq = with_one();
+
+	(void)state;
+	dev.q[0].used->idx = cpu_to_le16(2);
+	expect_broken(vq, "jumped from 0 to 2 with 1 buffers in flight");
+}
+
+static void used_index_back(void **state)
+{
+	struct virtqueue *vq = with_one();
+
+	(void)state;
+	dev.q[0].used->idx = cpu_to_le16(0xffff);
+	expect_broken(vq, "jumped from 0 to 65535");
+}
+
+/* --- notifications ---------------------------------------------------------------------- */
+
+static void kick_flags(void **state)
+{
+	struct virtqueue *vq = start(0, 8);
+	char b[4];
+	const struct vq_seg s = { b, 4 };
+
+	(void)state;
+	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), 0);
+	vq_kick(vq);
+	assert_int_equal(dev.q[0].notifies, 1);
+	dev.q[0].used->flags = cpu_to_le16(VRING_USED_F_NO_NOTIFY);
+	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), 0);
+	vq_kick(vq);
+	assert_int_equal(dev.q[0].notifies, 1);
+	vq_notify(vq);
+	assert_int_equal(dev.q[0].notifies, 2);
+	assert_int_equal(dev.q[0].notify_data, 2u << 16);
+	stop();
+}
+
+static void kick_event_idx(void **state)
+{
+	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
+	le16 *event = (le16 *)&dev.q[0].used->ring[8];
+	char b[4];
+	const struct vq_seg s = { b, 4 };
+
+	(void)state;
+	/* The device wants to hear of index 2, that is of the third buffer. */
+	*event = cpu_to_le16(2);
+	dev.q[0].used->flags = cpu_to_le16(VRING_USED_F_NO_NOTIFY); /* ignored with EVENT_IDX */
+	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), 0);
+	vq_kick(vq);
+	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), 0);
+	vq_kick(vq);
+	assert_int_equal(dev.q[0].notifies, 0);
+	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), 0);
+	vq_kick(vq);
+	assert_int_equal(dev.q[0].notifies, 1);
+	vq_kick(vq); /* nothing new */
+	assert_int_equal(dev.q[0].notifies, 1);
+	stop();
+}
+
+static void interrupts_flags(void **state)
+{
+	struct virtqueue *vq = with_one();
+
+	(void)state;
+	assert_int_equal(dev.q[0].avail->flags, 0);
+	assert_false(vq_interrupts(vq, false));
+	assert_int_equal(dev.q[0].avail->flags, cpu_to_le16(VRING_AVAIL_F_NO_INTERRUPT));
+	fake_push(&dev, 0, 0, 0);
+	assert_true(vq_interrupts(vq, true));
+	assert_int_equal(dev.q[0].avail->flags, 0);
+	stop();
+}
+
+static void interrupts_event_idx(void **state)
+{
+	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
+	le16 *event = &dev.q[0].avail->ring[8];
+	char b[4];
+	const struct vq_seg s = { b, 4 };
+	struct fake_chain c;
+	void *token;
+	uint32_t len;
+
+	(void)state;
+	assert_int_equal(*event, 0);
+	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), 0);
+	assert_true(fake_pop(&dev, 0, &c));
+	fake_push(&dev, 0, c.head, 0);
+	assert_int_equal(vq_get(vq, &token, &len), 1);
+	assert_int_equal(le16_to_cpu(*event), 1);
+	vq_interrupts(vq, false);
+	assert_int_equal(le16_to_cpu(*event), 0); /* just passed */
+	assert_int_equal(dev.q[0].avail->flags, 0);
+	assert_false(vq_interrupts(vq, true));
+	assert_int_equal(le16_to_cpu(*event), 1);
+	stop();
+}
+
+static void polling_starts_suppressed(void **state)
+{
+	(void)state;
+	fake_init(&dev, VIRTIO_ID_RNG, BASE, 1, false);
+	dev.best_irq = VIRTIO_IRQ_POLL;
+	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
+	assert_int_equal(virtio_queues_setup(&dev.vdev, 1, 0), 0);
+	assert_int_equal(dev.q[0].avail->flags, cpu_to_le16(VRING_AVAIL_F_NO_INTERRUPT));
+	stop();
+}
+
+static void raw_door(void **state)
+{
+	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
+	const struct vq_raw_desc d = { 0x1122334455667788ull, 0x99, 0xffff, 0xabcd };
+	struct vq_raw_desc back;
+	uint16_t v;
+	uint32_t id, len;
+
+	(void)state;
+	assert_int_equal(vq_raw_desc(vq, 3, &d), 0);
+	assert_int_equal(vq_raw_desc_get(vq, 3, &back), 0);
+	assert_memory_equal(&d, &back, sizeof(d));
+	vq_raw_avail(vq, 9, 3);
+	assert_int_equal(le16_to_cpu(dev.q[0].avail->ring[1]), 3);
+	vq_raw_avail_idx(vq, 77);
+	assert_int_equal(le16_to_cpu(dev.q[0].avail->idx), 77);
+	vq_raw_avail_flags(vq, 0xfffe);
+	assert_int_equal(le16_to_cpu(dev.q[0].avail->flags), 0xfffe);
+	vq_raw_used_event(vq, 5);
+	assert_int_equal(le16_to_cpu(dev.q[0].avail->ring[8]), 5);
+	fake_push(&dev, 0, 6, 7);
+	assert_int_equal(vq_raw_used_idx(vq, &v), 0);
+	assert_int_equal(v, 1);
+	assert_int_equal(vq_raw_used(vq, 0, &id, &len), 0);
+	assert_int_equal(id, 6);
+	assert_int_equal(len, 7);
+	dev.q[0].used->flags = cpu_to_le16(0x1234);
+	assert_int_equal(vq_raw_used_flags(vq, &v), 0);
+	assert_int_equal(v, 0x1234);
+	*(le16 *)&dev.q[0].used->ring[8] = cpu_to_le16(99);
+	assert_int_equal(vq_raw_avail_event(vq, &v), 0);
+	assert_int_equal(v, 99);
+	stop();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_buffer),
+		cmocka_unit_test(bad_arguments),
+		cmocka_unit_test(ring_full),
+		cmocka_unit_test(wraps_direct),
+		cmocka_unit_test(wraps_indirect),
+		cmocka_unit_test(indirect_long),
+		cmocka_unit_test(indirect_single),
+		cmocka_unit_test(used_id_too_large),
+		cmocka_unit_test(used_id_huge),
+		cmocka_unit_test(used_id_not_head),
+		cmocka_unit_test(used_twice),
+		cmocka_unit_test(used_len_too_long),
+		cmocka_unit_test(used_index_jumps),
+		cmocka_unit_test(used_index_back),
+		cmocka_unit_test(kick_flags),
+		cmocka_unit_test(kick_event_idx),
+		cmocka_unit_test(interrupts_flags),
+		cmocka_unit_test(interrupts_event_idx),
+		cmocka_unit_test(polling_starts_suppressed),
+		cmocka_unit_test(raw_door),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
