@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guest's end of the control protocol (host/peer/proto.h). Every call has a
+ * deadline and returns 0, the peer's negative errno, or -EBADMSG (damaged reply),
+ * -ECONNRESET (the control connection is gone), -ETIMEDOUT (no reply). Failures of
+ * the channel are errors of the test, never verdicts on the host: CTL_OK().
+ */
+#ifndef TESTS_CTL_H
+#define TESTS_CTL_H
+
+#include "drivers/virtio/vsock.h"
+#include "host/peer/proto.h"
+#include "lib/test.h"
+
+struct ctl;
+
+int ctl_open(struct vsock *vs, struct ctl **out);
+void ctl_close(struct ctl *c);
+const struct ctl_hello_reply *ctl_hello(const struct ctl *c);
+
+/* port 0: chosen by the peer and written back. buf 0: the peer's default. */
+int ctl_listen(struct ctl *c, uint64_t cid, uint32_t *port, enum vsock_type type,
+	       enum ctl_service service, uint32_t buf);
+int ctl_unlisten(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type);
+int ctl_accept(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type, struct ctl_report *r);
+int ctl_connect(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
+		enum ctl_service service, uint32_t ms, struct ctl_report *r);
+int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type, struct ctl_report *r);
+int ctl_send(struct ctl *c, uint32_t conn, uint32_t seed, uint64_t bytes, uint32_t msg, bool async,
+	     struct ctl_report *r);
+int ctl_wait(struct ctl *c, uint32_t conn, enum ctl_wait_for what, uint64_t value, uint32_t ms,
+	     struct ctl_report *r);
+/* op: CTL_PAUSE, SHUTDOWN, RESET, REPORT, SET_BUF, FORGET. r may be NULL. */
+int ctl_conn(struct ctl *c, enum ctl_op op, uint32_t conn, uint32_t arg, struct ctl_report *r);
+int ctl_barrier(struct ctl *c);
+int ctl_forget_all(struct ctl *c);
+int ctl_dev_info(struct ctl *c, struct ctl_dev_info *out);
+int ctl_set_cids(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host, uint32_t m,
+		 bool event);
+int ctl_raw_send(struct ctl *c, const struct vsock_hdr *h, uint32_t payload_len, uint32_t seed);
+int ctl_headers(struct ctl *c, uint32_t src_port, uint32_t dst_port, bool clear,
+		struct ctl_headers_reply *out);
+int ctl_mem_state(struct ctl *c, struct ctl_mem_state *out);
+int ctl_mem_scan(struct ctl *c, const void *secret, uint32_t len, struct ctl_mem_scan_reply *out);
+int ctl_interrupt(struct ctl *c, uint32_t queue_mask, uint32_t count, uint32_t interval_us);
+
+/* For a request that the test must act on before it is answered: begin, then finish. */
+int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
+		      enum ctl_service service, uint32_t ms);
+int ctl_connect_end(struct ctl *c, struct ctl_report *r);
+
+/* Ends the test as an ERROR if the control call failed. */
+#define CTL_OK(t, call)                                                                            \
+	do {                                                                                       \
+		const int ctl_ret_ = (call);                                                       \
+		if (ctl_ret_)                                                                      \
+			test_error(t, "control: %s: errno %d", #call, -ctl_ret_);                  \
+	} while (0)
+
+#endif
