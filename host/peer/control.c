@@ -39,14 +39,17 @@ static void flush_out(struct peer_conn *c)
 	c->out_off = 0;
 }
 
+/* Replies that the guest does not read are kept up to MAX_OUT; beyond that it is not a partner any more. */
 static void put_out(struct peer_conn *c, const void *p, size_t n)
 {
 	if (c->out_used + n > c->out_size) {
 		const size_t size = (c->out_used + n) * 2;
 		uint8_t *more = size <= MAX_OUT ? realloc(c->out, size) : NULL;
 
-		if (!more)
-			return; /* a guest that asks and never reads loses replies */
+		if (!more) {
+			c->broken = true;
+			return;
+		}
 		c->out = more;
 		c->out_size = size;
 	}
@@ -64,9 +67,13 @@ static void reply(struct peer_conn *c, const struct ctl_header *req, int status,
 	h.len = htole32((uint32_t)len);
 	h.status = (int32_t)htole32((uint32_t)status);
 	h.crc = htole32(message_crc(h, payload, len));
+	if (c->broken)
+		return;
 	put_out(c, &h, sizeof(h));
-	put_out(c, payload, len);
-	flush_out(c);
+	if (len && !c->broken)
+		put_out(c, payload, len);
+	if (!c->broken)
+		flush_out(c);
 }
 
 static void reply_report(struct peer_conn *c, const struct ctl_header *req, int status,
@@ -170,7 +177,11 @@ static bool try_wait(struct peer *p, struct wait *w)
 
 static void time_out(struct peer *p, const struct wait *w)
 {
-	reply_report(w->control, &w->req, -ETIMEDOUT, w->conn ? peer_conn_by_id(p, w->conn) : NULL);
+	struct peer_conn *c = w->conn ? peer_conn_by_id(p, w->conn) : NULL;
+
+	reply_report(w->control, &w->req, -ETIMEDOUT, c);
+	if (c && le16toh(w->req.op) == CTL_CONNECT)
+		peer_conn_abandon(c);
 }
 
 void peer_check_waits(struct peer *p)
@@ -546,13 +557,14 @@ static bool take_request(struct peer_conn *c, bool *bad)
 	return true;
 }
 
-void peer_control_run(struct peer_conn *c)
+bool peer_control_run(struct peer_conn *c)
 {
+	struct peer *p = c->p;
 	bool eom, bad = false;
-	ssize_t n;
+	ssize_t n = -EAGAIN;
 
 	flush_out(c);
-	while (c->t && !bad) {
+	while (!bad && !c->broken) {
 		n = c->p->cfg.ops->recv(c->t, c->buf + c->buf_used, CONTROL_BUF - c->buf_used, &eom);
 		if (n <= 0)
 			break;
@@ -560,10 +572,14 @@ void peer_control_run(struct peer_conn *c)
 		while (take_request(c, &bad))
 			;
 	}
-	peer_check_waits(c->p);
-	if (!bad)
-		return;
-	peer_log(c->p, "control connection closed: bad magic, length or checksum");
-	c->p->cfg.ops->reset(c->t);
+	peer_check_waits(p);
+	if (!bad && !c->broken && n == -EAGAIN)
+		return true;
+	if (bad || c->broken) {
+		peer_log(p, "control connection closed: %s",
+			 bad ? "bad magic, length or checksum" : "replies are not read");
+		p->cfg.ops->reset(c->t);
+	}
 	peer_conn_free(c);
+	return false;
 }

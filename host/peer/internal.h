@@ -45,6 +45,8 @@ struct peer_conn {
 	unsigned int counted_ended;
 	bool unreported; /* accepted, and no ACCEPT has told of it */
 	bool eof_done, echo_eom;
+	bool again;  /* used up its share of this round */
+	bool broken; /* control: replies were lost */
 	uint64_t rx_bytes, rx_msgs, last_msg, msg, tx_bytes;
 	uint32_t rx_crc, rx_msgs_crc, tx_crc;
 	uint64_t send_left, send_pos, msg_size, msg_sent;
@@ -64,6 +66,7 @@ struct peer {
 	struct listener *listeners;
 	struct wait *waits;
 	bool check_waits;
+	bool again; /* some connection has more to do */
 };
 
 int64_t peer_now_ns(void);
@@ -76,12 +79,15 @@ void peer_conn_run(struct peer_conn *c);
 struct peer_conn *peer_conn_new(struct peer *p);
 int peer_service_start(struct peer_conn *c, uint16_t service);
 void peer_conn_end(struct peer_conn *c, uint32_t flags);
+/* As peer_conn_end(), from within peer_check_waits(). */
+void peer_conn_abandon(struct peer_conn *c);
 int peer_listen(struct peer *p, const struct listener *want, uint32_t *port);
 int peer_unlisten(struct peer *p, uint64_t cid, uint32_t port, uint16_t type);
 void peer_unlisten_dynamic(struct peer *p);
 
 /* control.c */
-void peer_control_run(struct peer_conn *c);
+/* false: the connection is over and c is freed. */
+bool peer_control_run(struct peer_conn *c);
 void peer_control_gone(struct peer *p, struct peer_conn *c);
 void peer_check_waits(struct peer *p);
 

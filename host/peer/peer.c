@@ -13,13 +13,10 @@
 
 #define ECHO_BUF   65536u
 #define IO_BUF	   65536u
+#define SHARE	   (1u << 20) /* bytes of one connection before the others have their turn */
 #define MAX_CONNS  4096
 #define MAX_ENDED  1024 /* records kept after the end, for FIND and REPORT */
 #define FIRST_PORT 20000u
-
-#ifndef ASSAY_VERSION
-#define ASSAY_VERSION "unknown"
-#endif
 
 int64_t peer_now_ns(void)
 {
@@ -118,8 +115,7 @@ struct peer_conn *peer_conn_by_id(struct peer *p, uint32_t id)
 	return NULL;
 }
 
-/* The transport's part is gone; the record stays for reports. */
-void peer_conn_end(struct peer_conn *c, uint32_t flags)
+static void end(struct peer_conn *c, uint32_t flags)
 {
 	struct peer *p = c->p;
 
@@ -132,7 +128,19 @@ void peer_conn_end(struct peer_conn *c, uint32_t flags)
 	c->flags &= ~(uint32_t)CTL_CONN_CONNECTED;
 	c->counted_ended = 1;
 	p->ended++;
-	peer_check_waits(p);
+	p->check_waits = true;
+}
+
+/* The transport's part is gone; the record stays for reports. */
+void peer_conn_end(struct peer_conn *c, uint32_t flags)
+{
+	end(c, flags);
+	peer_check_waits(c->p);
+}
+
+void peer_conn_abandon(struct peer_conn *c)
+{
+	end(c, 0);
 }
 
 /* Addresses and credit from the transport, while it is there. */
@@ -196,12 +204,12 @@ static ssize_t conn_send(struct peer_conn *c, const uint8_t *buf, size_t n, bool
 static void pump_pattern(struct peer_conn *c)
 {
 	uint8_t buf[8192];
-	uint64_t left;
+	uint64_t left, share = SHARE;
 	size_t n, i;
 	ssize_t sent;
 	bool eom;
 
-	while (c->t && c->send_left) {
+	while (c->t && c->send_left && share) {
 		n = sizeof(buf);
 		left = c->msg_size ? c->msg_size - c->msg_sent : c->send_left;
 		if (n > left)
@@ -215,12 +223,15 @@ static void pump_pattern(struct peer_conn *c)
 		if (sent <= 0)
 			return;
 		c->send_pos += (uint64_t)sent;
+		share -= share < (uint64_t)sent ? share : (uint64_t)sent;
 		if (c->send_left != UINT64_MAX)
 			c->send_left -= (uint64_t)sent;
 		c->msg_sent += (uint64_t)sent;
 		if (c->msg_size && c->msg_sent >= c->msg_size)
 			c->msg_sent = 0;
 	}
+	if (c->t && c->send_left)
+		c->again = c->p->again = true;
 }
 
 /* Echo: what is in the buffer goes out before more is read. */
@@ -256,12 +267,18 @@ static void read_some(struct peer_conn *c)
 {
 	const struct peer_transport_ops *ops = c->p->cfg.ops;
 	uint8_t buf[IO_BUF];
-	bool eom = false;
+	uint64_t share = SHARE;
+	bool eom;
 	ssize_t n;
 
 	while (c->t && !(c->flags & CTL_CONN_PAUSED)) {
+		if (!share) {
+			c->again = c->p->again = true;
+			return;
+		}
 		if (c->service == CTL_SVC_ECHO && !pump_echo(c))
 			return;
+		eom = false;
 		n = ops->recv(c->t, buf, sizeof(buf), &eom);
 		if (n == -EAGAIN)
 			return;
@@ -275,6 +292,7 @@ static void read_some(struct peer_conn *c)
 			on_eof(c);
 			return;
 		}
+		share -= share < (uint64_t)n ? share : (uint64_t)n;
 		count_rx(c, buf, (size_t)n, eom && c->type == 2);
 		if (c->service == CTL_SVC_ECHO) {
 			memcpy(c->buf, buf, (size_t)n);
@@ -288,7 +306,7 @@ static void read_some(struct peer_conn *c)
 void peer_conn_run(struct peer_conn *c)
 {
 	if (c->role == ROLE_CONTROL) {
-		peer_control_run(c);
+		(void)peer_control_run(c);
 		return;
 	}
 	read_some(c);
@@ -367,8 +385,10 @@ void peer_on_connected(struct peer_conn *c)
 {
 	c->flags |= CTL_CONN_CONNECTED;
 	peer_conn_snapshot(c);
-	if (le64toh(c->r.guest.cid))
+	if (c->r.guest.cid)
 		c->guest.cid = le64toh(c->r.guest.cid);
+	if (c->r.host.port)
+		c->host.port = le32toh(c->r.host.port);
 	peer_conn_run(c);
 	peer_check_waits(c->p);
 }
@@ -388,8 +408,7 @@ void peer_on_shutdown(struct peer_conn *c, unsigned int how)
 	if (how & 1)
 		c->flags |= CTL_CONN_GUEST_SHUT_RCV;
 	if (c->role == ROLE_CONTROL) {
-		peer_conn_run(c);
-		if (how & 2)
+		if (peer_control_run(c) && (how & 2))
 			peer_conn_free(c);
 		return;
 	}
@@ -399,7 +418,7 @@ void peer_on_shutdown(struct peer_conn *c, unsigned int how)
 		c->flags |= CTL_CONN_GUEST_SHUT_SEND;
 	if (how & 1)
 		c->send_left = 0;
-	if (c->service != CTL_SVC_ECHO || pump_echo(c))
+	if (!c->again && !(c->flags & CTL_CONN_PAUSED) && (c->service != CTL_SVC_ECHO || pump_echo(c)))
 		on_eof(c);
 	peer_check_waits(c->p);
 }
@@ -548,7 +567,7 @@ int64_t peer_next_timeout_ns(struct peer *p)
 	int64_t now, first = -1;
 	const struct wait *w;
 
-	if (p->check_waits)
+	if (p->check_waits || p->again)
 		return 0;
 	if (!p->waits)
 		return -1;
@@ -561,5 +580,16 @@ int64_t peer_next_timeout_ns(struct peer *p)
 
 void peer_run_timers(struct peer *p)
 {
+	struct peer_conn *c;
+
+	if (p->again) {
+		p->again = false;
+		for (c = p->conns; c; c = c->next) {
+			if (!c->again)
+				continue;
+			c->again = false;
+			peer_conn_run(c); /* never a control connection: c stays */
+		}
+	}
 	peer_check_waits(p);
 }
