@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One boot: the recipe's programs, then the VMM, until the report ends or something goes wrong. */
+#ifndef HOST_CLI_BOOT_H
+#define HOST_CLI_BOOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host/cli/image.h"
+#include "host/cli/recipe.h"
+#include "host/common/ktap.h"
+
+#define SERIAL_MAX (16u << 20) /* bytes of console output of one boot; more is a flood */
+
+enum boot_end {
+	BOOT_DONE,	  /* "# end" was read */
+	BOOT_HANG,	  /* the guest did not go on */
+	BOOT_DIED,	  /* the VMM ended before the report did: triple fault, reset */
+	BOOT_VMM,	  /* the VMM crashed or was killed */
+	BOOT_PROGRAM,	  /* another program of the host ended */
+	BOOT_FLOOD,	  /* too much output */
+	BOOT_START,	  /* the host did not start */
+	BOOT_INTERRUPTED, /* a signal to this program */
+	BOOT_DEADLINE,	  /* the time of the whole run is over */
+};
+
+struct boot_config {
+	const struct vars *vars; /* with everything that the templates need */
+	bool devices;		 /* false: the VMM only */
+	unsigned int number;	 /* of the boot in this run, from 1 */
+	const char *run_dir, *tmp_dir;
+	const struct image_tests *tests; /* for the deadlines */
+	uint64_t test_timeout_ms;	 /* for all tests, 0: each its own */
+	unsigned int grace_ms;		 /* on top of a test's own deadline */
+	unsigned int first_ms;		 /* until the first line of the report */
+	unsigned int silence_ms;	 /* between tests */
+	uint64_t deadline;		 /* of the run, in now_ms() */
+	int serial;			 /* file that gets the console's output, or -1 */
+	int commands;			 /* file that gets the command lines, or -1 */
+	ktap_handler handler;		 /* watches the report */
+	void (*tick)(void *arg);	 /* some ten times a second */
+	void *arg;
+};
+
+struct boot_outcome {
+	enum boot_end end;
+	char *message;	    /* for people: what happened, or NULL */
+	struct strv detail; /* lines that explain: logs, registers */
+	char *test;	    /* the test that was running, and has its verdict now; or NULL */
+	char *last;	    /* the last test with a verdict, or NULL */
+	size_t bytes;	    /* of the console */
+	uint64_t ms, first_ms; /* until the end, until the first line */
+};
+
+/* Boots once; results go to *r. */
+void boot_run(const struct boot_config *c, struct report *r, struct boot_outcome *o);
+void boot_outcome_free(struct boot_outcome *o);
+
+#endif

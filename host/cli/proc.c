@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "host/cli/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t seen;
+static int signal_pipe[2] = { -1, -1 };
+
+static void on_signal(int sig)
+{
+	const int saved = errno;
+	const ssize_t n = write(signal_pipe[1], "", 1);
+
+	(void)n;
+	seen = sig;
+	errno = saved;
+}
+
+void signals_init(void)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+
+	if (signal_pipe[0] >= 0)
+		return;
+	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK))
+		abort();
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	/* What a child leaves behind becomes ours, to be ended and reaped. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+int signals_fd(void)
+{
+	return signal_pipe[0];
+}
+
+int signals_seen(void)
+{
+	return seen;
+}
+
+static _Noreturn void child(char *const argv[], int out, int err, int report, pid_t parent)
+{
+	const int null = open("/dev/null", O_RDONLY);
+	ssize_t n;
+	int e;
+
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent) /* it died before the line above */
+		_exit(127);
+	signal(SIGPIPE, SIG_DFL);
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
+	    dup2(err, STDERR_FILENO) < 0)
+		_exit(127);
+	execvp(argv[0], argv);
+	e = errno;
+	n = write(report, &e, sizeof(e));
+	(void)n;
+	_exit(127);
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static int nonblocking_pipe(int p[2])
+{
+	if (pipe2(p, O_CLOEXEC))
+		return -errno;
+	if (fcntl(p[0], F_SETFL, O_NONBLOCK)) {
+		const int ret = -errno;
+
+		close(p[0]);
+		close(p[1]);
+		return ret;
+	}
+	return 0;
+}
+
+int proc_start(struct proc *p, const char *name, char *const argv[], const char *log_path, bool split)
+{
+	int out[2] = { -1, -1 }, err[2] = { -1, -1 }, report[2] = { -1, -1 }, e, ret;
+	const pid_t parent = getpid();
+
+	memset(p, 0, sizeof(*p));
+	p->name = xstrdup(name);
+	p->pidfd = p->out = p->err = -1;
+	p->log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	if (p->log < 0)
+		return -errno;
+	ret = nonblocking_pipe(out);
+	if (!ret && split)
+		ret = nonblocking_pipe(err);
+	if (!ret && pipe2(report, O_CLOEXEC))
+		ret = -errno;
+	if (ret)
+		goto out;
+	p->pid = fork();
+	if (p->pid == 0)
+		child(argv, out[1], split ? err[1] : out[1], report[1], parent);
+	if (p->pid < 0) {
+		ret = -errno;
+		p->pid = 0;
+		goto out;
+	}
+	setpgid(p->pid, p->pid); /* whoever is first */
+	close_fd(&report[1]);
+	if (read(report[0], &e, sizeof(e)) == (ssize_t)sizeof(e)) {
+		waitpid(p->pid, NULL, 0);
+		p->pid = 0;
+		ret = -e;
+		goto out;
+	}
+	p->pidfd = pidfd_open(p->pid, 0);
+	p->out = out[0];
+	p->err = err[0];
+	out[0] = err[0] = -1;
+out:
+	close_fd(&out[0]);
+	close_fd(&out[1]);
+	close_fd(&err[0]);
+	close_fd(&err[1]);
+	close_fd(&report[0]);
+	close_fd(&report[1]);
+	return ret;
+}
+
+static void remember(struct proc *p, const char *data, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (data[i] != '\n') {
+			if (p->partial.len < 400)
+				sbuf_addn(&p->partial, data + i, 1);
+			continue;
+		}
+		if (p->tail.n == PROC_TAIL_MAX) {
+			free(p->tail.v[0]);
+			memmove(p->tail.v, p->tail.v + 1, (p->tail.n--) * sizeof(*p->tail.v));
+		}
+		strv_take(&p->tail, sbuf_steal(&p->partial));
+	}
+}
+
+bool proc_drain(struct proc *p, int *fd)
+{
+	char buf[16384];
+	ssize_t n;
+
+	if (*fd < 0)
+		return false;
+	n = read(*fd, buf, sizeof(buf));
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	if (n <= 0) {
+		close_fd(fd);
+		return false;
+	}
+	remember(p, buf, (size_t)n);
+	if (p->logged < PROC_LOG_MAX) {
+		const ssize_t w = write(p->log, buf, (size_t)n);
+
+		p->logged += w > 0 ? (size_t)w : 0;
+	}
+	return true;
+}
+
+bool proc_ended(struct proc *p)
+{
+	pid_t r;
+
+	if (!p->pid || p->exited)
+		return true;
+	r = waitpid(p->pid, &p->status, WNOHANG);
+	p->exited = r == p->pid || (r < 0 && errno == ECHILD);
+	return p->exited;
+}
+
+static void drain_all(struct proc *p)
+{
+	unsigned int i;
+
+	/* Bounded: a grandchild may hold the pipe and go on writing. */
+	for (i = 0; i < 1024 && p->err >= 0; i++) {
+		struct pollfd f = { .fd = p->err, .events = POLLIN };
+
+		if (poll(&f, 1, 0) <= 0 || !proc_drain(p, &p->err))
+			break;
+	}
+	for (i = 0; i < 1024 && p->out >= 0; i++) {
+		struct pollfd f = { .fd = p->out, .events = POLLIN };
+
+		if (poll(&f, 1, 0) <= 0 || !proc_drain(p, &p->out))
+			break;
+	}
+}
+
+static bool all_ended(struct proc *const list[], size_t n)
+{
+	bool all = true;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		drain_all(list[i]); /* or it may wait for us */
+		all = proc_ended(list[i]) && all;
+	}
+	return all;
+}
+
+void proc_stop(struct proc *const list[], size_t n, unsigned int grace_ms)
+{
+	const uint64_t end = now_ms() + grace_ms;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (list[i]->pid && !list[i]->exited)
+			kill(-list[i]->pid, SIGTERM);
+	while (!all_ended(list, n) && now_ms() < end)
+		poll(NULL, 0, 5);
+	for (i = 0; i < n; i++) {
+		struct proc *p = list[i];
+
+		if (!p->pid)
+			continue;
+		kill(-p->pid, SIGKILL); /* and what it started */
+		if (!p->exited) {
+			while (waitpid(p->pid, &p->status, 0) < 0 && errno == EINTR)
+				;
+			p->exited = true;
+		}
+		drain_all(p);
+		if (p->partial.len)
+			remember(p, "\n", 1);
+		close_fd(&p->out);
+		close_fd(&p->err);
+		close_fd(&p->pidfd);
+		close_fd(&p->log);
+	}
+	while (waitpid(-1, NULL, WNOHANG) > 0) /* inherited grandchildren */
+		;
+}
+
+void proc_free(struct proc *p)
+{
+	if (p->pid || p->log > 0) {
+		close_fd(&p->out);
+		close_fd(&p->err);
+		close_fd(&p->pidfd);
+		close_fd(&p->log);
+	}
+	free(p->name);
+	strv_free(&p->tail);
+	sbuf_free(&p->partial);
+	memset(p, 0, sizeof(*p));
+}
+
+char *proc_describe(const struct proc *p)
+{
+	if (!p->exited)
+		return xstrdup("is running");
+	if (WIFSIGNALED(p->status))
+		return xasprintf("was ended by signal %d (%s)", WTERMSIG(p->status),
+				 strsignal(WTERMSIG(p->status)));
+	return xasprintf("exited with status %d", WEXITSTATUS(p->status));
+}
+
+bool proc_crashed(const struct proc *p)
+{
+	if (!p->exited || !WIFSIGNALED(p->status))
+		return false;
+	switch (WTERMSIG(p->status)) {
+	case SIGSEGV:
+	case SIGBUS:
+	case SIGABRT:
+	case SIGILL:
+	case SIGFPE:
+	case SIGTRAP:
+	case SIGSYS:
+		return true;
+	default:
+		return false;
+	}
+}
