@@ -22,6 +22,16 @@ struct vsock_env *vsock_env(void)
 	return &state.env;
 }
 
+struct vsock_env *vsock_env_ctl(struct test_ctx *t)
+{
+	if (!state.env.vs)
+		test_error(t, "the device does not come up: errno %d %s", -state.open_ret,
+			   state.config_error);
+	if (!state.env.ctl)
+		test_error(t, "no control connection: errno %d", -state.ctl_ret);
+	return &state.env;
+}
+
 static void close_all(void)
 {
 	/* The host forgets the control connection with the device's reset. */

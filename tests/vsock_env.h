@@ -13,6 +13,8 @@ struct vsock_env {
 
 /* Of the running test; the fixture made it. */
 struct vsock_env *vsock_env(void);
+/* The same with the device up and the control connection there; else the test ends as an ERROR. */
+struct vsock_env *vsock_env_ctl(struct test_ctx *t);
 /* The control connection anew, after a test (or a TRANSPORT_RESET) lost it. 0 or errno. */
 int vsock_env_reconnect(void);
 

@@ -143,6 +143,10 @@ int vsock_tx_reap(struct vsock *vs)
 	while ((ret = vq_get(vq, &token, &len)) > 0) {
 		struct tx_slot *s = token;
 
+		if (s < vs->tx_slots || s >= vs->tx_slots + vs->tx_count) {
+			vs->raw_done = token;
+			continue;
+		}
 		free(s->copy);
 		s->copy = NULL;
 		if (s->pending)
@@ -239,6 +243,19 @@ void vsock_forget_pending(struct vsock *vs, const unsigned int *pending)
 int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *payload, uint32_t len)
 {
 	return vsock_tx_queue(vs, hdr, payload, len);
+}
+
+void vsock_raw_begin(struct vsock *vs)
+{
+	vs->raw_done = NULL;
+}
+
+int vsock_raw_end(struct vsock *vs, const void *token, uint64_t ns)
+{
+	int ret = 0;
+
+	wait_for((ret = vsock_poll(vs)) < 0 || vs->raw_done == token, ns);
+	return ret < 0 ? ret : vs->raw_done == token ? 0 : -ETIMEDOUT;
 }
 
 /* --- rx and events --------------------------------------------------------------------------- */

@@ -138,6 +138,11 @@ int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *pa
 /* on: receive buffers that come back are not given to the device again, until off. */
 void vsock_hold_rx(struct vsock *vs, bool on);
 
+/* A buffer that a test posts on the tx queue itself, with its own token: begin() says that one comes,
+ * end() waits until the device used it. 0, -ETIMEDOUT, -EPROTO. */
+void vsock_raw_begin(struct vsock *vs);
+int vsock_raw_end(struct vsock *vs, const void *token, uint64_t ns);
+
 /* Packets that no connection or listener took, newest last, at most 16 kept. */
 struct vsock_stray {
 	struct vsock_hdr hdr;

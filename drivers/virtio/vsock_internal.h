@@ -78,6 +78,7 @@ struct vsock {
 	struct tx_slot *tx_slots, *tx_free;
 	struct queued *queued, **queued_tail;
 	unsigned int queued_count;
+	const void *raw_done; /* token of a test's own buffer that came back */
 
 	struct vsock_conn *bucket[VSOCK_BUCKETS];
 	struct vsock_listener *listeners;
