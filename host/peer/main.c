@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `assay peer`. */
+/* `assay peer`: the peer over the sockets of this host. */
 #include <argp.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#include "host/peer/peer.h"
-#include "host/peer/sockets.h"
+#include "host/peer/sock.h"
+
+#define EXIT_USAGE 4 /* as the other commands of assay */
 
 struct options {
 	const char *uds, *log;
@@ -17,26 +18,25 @@ struct options {
 	uint32_t port;
 };
 
-static const struct argp_option options[] = {
-	{ "uds", 'u', "PATH", 0, "serve a VMM that speaks the hybrid protocol on Unix sockets PATH and "
-				 "PATH_PORT (vhost-device-vsock, Firecracker, Cloud Hypervisor)", 0 },
-	{ "vsock", 's', NULL, 0, "serve AF_VSOCK: a Linux host with vhost-vsock", 0 },
-	{ "control-port", 'p', "PORT", 0, "control port (4000); the services follow on +1, +2, +3", 0 },
-	{ "log", 'l', "FILE", 0, "write the log to FILE instead of standard error", 0 },
-	{ "verbose", 'v', NULL, 0, "log every request", 0 },
-	{ 0 },
-};
+static volatile sig_atomic_t stop;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	stop = 1;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
 	char *end;
+	unsigned long port;
 
 	switch (key) {
 	case 'u':
 		o->uds = arg;
 		return 0;
-	case 's':
+	case 'k':
 		o->vsock = true;
 		return 0;
 	case 'l':
@@ -46,82 +46,128 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->verbose = true;
 		return 0;
 	case 'p':
-		o->port = (uint32_t)strtoul(arg, &end, 0);
-		if (!*arg || *end || !o->port)
-			argp_error(state, "--control-port %s is not a port", arg);
+		errno = 0;
+		port = strtoul(arg, &end, 10);
+		if (errno || *end || end == arg || port < 1 || port > UINT32_MAX - 4)
+			argp_error(state, "--control-port=%s is not a port", arg);
+		o->port = (uint32_t)port;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "unexpected argument '%s'", arg);
 		return 0;
 	case ARGP_KEY_END:
-		if (!o->uds == !o->vsock)
-			argp_error(state, "give either --uds PATH or --vsock");
+		if (o->vsock == !!o->uds)
+			argp_error(state, "give one of --vsock and --uds PATH");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
 }
 
-static int stop_signals(void)
-{
-	sigset_t set;
+static const struct argp_option options[] = {
+	{ "vsock", 'k', NULL, 0, "AF_VSOCK sockets of this kernel (vhost-vsock)", 0 },
+	{ "uds", 'u', "PATH", 0,
+	  "the VMM's Unix socket (Firecracker, Cloud Hypervisor, vhost-device-vsock): host ports are PATH_PORT",
+	  0 },
+	{ "control-port", 'p', "N", 0, "the control port; echo, sink and source follow (4000)", 0 },
+	{ "log", 'l', "FILE", 0, "where the log goes (standard error)", 0 },
+	{ "verbose", 'v', NULL, 0, "log each order", 0 },
+	{ 0 },
+};
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	return signalfd(-1, &set, SFD_CLOEXEC);
+/* Each connection is a descriptor: as many as the system lets us have. */
+static void raise_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r))
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
 }
 
-static void explain(const struct options *o, int err)
+static void catch_signals(void)
 {
-	fprintf(stderr, "assay peer: cannot listen: %s\n", strerror(err));
-	if (o->vsock && (err == EAFNOSUPPORT || err == ENODEV || err == EADDRNOTAVAIL))
-		fprintf(stderr, "  this host has no vsock transport: modprobe vhost_vsock\n");
-	if (err == EADDRINUSE)
-		fprintf(stderr, "  another peer runs already; --control-port chooses other ports\n");
+	struct sigaction sa = { .sa_handler = on_signal };
+
+	/* Not restarted: epoll_wait() returns, and the sockets are removed. */
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int serve(const struct options *o, const struct sock_flavour *f, FILE *log)
+{
+	struct sock_be *be = sock_new(f);
+	struct peer_config cfg = { .log = log, .verbose = o->verbose, .control_port = o->port };
+	struct peer *p;
+	int ret = -ENOMEM;
+
+	if (!be)
+		return ret;
+	cfg.ops = sock_ops(be);
+	cfg.be = be;
+	p = peer_new(&cfg);
+	if (!p) {
+		ret = -errno;
+		fprintf(stderr, "assay peer: cannot listen on ports %u to %u%s%s: %s\n", o->port, o->port + 3,
+			o->uds ? " of " : "", o->uds ? o->uds : "", strerror(-ret));
+		if (ret == -EADDRINUSE)
+			fprintf(stderr, "assay peer: another peer serves them: end it, or choose --control-port\n");
+		goto out;
+	}
+	sock_set_peer(be, p);
+	fprintf(log, "peer: %s%s%s, control port %u\n", f->ops.name, o->uds ? " " : "", o->uds ? o->uds : "",
+		o->port);
+	fflush(log);
+	ret = 0;
+	while (!stop && (ret == 0 || ret == -EINTR))
+		ret = sock_run(be, -1);
+	if (stop)
+		ret = 0;
+out:
+	peer_free(p);
+	sock_free(be);
+	return ret;
 }
 
 int peer_main(int argc, char **argv)
 {
 	static const struct argp argp = {
 		options, parse, NULL,
-		"The other end of the payload's vsock connections: echo, sink, source, and the "
-		"control protocol by which the guest says what the host does next.",
+		"Serves the payload's vsock tests on the host: echo, sink, source and the control protocol.",
 		NULL, NULL, NULL,
 	};
-	struct options o = { 0 };
-	struct peer_config cfg = { 0 };
-	struct sockets *s;
-	struct peer *p;
-	int fd, ret = 0;
+	struct options o = { .port = ASSAY_CTL_PORT };
+	struct sock_flavour f;
+	const char *hint = "";
+	FILE *log = stderr;
+	int ret;
 
-	argp_parse(&argp, argc, argv, 0, NULL, &o);
-	cfg.log = o.log ? fopen(o.log, "a") : stderr;
-	if (!cfg.log) {
-		perror(o.log);
-		return 1;
+	argp_err_exit_status = EXIT_USAGE;
+	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
+		return EXIT_USAGE;
+	if (o.log) {
+		log = fopen(o.log, "ae");
+		if (!log) {
+			fprintf(stderr, "assay peer: %s: %s\n", o.log, strerror(errno));
+			return 1;
+		}
 	}
-	s = sockets_new(o.uds);
-	if (!s)
-		return 1;
-	cfg.ops = sockets_ops(s);
-	cfg.be = s;
-	cfg.verbose = o.verbose;
-	cfg.control_port = o.port;
-	fd = stop_signals();
-	p = peer_new(&cfg);
-	if (!p) {
-		explain(&o, errno);
-		sockets_free(s);
-		return 1;
+	raise_limit();
+	catch_signals();
+	ret = o.uds ? uds_flavour(o.uds, &f, &hint) : vsock_flavour(&f, &hint);
+	if (ret) {
+		fprintf(stderr, "assay peer: %s%s%s\n", strerror(-ret), *hint ? ": " : "", hint);
+	} else {
+		ret = serve(&o, &f, log);
+		if (ret)
+			fprintf(log, "peer: ended: %s\n", strerror(-ret));
+		if (o.uds)
+			uds_flavour_free(&f);
 	}
-	sockets_set_peer(s, p);
-	fprintf(cfg.log, "peer: ready\n");
-	fflush(cfg.log);
-	while (ret == 0) {
-		ret = sockets_round(s, fd, peer_next_timeout_ns(p));
-		peer_run_timers(p);
-	}
-	peer_free(p);
-	sockets_free(s);
-	return ret < 0;
+	if (log != stderr)
+		fclose(log);
+	return ret ? 1 : 0;
 }
