@@ -21,19 +21,19 @@
 #define FOUR_GIB     (1ull << 32)
 
 enum reg {
-	REG_RAX,
-	REG_RBX,
-	REG_RCX,
-	REG_RDX,
-	REG_RSI,
-	REG_R15,
-	REG_CS,
-	REG_CR0,
-	REG_EFER,
-	REG_COUNT,
+	R_RAX,
+	R_RBX,
+	R_RCX,
+	R_RDX,
+	R_RSI,
+	R_R15,
+	R_CS,
+	R_CR0,
+	R_EFER,
+	R_COUNT,
 };
 
-static const char *const reg_names[REG_COUNT] = { "rax", "rbx", "rcx", "rdx", "rsi",
+static const char *const reg_names[R_COUNT] = { "rax", "rbx", "rcx", "rdx", "rsi",
 						  "r15", "cs",	"cr0", "efer" };
 
 enum kind {
@@ -65,7 +65,7 @@ struct site { /* an instruction of the guest that we may stand in for */
 
 static struct {
 	struct refkvm kvm;
-	struct qemu_plugin_register *reg[REFKVM_MAX_CPUS][REG_COUNT];
+	struct qemu_plugin_register *reg[REFKVM_MAX_CPUS][R_COUNT];
 	GHashTable *sites; /* struct site, by its own content */
 	GMutex sites_lock;
 	uint64_t tsc_base;  /* host counter at which the guest's is 0 */
@@ -132,17 +132,17 @@ static void reg_write(unsigned int cpu, enum reg r, uint64_t v)
  */
 static bool in_long_mode(unsigned int cpu)
 {
-	const uint64_t r15 = reg_read(cpu, REG_R15);
+	const uint64_t r15 = reg_read(cpu, R_R15);
 	bool is64;
 
-	if (!(reg_read(cpu, REG_EFER) & (1u << 10))) /* LMA */
+	if (!(reg_read(cpu, R_EFER) & (1u << 10))) /* LMA */
 		return false;
 	if (r15)
 		return true;
-	reg_write(cpu, REG_R15, 1);
-	is64 = reg_read(cpu, REG_R15) == 1;
+	reg_write(cpu, R_R15, 1);
+	is64 = reg_read(cpu, R_R15) == 1;
 	if (is64)
-		reg_write(cpu, REG_R15, 0);
+		reg_write(cpu, R_R15, 0);
 	return is64;
 }
 
@@ -168,20 +168,20 @@ static bool mem_read(void *arg, uint64_t gpa, void *buf, size_t len)
 
 static void write_edx_eax(unsigned int cpu, uint64_t v)
 {
-	reg_write(cpu, REG_RAX, (uint32_t)v);
-	reg_write(cpu, REG_RDX, v >> 32);
+	reg_write(cpu, R_RAX, (uint32_t)v);
+	reg_write(cpu, R_RDX, v >> 32);
 }
 
 static bool do_cpuid(unsigned int cpu)
 {
 	uint32_t out[4];
 
-	if (!refkvm_cpuid(&plugin.kvm, (uint32_t)reg_read(cpu, REG_RAX), out))
+	if (!refkvm_cpuid(&plugin.kvm, (uint32_t)reg_read(cpu, R_RAX), out))
 		return false;
-	reg_write(cpu, REG_RAX, out[0]);
-	reg_write(cpu, REG_RBX, out[1]);
-	reg_write(cpu, REG_RCX, out[2]);
-	reg_write(cpu, REG_RDX, out[3]);
+	reg_write(cpu, R_RAX, out[0]);
+	reg_write(cpu, R_RBX, out[1]);
+	reg_write(cpu, R_RCX, out[2]);
+	reg_write(cpu, R_RDX, out[3]);
 	return true;
 }
 
@@ -191,42 +191,42 @@ static bool do_hypercall(unsigned int cpu, enum kind kind)
 
 	if (kind == KIND_VMMCALL && fault_on(plugin.kvm.faults, RF_HC_VMMCALL_ENOSYS))
 		return true;
-	c.rax = reg_read(cpu, REG_RAX);
-	c.rbx = reg_read(cpu, REG_RBX);
-	c.rcx = reg_read(cpu, REG_RCX);
-	c.rdx = reg_read(cpu, REG_RDX);
-	c.rsi = reg_read(cpu, REG_RSI);
+	c.rax = reg_read(cpu, R_RAX);
+	c.rbx = reg_read(cpu, R_RBX);
+	c.rcx = reg_read(cpu, R_RCX);
+	c.rdx = reg_read(cpu, R_RDX);
+	c.rsi = reg_read(cpu, R_RSI);
 	c.long_mode = in_long_mode(cpu);
-	c.cpl = reg_read(cpu, REG_CR0) & 1 ? reg_read(cpu, REG_CS) & 3 : 0;
+	c.cpl = reg_read(cpu, R_CR0) & 1 ? reg_read(cpu, R_CS) & 3 : 0;
 	refkvm_hypercall(&plugin.kvm, &c);
-	reg_write(cpu, REG_RAX, c.rax);
+	reg_write(cpu, R_RAX, c.rax);
 	if (c.clobber_rbx)
-		reg_write(cpu, REG_RBX, c.rbx ^ 0x100);
+		reg_write(cpu, R_RBX, c.rbx ^ 0x100);
 	if (c.clobber_rcx)
-		reg_write(cpu, REG_RCX, c.rcx + 1);
+		reg_write(cpu, R_RCX, c.rcx + 1);
 	return true;
 }
 
 static bool privileged(unsigned int cpu)
 {
-	return (reg_read(cpu, REG_CS) & 3) == 0;
+	return (reg_read(cpu, R_CS) & 3) == 0;
 }
 
 static bool do_wrmsr(unsigned int cpu)
 {
-	const uint64_t value = reg_read(cpu, REG_RDX) << 32 | (uint32_t)reg_read(cpu, REG_RAX);
+	const uint64_t value = reg_read(cpu, R_RDX) << 32 | (uint32_t)reg_read(cpu, R_RAX);
 
 	if (!privileged(cpu))
 		return false;
 	update_tsc_hz();
-	return refkvm_wrmsr(&plugin.kvm, cpu, (uint32_t)reg_read(cpu, REG_RCX), value, guest_tsc());
+	return refkvm_wrmsr(&plugin.kvm, cpu, (uint32_t)reg_read(cpu, R_RCX), value, guest_tsc());
 }
 
 #define MSR_IA32_TSC 0x10
 
 static bool do_rdmsr(unsigned int cpu)
 {
-	const uint32_t msr = (uint32_t)reg_read(cpu, REG_RCX);
+	const uint32_t msr = (uint32_t)reg_read(cpu, R_RCX);
 	uint64_t v;
 
 	if (!privileged(cpu))
@@ -246,7 +246,7 @@ static bool do_rdtsc(unsigned int cpu, enum kind kind)
 		return false; /* real-mode firmware: its code segment's base is not known here */
 	write_edx_eax(cpu, guest_tsc());
 	if (kind == KIND_RDTSCP)
-		reg_write(cpu, REG_RCX, 0); /* TSC_AUX as after reset */
+		reg_write(cpu, R_RCX, 0); /* TSC_AUX as after reset */
 	return true;
 }
 
@@ -255,7 +255,7 @@ static void on_insn(unsigned int cpu, void *userdata)
 	const struct site *s = userdata;
 	bool done = false;
 
-	if (cpu >= REFKVM_MAX_CPUS || !(reg_read(cpu, REG_CR0) & 1))
+	if (cpu >= REFKVM_MAX_CPUS || !(reg_read(cpu, R_CR0) & 1))
 		return;
 	switch ((enum kind)s->kind) {
 	case KIND_CPUID:
@@ -359,7 +359,7 @@ static void on_vcpu_init(unsigned int cpu, void *userdata)
 		const qemu_plugin_reg_descriptor *d =
 			&g_array_index(regs, qemu_plugin_reg_descriptor, i);
 
-		for (r = 0; r < REG_COUNT; r++)
+		for (r = 0; r < R_COUNT; r++)
 			if (strcmp(d->name, reg_names[r]) == 0)
 				plugin.reg[cpu][r] = d->handle;
 	}
