@@ -57,7 +57,6 @@ int ring_start(struct ring *r, uint16_t base)
 	if (ret)
 		return ret;
 	r->last_avail = base;
-	r->signalled_valid = false;
 	r->kick_wanted = true;
 	r->trips = 0;
 	r->calls_since_start = 0;
@@ -67,6 +66,9 @@ int ring_start(struct ring *r, uint16_t base)
 	if (mem_allowed(r->mem, r->used_gpa, used_bytes(r), NULL))
 		r->used_idx = le16toh(__atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE));
 	r->published = r->used_idx;
+	/* Resumed, not new: what the driver was told before is not known. */
+	r->signalled = r->used_idx;
+	r->signalled_valid = base == 0;
 	return 0;
 }
 
