@@ -41,6 +41,11 @@ static void close_all(void)
 	state.env = (struct vsock_env){ 0 };
 }
 
+void vsock_env_drop(void)
+{
+	close_all();
+}
+
 int vsock_env_reconnect(void)
 {
 	if (state.env.ctl)
