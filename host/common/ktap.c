@@ -309,8 +309,12 @@ struct result *ktap_conclude(struct ktap *k, const char *id, enum verdict v, con
 	struct result *t = report_add(k->report, who, v, reason);
 
 	fill_result(k, t);
-	event(k, KTAP_RESULT, t->id);
 	return t;
+}
+
+void ktap_announce(struct ktap *k, const struct result *t)
+{
+	event(k, KTAP_RESULT, t->id);
 }
 
 /* The running test ends without a result line of its own. */
@@ -320,7 +324,7 @@ static void lose_result(struct ktap *k)
 		return;
 	problem(k, "no result line of %s", ktap_current(k));
 	k->number++;
-	ktap_conclude(k, NULL, V_ERROR, "its result line was lost");
+	ktap_announce(k, ktap_conclude(k, NULL, V_ERROR, "its result line was lost"));
 }
 
 static bool is_id(const char *s, size_t n)

@@ -116,8 +116,12 @@ void ktap_finish(struct ktap *k, bool complete);
 void ktap_free(struct ktap *k);
 /* The id of the running test, or NULL. */
 const char *ktap_current(const struct ktap *k);
-/* Ends the running test (or id, when none runs) with this verdict, as the harness saw it. */
+/*
+ * Ends the running test (or id, when none runs) with this verdict, as the harness saw it. The caller may
+ * add to the result, then tells the handler by ktap_announce().
+ */
 struct result *ktap_conclude(struct ktap *k, const char *id, enum verdict v, const char *reason);
+void ktap_announce(struct ktap *k, const struct result *t);
 
 /* The report as KTAP again, results by suite. */
 void report_to_ktap(const struct report *r, struct sbuf *out);

@@ -1,0 +1,603 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "host/cli/boot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <regex.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host/cli/proc.h"
+#include "host/cli/qmp.h"
+
+#define PROGRAMS_MAX	 16
+#define READY_MS	 10000 /* for a program's socket, unless the recipe says otherwise */
+#define TEST_DEFAULT_MS	 5000  /* TEST_TIMEOUT_DEFAULT of lib/test.h */
+#define POWER_OFF_MS	 3000  /* from "# end" to the VMM's end */
+#define SETTLE_MS	 100   /* others may have died too: who was first? */
+#define STOP_MS		 2000
+#define TICK_MS		 100
+#define REGISTERS_MS	 2000
+#define DETAIL_LINES	 8
+
+struct boot {
+	const struct boot_config *c;
+	struct boot_outcome *o;
+	struct proc programs[PROGRAMS_MAX + 1]; /* the last is the VMM */
+	struct proc *list[PROGRAMS_MAX + 1];
+	size_t n;
+	struct proc *vmm;
+	struct ktap ktap;
+	struct report *report;
+	uint64_t started, progress; /* ms: the VMM's start, the last event of the report */
+	uint64_t test_ms;	    /* deadline of the running test from its start */
+};
+
+static uint64_t test_deadline(const struct boot *b, const char *id)
+{
+	const struct image_test *t = b->c->tests ? image_tests_find(b->c->tests, id) : NULL;
+	uint64_t ms = b->c->test_timeout_ms;
+
+	if (!ms)
+		ms = t && t->timeout_ms ? t->timeout_ms : TEST_DEFAULT_MS;
+	return ms + b->c->grace_ms;
+}
+
+static void on_event(void *arg, enum ktap_event event, const char *text)
+{
+	struct boot *b = arg;
+
+	if (event != KTAP_NOTE)
+		b->progress = now_ms();
+	if (event == KTAP_BEGIN)
+		b->o->first_ms = b->progress - b->started;
+	if (event == KTAP_START)
+		b->test_ms = test_deadline(b, text);
+	if (event == KTAP_RESULT) {
+		free(b->o->last);
+		b->o->last = xstrdup(text);
+	}
+	if (b->c->handler)
+		b->c->handler(b->c->arg, event, text);
+}
+
+/* --- the end ----------------------------------------------------------------------------- */
+
+static void __attribute__((format(printf, 3, 4)))
+finish(struct boot *b, enum boot_end end, const char *fmt, ...)
+{
+	va_list ap;
+
+	b->o->end = end;
+	free(b->o->message);
+	va_start(ap, fmt);
+	if (vasprintf(&b->o->message, fmt, ap) < 0)
+		b->o->message = NULL;
+	va_end(ap);
+}
+
+static void explain(struct boot *b, const struct proc *p)
+{
+	const size_t from = p->tail.n > DETAIL_LINES ? p->tail.n - DETAIL_LINES : 0;
+	size_t i;
+
+	for (i = from; i < p->tail.n; i++)
+		strv_take(&b->o->detail, xasprintf("%s: %s", p->name, p->tail.v[i]));
+}
+
+/* Gives the running test its verdict. */
+static void conclude(struct boot *b, enum verdict v, bool timeout, const char *owner)
+{
+	struct result *t;
+	size_t i;
+
+	if (!ktap_current(&b->ktap))
+		return;
+	b->o->test = xstrdup(ktap_current(&b->ktap));
+	t = ktap_conclude(&b->ktap, NULL, v, b->o->message);
+	t->timeout = timeout;
+	if (!t->clause && b->c->tests) {
+		const struct image_test *it = image_tests_find(b->c->tests, t->id);
+
+		if (it)
+			t->clause = xstrdup(it->clause);
+		if (it && it->owner && !owner && !t->owner)
+			t->owner = xstrdup(it->owner);
+	}
+	if (owner) {
+		free(t->owner);
+		t->owner = xstrdup(owner);
+	}
+	for (i = 0; i < b->o->detail.n; i++)
+		strv_add(&t->diag, b->o->detail.v[i]);
+	ktap_announce(&b->ktap, t);
+}
+
+static void read_registers(struct boot *b)
+{
+	char *path = xasprintf("%s/qmp.sock", b->c->tmp_dir), *text, *next, *line;
+	char *file = xasprintf("%s/registers-%u.txt", b->c->run_dir, b->c->number);
+
+	text = qmp_registers(path, REGISTERS_MS);
+	if (text && write_file(file, text, strlen(text)) == 0) {
+		for (next = text; (line = strsep(&next, "\n"));)
+			if (strncmp(line, "RIP=", 4) == 0 || strncmp(line, "CPU#", 4) == 0)
+				strv_add(&b->o->detail, line);
+		strv_take(&b->o->detail, xasprintf("all registers: %s", file));
+	}
+	free(text);
+	free(file);
+	free(path);
+}
+
+static void hang(struct boot *b, uint64_t waited)
+{
+	finish(b, BOOT_HANG, "the guest hung: no sign of it for %.1f s", (double)waited / 1000);
+	read_registers(b);
+	conclude(b, V_FAIL, true, NULL);
+}
+
+static struct proc *first_with(struct boot *b, bool (*test)(const struct proc *))
+{
+	size_t i;
+
+	for (i = 0; i < b->n; i++)
+		if (b->list[i]->exited && test(b->list[i]))
+			return b->list[i];
+	return NULL;
+}
+
+static bool killed(const struct proc *p)
+{
+	return WIFSIGNALED(p->status);
+}
+
+static bool failed(const struct proc *p)
+{
+	return WIFEXITED(p->status) && WEXITSTATUS(p->status) != 0;
+}
+
+static bool any(const struct proc *p)
+{
+	(void)p;
+	return true;
+}
+
+/* Something ended before the report did: whose fault is it? A VMM whose device died gives up as well. */
+static void judge_exit(struct boot *b)
+{
+	struct proc *p = first_with(b, proc_crashed);
+	char *how;
+
+	if (!p)
+		p = first_with(b, killed);
+	if (!p && !b->vmm->exited)
+		p = first_with(b, failed);
+	if (!p)
+		p = b->vmm->exited ? b->vmm : first_with(b, any);
+	how = proc_describe(p);
+	if (p != b->vmm || killed(p)) {
+		finish(b, p == b->vmm ? BOOT_VMM : BOOT_PROGRAM, "%s %s", p->name, how);
+		explain(b, p);
+		/* Its own crash is a failure of that component; a signal from elsewhere says nothing. */
+		conclude(b, proc_crashed(p) || failed(p) ? V_FAIL : V_ERROR, false, p->name);
+	} else if (!b->report->started && failed(p)) {
+		finish(b, BOOT_START, "%s %s before the payload's first line", p->name, how);
+		explain(b, p);
+	} else {
+		finish(b, BOOT_DIED, "the guest died (triple fault or reset): %s %s before the report's end",
+		       p->name, how);
+		explain(b, p);
+		conclude(b, V_FAIL, false, NULL);
+	}
+	free(how);
+}
+
+/* --- programs ---------------------------------------------------------------------------- */
+
+static bool listening(const char *path)
+{
+	char line[512];
+	struct stat st;
+	bool found = false;
+	FILE *f;
+
+	if (stat(path, &st))
+		return false;
+	if (!S_ISSOCK(st.st_mode))
+		return true;
+	f = fopen("/proc/net/unix", "re");
+	if (!f)
+		return true;
+	/* Num: RefCount Protocol Flags Type St Inode Path; flag 0x10000: it accepts connections. */
+	while (!found && fgets(line, sizeof(line), f)) {
+		unsigned int flags;
+		char name[256];
+
+		if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %255s", &flags, name) == 2)
+			found = (flags & 0x10000) && strcmp(name, path) == 0;
+	}
+	fclose(f);
+	return found;
+}
+
+static bool logged(const struct proc *p, const regex_t *re)
+{
+	size_t i;
+
+	for (i = 0; i < p->tail.n; i++)
+		if (regexec(re, p->tail.v[i], 0, NULL, 0) == 0)
+			return true;
+	return p->partial.len && regexec(re, p->partial.s, 0, NULL, 0) == 0;
+}
+
+/* Waits for a program to be ready. True, or finish() was called. */
+static bool await_ready(struct boot *b, struct proc *p, const char *socket, const regex_t *re,
+			uint64_t limit_ms)
+{
+	const uint64_t end = now_ms() + limit_ms;
+
+	while (!(socket && listening(socket)) && !(re && logged(p, re))) {
+		struct pollfd f[2] = { { .fd = p->out, .events = POLLIN },
+				       { .fd = signals_fd(), .events = POLLIN } };
+
+		if (proc_ended(p)) {
+			char *how = proc_describe(p);
+
+			proc_drain(p, &p->out);
+			finish(b, BOOT_START, "%s %s before it was ready", p->name, how);
+			explain(b, p);
+			free(how);
+			return false;
+		}
+		if (signals_seen()) {
+			finish(b, BOOT_INTERRUPTED, "interrupted by signal %d", signals_seen());
+			return false;
+		}
+		if (now_ms() >= end || now_ms() >= b->c->deadline) {
+			finish(b, BOOT_START, "%s was not ready within %.1f s (%s)", p->name,
+			       (double)limit_ms / 1000, socket ? socket : "its log");
+			explain(b, p);
+			return false;
+		}
+		poll(f, 2, 5);
+		proc_drain(p, &p->out);
+	}
+	return true;
+}
+
+static void log_command(const struct boot *b, const char *name, const struct strv *argv)
+{
+	struct sbuf line = { 0 };
+	ssize_t n;
+	size_t i;
+
+	if (b->c->commands < 0)
+		return;
+	sbuf_addf(&line, "# boot %u: %s\n", b->c->number, name);
+	for (i = 0; i < argv->n; i++) {
+		if (i)
+			sbuf_add(&line, argv->v[i][0] == '-' ? " \\\n\t" : " ");
+		sbuf_add_quoted(&line, argv->v[i]);
+	}
+	sbuf_add(&line, "\n\n");
+	n = write(b->c->commands, line.s, line.len);
+	(void)n;
+	sbuf_free(&line);
+}
+
+static bool start(struct boot *b, const char *name, const char *template, bool split)
+{
+	struct proc *p = &b->programs[b->n];
+	struct strv argv = { 0 };
+	struct sbuf err = { 0 };
+	char *log = NULL;
+	bool ok = false;
+	int ret;
+
+	if (!vars_words(b->c->vars, template, &argv, &err) || !argv.n) {
+		finish(b, BOOT_START, "%s: %s", name, err.s ? err.s : "an empty command");
+		goto out;
+	}
+	log_command(b, name, &argv);
+	log = xasprintf("%s/%s.log", b->c->run_dir, name);
+	ret = proc_start(p, name, argv.v, log, split);
+	b->list[b->n++] = p;
+	if (ret)
+		finish(b, BOOT_START, "%s cannot be started: %s: %s", name, argv.v[0], strerror(-ret));
+	ok = !ret;
+out:
+	sbuf_free(&err);
+	strv_free(&argv);
+	free(log);
+	return ok;
+}
+
+static bool start_device(struct boot *b, const char *name)
+{
+	const struct recipe *r = b->c->vars->recipe;
+	const char *command = recipe_get(r, "device", name, "command");
+	const char *ready = recipe_get(r, "device", name, "ready");
+	const char *pattern = recipe_get(r, "device", name, "ready-log");
+	const char *limit = recipe_get(r, "device", name, "deadline");
+	const uint64_t ms = limit ? (uint64_t)(atof(limit) * 1000) : READY_MS;
+	struct sbuf err = { 0 };
+	char *socket = NULL;
+	bool ok = false;
+	regex_t re;
+
+	if (!command) {
+		finish(b, BOOT_START, "[device %s] has no command", name);
+		return false;
+	}
+	if (ready) {
+		socket = vars_string(b->c->vars, ready, &err);
+		if (!socket) {
+			finish(b, BOOT_START, "[device %s] ready: %s", name, err.s);
+			goto out;
+		}
+		unlink(socket); /* of the boot before */
+	}
+	if (pattern && regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB)) {
+		finish(b, BOOT_START, "[device %s] ready-log: not a regular expression", name);
+		goto out;
+	}
+	ok = start(b, name, command, false);
+	if (ok && (socket || pattern))
+		ok = await_ready(b, &b->programs[b->n - 1], socket, pattern ? &re : NULL, ms);
+	if (pattern)
+		regfree(&re);
+out:
+	sbuf_free(&err);
+	free(socket);
+	return ok;
+}
+
+static bool start_all(struct boot *b)
+{
+	struct strv names = { 0 };
+	bool ok = true;
+	size_t i;
+
+	if (b->c->devices)
+		recipe_names(b->c->vars->recipe, "device", &names);
+	if (names.n > PROGRAMS_MAX) {
+		finish(b, BOOT_START, "more than %u [device] sections", PROGRAMS_MAX);
+		ok = false;
+	}
+	for (i = 0; ok && i < names.n; i++)
+		ok = start_device(b, names.v[i]);
+	strv_free(&names);
+	if (!ok)
+		return false;
+	b->started = b->progress = now_ms();
+	ok = start(b, "vmm", recipe_get(b->c->vars->recipe, "vmm", "", "command"), true);
+	if (ok)
+		b->vmm = &b->programs[b->n - 1];
+	return ok;
+}
+
+/* --- the loop ---------------------------------------------------------------------------- */
+
+/* Reads the console once. False at its end. */
+static bool read_console(struct boot *b)
+{
+	char buf[65536];
+	ssize_t n;
+
+	if (b->vmm->out < 0)
+		return false;
+	n = read(b->vmm->out, buf, sizeof(buf));
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	if (n <= 0) {
+		close(b->vmm->out);
+		b->vmm->out = -1;
+		return false;
+	}
+	if (b->o->bytes + (size_t)n > SERIAL_MAX) {
+		finish(b, BOOT_FLOOD, "the console was flooded: more than %u MiB in one boot",
+		       SERIAL_MAX >> 20);
+		return false;
+	}
+	b->o->bytes += (size_t)n;
+	if (b->c->serial >= 0) {
+		const ssize_t w = write(b->c->serial, buf, (size_t)n);
+
+		(void)w;
+	}
+	ktap_feed(&b->ktap, buf, (size_t)n);
+	return true;
+}
+
+/* What was written before the VMM ended is read to the end. */
+static void drain_console(struct boot *b)
+{
+	struct pollfd p = { .events = POLLIN };
+
+	while (!b->o->message) {
+		p.fd = b->vmm->out;
+		if (p.fd < 0 || poll(&p, 1, 0) <= 0 || !read_console(b))
+			break;
+	}
+}
+
+static bool someone_ended(struct boot *b)
+{
+	bool yes = false;
+	size_t i;
+
+	for (i = 0; i < b->n; i++)
+		yes = proc_ended(b->list[i]) || yes;
+	return yes;
+}
+
+static void settle(struct boot *b)
+{
+	const uint64_t end = now_ms() + SETTLE_MS;
+
+	while (now_ms() < end && !b->vmm->exited) {
+		someone_ended(b);
+		read_console(b);
+		poll(NULL, 0, 5);
+	}
+	someone_ended(b);
+	drain_console(b);
+}
+
+/* ms until the next deadline; 0: it passed, and finish() was called. */
+static uint64_t time_left(struct boot *b)
+{
+	const uint64_t now = now_ms(), idle = now - b->progress;
+	uint64_t limit;
+
+	if (now >= b->c->deadline) {
+		finish(b, BOOT_DEADLINE, "the time of the whole run is over");
+		conclude(b, V_ERROR, false, NULL);
+		return 0;
+	}
+	if (!b->report->started)
+		limit = b->c->first_ms;
+	else
+		limit = ktap_current(&b->ktap) ? b->test_ms : b->c->silence_ms;
+	if (idle < limit)
+		return limit - idle;
+	if (!b->report->started) {
+		finish(b, BOOT_HANG, "no report from the payload within %.1f s", (double)limit / 1000);
+		read_registers(b);
+		explain(b, b->vmm);
+	} else {
+		hang(b, idle);
+	}
+	return 0;
+}
+
+static void wait_events(struct boot *b, uint64_t left)
+{
+	struct pollfd f[3 * (PROGRAMS_MAX + 1) + 1];
+	nfds_t n = 0;
+	size_t i;
+
+	f[n++] = (struct pollfd){ .fd = signals_fd(), .events = POLLIN };
+	for (i = 0; i < b->n; i++) {
+		struct proc *p = b->list[i];
+
+		f[n++] = (struct pollfd){ .fd = p->out, .events = POLLIN };
+		f[n++] = (struct pollfd){ .fd = p->err, .events = POLLIN };
+		f[n++] = (struct pollfd){ .fd = p->pidfd, .events = POLLIN };
+	}
+	poll(f, n, (int)(left < TICK_MS ? left : TICK_MS));
+	for (i = 0; i < b->n; i++) {
+		struct proc *p = b->list[i];
+
+		if (p == b->vmm)
+			read_console(b);
+		else
+			proc_drain(p, &p->out);
+		proc_drain(p, &p->err);
+	}
+}
+
+static void watch(struct boot *b)
+{
+	uint64_t end;
+
+	while (!b->report->ended && !b->o->message) {
+		const uint64_t left = time_left(b);
+
+		if (!left)
+			return;
+		wait_events(b, left);
+		if (b->c->tick)
+			b->c->tick(b->c->arg);
+		if (b->o->end == BOOT_FLOOD && b->o->message) {
+			conclude(b, V_FAIL, false, NULL);
+			return;
+		}
+		if (signals_seen()) {
+			finish(b, BOOT_INTERRUPTED, "interrupted by signal %d", signals_seen());
+			return;
+		}
+		if (someone_ended(b) && !b->report->ended) {
+			settle(b);
+			if (b->o->message) /* a flood at the very end */
+				conclude(b, V_FAIL, false, NULL);
+			else if (!b->report->ended)
+				judge_exit(b);
+			break;
+		}
+	}
+	if (!b->report->ended)
+		return;
+	end = now_ms() + POWER_OFF_MS;
+	while (!proc_ended(b->vmm) && now_ms() < end && !signals_seen() && !b->o->message)
+		wait_events(b, TICK_MS);
+	drain_console(b);
+}
+
+/* A component that crashed after the last test: nobody else would say so. */
+static void judge_late_crash(struct boot *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->n; i++) {
+		struct proc *p = b->list[i];
+		struct result *t;
+		char *id, *how, *reason;
+		size_t k;
+
+		if (!p->pid || !proc_crashed(p))
+			continue;
+		id = xasprintf("host.%s.alive", p->name);
+		how = proc_describe(p);
+		reason = xasprintf("%s %s after the last test", p->name, how);
+		t = ktap_conclude(&b->ktap, id, V_FAIL, reason);
+		t->clause = xstrdup("robustness: no component of the host crashes, whatever the guest does");
+		t->owner = xstrdup(p->name);
+		for (k = 0; k < p->tail.n; k++)
+			strv_add(&t->diag, p->tail.v[k]);
+		ktap_announce(&b->ktap, t);
+		free(reason);
+		free(how);
+		free(id);
+	}
+}
+
+void boot_run(const struct boot_config *c, struct report *r, struct boot_outcome *o)
+{
+	struct boot *b = xcalloc(1, sizeof(*b));
+	bool stopped;
+	size_t i;
+
+	memset(o, 0, sizeof(*o));
+	b->c = c;
+	b->o = o;
+	b->report = r;
+	ktap_init(&b->ktap, r, on_event, b);
+	if (start_all(b))
+		watch(b);
+	o->ms = b->started ? now_ms() - b->started : 0;
+	ktap_finish(&b->ktap, false);
+	stopped = b->vmm && !proc_ended(b->vmm); /* a VMM that is stopped by force may die in any way */
+	proc_stop(b->list, b->n, STOP_MS);
+	if (o->end == BOOT_DONE && !stopped)
+		judge_late_crash(b);
+	ktap_free(&b->ktap);
+	for (i = 0; i < b->n; i++)
+		proc_free(b->list[i]);
+	free(b);
+}
+
+void boot_outcome_free(struct boot_outcome *o)
+{
+	free(o->message);
+	free(o->test);
+	free(o->last);
+	strv_free(&o->detail);
+	memset(o, 0, sizeof(*o));
+}

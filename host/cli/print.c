@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "host/cli/print.h"
+
+#include <langinfo.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define SHOW_MS 500 /* a test that takes longer says how long */
+
+enum style { NONE, BOLD, DIM, RED, GREEN, YELLOW };
+
+static const char *on(const struct printer *p, enum style s)
+{
+	static const char *const code[] = { "", "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m" };
+
+	return p->color ? code[s] : "";
+}
+
+static const char *off(const struct printer *p)
+{
+	return p->color ? "\033[0m" : "";
+}
+
+void printer_init(struct printer *p, FILE *out)
+{
+	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
+	const bool tty = isatty(fileno(out)) && term && strcmp(term, "dumb") != 0;
+
+	memset(p, 0, sizeof(*p));
+	p->out = out;
+	p->live = tty;
+	p->color = tty && !(no_color && *no_color);
+	p->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+	p->started = now_ms();
+}
+
+void printer_free(struct printer *p)
+{
+	free(p->suite);
+	free(p->current);
+	p->suite = p->current = NULL;
+}
+
+static unsigned int width(const struct printer *p)
+{
+	struct winsize w;
+
+	if (ioctl(fileno(p->out), TIOCGWINSZ, &w) == 0 && w.ws_col >= 20)
+		return w.ws_col;
+	return 80;
+}
+
+void printer_clear(struct printer *p)
+{
+	if (p->status)
+		fputs("\r\033[K", p->out);
+	p->status = false;
+}
+
+void printer_tick(struct printer *p)
+{
+	static const char *const frames[] = { "|", "/", "-", "\\" };
+	char text[256];
+	const uint64_t now = now_ms();
+	unsigned int w;
+
+	if (!p->live || p->quiet)
+		return;
+	w = width(p) - 1;
+	if (w >= sizeof(text))
+		w = sizeof(text) - 1;
+	if (p->current)
+		snprintf(text, w, "%s %u/%u  %s  %.1f s (%.0f s in all)", frames[p->spin++ % 4],
+			 p->done + 1, p->total, p->current, (double)(now - p->test_started) / 1000,
+			 (double)(now - p->started) / 1000);
+	else
+		snprintf(text, w, "%s %s  %.0f s", frames[p->spin++ % 4],
+			 p->done ? "between tests" : "booting", (double)(now - p->started) / 1000);
+	fprintf(p->out, "\r%s%s%s\033[K", on(p, DIM), text, off(p));
+	fflush(p->out);
+	p->status = true;
+}
+
+/* A line that comes from the guest: nothing in it reaches the terminal unchecked. */
+static void clean_line(struct printer *p, const char *before, const char *text, const char *after)
+{
+	struct sbuf b = { 0 };
+
+	sbuf_add_clean(&b, text);
+	fprintf(p->out, "%s%s%s\n", before, b.s ? b.s : "", after);
+	sbuf_free(&b);
+}
+
+void printer_title(struct printer *p, const char *host, const char *what)
+{
+	if (p->quiet)
+		return;
+	fprintf(p->out, "%s%s%s%s%s\n", on(p, BOLD), host, off(p), *what ? ": " : "", what);
+}
+
+void printer_field(struct printer *p, const char *key, const char *value)
+{
+	struct sbuf b = { 0 };
+
+	if (p->quiet)
+		return;
+	printer_clear(p);
+	sbuf_add_clean(&b, value);
+	if (p->live && !p->verbose && b.len > width(p) - 17) {
+		b.s[width(p) - 20] = '\0';
+		strcat(b.s, "...");
+	}
+	fprintf(p->out, "  %s%-12.12s%s  %s\n", on(p, DIM), key, off(p), b.s ? b.s : "");
+	sbuf_free(&b);
+}
+
+/* What a person wants to know at a glance; -v shows all. */
+static bool worth_showing(const char *key)
+{
+	static const char *const keys[] = { "firmware", "cpu", "cpus", "hypervisor", "memory",
+					    "virtio",	"vsock", "kvm" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
+		const size_t n = strlen(keys[i]);
+
+		if (strncmp(key, keys[i], n) == 0 && (key[n] == '\0' || key[n] == ' ' || key[n] == '-'))
+			return true;
+	}
+	return false;
+}
+
+void printer_env(struct printer *p, const struct report *r)
+{
+	struct sbuf key = { 0 };
+	size_t i;
+
+	for (i = 0; i < r->envs; i++) {
+		if (!p->verbose && !worth_showing(r->env[i].key))
+			continue;
+		sbuf_free(&key);
+		sbuf_add_clean(&key, r->env[i].key);
+		printer_field(p, key.s ? key.s : "", r->env[i].value);
+	}
+	sbuf_free(&key);
+	for (i = 0; i < r->warnings.n; i++)
+		printer_note(p, "warning: %s", r->warnings.v[i]);
+}
+
+void printer_note(struct printer *p, const char *fmt, ...)
+{
+	va_list ap;
+	char text[1024];
+
+	if (p->quiet)
+		return;
+	printer_clear(p);
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fprintf(p->out, "%s", on(p, YELLOW));
+	clean_line(p, "  ! ", text, off(p));
+	fflush(p->out);
+}
+
+void printer_start(struct printer *p, const char *id)
+{
+	struct sbuf b = { 0 };
+
+	free(p->current);
+	sbuf_add_clean(&b, id);
+	p->current = sbuf_steal(&b);
+	p->test_started = now_ms();
+	printer_tick(p);
+}
+
+static void suite_header(struct printer *p, const char *id)
+{
+	const size_t n = suite_length(id);
+
+	if (p->suite && strlen(p->suite) == n && strncmp(p->suite, id, n) == 0)
+		return;
+	free(p->suite);
+	p->suite = xstrndup(id, n);
+	fprintf(p->out, "\n%s", on(p, BOLD));
+	clean_line(p, "", p->suite, off(p));
+}
+
+static void details(struct printer *p, const struct result *t)
+{
+	char before[64];
+	const size_t n = strlen(t->id);
+	size_t i;
+
+	snprintf(before, sizeof(before), "      ");
+	for (i = 0; i < t->diag.n; i++) {
+		const char *s = t->diag.v[i];
+
+		/* "ID: what": the id stands above already */
+		if (strncmp(s, t->id, n) == 0 && strncmp(s + n, ": ", 2) == 0)
+			s += n + 2;
+		clean_line(p, before, s, "");
+	}
+	snprintf(before, sizeof(before), "      %sclause: ", on(p, DIM));
+	if (t->clause)
+		clean_line(p, before, t->clause, off(p));
+	snprintf(before, sizeof(before), "      %sowner:  ", on(p, DIM));
+	if (t->owner && (t->verdict == V_FAIL || t->verdict == V_ERROR))
+		clean_line(p, before, t->owner, off(p));
+}
+
+static const struct {
+	const char *utf8, *ascii;
+	enum style style;
+} mark[VERDICTS] = {
+	[V_PASS] = { "\u2713", "ok  ", GREEN },	  [V_XPASS] = { "\u2713", "xpass", YELLOW },
+	[V_XFAIL] = { "\u2717", "xfail", DIM },	  [V_SKIP] = { "-", "skip", DIM },
+	[V_ERROR] = { "!", "ERROR", RED },	  [V_FAIL] = { "\u2717", "FAIL", RED },
+};
+
+void printer_result(struct printer *p, const struct result *t)
+{
+	static const char *const word[VERDICTS] = { "", "passes, though known to fail", "known",
+						    "", "ERROR", "" };
+	struct sbuf b = { 0 };
+
+	p->done++;
+	free(p->current);
+	p->current = NULL;
+	if (p->quiet)
+		return;
+	printer_clear(p);
+	suite_header(p, t->id);
+	sbuf_addf(&b, "  %s%s%s ", on(p, mark[t->verdict].style),
+		  p->utf8 ? mark[t->verdict].utf8 : mark[t->verdict].ascii, off(p));
+	sbuf_add_clean(&b, t->id);
+	if (t->timeout)
+		sbuf_add(&b, ": timeout");
+	else if (*word[t->verdict])
+		sbuf_addf(&b, ": %s", word[t->verdict]);
+	if (t->reason && *t->reason) {
+		sbuf_addf(&b, "%s %s", *word[t->verdict] || t->timeout ? "," : ":",
+			  t->verdict == V_SKIP ? on(p, DIM) : "");
+		sbuf_add_clean(&b, t->reason);
+		sbuf_add(&b, t->verdict == V_SKIP ? off(p) : "");
+	}
+	if (t->ms >= SHOW_MS || (p->verbose && t->ms))
+		sbuf_addf(&b, " %s(%.1f s)%s", on(p, DIM), (double)t->ms / 1000, off(p));
+	fprintf(p->out, "%s\n", b.s);
+	sbuf_free(&b);
+	if (p->verbose || t->verdict == V_FAIL || t->verdict == V_ERROR)
+		details(p, t);
+	fflush(p->out);
+	printer_tick(p);
+}
+
+static void count(struct printer *p, struct sbuf *b, unsigned int n, const char *what, enum style s,
+		  bool always)
+{
+	if (!n && !always)
+		return;
+	sbuf_addf(b, "%s%s%u %s%s", b->len ? ", " : "", n ? on(p, s) : "", n, what, n ? off(p) : "");
+}
+
+void printer_summary(struct printer *p, const struct report *r, uint64_t ms)
+{
+	const struct counts c = report_counts(r);
+	struct sbuf b = { 0 };
+
+	printer_clear(p);
+	count(p, &b, c.by[V_PASS], "passed", GREEN, true);
+	count(p, &b, c.by[V_FAIL], "failed", RED, true);
+	count(p, &b, c.by[V_ERROR], c.by[V_ERROR] == 1 ? "error" : "errors", RED, true);
+	count(p, &b, c.by[V_SKIP], "skipped", NONE, true);
+	count(p, &b, c.by[V_XFAIL], "known to fail", NONE, false);
+	count(p, &b, c.by[V_XPASS], "passed though known to fail", YELLOW, false);
+	fprintf(p->out, "\n%s", b.s);
+	if (ms)
+		fprintf(p->out, " in %.1f s", (double)ms / 1000);
+	fputc('\n', p->out);
+	sbuf_free(&b);
+	fflush(p->out);
+}
