@@ -69,6 +69,22 @@ static int read_all(struct ctl *c, void *buf, size_t len, deadline_t end)
 	return 0;
 }
 
+/* The protocol's errors are numbered as Linux does; picolibc's differ. */
+static int local_errno(int32_t status)
+{
+	static const struct {
+		int theirs, ours;
+	} map[] = {
+		{ 90, EMSGSIZE },     { 98, EADDRINUSE }, { 99, EADDRNOTAVAIL },
+		{ 101, ENETUNREACH }, { 107, ENOTCONN },  { 110, ETIMEDOUT },
+	};
+
+	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+		if (status == -map[i].theirs)
+			return -map[i].ours;
+	return status;
+}
+
 /* The reply to the last request, its payload to out (at most size bytes; shorter ones are padded). */
 static int finish(struct ctl *c, uint64_t ns, void *out, size_t size)
 {
@@ -94,7 +110,7 @@ static int finish(struct ctl *c, uint64_t ns, void *out, size_t size)
 		memset(out, 0, size);
 		memcpy(out, c->reply, len < size ? len : size);
 	}
-	return (int)le32_to_cpu((uint32_t)h.status);
+	return local_errno((int32_t)le32_to_cpu((uint32_t)h.status));
 }
 
 static int call(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint64_t ns, void *out,
