@@ -345,6 +345,9 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 		conn_todo(c, TD_FREE);
 		return;
 	}
+	/* Services that send by themselves start once they may write. */
+	c->want_write = true;
+	conn_todo(c, TD_WRITABLE);
 	conn_queue(c);
 }
 

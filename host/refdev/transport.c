@@ -187,20 +187,21 @@ static void rd_reset(struct tconn *c)
 	conn_reset(c);
 }
 
+/* In the protocol's byte order, as all of the report. */
 static void rd_report(struct tconn *c, struct ctl_report *r)
 {
-	r->host = (struct ctl_addr){ .cid = c->host_cid, .port = c->host_port };
-	r->guest = (struct ctl_addr){ .cid = c->guest_cid, .port = c->guest_port };
-	r->guest_buf_alloc = c->guest_buf_alloc;
-	r->guest_fwd_cnt = c->guest_fwd_cnt;
-	r->host_buf_alloc = c->buf_alloc;
-	r->host_fwd_cnt = c->fwd_cnt;
-	r->rx_packets = c->rx_packets;
-	r->tx_packets = c->tx_packets;
-	r->credit_updates = c->credit_updates;
-	r->credit_requests = c->credit_requests;
+	r->host = (struct ctl_addr){ .cid = htole64(c->host_cid), .port = htole32(c->host_port) };
+	r->guest = (struct ctl_addr){ .cid = htole64(c->guest_cid), .port = htole32(c->guest_port) };
+	r->guest_buf_alloc = htole32(c->guest_buf_alloc);
+	r->guest_fwd_cnt = htole32(c->guest_fwd_cnt);
+	r->host_buf_alloc = htole32(c->buf_alloc);
+	r->host_fwd_cnt = htole32(c->fwd_cnt);
+	r->rx_packets = htole64(c->rx_packets);
+	r->tx_packets = htole64(c->tx_packets);
+	r->credit_updates = htole32(c->credit_updates);
+	r->credit_requests = htole32(c->credit_requests);
 	if (c->overrun)
-		r->flags |= CTL_CONN_OVERRUN;
+		r->flags |= htole32(CTL_CONN_OVERRUN);
 }
 
 static int rd_set_buf(struct tconn *c, uint32_t bytes)
