@@ -85,6 +85,26 @@ static int local_errno(int32_t status)
 	return status;
 }
 
+/* The peer speaks Linux's numbers (proto.h), our C library has some of its own. */
+static int from_linux(int32_t status)
+{
+	static const struct {
+		int linux_errno, ours;
+	} map[] = {
+		{ 2, ENOENT },		 { 12, ENOMEM },     { 17, EEXIST },
+		{ 22, EINVAL },		 { 32, EPIPE },	     { 95, EOPNOTSUPP },
+		{ 93, EPROTONOSUPPORT }, { 98, EADDRINUSE }, { 99, EADDRNOTAVAIL },
+		{ 104, ECONNRESET },	 { 107, ENOTCONN },  { 110, ETIMEDOUT },
+		{ 111, ECONNREFUSED },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+		if (status == -map[i].linux_errno)
+			return -map[i].ours;
+	return status;
+}
+
 /* The reply to the last request, its payload to out (at most size bytes; shorter ones are padded). */
 static int finish(struct ctl *c, uint64_t ns, void *out, size_t size)
 {
@@ -130,12 +150,14 @@ int ctl_open(struct vsock *vs, struct ctl **out)
 	*out = NULL;
 	if (!c)
 		return -ENOMEM;
-	ret = vsock_connect(vs, VSOCK_STREAM, (struct vsock_addr){ 0, VSOCK_PORT_ANY },
-			    (struct vsock_addr){ VSOCK_CID_HOST,
-						 (uint32_t)cmdline_get_u64("vsock.peer", ASSAY_CTL_PORT) },
-			    CONNECT_NS, &c->conn);
+	ret = vsock_connect(
+		vs, VSOCK_STREAM, (struct vsock_addr){ 0, VSOCK_PORT_ANY },
+		(struct vsock_addr){ VSOCK_CID_HOST,
+				     (uint32_t)cmdline_get_u64("vsock.peer", ASSAY_CTL_PORT) },
+		CONNECT_NS, &c->conn);
 	if (!ret)
-		ret = call(c, CTL_HELLO, &hello, sizeof(hello), CALL_NS, &c->hello, sizeof(c->hello));
+		ret = call(c, CTL_HELLO, &hello, sizeof(hello), CALL_NS, &c->hello,
+			   sizeof(c->hello));
 	if (!ret && le32_to_cpu(c->hello.version) != ASSAY_CTL_VERSION)
 		ret = -EPROTONOSUPPORT;
 	if (ret) {
@@ -188,18 +210,17 @@ int ctl_unlisten(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type typ
 	return call(c, CTL_UNLISTEN, &a, sizeof(a), CALL_NS, NULL, 0);
 }
 
-#define ACCEPT_MS 1000
-
-int ctl_accept(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type, struct ctl_report *r)
+int ctl_accept(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type, uint32_t ms,
+	       struct ctl_report *r)
 {
 	const struct ctl_listen a = {
 		.cid = cpu_to_le64(cid),
 		.port = cpu_to_le32(port),
 		.type = cpu_to_le16(type),
-		.timeout_ms = cpu_to_le32(ACCEPT_MS),
+		.timeout_ms = cpu_to_le32(ms),
 	};
 
-	return call(c, CTL_ACCEPT, &a, sizeof(a), ACCEPT_MS * MSEC + CALL_NS, r, sizeof(*r));
+	return call(c, CTL_ACCEPT, &a, sizeof(a), ms * MSEC + CALL_NS, r, sizeof(*r));
 }
 
 int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
@@ -229,7 +250,8 @@ int ctl_connect(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vso
 	return ret ? ret : ctl_connect_end(c, r);
 }
 
-int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type, struct ctl_report *r)
+int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type,
+	     struct ctl_report *r)
 {
 	const struct vsock_addr l = vsock_conn_local(conn), m = vsock_conn_remote(conn);
 	const struct ctl_find a = {
@@ -255,7 +277,8 @@ int ctl_send(struct ctl *c, uint32_t conn, uint32_t seed, uint64_t bytes, uint32
 		.timeout_ms = cpu_to_le32(SEND_MS),
 	};
 
-	return call(c, CTL_SEND, &a, sizeof(a), SEND_MS * MSEC + CALL_NS, r, sizeof(struct ctl_report));
+	return call(c, CTL_SEND, &a, sizeof(a), SEND_MS * MSEC + CALL_NS, r,
+		    sizeof(struct ctl_report));
 }
 
 int ctl_wait(struct ctl *c, uint32_t conn, enum ctl_wait_for what, uint64_t value, uint32_t ms,
@@ -324,7 +347,8 @@ int ctl_raw_send(struct ctl *c, const struct vsock_hdr *h, uint32_t payload_len,
 int ctl_headers(struct ctl *c, uint32_t src_port, uint32_t dst_port, bool clear,
 		struct ctl_headers_reply *out)
 {
-	const struct ctl_headers a = { cpu_to_le32(dst_port), cpu_to_le32(src_port), cpu_to_le32(clear) };
+	const struct ctl_headers a = { cpu_to_le32(dst_port), cpu_to_le32(src_port),
+				       cpu_to_le32(clear) };
 
 	return call(c, CTL_HEADERS, &a, sizeof(a), CALL_NS, out, sizeof(*out));
 }

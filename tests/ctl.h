@@ -22,7 +22,9 @@ const struct ctl_hello_reply *ctl_hello(const struct ctl *c);
 int ctl_listen(struct ctl *c, uint64_t cid, uint32_t *port, enum vsock_type type,
 	       enum ctl_service service, uint32_t buf);
 int ctl_unlisten(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type);
-int ctl_accept(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type, struct ctl_report *r);
+/* The oldest connection on that listener that was not told yet; -ETIMEDOUT after ms. */
+int ctl_accept(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type, uint32_t ms,
+	       struct ctl_report *r);
 int ctl_connect(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
 		enum ctl_service service, uint32_t ms, struct ctl_report *r);
 int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type, struct ctl_report *r);

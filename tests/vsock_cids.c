@@ -11,8 +11,8 @@
 
 #include "tests/vsock_env.h"
 
-#define OWNER	 "vsock device back end"
-#define ABSENT_MS 150
+#define OWNER	  "vsock device back end"
+#define ABSENT_MS 60
 
 static uint64_t unlisted_cid(const struct vsock_config *cfg)
 {
@@ -25,10 +25,8 @@ static uint64_t unlisted_cid(const struct vsock_config *cfg)
 	return cid;
 }
 
-TEST(cids_connect_each,
-     .id = "vsock.cids.connect_each",
-     .clause = "multi-cid P2: any listed source CID is accepted",
-     .owner = OWNER,
+TEST(cids_connect_each, .id = "vsock.cids.connect_each",
+     .clause = "multi-cid P2: any listed source CID is accepted", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -55,10 +53,8 @@ TEST(cids_connect_each,
 	}
 }
 
-TEST(cids_source_seen,
-     .id = "vsock.cids.source_seen",
-     .clause = "multi-cid P2: the host sees the source CID that the guest chose",
-     .owner = OWNER,
+TEST(cids_source_seen, .id = "vsock.cids.source_seen",
+     .clause = "multi-cid P2: the host sees the source CID that the guest chose", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_GUEST_ADDRS)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -76,19 +72,18 @@ TEST(cids_source_seen,
 		       (unsigned long long)cfg->guest[i], -ret);
 		if (ret)
 			continue;
-		CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, &r));
-		expect_eq(t, le64_to_cpu(r.guest.cid), cfg->guest[i], "source CID that the host saw");
+		CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 1000, &r));
+		expect_eq(t, le64_to_cpu(r.guest.cid), cfg->guest[i],
+			  "source CID that the host saw");
 		expect_eq(t, le32_to_cpu(r.guest.port), vsock_conn_local(c).port,
 			  "source port that the host saw");
 		vsock_conn_close(c, IO_NS);
 	}
 }
 
-TEST(cids_default_source,
-     .id = "vsock.cids.default_source",
+TEST(cids_default_source, .id = "vsock.cids.default_source",
      .clause = "multi-cid P2: a client that chooses no CID uses cids[0]; virtio 1.4, 5.10.6.4.1",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER | NEED_GUEST_ADDRS)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_GUEST_ADDRS)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	uint32_t port = 0;
@@ -99,7 +94,7 @@ TEST(cids_default_source,
 	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
 	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(port), CONNECT_NS, &c);
 	require(t, ret == 0, "connect: errno %d", -ret);
-	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, &r));
+	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 1000, &r));
 	expect_eq(t, le64_to_cpu(r.guest.cid), vsock_config(e->vs)->guest[0],
 		  "source CID that the host saw");
 	vsock_conn_close(c, IO_NS);
@@ -107,10 +102,8 @@ TEST(cids_default_source,
 
 #define SERVER_PORT 7001
 
-TEST(cids_host_connects_each,
-     .id = "vsock.cids.host_connects_each",
-     .clause = "multi-cid P1: the host reaches the guest at each listed CID",
-     .owner = OWNER,
+TEST(cids_host_connects_each, .id = "vsock.cids.host_connects_each",
+     .clause = "multi-cid P1: the host reaches the guest at each listed CID", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_HOST_CONNECT | NEED_GUEST_ADDRS)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -122,7 +115,8 @@ TEST(cids_host_connects_each,
 	uint32_t i;
 	int ret;
 
-	ret = vsock_listen(e->vs, VSOCK_STREAM, (struct vsock_addr){ VSOCK_CID_ANY, SERVER_PORT }, 4, &l);
+	ret = vsock_listen(e->vs, VSOCK_STREAM, (struct vsock_addr){ VSOCK_CID_ANY, SERVER_PORT },
+			   4, &l);
 	if (ret)
 		test_error(t, "listen: errno %d", -ret);
 	for (i = 0; i < cfg->num_guest; i++) {
@@ -134,24 +128,23 @@ TEST(cids_host_connects_each,
 		if (ret)
 			continue;
 		ret = vsock_accept(l, IO_NS, &c);
-		require(t, ret == 0, "no connection came in on CID %llu", (unsigned long long)to.cid);
+		require(t, ret == 0, "no connection came in on CID %llu",
+			(unsigned long long)to.cid);
 		expect_eq(t, vsock_conn_local(c).cid, to.cid, "CID that the connection came in on");
 		expect_eq(t, vsock_conn_remote(c).cid, VSOCK_CID_HOST, "source CID of the host");
 		CTL_OK(t, ctl_send(e->ctl, le32_to_cpu(r.conn), i, sizeof(buf), 0, true, &r));
 		ret = recv_exact(c, buf, sizeof(buf), IO_NS);
 		expect(t, ret == 0, "data to CID %llu: errno %d", (unsigned long long)to.cid, -ret);
-		expect(t, ret || pattern_check(buf, sizeof(buf), i, 0) < 0, "data to CID %llu is damaged",
-		       (unsigned long long)to.cid);
+		expect(t, ret || pattern_check(buf, sizeof(buf), i, 0) < 0,
+		       "data to CID %llu is damaged", (unsigned long long)to.cid);
 		vsock_conn_close(c, IO_NS);
 	}
 	vsock_unlisten(l);
 }
 
-TEST(cids_host_connects,
-     .id = "vsock.cids.host_connects",
+TEST(cids_host_connects, .id = "vsock.cids.host_connects",
      .clause = "virtio 1.4, 5.10.6: the host connects to a listening port of the guest",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER | NEED_HOST_CONNECT)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_HOST_CONNECT)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	const struct vsock_addr at = { vsock_config(e->vs)->guest[0], SERVER_PORT };
@@ -174,8 +167,7 @@ TEST(cids_host_connects,
 	vsock_conn_close(c, IO_NS);
 }
 
-TEST(cids_bound_listener,
-     .id = "vsock.cids.bound_listener",
+TEST(cids_bound_listener, .id = "vsock.cids.bound_listener",
      .clause = "multi-cid P2: a server bound to one CID is reached there only; bound to ANY, on all",
      .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_MULTI_CID | NEED_HOST_CONNECT | NEED_GUEST_ADDRS)
@@ -211,10 +203,8 @@ TEST(cids_bound_listener,
 }
 
 /* Two connections with the same ports and peer, from two CIDs. */
-TEST(cids_stay_apart,
-     .id = "vsock.cids.stay_apart",
-     .clause = "multi-cid P2: connections are told apart by the full local address",
-     .owner = OWNER,
+TEST(cids_stay_apart, .id = "vsock.cids.stay_apart",
+     .clause = "multi-cid P2: connections are told apart by the full local address", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_MULTI_CID)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -227,8 +217,8 @@ TEST(cids_stay_apart,
 	for (i = 0; i < 2; i++) {
 		const struct vsock_addr local = { cfg->guest[i], 50007 };
 
-		ret = vsock_connect(e->vs, VSOCK_STREAM, local, host_port(ASSAY_ECHO_PORT), CONNECT_NS,
-				    &c[i]);
+		ret = vsock_connect(e->vs, VSOCK_STREAM, local, host_port(ASSAY_ECHO_PORT),
+				    CONNECT_NS, &c[i]);
 		require(t, ret == 0, "connection %u from CID %llu port 50007: errno %d", i,
 			(unsigned long long)cfg->guest[i], -ret);
 		pattern_fill(out[i], sizeof(out[i]), 100 + i, 0);
@@ -280,10 +270,8 @@ static bool answered(struct vsock_env *e, uint64_t src, uint64_t dst, uint32_t p
 	return false;
 }
 
-TEST(cids_unlisted_dropped,
-     .id = "vsock.cids.unlisted_dropped",
-     .clause = "multi-cid P1: packets from a CID that is not listed are dropped",
-     .owner = OWNER,
+TEST(cids_unlisted_dropped, .id = "vsock.cids.unlisted_dropped",
+     .clause = "multi-cid P1: packets from a CID that is not listed are dropped", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -296,16 +284,14 @@ TEST(cids_unlisted_dropped,
 	expect(t, !answered(e, bad, VSOCK_CID_HOST, port), "a request from CID %llu was accepted",
 	       (unsigned long long)bad);
 	/* What was dropped left nothing at the host either. The accept waits: the packet had its time. */
-	ret = ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, &r);
+	ret = ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 100, &r);
 	expect(t, ret == -ETIMEDOUT, "the host's listener got a connection from CID %llu",
 	       (unsigned long long)bad);
 }
 
-TEST(cids_ungranted_host_cid,
-     .id = "vsock.cids.ungranted_host_cid",
+TEST(cids_ungranted_host_cid, .id = "vsock.cids.ungranted_host_cid",
      .clause = "multi-cid P4: packets to a host CID that is neither 2 nor listed are dropped",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	const struct vsock_config *cfg = vsock_config(e->vs);
@@ -315,14 +301,13 @@ TEST(cids_ungranted_host_cid,
 
 	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
 	expect(t, !answered(e, cfg->guest[0], 0x7ffffe00, port), "host CID 0x7ffffe00 answered");
-	ret = ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, &r);
-	expect(t, ret == -ETIMEDOUT, "a connection to host CID 0x7ffffe00 reached the host's listener");
+	ret = ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 100, &r);
+	expect(t, ret == -ETIMEDOUT,
+	       "a connection to host CID 0x7ffffe00 reached the host's listener");
 }
 
-TEST(cids_host_cids,
-     .id = "vsock.cids.host_cids",
-     .clause = "multi-cid P4: the guest reaches each listed host CID",
-     .owner = OWNER,
+TEST(cids_host_cids, .id = "vsock.cids.host_cids",
+     .clause = "multi-cid P4: the guest reaches each listed host CID", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_HOST_CIDS)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -336,7 +321,8 @@ TEST(cids_host_cids,
 		const struct vsock_addr to = { cfg->host[i], ASSAY_ECHO_PORT };
 
 		ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), to, CONNECT_NS, &c);
-		expect(t, ret == 0, "connect to host CID %llu: errno %d", (unsigned long long)to.cid, -ret);
+		expect(t, ret == 0, "connect to host CID %llu: errno %d",
+		       (unsigned long long)to.cid, -ret);
 		if (ret)
 			continue;
 		pattern_fill(out, sizeof(out), i, 0);
@@ -348,12 +334,10 @@ TEST(cids_host_cids,
 	}
 }
 
-TEST(cids_change,
-     .id = "vsock.cids.change_followed",
-     .clause = "virtio 1.4, 5.10.6.7: after TRANSPORT_RESET the CID is read anew, connections are gone",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL,
-     .timeout = 10 * SEC)
+TEST(cids_change, .id = "vsock.cids.change_followed",
+     .clause =
+	     "virtio 1.4, 5.10.6.7: after TRANSPORT_RESET the CID is read anew, connections are gone",
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL, .timeout = 10 * SEC)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	const struct vsock_config was = *vsock_config(e->vs);
@@ -366,7 +350,8 @@ TEST(cids_change,
 
 	for (i = 0; i < was.num_guest; i++)
 		cids[i] = was.guest[i] + 100;
-	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_SINK_PORT), CONNECT_NS, &c);
+	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_SINK_PORT),
+			    CONNECT_NS, &c);
 	require(t, ret == 0, "connect: errno %d", -ret);
 	vsock_stats(e->vs, &before);
 	CTL_OK(t, ctl_set_cids(e->ctl, cids, was.num_guest, was.host, was.num_host, true));
@@ -375,8 +360,10 @@ TEST(cids_change,
 		 2 * SEC);
 	expect(t, after.transport_resets > before.transport_resets,
 	       "no TRANSPORT_RESET event came within 2 s");
-	expect_eq(t, vsock_config(e->vs)->guest[0], cids[0], "guest CID in the config space afterwards");
-	expect(t, vsock_config_error(e->vs)[0] == '\0', "config space: %s", vsock_config_error(e->vs));
+	expect_eq(t, vsock_config(e->vs)->guest[0], cids[0],
+		  "guest CID in the config space afterwards");
+	expect(t, vsock_config_error(e->vs)[0] == '\0', "config space: %s",
+	       vsock_config_error(e->vs));
 	vsock_conn_close(c, 0);
 	/* The device works under its new names, and not under the old ones. */
 	ret = vsock_env_reconnect();
@@ -391,7 +378,7 @@ TEST(cids_change,
 	i = 0;
 	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &i, VSOCK_STREAM, CTL_SVC_NONE, 0));
 	expect(t, !answered(e, was.guest[0], VSOCK_CID_HOST, i), "the old CID is still accepted");
-	expect(t, ctl_accept(e->ctl, ASSAY_CID_ANY, i, VSOCK_STREAM, &r) == -ETIMEDOUT,
+	expect(t, ctl_accept(e->ctl, ASSAY_CID_ANY, i, VSOCK_STREAM, 100, &r) == -ETIMEDOUT,
 	       "a connection from the old CID reached the host");
 	/* As it was, for the tests that follow. */
 	CTL_OK(t, ctl_set_cids(e->ctl, was.guest, was.num_guest, was.host, was.num_host, true));

@@ -24,11 +24,10 @@ static struct vsock *open_any(struct test_ctx *t, bool *own)
 	return vs;
 }
 
-TEST(config_valid,
-     .id = "vsock.config.valid",
-     .clause = "virtio 1.4, 5.10.4 and 5.10.6.4.2 MUST NOT: guest CIDs are not reserved; multi-cid P1",
-     .owner = OWNER,
-     .needs = NEED_VSOCK_DEVICE)
+TEST(config_valid, .id = "vsock.config.valid",
+     .clause =
+	     "virtio 1.4, 5.10.4 and 5.10.6.4.2 MUST NOT: guest CIDs are not reserved; multi-cid P1",
+     .owner = OWNER, .needs = NEED_VSOCK_DEVICE)
 {
 	const struct vsock_config *cfg;
 	struct vsock *vs;
@@ -48,11 +47,9 @@ TEST(config_valid,
 		vsock_close(vs);
 }
 
-TEST(config_stable,
-     .id = "vsock.config.stable",
+TEST(config_stable, .id = "vsock.config.stable",
      .clause = "virtio 1.4, 2.5.2: configuration space does not change without a notice",
-     .owner = OWNER,
-     .needs = NEED_VSOCK)
+     .owner = OWNER, .needs = NEED_VSOCK)
 {
 	struct vsock_env *e = vsock_env();
 	const struct vsock_config first = *vsock_config(e->vs);
@@ -71,11 +68,9 @@ TEST(config_stable,
 	expect_eq(t, d->ops->config_generation(d), gen, "generation afterwards");
 }
 
-TEST(config_resets,
-     .id = "vsock.config.survives_reset",
+TEST(config_resets, .id = "vsock.config.survives_reset",
      .clause = "virtio 1.4, 2.4.1: a device reset leaves the host's configuration as it is",
-     .owner = OWNER,
-     .needs = NEED_VSOCK)
+     .owner = OWNER, .needs = NEED_VSOCK)
 {
 	struct vsock_env *e = vsock_env();
 	const struct vsock_config first = *vsock_config(e->vs);
@@ -87,7 +82,9 @@ TEST(config_resets,
 		ret = vsock_open(0, 0, &vs);
 		expect(t, ret == 0, "open after reset %d: errno %d", i, -ret);
 		if (vs) {
-			expect(t, memcmp(vsock_config(vs)->guest, first.guest, sizeof(first.guest)) == 0,
+			expect(t,
+			       memcmp(vsock_config(vs)->guest, first.guest, sizeof(first.guest)) ==
+				       0,
 			       "guest CIDs after reset %d: %llu instead of %llu", i,
 			       (unsigned long long)vsock_config(vs)->guest[0],
 			       (unsigned long long)first.guest[0]);
@@ -98,11 +95,9 @@ TEST(config_resets,
 	}
 }
 
-TEST(config_matches,
-     .id = "vsock.config.matches_device",
+TEST(config_matches, .id = "vsock.config.matches_device",
      .clause = "multi-cid P1: the configuration space lists the CIDs that the host was given",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	const struct vsock_config *cfg = vsock_config(e->vs);
@@ -112,16 +107,15 @@ TEST(config_matches,
 	CTL_OK(t, ctl_dev_info(e->ctl, &info));
 	expect_eq(t, cfg->num_guest, le32_to_cpu(info.num_guest), "guest CIDs");
 	for (i = 0; i < cfg->num_guest && i < CTL_MAX_CIDS; i++)
-		expect_eq(t, cfg->guest[i], le64_to_cpu(info.cids[i]), "guest CID %u", (unsigned int)i);
+		expect_eq(t, cfg->guest[i], le64_to_cpu(info.cids[i]), "guest CID %u",
+			  (unsigned int)i);
 	if (cfg->layout == VSOCK_LAYOUT_MULTI_HOST || cfg->layout == VSOCK_LAYOUT_INDEXED)
 		expect_eq(t, cfg->num_host, le32_to_cpu(info.num_host), "host CIDs");
 }
 
-TEST(config_streams_implied,
-     .id = "vsock.config.implied_stream",
+TEST(config_streams_implied, .id = "vsock.config.implied_stream",
      .clause = "virtio 1.4, 5.10.3.2 SHOULD: with no feature negotiated the device acts as STREAM",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_conn *c;
 	struct vsock *vs;
@@ -132,7 +126,8 @@ TEST(config_streams_implied,
 	ret = vsock_open(0, VIRTIO_BIT(VIRTIO_F_EVENT_IDX), &vs);
 	if (ret)
 		test_error(t, "open without features: errno %d", -ret);
-	ret = vsock_connect(vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT), CONNECT_NS, &c);
+	ret = vsock_connect(vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT), CONNECT_NS,
+			    &c);
 	expect(t, ret == 0, "a stream without feature bits: errno %d", -ret);
 	if (!ret)
 		vsock_conn_close(c, IO_NS);

@@ -28,16 +28,15 @@ static struct pair open_pair(struct test_ctx *t, struct vsock_env *e, uint32_t h
 	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, host_buf));
 	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(port), CONNECT_NS, &p.c);
 	require(t, ret == 0, "connect: errno %d", -ret);
-	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, &r));
+	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 1000, &r));
 	p.conn = le32_to_cpu(r.conn);
 	return p;
 }
 
-TEST(credit_host_respects,
-     .id = "vsock.credit.host_respects",
-     .clause = "virtio 1.4, 5.10.6.3.2 MUST: OP_RW only when the peer has sufficient free buffer space",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER)
+TEST(credit_host_respects, .id = "vsock.credit.host_respects",
+     .clause =
+	     "virtio 1.4, 5.10.6.3.2 MUST: OP_RW only when the peer has sufficient free buffer space",
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	const uint32_t room = 8192;
@@ -75,12 +74,9 @@ TEST(credit_host_respects,
 	vsock_conn_close(p.c, IO_NS);
 }
 
-TEST(credit_returned,
-     .id = "vsock.credit.returned",
+TEST(credit_returned, .id = "vsock.credit.returned",
      .clause = "virtio 1.4, 5.10.6.3.2 MUST: buf_alloc and fwd_cnt are valid in every packet",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER,
-     .timeout = 10 * SEC)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER, .timeout = 10 * SEC)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	struct vsock_conn *c;
@@ -90,7 +86,8 @@ TEST(credit_returned,
 	ssize_t n;
 	int ret;
 
-	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_SINK_PORT), CONNECT_NS, &c);
+	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_SINK_PORT),
+			    CONNECT_NS, &c);
 	require(t, ret == 0, "connect: errno %d", -ret);
 	vsock_conn_credit(c, &k);
 	require(t, k.peer_buf_alloc > 0, "the host's buf_alloc is 0");
@@ -102,7 +99,8 @@ TEST(credit_returned,
 	while (sent < total) {
 		n = vsock_send(c, buf, sizeof(buf), 2 * SEC);
 		vsock_conn_credit(c, &k);
-		require(t, n > 0, "stuck at %llu of %llu bytes: peer_buf_alloc %u, peer_fwd_cnt %u, sent %u",
+		require(t, n > 0,
+			"stuck at %llu of %llu bytes: peer_buf_alloc %u, peer_fwd_cnt %u, sent %u",
 			(unsigned long long)sent, (unsigned long long)total,
 			(unsigned int)k.peer_buf_alloc, (unsigned int)k.peer_fwd_cnt,
 			(unsigned int)k.tx_cnt);
@@ -114,11 +112,10 @@ TEST(credit_returned,
 	vsock_conn_close(c, IO_NS);
 }
 
-TEST(credit_guest_stops,
-     .id = "vsock.credit.full_buffer",
-     .clause = "virtio 1.4, 5.10.6.3: a peer that does not read leaves its buffer full, and no more is lost",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER | NEED_PEER_CREDIT)
+TEST(credit_guest_stops, .id = "vsock.credit.full_buffer",
+     .clause =
+	     "virtio 1.4, 5.10.6.3: a peer that does not read leaves its buffer full, and no more is lost",
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_PEER_CREDIT)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	const struct pair p = open_pair(t, e, 16384);
@@ -150,10 +147,8 @@ TEST(credit_guest_stops,
 	vsock_conn_close(p.c, IO_NS);
 }
 
-TEST(credit_request,
-     .id = "vsock.credit.request_answered",
-     .clause = "virtio 1.4, 5.10.6.3: CREDIT_REQUEST is answered by CREDIT_UPDATE",
-     .owner = OWNER,
+TEST(credit_request, .id = "vsock.credit.request_answered",
+     .clause = "virtio 1.4, 5.10.6.3: CREDIT_REQUEST is answered by CREDIT_UPDATE", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -162,17 +157,17 @@ TEST(credit_request,
 
 	vsock_conn_credit(p.c, &before);
 	vsock_credit_request(p.c);
-	wait_for((vsock_poll(e->vs), vsock_conn_credit(p.c, &after), after.updates > before.updates), SEC);
+	wait_for((vsock_poll(e->vs), vsock_conn_credit(p.c, &after),
+		  after.updates > before.updates),
+		 SEC);
 	expect(t, after.updates > before.updates, "no CREDIT_UPDATE within 1 s");
 	expect(t, after.peer_buf_alloc > 0, "buf_alloc 0 in the answer");
 	vsock_conn_close(p.c, IO_NS);
 }
 
-TEST(credit_buf_change,
-     .id = "vsock.credit.buf_change",
+TEST(credit_buf_change, .id = "vsock.credit.buf_change",
      .clause = "virtio 1.4, 5.10.6.3: buf_alloc may change during the life of a connection",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	struct vsock_credit k;
@@ -197,12 +192,10 @@ TEST(credit_buf_change,
  * 5.10.6.1.2: with no receive buffer left the device goes on with tx, as far as its resources reach. We
  * keep all rx buffers that come back, and see whether tx buffers are still used.
  */
-TEST(credit_tx_while_rx_full,
-     .id = "vsock.credit.tx_while_rx_full",
-     .clause = "virtio 1.4, 5.10.6.1.2 MUST: tx is processed while rx has no buffers, given resources",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER,
-     .timeout = 10 * SEC)
+TEST(credit_tx_while_rx_full, .id = "vsock.credit.tx_while_rx_full",
+     .clause =
+	     "virtio 1.4, 5.10.6.1.2 MUST: tx is processed while rx has no buffers, given resources",
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER, .timeout = 10 * SEC)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	struct vsock_conn *src, *sink;
@@ -211,11 +204,11 @@ TEST(credit_tx_while_rx_full,
 	int ret;
 
 	vsock_set_buf(e->vs, 4u << 20);
-	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_SINK_PORT), CONNECT_NS,
-			    &sink);
+	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_SINK_PORT),
+			    CONNECT_NS, &sink);
 	require(t, ret == 0, "connect to the sink: errno %d", -ret);
-	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_SOURCE_PORT), CONNECT_NS,
-			    &src);
+	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_SOURCE_PORT),
+			    CONNECT_NS, &src);
 	require(t, ret == 0, "connect to the source: errno %d", -ret);
 	vsock_hold_rx(e->vs, true);
 	/* Until nothing more comes: rx is empty, or the source out of credit. */

@@ -121,7 +121,8 @@ static bool has_peer(char *why, size_t size)
 		return false;
 	if (state.ctl_ret == 0 && state.peer[0])
 		return true;
-	snprintf(why, size, "no peer answers at CID 2 port 4000 (errno %d): run assay peer on the host",
+	snprintf(why, size,
+		 "no peer answers at CID 2 port 4000 (errno %d): run assay peer on the host",
 		 -state.ctl_ret);
 	return false;
 }

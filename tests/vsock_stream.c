@@ -16,17 +16,16 @@
 static struct vsock_conn *connect_to(struct test_ctx *t, struct vsock_env *e, uint32_t port)
 {
 	struct vsock_conn *c;
-	const int ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(port), CONNECT_NS, &c);
+	const int ret =
+		vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(port), CONNECT_NS, &c);
 
 	require(t, ret == 0, "connect to host port %u: errno %d", (unsigned int)port, -ret);
 	return c;
 }
 
-TEST(stream_connect,
-     .id = "vsock.stream.connect",
+TEST(stream_connect, .id = "vsock.stream.connect",
      .clause = "virtio 1.4, 5.10.6.6: REQUEST to a listener is answered by RESPONSE",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	struct vsock_conn *c = connect_to(t, e, ASSAY_ECHO_PORT);
@@ -35,20 +34,21 @@ TEST(stream_connect,
 	vsock_conn_credit(c, &k);
 	expect(t, k.peer_buf_alloc > 0, "RESPONSE carries buf_alloc 0: nothing could ever be sent");
 	expect_eq(t, k.peer_fwd_cnt, 0, "fwd_cnt of RESPONSE");
-	expect_eq(t, vsock_conn_close(c, IO_NS), 0, "orderly close: SHUTDOWN of both is answered by RST");
+	expect_eq(t, vsock_conn_close(c, IO_NS), 0,
+		  "orderly close: SHUTDOWN of both is answered by RST");
 }
 
-TEST(stream_refused,
-     .id = "vsock.stream.refused",
+TEST(stream_refused, .id = "vsock.stream.refused",
      .clause = "virtio 1.4, 5.10.6.6: REQUEST where nobody listens is answered by RST",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	struct vsock_conn *c;
-	const int ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(64999), CONNECT_NS, &c);
+	const int ret =
+		vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(64999), CONNECT_NS, &c);
 
-	expect(t, ret == -ECONNREFUSED, "connect to a closed port: errno %d instead of a refusal", -ret);
+	expect(t, ret == -ECONNREFUSED, "connect to a closed port: errno %d instead of a refusal",
+	       -ret);
 }
 
 /* Sends n bytes and takes the echo at the same time: more than fits into buffers on the way. */
@@ -66,8 +66,8 @@ static void echo(struct test_ctx *t, struct vsock_conn *c, uint8_t *buf, size_t 
 			const size_t k = n - sent < 24001 ? n - sent : 24001;
 			const ssize_t s = vsock_send(c, buf + sent, k, IO_NS);
 
-			require(t, s > 0, "send at %llu of %llu: errno %d", (unsigned long long)sent,
-				(unsigned long long)n, (int)-s);
+			require(t, s > 0, "send at %llu of %llu: errno %d",
+				(unsigned long long)sent, (unsigned long long)n, (int)-s);
 			sent += (size_t)s;
 			continue;
 		}
@@ -88,16 +88,13 @@ static void echo(struct test_ctx *t, struct vsock_conn *c, uint8_t *buf, size_t 
 	expect_eq(t, crc_in, crc_out, "CRC-32 of %llu bytes that came back", (unsigned long long)n);
 }
 
-TEST(stream_echo,
-     .id = "vsock.stream.echo",
-     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER,
-     .timeout = 20 * SEC)
+TEST(stream_echo, .id = "vsock.stream.echo",
+     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order", .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER, .timeout = 20 * SEC)
 {
-	static const size_t sizes[] = { 1,    2,    3,	   63,	  64,	 65,	 1000,	 4051,
-					4052, 4096, 4097,  16384, 65535, 65536,	 65537,	 99991,
-					262144, 1048576 };
+	static const size_t sizes[] = { 1,     2,     3,     63,    64,	    65,
+					1000,  4051,  4052,  4096,  4097,   16384,
+					65535, 65536, 65537, 99991, 262144, 1048576 };
 	struct vsock_env *e = vsock_env_ctl(t);
 	uint8_t *buf = malloc(1048576);
 	struct vsock_conn *c = connect_to(t, e, ASSAY_ECHO_PORT);
@@ -111,10 +108,8 @@ TEST(stream_echo,
 	free(buf);
 }
 
-TEST(stream_from_host,
-     .id = "vsock.stream.from_host",
-     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order",
-     .owner = OWNER,
+TEST(stream_from_host, .id = "vsock.stream.from_host",
+     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	enum { TOTAL = 200001 };
@@ -141,10 +136,8 @@ TEST(stream_from_host,
 	vsock_conn_close(c, 0);
 }
 
-TEST(stream_to_host,
-     .id = "vsock.stream.to_host",
-     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order",
-     .owner = OWNER,
+TEST(stream_to_host, .id = "vsock.stream.to_host",
+     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	enum { TOTAL = 300007 };
@@ -157,7 +150,7 @@ TEST(stream_to_host,
 
 	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
 	c = connect_to(t, e, port);
-	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, &r));
+	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 1000, &r));
 	while (sent < TOTAL) {
 		const size_t n = TOTAL - sent < sizeof(buf) ? TOTAL - sent : sizeof(buf);
 
@@ -183,8 +176,8 @@ static void many(struct test_ctx *t, struct vsock_env *e, unsigned int n)
 	if (!c)
 		test_error(t, "no memory");
 	for (i = 0; i < n; i++) {
-		ret = vsock_connect_start(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
-					  &c[i]);
+		ret = vsock_connect_start(e->vs, VSOCK_STREAM, any_port(0),
+					  host_port(ASSAY_ECHO_PORT), &c[i]);
 		if (ret)
 			test_error(t, "connection %u: errno %d", i, -ret);
 	}
@@ -208,29 +201,22 @@ static void many(struct test_ctx *t, struct vsock_env *e, unsigned int n)
 	free(c);
 }
 
-TEST(stream_hundred,
-     .id = "vsock.stream.hundred",
+TEST(stream_hundred, .id = "vsock.stream.hundred",
      .clause = "virtio 1.4, 5.10.6: connections are told apart by both addresses and ports",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
 {
 	many(t, vsock_env_ctl(t), 100);
 }
 
-TEST(stream_thousand,
-     .id = "vsock.stream.thousand",
+TEST(stream_thousand, .id = "vsock.stream.thousand",
      .clause = "virtio 1.4, 5.10.6: connections are told apart by both addresses and ports",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL,
-     .timeout = 15 * SEC)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL, .timeout = 15 * SEC)
 {
 	many(t, vsock_env_ctl(t), 1024);
 }
 
-TEST(stream_guest_half_close,
-     .id = "vsock.stream.guest_half_close",
-     .clause = "virtio 1.4, 5.10.6.6: SHUTDOWN of sending ends one direction only",
-     .owner = OWNER,
+TEST(stream_guest_half_close, .id = "vsock.stream.guest_half_close",
+     .clause = "virtio 1.4, 5.10.6.6: SHUTDOWN of sending ends one direction only", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_HALF_CLOSE)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -242,11 +228,12 @@ TEST(stream_guest_half_close,
 
 	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
 	c = connect_to(t, e, port);
-	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, &r));
+	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 1000, &r));
 	pattern_fill(buf, 100, 5, 0);
 	expect_eq(t, vsock_send(c, buf, 100, IO_NS), 100, "bytes sent before the end");
 	vsock_shutdown(c, VSOCK_SHUTDOWN_SEND);
-	ret = ctl_wait(e->ctl, le32_to_cpu(r.conn), CTL_WAIT_FLAGS, CTL_CONN_GUEST_SHUT_SEND, 1000, &r);
+	ret = ctl_wait(e->ctl, le32_to_cpu(r.conn), CTL_WAIT_FLAGS, CTL_CONN_GUEST_SHUT_SEND, 1000,
+		       &r);
 	expect(t, ret == 0, "the host does not see the guest's end of data: errno %d", -ret);
 	expect_eq(t, le64_to_cpu(r.rx_bytes), 100, "bytes before the end of data");
 	ret = ctl_send(e->ctl, le32_to_cpu(r.conn), 6, sizeof(buf), 0, true, &r);
@@ -257,10 +244,8 @@ TEST(stream_guest_half_close,
 	vsock_conn_close(c, IO_NS);
 }
 
-TEST(stream_host_half_close,
-     .id = "vsock.stream.host_half_close",
-     .clause = "virtio 1.4, 5.10.6.6: SHUTDOWN of sending ends one direction only",
-     .owner = OWNER,
+TEST(stream_host_half_close, .id = "vsock.stream.host_half_close",
+     .clause = "virtio 1.4, 5.10.6.6: SHUTDOWN of sending ends one direction only", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_HALF_CLOSE)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -273,11 +258,12 @@ TEST(stream_host_half_close,
 
 	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
 	c = connect_to(t, e, port);
-	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, &r));
+	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 1000, &r));
 	CTL_OK(t, ctl_conn(e->ctl, CTL_SHUTDOWN, le32_to_cpu(r.conn), VSOCK_SHUTDOWN_SEND, &r));
 	n = vsock_recv(c, buf, sizeof(buf), IO_NS);
 	expect(t, n == 0, "end of data from the host: got %d", (int)n);
-	expect_eq(t, vsock_peer_shutdown(c), VSOCK_SHUTDOWN_SEND, "directions that the host shut down");
+	expect_eq(t, vsock_peer_shutdown(c), VSOCK_SHUTDOWN_SEND,
+		  "directions that the host shut down");
 	pattern_fill(buf, sizeof(buf), 8, 0);
 	expect_eq(t, vsock_send(c, buf, sizeof(buf), IO_NS), sizeof(buf), "bytes sent afterwards");
 	ret = ctl_wait(e->ctl, le32_to_cpu(r.conn), CTL_WAIT_RX, sizeof(buf), 1000, &r);
@@ -286,10 +272,8 @@ TEST(stream_host_half_close,
 	vsock_conn_close(c, IO_NS);
 }
 
-TEST(stream_guest_reset,
-     .id = "vsock.stream.guest_reset",
-     .clause = "virtio 1.4, 5.10.6.6: RST ends the connection at once",
-     .owner = OWNER,
+TEST(stream_guest_reset, .id = "vsock.stream.guest_reset",
+     .clause = "virtio 1.4, 5.10.6.6: RST ends the connection at once", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -300,7 +284,7 @@ TEST(stream_guest_reset,
 
 	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
 	c = connect_to(t, e, port);
-	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, &r));
+	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 1000, &r));
 	vsock_strays_clear(e->vs);
 	vsock_reset(c);
 	ret = ctl_wait(e->ctl, le32_to_cpu(r.conn), CTL_WAIT_FLAGS, CTL_CONN_CLOSED, 1000, &r);
@@ -309,10 +293,8 @@ TEST(stream_guest_reset,
 	vsock_conn_close(c, 0);
 }
 
-TEST(stream_host_reset,
-     .id = "vsock.stream.host_reset",
-     .clause = "virtio 1.4, 5.10.6.6: RST ends the connection at once",
-     .owner = OWNER,
+TEST(stream_host_reset, .id = "vsock.stream.host_reset",
+     .clause = "virtio 1.4, 5.10.6.6: RST ends the connection at once", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_PEER_RESET)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -322,7 +304,7 @@ TEST(stream_host_reset,
 
 	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
 	c = connect_to(t, e, port);
-	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, &r));
+	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 1000, &r));
 	CTL_OK(t, ctl_conn(e->ctl, CTL_RESET, le32_to_cpu(r.conn), 0, &r));
 	wait_for((vsock_poll(e->vs), vsock_conn_state(c) > VSOCK_CLOSING), SEC);
 	expect_eq(t, vsock_conn_state(c), VSOCK_RESET, "state after the host's reset");
@@ -361,11 +343,9 @@ static struct vsock_hdr raw_header(struct vsock_env *e, uint16_t type, uint16_t 
 	};
 }
 
-TEST(stream_unknown_type,
-     .id = "vsock.stream.unknown_type",
+TEST(stream_unknown_type, .id = "vsock.stream.unknown_type",
      .clause = "virtio 1.4, 5.10.6.4.2 MUST: an unknown type value is answered with RST",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
 {
 	static const uint16_t types[] = { 0, 3, 17, 0xffff };
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -379,11 +359,9 @@ TEST(stream_unknown_type,
 	}
 }
 
-TEST(stream_no_connection,
-     .id = "vsock.stream.data_without_connection",
+TEST(stream_no_connection, .id = "vsock.stream.data_without_connection",
      .clause = "virtio 1.4, 5.10.6: a packet for no connection is answered with RST, an RST is not",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	struct vsock_hdr h = raw_header(e, VSOCK_STREAM, VSOCK_OP_RW);
@@ -395,10 +373,8 @@ TEST(stream_no_connection,
 }
 
 /* 2.7.4.1: the device must not care how a packet is split over descriptors. */
-TEST(stream_framing,
-     .id = "vsock.stream.framing",
-     .clause = "virtio 1.4, 2.7.4.1 MUST NOT: assume an arrangement of descriptors",
-     .owner = OWNER,
+TEST(stream_framing, .id = "vsock.stream.framing",
+     .clause = "virtio 1.4, 2.7.4.1 MUST NOT: assume an arrangement of descriptors", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	static const uint32_t cuts[] = { 44, 43, 20, 1, 48 };
