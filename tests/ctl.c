@@ -85,26 +85,6 @@ static int local_errno(int32_t status)
 	return status;
 }
 
-/* The peer speaks Linux's numbers (proto.h), our C library has some of its own. */
-static int from_linux(int32_t status)
-{
-	static const struct {
-		int linux_errno, ours;
-	} map[] = {
-		{ 2, ENOENT },		 { 12, ENOMEM },     { 17, EEXIST },
-		{ 22, EINVAL },		 { 32, EPIPE },	     { 95, EOPNOTSUPP },
-		{ 93, EPROTONOSUPPORT }, { 98, EADDRINUSE }, { 99, EADDRNOTAVAIL },
-		{ 104, ECONNRESET },	 { 107, ENOTCONN },  { 110, ETIMEDOUT },
-		{ 111, ECONNREFUSED },
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(map) / sizeof(map[0]); i++)
-		if (status == -map[i].linux_errno)
-			return -map[i].ours;
-	return status;
-}
-
 /* The reply to the last request, its payload to out (at most size bytes; shorter ones are padded). */
 static int finish(struct ctl *c, uint64_t ns, void *out, size_t size)
 {
