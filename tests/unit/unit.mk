@@ -2,3 +2,7 @@ unit-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/v
 unit-tests += virtio_split virtio_init
 unit-virtio_split := $(unit-virtio)
 unit-virtio_init := $(unit-virtio) drivers/virtio/rng.c
+unit-refdev := tests/unit/fake_guest.c host/common/page_state.c host/peer/peer.c host/peer/control.c \
+	$(addprefix host/refdev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c)
+unit-tests += refdev_ring
+unit-refdev_ring := $(unit-refdev)
