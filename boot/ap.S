@@ -31,9 +31,8 @@ ap_32:
 	movw	$16, %ax
 	movw	%ax, %ds
 	movw	%ax, %ss
-	movl	%cr4, %eax
-	orl	$0x620, %eax		/* PAE, OSFXSR, OSXMMEXCPT */
-	movl	%eax, %cr4
+	movl	(ap_params - ap_start + 8)(%ebx), %eax
+	movl	%eax, %cr4		/* what the first CPU has: PAE, SSE, maybe five levels */
 	movl	(ap_params - ap_start)(%ebx), %eax
 	movl	%eax, %cr3		/* below 4 GiB: smp.c sees to it */
 	movl	$0xc0000080, %ecx
@@ -55,9 +54,14 @@ ap_64:
 	movl	%eax, %ds
 	movl	%eax, %es
 	movl	%eax, %ss
-	movq	(ap_params - ap_start + 8)(%rbx), %rsp
-	movq	(ap_params - ap_start + 24)(%rbx), %rdi
-	movq	(ap_params - ap_start + 16)(%rbx), %rax
+	/* Whoever comes late, when another CPU's fields are here, must not share its stack. */
+	xorl	%eax, %eax
+	xchgq	%rax, (ap_params - ap_start + 16)(%rbx)
+	testq	%rax, %rax
+	jz	2f
+	movq	%rax, %rsp
+	movq	(ap_params - ap_start + 32)(%rbx), %rdi
+	movq	(ap_params - ap_start + 24)(%rbx), %rax
 	xorl	%ebp, %ebp
 	call	*%rax
 2:	hlt
@@ -82,6 +86,6 @@ ap_jump64:
 	.word	24
 	.align	8
 ap_params:				/* struct ap_params of smp.c */
-	.quad	0, 0, 0, 0
+	.quad	0, 0, 0, 0, 0
 ap_end:
 	.section .note.GNU-stack, "", @progbits

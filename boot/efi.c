@@ -3,8 +3,10 @@
 #define GNU_EFI_USE_MS_ABI 1
 #include <efi.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "boot/boot_info.h"
 #include "boot/mem_map.h"
@@ -13,7 +15,6 @@
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st);
 
 #define EXIT_TRIES 8
-#define STACK_SIZE 65536
 
 static struct boot_info info;
 static EFI_GUID loaded_image_guid = LOADED_IMAGE_PROTOCOL;
@@ -29,14 +30,24 @@ static void copy_ucs2(char *dst, size_t size, const CHAR16 *src, size_t chars)
 	dst[i] = '\0';
 }
 
-/* A load option may begin with the program's own name (the shell's habit): no '=' in the first word. */
+/* A load option may begin with the program's own name: the shell's habit. */
 static void drop_program_name(char *s)
 {
-	const size_t first = strcspn(s, " ");
+	const size_t n = strcspn(s, " ");
 
-	if (memchr(s, '=', first) || first == 0)
-		return;
-	memmove(s, s + first, strlen(s + first) + 1);
+	if (n >= 4 && strncasecmp(s + n - 4, ".efi", 4) == 0)
+		memmove(s, s + n, strlen(s + n) + 1);
+}
+
+/* Options of a boot manager's entry may be any bytes: only text is a command line. */
+static bool is_text(const CHAR16 *o, size_t chars)
+{
+	size_t i;
+
+	for (i = 0; i < chars && o[i]; i++)
+		if (o[i] != L'\t' && o[i] != L'\n' && o[i] != L'\r' && (o[i] < 0x20 || o[i] > 0x7e))
+			return false;
+	return true;
 }
 
 static void read_load_options(const EFI_LOADED_IMAGE *li)
@@ -44,34 +55,83 @@ static void read_load_options(const EFI_LOADED_IMAGE *li)
 	const CHAR16 *o = li->LoadOptions;
 	const size_t chars = li->LoadOptionsSize / sizeof(CHAR16);
 
-	if (!o || chars == 0)
+	if (!o || chars == 0 || ((uintptr_t)o & 1) || !is_text(o, chars))
 		return;
 	copy_ucs2(info.cmdline, sizeof(info.cmdline), o, chars);
 	drop_program_name(info.cmdline);
 }
 
-/* assay.cfg in the root of the volume that we were loaded from. Line ends count as blanks. */
-static void read_config_file(EFI_BOOT_SERVICES *bs, EFI_HANDLE volume)
+/* Line ends count as blanks, a comment goes up to its own. */
+static void flatten(char *s)
 {
-	static CHAR16 name[] = L"\\assay.cfg";
-	EFI_FILE_IO_INTERFACE *fs = NULL;
-	EFI_FILE *root = NULL, *file = NULL;
-	UINTN n = sizeof(info.file_cfg) - 1;
-	size_t i;
+	bool comment = false, word = false;
 
-	if (!volume || EFI_ERROR(bs->HandleProtocol(volume, &file_system_guid, (void **)&fs)))
+	for (; *s; s++) {
+		if (*s == '\n' || *s == '\r')
+			comment = false;
+		else if (*s == '#' && !word)
+			comment = true;
+		if (comment || (unsigned char)*s < 0x20)
+			*s = ' ';
+		word = *s != ' ';
+	}
+}
+
+static bool read_file(EFI_FILE *root, CHAR16 *name)
+{
+	UINTN n = sizeof(info.file_cfg) - 1;
+	EFI_FILE *file = NULL;
+
+	if (EFI_ERROR(root->Open(root, &file, name, EFI_FILE_MODE_READ, 0)))
+		return false;
+	if (EFI_ERROR(file->Read(file, &n, info.file_cfg)))
+		n = 0;
+	info.file_cfg[n] = '\0';
+	flatten(info.file_cfg);
+	file->Close(file);
+	return true;
+}
+
+#define CONFIG_FILE L"assay.cfg"
+#define PATH_MAX_16 256
+
+/* The name of the configuration file in our own directory, from the image's device path. */
+static bool name_beside_us(const EFI_LOADED_IMAGE *li, CHAR16 *name)
+{
+	static const CHAR16 file[] = CONFIG_FILE;
+	const EFI_DEVICE_PATH *p = li->FilePath;
+	size_t dir = 0, i, chars;
+	const CHAR16 *s;
+
+	if (!p || p->Type != MEDIA_DEVICE_PATH || p->SubType != MEDIA_FILEPATH_DP)
+		return false;
+	chars = ((size_t)p->Length[0] | (size_t)p->Length[1] << 8) / sizeof(CHAR16);
+	if (chars < 3 || chars > PATH_MAX_16)
+		return false;
+	s = (const CHAR16 *)(const void *)(p + 1);
+	for (i = 0; i < chars - 2 && s[i]; i++)
+		if (s[i] == L'\\')
+			dir = i + 1;
+	memcpy(name, s, dir * sizeof(CHAR16));
+	memcpy(name + dir, file, sizeof(file));
+	return true;
+}
+
+/* assay.cfg beside the image, else in the root of the volume that it was loaded from. */
+static void read_config_file(EFI_BOOT_SERVICES *bs, const EFI_LOADED_IMAGE *li)
+{
+	static CHAR16 in_root[] = L"\\" CONFIG_FILE;
+	static CHAR16 beside[PATH_MAX_16 + sizeof(CONFIG_FILE)];
+	EFI_FILE_IO_INTERFACE *fs = NULL;
+	EFI_FILE *root = NULL;
+
+	if (!li->DeviceHandle ||
+	    EFI_ERROR(bs->HandleProtocol(li->DeviceHandle, &file_system_guid, (void **)&fs)))
 		return;
 	if (EFI_ERROR(fs->OpenVolume(fs, &root)))
 		return;
-	if (!EFI_ERROR(root->Open(root, &file, name, EFI_FILE_MODE_READ, 0))) {
-		if (EFI_ERROR(file->Read(file, &n, info.file_cfg)))
-			n = 0;
-		info.file_cfg[n] = '\0';
-		for (i = 0; i < n; i++)
-			if (info.file_cfg[i] == '\n' || info.file_cfg[i] == '\r')
-				info.file_cfg[i] = ' ';
-		file->Close(file);
-	}
+	if (!name_beside_us(li, beside) || !read_file(root, beside))
+		read_file(root, in_root);
 	root->Close(root);
 }
 
@@ -164,21 +224,54 @@ static EFI_STATUS exit_boot_services(EFI_BOOT_SERVICES *bs, EFI_HANDLE image)
 }
 
 /*
- * The firmware's page tables lie in memory that is ours now and would be given away, and are read-only.
- * These map the first 4 GiB, until lib/ builds the real ones.
+ * The firmware's page tables lie in memory that is ours now and would be given
+ * away, and are read-only. These map the first 4 GiB and the image, wherever it
+ * lies, until lib/ builds the real ones.
  */
+#define CR4_LA57 (1ull << 12)
+
+static uint64_t *first_table(void)
+{
+	static uint64_t tables[12][512] __attribute__((aligned(4096)));
+	static unsigned int used; /* root, PML4, at most 2 + 2 below, 6 directories: never more */
+
+	return tables[used++];
+}
+
+static uint64_t *table_below(uint64_t *e)
+{
+	const uint64_t present_write = 3;
+
+	if (!*e)
+		*e = (uint64_t)(uintptr_t)first_table() | present_write;
+	return (uint64_t *)(uintptr_t)(*e & ~0xfffull);
+}
+
+static void map_gib(uint64_t *root, bool five_levels, uint64_t gib)
+{
+	const uint64_t large = 0x83;
+	uint64_t *t = root, i;
+
+	if (five_levels)
+		t = table_below(&t[gib >> 18 & 511]);
+	t = table_below(&t[gib >> 9 & 511]);
+	t = table_below(&t[gib & 511]);
+	for (i = 0; i < 512; i++)
+		t[i] = gib << 30 | i << 21 | large;
+}
+
 static void load_first_tables(void)
 {
-	static uint64_t tables[6][512] __attribute__((aligned(4096)));
-	const uint64_t present_write = 3, large = 0x83;
-	unsigned int i;
+	uint64_t *root = first_table(), cr4, gib;
+	bool five;
 
-	for (i = 0; i < 4 * 512; i++)
-		tables[2 + i / 512][i % 512] = (uint64_t)i << 21 | large;
-	for (i = 0; i < 4; i++)
-		tables[1][i] = (uint64_t)(uintptr_t)tables[2 + i] | present_write;
-	tables[0][0] = (uint64_t)(uintptr_t)tables[1] | present_write;
-	__asm__ volatile("mov %0, %%cr3" : : "r"(tables[0]) : "memory");
+	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+	five = cr4 & CR4_LA57;
+	for (gib = 0; gib < 4; gib++)
+		map_gib(root, five, gib);
+	map_gib(root, five, (uint64_t)(uintptr_t)image_start >> 30);
+	map_gib(root, five, (uint64_t)(uintptr_t)image_end >> 30);
+	__asm__ volatile("mov %0, %%cr3" : : "r"(root) : "memory");
 }
 
 static _Noreturn void on_own_stack(void)
@@ -190,7 +283,6 @@ static _Noreturn void on_own_stack(void)
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st)
 {
 	EFI_BOOT_SERVICES *bs = st->BootServices;
-	static uint8_t stack[STACK_SIZE] __attribute__((aligned(16)));
 	EFI_LOADED_IMAGE *li = NULL;
 	EFI_STATUS status;
 
@@ -201,15 +293,9 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st)
 		 (unsigned int)(st->FirmwareRevision & 0xffff));
 	if (!EFI_ERROR(bs->HandleProtocol(image, &loaded_image_guid, (void **)&li))) {
 		read_load_options(li);
-		read_config_file(bs, li->DeviceHandle);
+		read_config_file(bs, li);
 	}
 	info.rsdp = find_rsdp(st);
-	if ((uintptr_t)image_end >> 32) {
-		static CHAR16 high[] = L"assay: loaded above 4 GiB, which is not supported\r\n";
-
-		st->ConOut->OutputString(st->ConOut, high);
-		return EFI_UNSUPPORTED;
-	}
 	status = exit_boot_services(bs, image);
 	if (EFI_ERROR(status)) {
 		static CHAR16 msg[] = L"assay: ExitBootServices failed\r\n";
@@ -220,7 +306,7 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st)
 	boot_map_finish(&info);
 	__asm__ volatile("cli; xor %%ebp, %%ebp; mov %0, %%rsp; call *%1"
 			 :
-			 : "r"(stack + STACK_SIZE), "r"(on_own_stack)
+			 : "r"(boot_stack_top), "r"(on_own_stack)
 			 : "memory");
 	__builtin_unreachable();
 }

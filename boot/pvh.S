@@ -83,6 +83,4 @@ boot_gdt_ptr:
 boot_pml4:	.skip	4096
 boot_pdpt:	.skip	4096
 boot_pd:	.skip	4 * 4096
-boot_stack:	.skip	32768
-boot_stack_top:
 	.section .note.GNU-stack, "", @progbits

@@ -13,8 +13,10 @@ struct boot_info;
 void arch_early_init(void);
 /* Page tables (mem_init() is done), time, interrupt controllers. */
 void arch_init(const struct boot_info *info);
-/* What needs ACPI: a clock source if none was found before. */
+/* What needs ACPI: the I/O APICs, a clock source if none was found before. */
 void arch_late_init(void);
+/* Outputs that `console=` names instead of what was found; false: one of them is not there. */
+bool arch_console_select(const char *list);
 /* Starts the other CPUs (ACPI is parsed). */
 void smp_init(void);
 /* Environment lines of the CPU and the hypervisor. */
@@ -27,7 +29,8 @@ enum end_status {
 	END_ERROR = 0x12,
 	END_SKIP = 0x13,
 };
-/* Ends the machine: isa-debug-exit, ACPI S5, reset, halt, each tried in turn; how: only that one. */
+/* Ends the machine: isa-debug-exit, ACPI S5, reset, halt, each tried in turn; how ("debug", "acpi", "reset",
+ * "halt"): only that one, then halt. NULL or unknown: all. */
 _Noreturn void arch_end(enum end_status status, const char *how);
 
 /* A file of QEMU's fw_cfg as a string. Bytes, -ENODEV (no fw_cfg), -ENOENT. */

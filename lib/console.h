@@ -15,5 +15,9 @@ int console_add(const struct console *c);
 /* Whole lines from several CPUs never mix; usable from exception handlers. A stuck UART gives up after
  * a deadline and is dropped. */
 void console_write(const char *s, size_t n);
+/* Ends a line of this CPU that was left half printed, and lets go what its writer held. */
+void console_fresh_line(void);
+/* Forgets all outputs: others were asked for. */
+void console_clear(void);
 
 #endif

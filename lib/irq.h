@@ -24,6 +24,12 @@ int irq_msi_message(int vector, unsigned int cpu, uint64_t *addr, uint32_t *data
 int irq_gsi_route(uint32_t gsi, int vector, unsigned int cpu, bool level, bool active_low);
 int irq_gsi_mask(uint32_t gsi, bool masked);
 
+/* Calls fn(arg) once, ns nanoseconds from now, on the CPU that calls: its local timer. One at a time; ns 0
+ * takes it back. What a test leaves behind is taken back. 0, -EINVAL. */
+int irq_timer_once(uint64_t ns, irq_handler_t fn, void *arg);
+/* Sends `vector` to CPU `cpu` (its own too). 0, -EINVAL. */
+int irq_send_ipi(unsigned int cpu, int vector);
+
 bool irq_enabled(void);
 void irq_enable(void);
 /* Disables and returns whether they were enabled; irq_restore() undoes it. */

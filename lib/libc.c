@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What picolibc asks of its system: an end, and a heap. */
+/* What picolibc asks of its system: an end, a heap, and a lock. */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/lock.h>
 #include <unistd.h>
 
 #include "lib/arch.h"
+#include "lib/guard.h"
 #include "lib/libc.h"
 #include "lib/mem.h"
+#include "lib/smp.h"
+#include "lib/time.h"
 
 static struct {
 	char *start, *brk, *end;
@@ -41,4 +46,92 @@ _Noreturn void _exit(int status)
 {
 	printf("Bail out! exit(%d) inside the payload\n", status);
 	arch_end(END_ERROR, NULL);
+}
+
+/* --- locks: one for all of the library, recursive ------------------------------------------ */
+
+#define NOBODY (-1)
+
+static struct {
+	int owner; /* atomic: CPU */
+	unsigned int depth;
+} libc = { .owner = NOBODY };
+
+struct __lock { /* NOLINT: picolibc's name */
+	char unused;
+};
+struct __lock __lock___libc_recursive_mutex; /* NOLINT: picolibc's name */
+
+static void acquire(void)
+{
+	const int me = (int)smp_this_cpu();
+	int seen;
+
+	guard_hold();
+	if (__atomic_load_n(&libc.owner, __ATOMIC_RELAXED) != me) {
+		for (seen = NOBODY; !__atomic_compare_exchange_n(&libc.owner, &seen, me, false,
+								 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+		     seen = NOBODY)
+			cpu_relax();
+	}
+	libc.depth++;
+}
+
+static void release(void)
+{
+	if (libc.depth && --libc.depth == 0)
+		__atomic_store_n(&libc.owner, NOBODY, __ATOMIC_RELEASE);
+	guard_drop();
+}
+
+void libc_unlock_all(void)
+{
+	if (__atomic_load_n(&libc.owner, __ATOMIC_RELAXED) != (int)smp_this_cpu())
+		return;
+	libc.depth = 0;
+	__atomic_store_n(&libc.owner, NOBODY, __ATOMIC_RELEASE);
+}
+
+void __retarget_lock_init(_LOCK_T *lock)
+{
+	*lock = &__lock___libc_recursive_mutex;
+}
+
+void __retarget_lock_init_recursive(_LOCK_T *lock)
+{
+	*lock = &__lock___libc_recursive_mutex;
+}
+
+void __retarget_lock_close(_LOCK_T lock)
+{
+	(void)lock;
+}
+
+void __retarget_lock_close_recursive(_LOCK_T lock)
+{
+	(void)lock;
+}
+
+void __retarget_lock_acquire(_LOCK_T lock)
+{
+	(void)lock;
+	acquire();
+}
+
+void __retarget_lock_acquire_recursive(_LOCK_T lock)
+{
+	(void)lock;
+	acquire();
+}
+
+void __retarget_lock_release(_LOCK_T lock)
+{
+	(void)lock;
+	release();
+}
+
+void __retarget_lock_release_recursive(_LOCK_T lock)
+{
+	(void)lock;
+	release();
 }

@@ -6,5 +6,7 @@
 
 /* Takes the heap of malloc() from the page allocator. 0, -ENOMEM. */
 int libc_heap_init(size_t bytes);
+/* The code of this CPU that was inside the C library was left for good: its lock is free again. */
+void libc_unlock_all(void);
 
 #endif

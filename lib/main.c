@@ -111,8 +111,9 @@ _Noreturn void assay_main(const struct boot_info *info)
 
 	boot = info;
 	arch_early_init();
-	printf("KTAP version 1\n# assay %s boot=%s\n", ASSAY_VERSION,
-	       info->method == BOOT_EFI ? "efi" : "pvh");
+	/* Firmware leaves its own escape sequences on the line. */
+	printf("%sKTAP version 1\n# assay %s boot=%s\n", info->method == BOOT_EFI ? "\n" : "",
+	       ASSAY_VERSION, info->method == BOOT_EFI ? "efi" : "pvh");
 	mem_init(info);
 	heap = mem_free_bytes() / HEAP_DIVISOR;
 	if (mem_free_bytes() == 0 || libc_heap_init(heap < HEAP_MAX ? heap : HEAP_MAX)) {
@@ -122,6 +123,8 @@ _Noreturn void assay_main(const struct boot_info *info)
 	}
 	arch_init(info);
 	read_config(info);
+	if (cmdline_get("console") && !arch_console_select(cmdline_get("console")))
+		printf("# warning: console=%s: not all of them are there\n", cmdline_get("console"));
 	acpi_ret = acpi_init(info->rsdp);
 	arch_late_init();
 	smp_init();

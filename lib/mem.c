@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "boot/boot_info.h"
+#include "lib/irq.h"
 #include "lib/spinlock.h"
 
 #define LOW_END	   0x100000ull
@@ -148,9 +149,11 @@ void *mem_pages(size_t n, size_t align)
 {
 	void *p = NULL;
 	unsigned int k;
+	bool irqs;
 
 	if (n == 0 || align < PAGE_SIZE || (align & (align - 1)))
 		return NULL;
+	irqs = irq_save(); /* neither a handler nor the watchdog comes in between */
 	spin_lock(&mem.lock);
 	for (k = mem.zones; k-- > 0 && !p;) {
 		struct zone *z = &mem.zone[k];
@@ -162,6 +165,7 @@ void *mem_pages(size_t n, size_t align)
 			p = search(z, 0, z->pages, n, align);
 	}
 	spin_unlock(&mem.lock);
+	irq_restore(irqs);
 	if (p)
 		memset(p, 0, n << PAGE_SHIFT);
 	return p;
@@ -172,9 +176,11 @@ void mem_pages_free(void *p, size_t n)
 	const uint64_t pa = virt_to_phys(p);
 	unsigned int k;
 	size_t i;
+	bool irqs;
 
 	if (!p)
 		return;
+	irqs = irq_save();
 	spin_lock(&mem.lock);
 	for (k = 0; k < mem.zones; k++) {
 		struct zone *z = &mem.zone[k];
@@ -190,6 +196,7 @@ void mem_pages_free(void *p, size_t n)
 		break;
 	}
 	spin_unlock(&mem.lock);
+	irq_restore(irqs);
 }
 
 void *mem_low_page(void)

@@ -14,11 +14,16 @@ unsigned int smp_this_cpu(void);
 /* Hardware id (local APIC id) of a CPU. */
 uint32_t smp_hw_id(unsigned int cpu);
 
-/* Starts fn(arg) on an idle CPU and returns at once. 0, -EBUSY (it runs something), -EINVAL. */
+/* Starts fn(arg), interrupts enabled, on an idle CPU and returns at once. 0, -EBUSY (it runs something),
+ * -EINVAL. */
 int smp_call_async(unsigned int cpu, void (*fn)(void *arg), void *arg);
-/* Waits for what smp_call_async() started. 0 or -ETIMEDOUT after ns nanoseconds. */
+/* Waits for what smp_call_async() started. 0, -ETIMEDOUT after ns nanoseconds, -EFAULT: it took an exception
+ * (its registers are printed; the CPU is usable again). */
 int smp_wait(unsigned int cpu, uint64_t ns);
 /* Both in one. */
 int smp_call(unsigned int cpu, void (*fn)(void *arg), void *arg, uint64_t ns);
+/* Takes CPUs that are still at work out of it, by NMI; how many there were. Called between tests: one that
+ * hangs on another CPU costs one test. A CPU that does not even answer this stays busy for good. */
+unsigned int smp_reclaim(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include "lib/glob.h"
 #include "lib/mem.h"
 #include "lib/ktap.h"
+#include "lib/smp.h"
 
 OPTION("tests", "which tests run: globs, separated by commas; -GLOB leaves out");
 OPTION("shuffle", "seed of a random order");
@@ -322,6 +323,7 @@ static void run(struct test_ctx *t)
 	const uint64_t limit = cmdline_get_u64("timeout", 0) * SEC;
 	const char *why = unmet(t->test->needs);
 	uint64_t before, after;
+	unsigned int busy;
 
 	if (why) {
 		t->verdict = V_SKIP;
@@ -335,6 +337,9 @@ static void run(struct test_ctx *t)
 	} else {
 		tear_down(t);
 	}
+	busy = smp_reclaim();
+	if (busy && t->verdict == V_PASS)
+		error_reason(t, "it leaves other CPUs at work", "");
 	after = mem_free_bytes();
 	if (t->verdict == V_PASS && after < before) {
 		snprintf(t->reason, sizeof(t->reason), "leaks %llu bytes of pages",

@@ -2,6 +2,7 @@
 #include "lib/x86_64/apic.h"
 
 #include "lib/io.h"
+#include "lib/irq.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"
 #include "lib/time.h"
@@ -31,12 +32,15 @@ enum {
 	ICR_INIT = 5u << 8,
 	ICR_STARTUP = 6u << 8,
 	ICR_ASSERT = 1u << 14,
+	ICR_NMI = 4u << 8,
 	ICR_BUSY = 1u << 12,
+	LVT_TSC_DEADLINE = 1u << 18,
 	DIVIDE_BY_16 = 3,
 };
 
 static struct {
 	bool x2;
+	bool tsc_deadline;
 	volatile uint8_t *page;
 	uint64_t timer_hz; /* after the divider */
 } apic;
@@ -60,24 +64,37 @@ static void mask_pic(void)
 	io_out8(0xa1, 0xff);
 }
 
-void apic_init_cpu(bool first)
+static bool choose_mode(uint64_t base)
 {
-	uint64_t base = rdmsr(MSR_APIC_BASE) | APIC_BASE_ENABLE;
+	const struct cpuid_regs f = cpuid(1, 0);
 
-	if (first) {
-		mask_pic();
-		apic.x2 = cpuid(1, 0).ecx >> 21 & 1;
-		if (!apic.x2)
-			apic.page = mmio_map(base & 0xffffff000ull, 4096);
-	}
-	wrmsr(MSR_APIC_BASE, base);
+	mask_pic();
+	if (!(f.edx >> 9 & 1))
+		return false;
+	apic.x2 = (f.ecx >> 21 & 1) || (base & APIC_BASE_X2);
+	apic.tsc_deadline = f.ecx >> 24 & 1;
+	if (!apic.x2)
+		apic.page = mmio_map(base & 0xffffff000ull, 4096);
+	return apic.x2 || apic.page;
+}
+
+bool apic_init_cpu(bool first)
+{
+	const uint64_t base = rdmsr(MSR_APIC_BASE);
+
+	if (first && !choose_mode(base))
+		return false;
+	/* From off to x2APIC only by way of xAPIC (Intel SDM 3A, 11.12.5). */
+	if (!(base & APIC_BASE_ENABLE))
+		wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
 	if (apic.x2)
-		wrmsr(MSR_APIC_BASE, base | APIC_BASE_X2);
+		wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2);
 	reg_write(APIC_SVR, SVR_ENABLE | VEC_SPURIOUS);
 	reg_write(APIC_TPR, 0);
 	reg_write(APIC_LVT_TIMER, LVT_MASKED);
 	reg_write(APIC_LVT_LINT0, LVT_MASKED);
 	reg_write(APIC_TIMER_DIVIDE, DIVIDE_BY_16);
+	return true;
 }
 
 uint32_t apic_id(void)
@@ -107,19 +124,45 @@ static void icr(uint32_t dest, uint32_t low)
 	wait_for(!(reg_read(APIC_ICR) & ICR_BUSY), 10 * MSEC);
 }
 
+static void send(uint32_t dest, uint32_t low)
+{
+	const bool enabled = irq_save(); /* the two halves of the xAPIC's register belong together */
+
+	icr(dest, low);
+	irq_restore(enabled);
+}
+
 void apic_send_ipi(uint32_t dest, unsigned int vector)
 {
-	icr(dest, ICR_ASSERT | vector);
+	send(dest, ICR_ASSERT | vector);
 }
 
 void apic_send_init(uint32_t dest)
 {
-	icr(dest, ICR_ASSERT | ICR_INIT);
+	send(dest, ICR_ASSERT | ICR_INIT);
+}
+
+void apic_send_nmi(uint32_t dest)
+{
+	send(dest, ICR_ASSERT | ICR_NMI);
 }
 
 void apic_send_startup(uint32_t dest, uint8_t page)
 {
-	icr(dest, ICR_ASSERT | ICR_STARTUP | page);
+	send(dest, ICR_ASSERT | ICR_STARTUP | page);
+}
+
+uint64_t apic_timer_ticks(uint64_t tsc_ticks)
+{
+	const uint64_t start = rdtsc();
+	uint32_t left;
+
+	reg_write(APIC_TIMER_INITIAL, UINT32_MAX);
+	while (rdtsc() - start < tsc_ticks)
+		cpu_relax();
+	left = reg_read(APIC_TIMER_CURRENT);
+	reg_write(APIC_TIMER_INITIAL, 0);
+	return (uint64_t)(UINT32_MAX - left) * 16;
 }
 
 #define CALIBRATE_NS (2 * MSEC)
@@ -127,26 +170,36 @@ void apic_send_startup(uint32_t dest, uint8_t page)
 void apic_timer_calibrate(void)
 {
 	const uint64_t start = time_now();
-	uint32_t left;
-	uint64_t ns;
+	uint64_t ticks;
 
-	reg_write(APIC_TIMER_INITIAL, UINT32_MAX);
-	wait_for(false, CALIBRATE_NS);
-	left = reg_read(APIC_TIMER_CURRENT);
-	ns = time_now() - start;
-	reg_write(APIC_TIMER_INITIAL, 0);
-	apic.timer_hz = (uint64_t)((unsigned __int128)(UINT32_MAX - left) * SEC / ns);
+	if (apic.tsc_deadline)
+		return;
+	ticks = apic_timer_ticks(time_hz() * CALIBRATE_NS / SEC) / 16;
+	apic.timer_hz = (uint64_t)((unsigned __int128)ticks * SEC / (time_now() - start));
 	if (apic.timer_hz == 0)
 		apic.timer_hz = 1;
 }
 
+const char *apic_timer_mode(void)
+{
+	return apic.tsc_deadline ? "tsc-deadline" : "one-shot";
+}
+
 void apic_timer_set(uint64_t ns)
 {
-	unsigned __int128 ticks = (unsigned __int128)ns * apic.timer_hz / SEC;
+	const unsigned __int128 ticks = (unsigned __int128)ns * apic.timer_hz / SEC;
 
 	if (ns == 0) {
-		reg_write(APIC_TIMER_INITIAL, 0);
 		reg_write(APIC_LVT_TIMER, LVT_MASKED);
+		if (!apic.tsc_deadline)
+			reg_write(APIC_TIMER_INITIAL, 0);
+		return;
+	}
+	if (apic.tsc_deadline) {
+		reg_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VEC_TIMER);
+		mb(); /* xAPIC: the mode by a memory write, before the deadline by an MSR */
+		wrmsr(MSR_TSC_DEADLINE,
+		      rdtsc() + (uint64_t)((unsigned __int128)ns * time_hz() / SEC));
 		return;
 	}
 	reg_write(APIC_LVT_TIMER, VEC_TIMER);

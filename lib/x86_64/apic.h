@@ -6,16 +6,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Enables the local APIC of the calling CPU; the first CPU chooses the mode and masks the old PIC. */
-void apic_init_cpu(bool first);
+/* Enables the local APIC of the calling CPU; the first CPU chooses the mode and masks the old PIC. False:
+ * this machine has none. */
+bool apic_init_cpu(bool first);
 uint32_t apic_id(void);
 const char *apic_mode(void); /* "x2apic" or "xapic" */
 void apic_eoi(void);
 void apic_send_ipi(uint32_t dest, unsigned int vector);
+void apic_send_nmi(uint32_t dest);
 void apic_send_init(uint32_t dest);
 void apic_send_startup(uint32_t dest, uint8_t page);
 /* One timer interrupt (VEC_TIMER) after ns; 0 stops it. Calibrated by apic_timer_calibrate(). */
 void apic_timer_calibrate(void);
 void apic_timer_set(uint64_t ns);
+const char *apic_timer_mode(void);
+/* Ticks of the timer's undivided clock while the TSC counts tsc_ticks. Stops the timer. */
+uint64_t apic_timer_ticks(uint64_t tsc_ticks);
 
 #endif

@@ -36,22 +36,25 @@ uint64_t stack_new(unsigned int pages)
 
 void arch_early_init(void)
 {
-	static const uint64_t no_ist[3];
+	static const uint64_t no_ist[IST_COUNT];
 
-	x86_consoles_init();
+	time_start();
 	traps_init_cpu(&boot_cpu, no_ist);
+	x86_consoles_init();
 }
 
 static void reload_traps(void)
 {
-	uint64_t ist[3];
+	uint64_t ist[IST_COUNT];
 	unsigned int i;
 
-	for (i = 0; i < 3; i++)
-		ist[i] = stack_new(2);
+	for (i = 0; i < IST_COUNT; i++) {
+		ist[i] = stack_new(4); /* the dump prints: some KiB */
+		if (!ist[i])
+			return;
+	}
 	/* The busy bit of the old task state is in the table that is written anew. */
-	if (ist[0] && ist[1] && ist[2])
-		traps_init_cpu(&boot_cpu, ist);
+	traps_init_cpu(&boot_cpu, ist);
 }
 
 void arch_init(const struct boot_info *info)
@@ -61,7 +64,10 @@ void arch_init(const struct boot_info *info)
 		arch_end(END_ERROR, NULL);
 	}
 	reload_traps();
-	apic_init_cpu(true);
+	if (!apic_init_cpu(true)) {
+		printf("Bail out! this CPU has no local APIC\n");
+		arch_end(END_ERROR, NULL);
+	}
 	time_init();
 	apic_timer_calibrate();
 	boot_cpu.apic_id = apic_id();
@@ -70,7 +76,8 @@ void arch_init(const struct boot_info *info)
 
 void arch_late_init(void)
 {
-	if (strcmp(time_source(), "guess") != 0)
+	ioapics_init();
+	if (time_is_exact())
 		return;
 	time_init();
 	apic_timer_calibrate();
@@ -109,20 +116,47 @@ static void env_hypervisor(void)
 	}
 }
 
+static void env_features(void)
+{
+	const uint32_t max = cpuid(0, 0).eax, ext_max = cpuid(0x80000000, 0).eax;
+	const struct cpuid_regs none = { 0 }, f1 = cpuid(1, 0);
+	const struct cpuid_regs f7 = max >= 7 ? cpuid(7, 0) : none;
+	const struct cpuid_regs e1 = ext_max >= 0x80000001 ? cpuid(0x80000001, 0) : none;
+	const struct cpuid_regs e7 = ext_max >= 0x80000007 ? cpuid(0x80000007, 0) : none;
+	const struct {
+		const char *name;
+		uint32_t present;
+	} f[] = {
+		{ "x2apic", f1.ecx >> 21 & 1 },	     { "tsc_deadline", f1.ecx >> 24 & 1 },
+		{ "nx", e1.edx >> 20 & 1 },	     { "1gib_pages", e1.edx >> 26 & 1 },
+		{ "smep", f7.ebx >> 7 & 1 },	     { "smap", f7.ebx >> 20 & 1 },
+		{ "la57", f7.ecx >> 16 & 1 },	     { "invariant_tsc", e7.edx >> 8 & 1 },
+		{ "vmx", f1.ecx >> 5 & 1 },	     { "svm", e1.ecx >> 2 & 1 },
+	};
+	char text[128] = "";
+	size_t n = 0;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(f) / sizeof(f[0]); i++)
+		if (f[i].present)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? " " : "",
+					      f[i].name);
+	env_line("features", "%s", text);
+}
+
 void arch_env(void)
 {
 	const struct cpuid_regs r = cpuid(0, 0), f = cpuid(1, 0);
-	const uint32_t ext = cpuid(0x80000001, 0).edx;
 	char vendor[13] = { 0 };
 
 	memcpy(vendor, &r.ebx, 4);
 	memcpy(vendor + 4, &r.edx, 4);
 	memcpy(vendor + 8, &r.ecx, 4);
-	env_line("cpu", "%s, signature 0x%x, %u physical address bits%s%s", vendor,
-		 (unsigned int)f.eax, paging_phys_bits(), ext >> 20 & 1 ? ", nx" : "",
-		 ext >> 26 & 1 ? ", 1G pages" : "");
+	env_line("cpu", "%s, signature 0x%x, %u physical address bits, %s-level paging", vendor,
+		 (unsigned int)f.eax, paging_phys_bits(), read_cr4() & CR4_LA57 ? "5" : "4");
+	env_features();
 	env_hypervisor();
-	env_line("interrupts", "%s", apic_mode());
+	env_line("interrupts", "%s, timer %s", apic_mode(), apic_timer_mode());
 	env_line("time", "tsc %llu MHz by %s", (unsigned long long)(time_hz() / 1000000),
 		 time_source());
 	env_line("cpus", "%u listed, %u online", smp_cpus_present(), smp_cpus_online());
@@ -151,9 +185,21 @@ static void end_reset(void)
 	__asm__ volatile("lidt %0; int3" : : "m"(no_idt)); /* triple fault */
 }
 
+static const char *known_end(const char *how)
+{
+	static const char *const known[] = { "debug", "acpi", "reset", "halt" };
+	unsigned int i;
+
+	for (i = 0; how && i < 4; i++)
+		if (strcmp(how, known[i]) == 0)
+			return how;
+	return NULL;
+}
+
 _Noreturn void arch_end(enum end_status status, const char *how)
 {
 	irq_save();
+	how = known_end(how);
 	if (!how || strcmp(how, "debug") == 0)
 		end_debug(status);
 	if (!how || strcmp(how, "acpi") == 0)

@@ -12,6 +12,8 @@ enum {
 	CR4_PAE = 1u << 5,
 	CR4_OSFXSR = 1u << 9,
 	CR4_OSXMMEXCPT = 1u << 10,
+	CR4_LA57 = 1u << 12,
+	CR4_SMEP = 1u << 20,
 	EFER_LME = 1u << 8,
 	EFER_NXE = 1u << 11,
 	RFLAGS_IF = 1u << 9,
@@ -19,6 +21,8 @@ enum {
 
 enum {
 	MSR_APIC_BASE = 0x1b,
+	MSR_TSC_DEADLINE = 0x6e0,
+	MSR_KVM_SYSTEM_TIME = 0x4b564d01,
 	MSR_EFER = 0xc0000080,
 	MSR_GS_BASE = 0xc0000101,
 	MSR_X2APIC = 0x800,

@@ -4,16 +4,24 @@
  * an exception. The latter two change the interrupted frame so that IRET goes to
  * code that jumps back into guarded_call().
  */
+#include "lib/guard.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdio.h>
-#include <string.h>
 
+#include "lib/console.h"
 #include "lib/irq.h"
+#include "lib/libc.h"
 #include "lib/test.h"
-#include "lib/x86_64/apic.h"
 #include "lib/x86_64/cpu.h"
+#include "lib/x86_64/timer.h"
 #include "lib/x86_64/traps.h"
+
+#define HOLD_STEP MSEC
+#define HOLD_MAX  (200 * MSEC)
+/* The code that jumps back runs this far below the frame that it jumps to. */
+#define BELOW 4096
 
 static struct {
 	jmp_buf env;
@@ -23,6 +31,34 @@ static struct {
 	char *why;
 	size_t why_size;
 } guard; /* owner: CPU 0, which runs the tests */
+
+void guard_hold(void)
+{
+	this_cpu()->hold++;
+	__asm__ volatile("" ::: "memory");
+}
+
+void guard_drop(void)
+{
+	struct cpu *c = this_cpu();
+
+	__asm__ volatile("" ::: "memory");
+	if (c->hold)
+		c->hold--;
+}
+
+void guard_clean_up(void)
+{
+	this_cpu()->hold = 0;
+	this_cpu()->trap_env = NULL;
+	libc_unlock_all();
+	console_fresh_line();
+}
+
+bool guard_active(void)
+{
+	return guard.active;
+}
 
 static _Noreturn void leave_timeout(void)
 {
@@ -34,26 +70,16 @@ static _Noreturn void leave_exception(void)
 	longjmp(guard.env, GUARD_EXCEPTION);
 }
 
-/* IRET goes to fn, on the stack of guarded_call(), as if called from it. */
-static void redirect(struct trap_frame *f, void (*fn)(void), uint64_t rsp)
-{
-	f->rip = (uint64_t)(uintptr_t)fn;
-	f->cs = SEL_CODE64;
-	f->ss = SEL_DATA;
-	f->rsp = ((rsp - 256) & ~15ull) - 8;
-	f->rflags = RFLAGS_IF | 2;
-}
-
 void guard_timer(struct trap_frame *f)
 {
-	if (!guard.active || this_cpu()->index != 0)
+	if (!guard.active)
 		return;
-	if (!deadline_passed(guard.deadline)) { /* the timer's range is shorter than the deadline */
-		apic_timer_set(guard.deadline - time_now());
+	if (this_cpu()->hold && !deadline_passed(guard.deadline + HOLD_MAX)) {
+		timer_set(TIMER_WATCHDOG, time_now() + HOLD_STEP, NULL, NULL);
 		return;
 	}
 	snprintf(guard.why, guard.why_size, "rip=0x%llx", (unsigned long long)f->rip);
-	redirect(f, leave_timeout, guard.rsp);
+	trap_redirect(f, leave_timeout, guard.rsp);
 }
 
 bool guard_exception(struct trap_frame *f)
@@ -63,7 +89,7 @@ bool guard_exception(struct trap_frame *f)
 	snprintf(guard.why, guard.why_size, "%s error=0x%llx rip=0x%llx address=0x%llx",
 		 trap_name(f->vector), (unsigned long long)f->error_code,
 		 (unsigned long long)f->rip, (unsigned long long)read_cr2());
-	redirect(f, leave_exception, guard.rsp);
+	trap_redirect(f, leave_exception, guard.rsp);
 	return true;
 }
 
@@ -80,19 +106,18 @@ enum guard_end guarded_call(void (*fn)(void *), void *arg, uint64_t timeout_ns, 
 	guard.why = why;
 	guard.why_size = why_size;
 	guard.deadline = deadline_in(timeout_ns);
-	guard.rsp = (uint64_t)(uintptr_t)__builtin_frame_address(0);
-	/* Below this frame, so that its own locals stay whole. */
-	guard.rsp -= 4096;
+	guard.rsp = (uint64_t)(uintptr_t)__builtin_frame_address(0) - BELOW;
 	end = setjmp(guard.env);
 	if (end == 0) {
 		guard.active = true;
 		irq_enable();
-		apic_timer_set(timeout_ns);
+		timer_set(TIMER_WATCHDOG, guard.deadline, NULL, NULL);
 		fn(arg);
 	}
 	guard.active = false;
-	apic_timer_set(0);
-	this_cpu()->trap_env = NULL;
+	timer_set(TIMER_WATCHDOG, 0, NULL, NULL);
+	timer_set(TIMER_ONCE, 0, NULL, NULL);
+	guard_clean_up();
 	irq_enable();
 	return (enum guard_end)end;
 }
@@ -120,25 +145,30 @@ void trap_leave(struct trap_frame *f)
 		c->trap_info->vector = (uint32_t)f->vector;
 		c->trap_info->error_code = f->error_code;
 		c->trap_info->ip = f->rip;
-		c->trap_info->addr = read_cr2();
+		c->trap_info->addr = f->vector == 14 ? read_cr2() : 0;
 	}
-	redirect(f, leave_trap, e->rsp);
+	trap_redirect(f, leave_trap, e->rsp);
 }
 
 int trap_call(void (*fn)(void *), void *arg, struct trap_info *info)
 {
 	struct cpu *c = this_cpu();
-	struct trap_env e;
+	const bool enabled = irq_enabled();
+	const unsigned int hold = c->hold;
 	volatile int ret = 0;
+	struct trap_env e;
 
-	e.rsp = (uint64_t)(uintptr_t)__builtin_frame_address(0) - 4096;
+	e.rsp = (uint64_t)(uintptr_t)__builtin_frame_address(0) - BELOW;
 	if (setjmp(e.env) == 0) {
 		c->trap_info = info;
 		c->trap_env = &e;
 		fn(arg);
 	} else {
 		ret = -EFAULT;
+		c->hold = hold;
 	}
 	c->trap_env = NULL;
+	if (!enabled)
+		irq_save();
 	return ret;
 }

@@ -120,12 +120,18 @@ static void probe(void)
 	}
 }
 
+/* Firmware may have left lines unmasked: all are masked before the first interrupt is wanted. */
+void ioapics_init(void)
+{
+	if (!ioapics.probed)
+		probe();
+}
+
 static int find(uint32_t gsi, unsigned int *n, uint32_t *entry)
 {
 	unsigned int i;
 
-	if (!ioapics.probed)
-		probe();
+	ioapics_init();
 	for (i = 0; i < ioapics.count; i++) {
 		if (gsi < ioapics.io[i].gsi_base ||
 		    gsi - ioapics.io[i].gsi_base >= ioapics.io[i].entries)

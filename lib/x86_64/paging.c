@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Identity mapping of what exists: RAM and firmware tables of the memory map
- * (NX), the image by section, device memory on demand. 2 MiB pages, split where
- * protections differ. Everything else, page 0 included, is not present.
+ * (NX), the image by section, device memory on demand. 1 GiB and 2 MiB pages,
+ * split where protections differ. Everything else, page 0 included, is not
+ * present.
  */
 #include "lib/paging.h"
 
@@ -11,11 +12,17 @@
 #include <string.h>
 
 #include "boot/boot_info.h"
+#include "lib/guard.h"
 #include "lib/image.h"
 #include "lib/mem.h"
 #include "lib/smp.h"
+#include "lib/spinlock.h"
+#include "lib/time.h"
+#include "lib/x86_64/apic.h"
 #include "lib/x86_64/cpu.h"
 #include "lib/x86_64/paging.h"
+#include "lib/x86_64/smp.h"
+#include "lib/x86_64/traps.h"
 
 enum {
 	PTE_P = 1,
@@ -26,12 +33,22 @@ enum {
 };
 #define PTE_NX	 (1ull << 63)
 #define PTE_ADDR 0x000ffffffffff000ull
-#define TWO_MIB	 (2ull << 20)
+
+/*
+ * Tables come from a pool that is filled at the start: a test that changes a
+ * protection splits a large page for good, which is no leak of its own.
+ */
+#define POOL 48
 
 static struct {
-	uint64_t *pml4;
-	bool nx;
+	uint64_t *root; /* PML4 or, where the firmware left five levels on, PML5 */
+	unsigned int levels;
+	bool nx, smep, gib_pages;
 	unsigned int phys_bits;
+	uint32_t generation; /* atomic */
+	uint64_t *pool[POOL];
+	unsigned int pooled;
+	spinlock_t lock;
 } pg;
 
 unsigned int paging_phys_bits(void)
@@ -61,89 +78,182 @@ static uint64_t flags_of(unsigned int prot)
 	return f;
 }
 
-/* The next table below *e; made, or made from a large page, if need be. */
-static uint64_t *next_table(uint64_t *e, bool leaf_level)
+static uint64_t *table_new(void)
 {
+	return pg.pooled ? pg.pool[--pg.pooled] : mem_pages(1, PAGE_SIZE);
+}
+
+static void fill_pool(void)
+{
+	uint64_t *p;
+
+	while (pg.pooled < POOL && (p = mem_pages(1, PAGE_SIZE)))
+		pg.pool[pg.pooled++] = p;
+}
+
+/* Levels as the CPU counts them: 1 a PTE (4 KiB), 2 a PDE (2 MiB), 3 (1 GiB), 4, 5. */
+static unsigned int shift_of(unsigned int level)
+{
+	return 3 + 9 * level;
+}
+
+static uint64_t size_of(unsigned int level)
+{
+	return 1ull << shift_of(level);
+}
+
+/* An entry of this level and value ends the walk. */
+static bool is_leaf(uint64_t e, unsigned int level)
+{
+	return level == 1 || (e & PTE_PS);
+}
+
+/* The table below *e; made, or made from a large page, if need be. */
+static uint64_t *table_below(uint64_t *e, unsigned int level)
+{
+	const uint64_t old = *e;
 	uint64_t *t;
 	unsigned int i;
 
-	if ((*e & PTE_P) && !(*e & PTE_PS))
-		return (uint64_t *)(*e & PTE_ADDR);
-	t = mem_pages(1, PAGE_SIZE);
+	if ((old & PTE_P) && !(old & PTE_PS))
+		return (uint64_t *)(old & PTE_ADDR);
+	t = table_new();
 	if (!t)
 		return NULL;
-	if (leaf_level && (*e & PTE_PS))
+	if (old & PTE_P)
 		for (i = 0; i < 512; i++)
-			t[i] = (*e & ~(uint64_t)PTE_PS) + i * PAGE_SIZE;
+			t[i] = (level == 2 ? old & ~(uint64_t)PTE_PS : old) + i * size_of(level - 1);
 	/* Rights are decided at the last level. */
 	*e = virt_to_phys(t) | PTE_P | PTE_W | PTE_U;
 	return t;
 }
 
-/* The entry for pa: of its 4 KiB page, or of its 2 MiB page when large. */
-static uint64_t *entry_of(uint64_t pa, bool large)
+/* The entry of pa at a level, tables on the way made. NULL: no memory. */
+static uint64_t *entry_at(uint64_t pa, unsigned int level)
 {
-	uint64_t *t = pg.pml4;
+	uint64_t *t = pg.root, *e;
+	unsigned int l;
 
-	t = next_table(&t[pa >> 39 & 511], false);
-	if (t)
-		t = next_table(&t[pa >> 30 & 511], false);
-	if (!t || large)
-		return t ? &t[pa >> 21 & 511] : NULL;
-	t = next_table(&t[pa >> 21 & 511], true);
-	return t ? &t[pa >> 12 & 511] : NULL;
+	for (l = pg.levels;; l--) {
+		e = &t[pa >> shift_of(l) & 511];
+		if (l == level)
+			return e;
+		t = table_below(e, l);
+		if (!t)
+			return NULL;
+	}
 }
 
-static bool has_table(uint64_t pa)
+/* The entry that maps pa now, or the one where the walk ends; nothing is made. */
+static const uint64_t *walk(uint64_t pa, unsigned int *level)
 {
-	const uint64_t *e = entry_of(pa, true);
+	const uint64_t *t = pg.root, *e;
 
-	return e && (*e & PTE_P) && !(*e & PTE_PS);
+	for (*level = pg.levels;; --*level) {
+		e = &t[pa >> shift_of(*level) & 511];
+		if (!(*e & PTE_P) || is_leaf(*e, *level))
+			return e;
+		t = (const uint64_t *)(*e & PTE_ADDR);
+	}
+}
+
+bool paging_readable(uint64_t va)
+{
+	unsigned int level;
+
+	if (!pg.root) /* the entry's tables: 4 GiB */
+		return va >= PAGE_SIZE && va < 1ull << 32;
+	if (va >> paging_phys_bits())
+		return false;
+	return *walk(va, &level) & PTE_P;
+}
+
+/* The largest page that can start at base and is not split yet. */
+static unsigned int level_for(uint64_t base, uint64_t size, uint64_t flags)
+{
+	unsigned int level, ends;
+	const uint64_t *e;
+
+	for (level = pg.gib_pages ? 3 : 2; level > 1; level--) {
+		if ((base & (size_of(level) - 1)) || size < size_of(level) || !(flags & PTE_P))
+			continue;
+		e = walk(base, &ends);
+		if (ends > level || (ends == level && (!(*e & PTE_P) || (*e & PTE_PS))))
+			return level;
+	}
+	return 1;
 }
 
 static int map(uint64_t base, uint64_t size, unsigned int prot)
 {
 	const uint64_t flags = flags_of(prot), end = base + size;
+	unsigned int level;
 	uint64_t *e;
 
 	while (base < end) {
-		const bool large = !(base & (TWO_MIB - 1)) && end - base >= TWO_MIB &&
-				   (flags & PTE_P) && !has_table(base);
-
-		e = entry_of(base, large);
+		level = level_for(base, end - base, flags);
+		e = entry_at(base, level);
 		if (!e)
 			return -ENOMEM;
-		*e = base | flags | (large ? PTE_PS : 0);
-		base += large ? TWO_MIB : PAGE_SIZE;
+		*e = base | flags | (level > 1 ? PTE_PS : 0);
+		base += size_of(level);
 	}
 	return 0;
 }
 
-static void flush_all(void *arg)
+static int map_locked(uint64_t base, uint64_t size, unsigned int prot)
 {
-	(void)arg;
-	write_cr3(read_cr3());
+	int ret;
+
+	guard_hold();
+	spin_lock(&pg.lock);
+	ret = map(base, size, prot);
+	spin_unlock(&pg.lock);
+	guard_drop();
+	return ret;
 }
 
-#define FLUSH_NS 1000000000ull
+/* --- other CPUs' TLBs -------------------------------------------------------------------- */
 
+#define FLUSH_NS SEC
+
+void paging_flush_interrupt(void)
+{
+	const uint32_t seen = __atomic_load_n(&pg.generation, __ATOMIC_ACQUIRE);
+
+	write_cr3(read_cr3());
+	__atomic_store_n(&this_cpu()->flushed, seen, __ATOMIC_RELEASE);
+}
+
+static bool flushed(unsigned int cpu, uint32_t generation)
+{
+	paging_flush_interrupt(); /* another CPU may wait for us in the same way */
+	return (int32_t)(smp_flushed(cpu) - generation) >= 0;
+}
+
+/* A CPU that does not answer within the deadline has its interrupts off for good: smp_wait() tells. */
 static void shoot_down(void)
 {
+	const uint32_t generation = __atomic_add_fetch(&pg.generation, 1, __ATOMIC_ACQ_REL);
 	unsigned int i;
 
-	flush_all(NULL);
-	for (i = 1; i < smp_cpus_online(); i++)
+	paging_flush_interrupt();
+	for (i = 0; i < smp_cpus_online(); i++)
 		if (i != smp_this_cpu())
-			smp_call(i, flush_all, NULL, FLUSH_NS);
+			apic_send_ipi(smp_hw_id(i), VEC_FLUSH);
+	for (i = 0; i < smp_cpus_online(); i++)
+		if (i != smp_this_cpu())
+			wait_for(flushed(i, generation), FLUSH_NS);
 }
 
 int paging_protect(uint64_t base, uint64_t size, unsigned int prot)
 {
 	int ret;
 
-	if ((base | size) & (PAGE_SIZE - 1) || base + size < base)
+	if ((base | size) & (PAGE_SIZE - 1) || base + size < base ||
+	    base + size > 1ull << paging_phys_bits())
 		return -EINVAL;
-	ret = map(base, size, prot);
+	ret = map_locked(base, size, prot);
 	shoot_down();
 	return ret;
 }
@@ -156,27 +266,21 @@ volatile void *mmio_map(uint64_t pa, uint64_t size)
 	if (size == 0 || end <= first || end > 1ull << paging_phys_bits())
 		return NULL;
 	/* New entries need no flush: what is not present is not cached. */
-	if (map(first, end - first, PROT_R | PROT_W | PROT_UC))
+	if (map_locked(first, end - first, PROT_R | PROT_W | PROT_UC))
 		return NULL;
 	return phys_to_virt(pa);
 }
 
 const void *firmware_map(uint64_t pa, uint64_t size)
 {
-	uint64_t page = pa & ~(PAGE_SIZE - 1), *e;
+	uint64_t page = pa & ~(PAGE_SIZE - 1);
+	unsigned int level;
 
 	if (size == 0 || pa + size < pa || pa + size > 1ull << paging_phys_bits())
 		return NULL;
-	for (; page < pa + size; page += PAGE_SIZE) {
-		e = entry_of(page, true);
-		if (e && (*e & PTE_P) && (*e & PTE_PS))
-			continue;
-		e = entry_of(page, false);
-		if (!e)
+	for (; page < pa + size; page += PAGE_SIZE)
+		if (!(*walk(page, &level) & PTE_P) && map_locked(page, PAGE_SIZE, PROT_R))
 			return NULL;
-		if (!(*e & PTE_P))
-			*e = page | flags_of(PROT_R);
-	}
 	return phys_to_virt(pa);
 }
 
@@ -201,16 +305,28 @@ static int map_image(void)
 
 void paging_enable_cpu(void)
 {
+	const uint64_t smep = pg.smep ? CR4_SMEP : 0;
+
 	if (pg.nx)
 		wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
-	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | smep);
 	write_cr0(read_cr0() | CR0_WP);
-	write_cr3(virt_to_phys(pg.pml4));
+	write_cr3(virt_to_phys(pg.root));
 }
 
 uint64_t paging_root(void)
 {
-	return virt_to_phys(pg.pml4);
+	return virt_to_phys(pg.root);
+}
+
+static void learn_features(void)
+{
+	const uint32_t ext = cpuid(0x80000000, 0).eax >= 0x80000001 ? cpuid(0x80000001, 0).edx : 0;
+
+	pg.nx = ext >> 20 & 1;
+	pg.gib_pages = ext >> 26 & 1;
+	pg.smep = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx >> 7 & 1);
+	pg.levels = read_cr4() & CR4_LA57 ? 5 : 4;
 }
 
 int paging_init(const struct boot_info *info)
@@ -218,9 +334,9 @@ int paging_init(const struct boot_info *info)
 	uint32_t i;
 	int ret = 0;
 
-	pg.nx = cpuid(0x80000001, 0).edx >> 20 & 1;
-	pg.pml4 = mem_pages(1, PAGE_SIZE);
-	if (!pg.pml4)
+	learn_features();
+	pg.root = mem_pages(1, PAGE_SIZE);
+	if (!pg.root)
 		return -ENOMEM;
 	for (i = 0; i < info->mem_count && !ret; i++) {
 		const struct boot_mem *m = &info->mem[i];
@@ -240,6 +356,9 @@ int paging_init(const struct boot_info *info)
 	if (!ret)
 		ret = map_image();
 	if (!ret)
+		ret = map(virt_to_phys(boot_stack_guard), PAGE_SIZE, PROT_NONE);
+	if (!ret)
 		paging_enable_cpu();
+	fill_pool();
 	return ret;
 }

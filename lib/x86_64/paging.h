@@ -2,6 +2,7 @@
 #ifndef LIB_X86_64_PAGING_H
 #define LIB_X86_64_PAGING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct boot_info;
@@ -12,5 +13,9 @@ int paging_init(const struct boot_info *info);
 void paging_enable_cpu(void);
 /* CR3. */
 uint64_t paging_root(void);
+/* The 8 bytes at va can be read without an exception. */
+bool paging_readable(uint64_t va);
+/* VEC_FLUSH: another CPU changed the tables. */
+void paging_flush_interrupt(void);
 
 #endif

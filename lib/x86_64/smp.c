@@ -16,6 +16,7 @@
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/cpu.h"
 #include "lib/x86_64/paging.h"
+#include "lib/x86_64/smp.h"
 #include "lib/x86_64/stack.h"
 #include "lib/x86_64/traps.h"
 
@@ -24,7 +25,8 @@ extern const char ap_start[], ap_end[], ap_params[];
 struct ap_params { /* boot/ap.S */
 	uint32_t cr3;
 	uint32_t nx;
-	uint64_t rsp;
+	uint64_t cr4;
+	uint64_t rsp; /* 0: taken */
 	uint64_t entry;
 	uint64_t arg;
 };
@@ -49,6 +51,11 @@ unsigned int smp_this_cpu(void)
 	return this_cpu()->index;
 }
 
+uint32_t smp_flushed(unsigned int cpu)
+{
+	return __atomic_load_n(&smp.cpu[cpu]->flushed, __ATOMIC_ACQUIRE);
+}
+
 uint32_t smp_hw_id(unsigned int cpu)
 {
 	return cpu < SMP_MAX_CPUS && smp.cpu[cpu] ? smp.cpu[cpu]->apic_id : UINT32_MAX;
@@ -67,12 +74,71 @@ static _Noreturn void ap_loop(struct cpu *c)
 	}
 }
 
+/* Entered by IRET from what abandoned its work, on an empty stack. */
+static _Noreturn void ap_again(void)
+{
+	struct cpu *c = this_cpu();
+
+	guard_clean_up();
+	irq_timer_once(0, NULL, NULL);
+	__atomic_store_n(&c->busy, 0, __ATOMIC_RELEASE);
+	ap_loop(c);
+}
+
+void smp_abandon(struct trap_frame *f)
+{
+	trap_redirect(f, ap_again, this_cpu()->stack_top);
+}
+
+bool smp_nmi(struct trap_frame *f)
+{
+	struct cpu *c = this_cpu();
+
+	if (c->index == 0 || !__atomic_exchange_n(&c->reclaim, 0, __ATOMIC_ACQ_REL))
+		return false;
+	/* Inside a section that must be whole: smp_reclaim() comes again. */
+	if (!c->hold && __atomic_load_n(&c->busy, __ATOMIC_ACQUIRE))
+		smp_abandon(f);
+	return true;
+}
+
+#define RECLAIM_TRIES 20
+#define RECLAIM_NS    (10 * MSEC)
+
+static bool reclaim(struct cpu *c)
+{
+	int i;
+
+	for (i = 0; i < RECLAIM_TRIES; i++) {
+		__atomic_store_n(&c->reclaim, 1, __ATOMIC_RELEASE);
+		apic_send_nmi(c->apic_id);
+		if (wait_for(!__atomic_load_n(&c->busy, __ATOMIC_ACQUIRE), RECLAIM_NS))
+			return true;
+	}
+	return false;
+}
+
+unsigned int smp_reclaim(void)
+{
+	unsigned int i, n = 0;
+
+	for (i = 1; i < smp_cpus_online(); i++) {
+		struct cpu *c = smp.cpu[i];
+
+		if (!__atomic_load_n(&c->busy, __ATOMIC_ACQUIRE) || c->lost)
+			continue;
+		n++;
+		c->lost = !reclaim(c);
+	}
+	return n;
+}
+
 static void ap_main(struct cpu *c)
 {
-	uint64_t ist[3];
+	uint64_t ist[IST_COUNT];
 	unsigned int i;
 
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < IST_COUNT; i++)
 		ist[i] = c->tss.ist[i];
 	paging_enable_cpu();
 	traps_init_cpu(c, ist);
@@ -81,17 +147,21 @@ static void ap_main(struct cpu *c)
 	ap_loop(c);
 }
 
-static struct cpu *cpu_new(unsigned int index, uint32_t id, uint64_t *rsp)
+#define AP_STACK_PAGES 8
+
+static struct cpu *cpu_new(unsigned int index, uint32_t id)
 {
 	struct cpu *c = mem_pages(1, PAGE_SIZE);
 	unsigned int i;
 
-	*rsp = stack_new(4);
-	if (!c || !*rsp)
+	if (!c)
+		return NULL;
+	c->stack_top = stack_new(AP_STACK_PAGES);
+	if (!c->stack_top)
 		return NULL;
 	c->index = index;
 	c->apic_id = id;
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < IST_COUNT; i++) {
 		c->tss.ist[i] = stack_new(2);
 		if (!c->tss.ist[i])
 			return NULL;
@@ -100,12 +170,13 @@ static struct cpu *cpu_new(unsigned int index, uint32_t id, uint64_t *rsp)
 }
 
 /* Universal start-up algorithm, with short waits: virtual CPUs need no 10 ms. */
-static bool start_one(struct cpu *c, uint8_t *page, uint64_t rsp)
+static bool start_one(struct cpu *c, uint8_t *page)
 {
 	struct ap_params p = {
 		.cr3 = (uint32_t)paging_root(),
 		.nx = !!(rdmsr(MSR_EFER) & EFER_NXE),
-		.rsp = rsp,
+		.cr4 = read_cr4() & (CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_LA57),
+		.rsp = c->stack_top,
 		.entry = (uint64_t)(uintptr_t)ap_main,
 		.arg = (uint64_t)(uintptr_t)c,
 	};
@@ -125,13 +196,23 @@ static bool start_one(struct cpu *c, uint8_t *page, uint64_t rsp)
 	return false;
 }
 
+static unsigned int list_cpus(uint32_t *ids, unsigned int max)
+{
+	struct acpi_cpu madt[SMP_MAX_CPUS];
+	const unsigned int n = acpi_cpus(madt, SMP_MAX_CPUS);
+	unsigned int i;
+
+	for (i = 0; i < n && i < max; i++)
+		ids[i] = madt[i].apic_id;
+	return n ? n : mptable_cpus(ids, max);
+}
+
 void smp_init(void)
 {
-	struct acpi_cpu list[SMP_MAX_CPUS];
-	const unsigned int n = acpi_cpus(list, SMP_MAX_CPUS);
+	uint32_t ids[SMP_MAX_CPUS];
+	const unsigned int n = list_cpus(ids, SMP_MAX_CPUS);
 	uint8_t *page = mem_low_page();
 	unsigned int i;
-	uint64_t rsp;
 
 	boot_cpu.apic_id = apic_id();
 	smp.present = n ? n : 1;
@@ -141,16 +222,24 @@ void smp_init(void)
 	for (i = 0; i < n && i < SMP_MAX_CPUS && smp.online < SMP_MAX_CPUS; i++) {
 		struct cpu *c;
 
-		if (list[i].apic_id == boot_cpu.apic_id)
+		if (ids[i] == boot_cpu.apic_id)
 			continue;
-		c = cpu_new(smp.online, list[i].apic_id, &rsp);
+		c = cpu_new(smp.online, ids[i]);
 		if (!c)
 			break;
 		smp.cpu[smp.online] = c;
-		if (start_one(c, page, rsp))
+		if (start_one(c, page))
 			__atomic_store_n(&smp.online, smp.online + 1, __ATOMIC_RELEASE);
 	}
 	paging_protect(virt_to_phys(page), PAGE_SIZE, PROT_R | PROT_W);
+}
+
+int irq_send_ipi(unsigned int cpu, int vector)
+{
+	if (cpu >= smp_cpus_online() || vector < VEC_FIRST_FREE || vector > VEC_LAST_FREE)
+		return -EINVAL;
+	apic_send_ipi(smp_hw_id(cpu), (unsigned int)vector);
+	return 0;
 }
 
 int smp_call_async(unsigned int cpu, void (*fn)(void *arg), void *arg)
@@ -160,8 +249,9 @@ int smp_call_async(unsigned int cpu, void (*fn)(void *arg), void *arg)
 	if (cpu == 0 || cpu >= smp_cpus_online())
 		return -EINVAL;
 	c = smp.cpu[cpu];
-	if (__atomic_load_n(&c->dead, __ATOMIC_ACQUIRE) || __atomic_load_n(&c->busy, __ATOMIC_ACQUIRE))
+	if (__atomic_load_n(&c->busy, __ATOMIC_ACQUIRE))
 		return -EBUSY;
+	__atomic_store_n(&c->failed, 0, __ATOMIC_RELAXED);
 	c->fn = fn;
 	c->arg = arg;
 	__atomic_store_n(&c->busy, 1, __ATOMIC_RELEASE);
@@ -176,7 +266,9 @@ int smp_wait(unsigned int cpu, uint64_t ns)
 	if (cpu == 0 || cpu >= smp_cpus_online())
 		return -EINVAL;
 	c = smp.cpu[cpu];
-	return wait_for(!__atomic_load_n(&c->busy, __ATOMIC_ACQUIRE), ns) ? 0 : -ETIMEDOUT;
+	if (!wait_for(!__atomic_load_n(&c->busy, __ATOMIC_ACQUIRE), ns))
+		return -ETIMEDOUT;
+	return __atomic_load_n(&c->failed, __ATOMIC_ACQUIRE) ? -EFAULT : 0;
 }
 
 int smp_call(unsigned int cpu, void (*fn)(void *arg), void *arg, uint64_t ns)

@@ -2,21 +2,32 @@
 /* time.h over the TSC, calibrated by the best source that this machine has. */
 #include "lib/time.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "lib/acpi.h"
 #include "lib/io.h"
+#include "lib/mem.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"
+#include "lib/x86_64/apic.h"
 #include "lib/x86_64/cpu.h"
 #include "lib/x86_64/time.h"
 
-#define PIT_HZ	1193182ull
-#define PM_HZ	3579545ull
-#define WAIT_NS (4 * MSEC)
+#define PIT_HZ	  1193182ull
+#define PM_HZ	  3579545ull
+#define APIC_HZ	  1000000000ull /* of QEMU's and KVM's local APIC */
+#define WAIT_NS	  (1500 * USEC)
+#define ROUNDS	  3
+#define SAMPLES	  5
+#define MAX_STILL 2000 /* reads without a change: nobody counts there */
+#define MIN_HZ	  10000000ull
+#define MAX_HZ	  20000000000ull
 
 static struct {
 	uint64_t start;
 	uint64_t hz;
-	uint64_t mult; /* ns = ticks * mult >> 32, for ticks < 2^32 a step */
+	uint64_t mult; /* ns = ticks * mult >> 32 */
 	const char *source;
 } tsc = { .hz = 2000000000, .mult = (SEC << 32) / 2000000000, .source = "guess" };
 
@@ -47,77 +58,154 @@ static void set_hz(uint64_t hz, const char *source)
 	tsc.source = source;
 }
 
-/* Exact values that CPU or hypervisor state: 0 without. */
-static uint64_t hz_stated(const char **source)
+static bool plausible(uint64_t hz)
 {
-	const uint32_t max = cpuid(0, 0).eax;
+	return hz >= MIN_HZ && hz <= MAX_HZ;
+}
+
+/* Exact values that CPU or hypervisor state: 0 without. */
+static uint64_t hz_cpuid15(void)
+{
+	struct cpuid_regs r;
+
+	if (cpuid(0, 0).eax < 0x15)
+		return 0;
+	r = cpuid(0x15, 0);
+	return r.eax && r.ebx && r.ecx ? (uint64_t)r.ecx * r.ebx / r.eax : 0;
+}
+
+static uint64_t hz_hypervisor(void)
+{
 	uint32_t base;
 
-	if (max >= 0x15) {
-		const struct cpuid_regs r = cpuid(0x15, 0);
-
-		*source = "cpuid 0x15";
-		if (r.eax && r.ebx && r.ecx)
-			return (uint64_t)r.ecx * r.ebx / r.eax;
-	}
 	if (!(cpuid(1, 0).ecx >> 31))
 		return 0;
-	for (base = 0x40000000; base < 0x40000200; base += 0x100) {
-		if (cpuid(base, 0).eax < base + 0x10 || cpuid(base, 0).eax > base + 0xff)
-			continue;
-		*source = "cpuid 0x40000010";
-		return cpuid(base + 0x10, 0).eax * 1000ull;
+	for (base = 0x40000000; base < 0x40000400; base += 0x100) {
+		const uint32_t max = cpuid(base, 0).eax;
+
+		if (max >= base + 0x10 && max <= base + 0xff)
+			return cpuid(base + 0x10, 0).eax * 1000ull;
 	}
 	return 0;
 }
 
-static uint16_t pit_read(void)
+static uint64_t hz_cpuid16(void)
+{
+	return cpuid(0, 0).eax >= 0x16 ? (cpuid(0x16, 0).eax & 0xffff) * 1000000ull : 0;
+}
+
+/* --- measured against a counter of known frequency ----------------------------------------- */
+
+struct counter {
+	uint64_t (*read)(const struct counter *c);
+	uint64_t mask; /* it wraps */
+	uint64_t num;  /* frequency: num / den Hz */
+	uint64_t den;
+	uint16_t port;
+	volatile uint8_t *regs;
+};
+
+/* The TSC and the counter at the same moment: of some tries the one that was interrupted least. */
+static uint64_t sample(const struct counter *c, uint64_t *ticks)
+{
+	uint64_t best = UINT64_MAX, at = 0;
+	unsigned int i;
+
+	for (i = 0; i < SAMPLES; i++) {
+		const uint64_t before = rdtsc(), n = c->read(c), after = rdtsc();
+
+		if (after - before < best) {
+			best = after - before;
+			at = before + (after - before) / 2;
+			*ticks = n;
+		}
+	}
+	return at;
+}
+
+/* Waits until the counter has advanced by want. False: it stands still. */
+static bool wait_ticks(const struct counter *c, uint64_t from, uint64_t want)
+{
+	uint64_t last = from, now;
+	unsigned int still = 0;
+
+	while (still < MAX_STILL) {
+		now = c->read(c);
+		if (((now - from) & c->mask) >= want)
+			return true;
+		still = now == last ? still + 1 : 0;
+		last = now;
+	}
+	return false;
+}
+
+static uint64_t measure_once(const struct counter *c)
+{
+	const uint64_t want = (uint64_t)((unsigned __int128)c->num * WAIT_NS / SEC / c->den);
+	uint64_t from = 0, to = 0, t0, t1;
+
+	t0 = sample(c, &from);
+	if (!wait_ticks(c, from, want))
+		return 0;
+	t1 = sample(c, &to);
+	to = (to - from) & c->mask;
+	return to ? (uint64_t)((unsigned __int128)(t1 - t0) * c->num / c->den / to) : 0;
+}
+
+/* The median: a host that had other things to do spoils one round, hardly two. */
+static uint64_t measure(const struct counter *c)
+{
+	uint64_t hz[ROUNDS], swap;
+	unsigned int i, k;
+
+	for (i = 0; i < ROUNDS; i++) {
+		hz[i] = measure_once(c);
+		if (!hz[i])
+			return 0;
+		for (k = i; k > 0 && hz[k - 1] > hz[k]; k--) {
+			swap = hz[k];
+			hz[k] = hz[k - 1];
+			hz[k - 1] = swap;
+		}
+	}
+	return hz[ROUNDS / 2];
+}
+
+static uint64_t pit_read(const struct counter *c)
 {
 	uint8_t lo;
 
+	(void)c;
 	io_out8(0x43, 0); /* latch channel 0 */
 	lo = io_in8(0x40);
-	return (uint16_t)(lo | io_in8(0x40) << 8);
+	return (uint16_t)~(lo | io_in8(0x40) << 8); /* it counts down */
 }
 
-/* PIT channel 0, read while it counts down (channel 2 needs the speaker port, which microvm has not). 0:
- * nobody counts there. */
+/* PIT channel 0, read while it counts (channel 2 needs the speaker's port, which microvm has not). */
 static uint64_t hz_pit(void)
 {
-	const uint64_t want = PIT_HZ * WAIT_NS / SEC;
-	uint64_t t0, t1, ticks = 0, loops = 0;
-	uint16_t last, now;
+	const struct counter c = { .read = pit_read, .mask = 0xffff, .num = PIT_HZ, .den = 1 };
 
 	io_out8(0x43, 0x34); /* both bytes, mode 2 */
 	io_out8(0x40, 0xff);
 	io_out8(0x40, 0xff);
-	last = pit_read();
-	t0 = rdtsc();
-	while (ticks < want && loops++ < 100000) {
-		now = pit_read();
-		ticks += (uint16_t)(last - now);
-		last = now;
-	}
-	t1 = rdtsc();
-	return ticks >= want ? (t1 - t0) * PIT_HZ / ticks : 0;
+	return measure(&c);
+}
+
+static uint64_t pm_read(const struct counter *c)
+{
+	return io_in32(c->port) & 0xffffff;
 }
 
 static uint64_t hz_pm_timer(void)
 {
-	const uint16_t port = acpi_pm_timer_port();
-	uint32_t start, now = 0;
-	uint64_t t0, loops = 0;
+	const struct counter c = { .read = pm_read,
+				   .mask = 0xffffff,
+				   .num = PM_HZ,
+				   .den = 1,
+				   .port = acpi_pm_timer_port() };
 
-	if (!port)
-		return 0;
-	start = io_in32(port);
-	t0 = rdtsc();
-	while (loops++ < 1000000) {
-		now = (io_in32(port) - start) & 0xffffff;
-		if (now >= PM_HZ * WAIT_NS / SEC)
-			break;
-	}
-	return now && loops < 1000000 ? (rdtsc() - t0) * PM_HZ / now : 0;
+	return c.port ? measure(&c) : 0;
 }
 
 struct hpet_table {
@@ -127,63 +215,137 @@ struct hpet_table {
 	uint64_t address;
 } __attribute__((packed));
 
+static uint64_t hpet_read(const struct counter *c)
+{
+	return mmio_read32(c->regs + 0xf0);
+}
+
 static uint64_t hz_hpet(void)
 {
 	const struct hpet_table *t = (const void *)acpi_table("HPET", 0);
-	volatile uint8_t *regs;
-	uint64_t period, start, ticks = 0, t0, want, loops = 0;
+	struct counter c = { .read = hpet_read, .mask = 0xffffffff, .num = 1000000000000000ull };
 
 	if (!t || t->h.length < sizeof(*t) || t->space != 0)
 		return 0;
-	regs = mmio_map(t->address, 1024);
-	if (!regs)
+	c.regs = mmio_map(t->address, 1024);
+	if (!c.regs)
 		return 0;
-	period = mmio_read64(regs) >> 32; /* femtoseconds */
-	if (period == 0 || period > 100000000)
+	c.den = mmio_read32(c.regs + 4);	    /* femtoseconds a tick */
+	if (c.den == 0 || c.den > 100000000) /* IA-PC HPET 2.3.4: at most 100 ns */
 		return 0;
-	want = WAIT_NS * 1000000 / period;
-	mmio_write64(regs + 0x10, mmio_read64(regs + 0x10) | 1);
-	start = mmio_read64(regs + 0xf0);
-	t0 = rdtsc();
-	while (loops++ < 1000000) {
-		ticks = mmio_read64(regs + 0xf0) - start;
-		if (ticks >= want)
-			break;
-	}
-	if (!ticks || loops >= 1000000)
-		return 0;
-	return (uint64_t)((unsigned __int128)(rdtsc() - t0) * 1000000000000000ull /
-			  ((unsigned __int128)ticks * period));
+	mmio_write32(c.regs + 0x10, mmio_read32(c.regs + 0x10) | 1);
+	return measure(&c);
 }
 
-uint64_t time_measure(const char *source)
+struct pvclock { /* KVM, Documentation/virt/kvm/x86/msr.rst */
+	uint32_t version; /* odd: being written */
+	uint32_t pad0;
+	uint64_t tsc_timestamp, system_time;
+	uint32_t mul; /* ns = (ticks << shift) * mul >> 32 */
+	int8_t shift;
+	uint8_t flags;
+	uint8_t pad[2];
+};
+_Static_assert(sizeof(struct pvclock) == 32, "KVM's page");
+
+static bool kvm_clock_base(uint32_t *features)
 {
-	switch (source[0]) {
-	case 'p':
-		return source[1] == 'i' ? hz_pit() : hz_pm_timer();
-	case 'h':
-		return hz_hpet();
-	default:
-		return 0;
+	uint32_t base;
+
+	if (!(cpuid(1, 0).ecx >> 31))
+		return false;
+	for (base = 0x40000000; base < 0x40000400; base += 0x100) {
+		const struct cpuid_regs r = cpuid(base, 0);
+
+		/* "KVMKVMKVM" */
+		if (r.ebx == 0x4b4d564b && r.ecx == 0x564b4d56 && r.edx == 0x4d) {
+			*features = cpuid(base + 1, 0).eax;
+			return true;
+		}
 	}
+	return false;
+}
+
+static uint64_t hz_pvclock(void)
+{
+	static volatile struct pvclock page __attribute__((aligned(64)));
+	uint32_t features = 0, mul;
+	int shift;
+
+	if (!kvm_clock_base(&features) || !(features >> 3 & 1)) /* KVM_FEATURE_CLOCKSOURCE2 */
+		return 0;
+	wrmsr(MSR_KVM_SYSTEM_TIME, virt_to_phys(&page) | 1);
+	mul = page.mul;
+	shift = page.shift;
+	wrmsr(MSR_KVM_SYSTEM_TIME, 0);
+	if (mul == 0 || shift < -31 || shift > 31)
+		return 0;
+	return shift < 0 ? (uint64_t)(((unsigned __int128)SEC << 32 << -shift) / mul)
+			 : (uint64_t)(((unsigned __int128)SEC << 32 >> shift) / mul);
+}
+
+/* The last resort under QEMU and KVM, whose APIC timers count at 1 GHz. */
+static uint64_t hz_apic(void)
+{
+	const uint64_t tsc_ticks = 2000000;
+	uint64_t n;
+
+	if (!(cpuid(1, 0).ecx >> 31))
+		return 0;
+	n = apic_timer_ticks(tsc_ticks);
+	return n ? (uint64_t)((unsigned __int128)tsc_ticks * APIC_HZ / n) : 0;
+}
+
+static const struct {
+	const char *name;
+	uint64_t (*hz)(void);
+} sources[] = {
+	{ "cpuid 0x15", hz_cpuid15 },
+	{ "cpuid 0x40000010", hz_hypervisor },
+	{ "pit", hz_pit },
+	{ "hpet", hz_hpet },
+	{ "pm timer", hz_pm_timer },
+	{ "pvclock", hz_pvclock },
+	{ "cpuid 0x16", hz_cpuid16 },
+	{ "apic timer at 1 GHz", hz_apic },
+};
+#define SOURCES (sizeof(sources) / sizeof(sources[0]))
+
+const char *time_source_name(unsigned int i)
+{
+	return i < SOURCES ? sources[i].name : NULL;
+}
+
+uint64_t time_measure(unsigned int i)
+{
+	const uint64_t hz = i < SOURCES ? sources[i].hz() : 0;
+
+	return plausible(hz) ? hz : 0;
+}
+
+static unsigned int used = SOURCES;
+
+void time_start(void)
+{
+	tsc.start = rdtsc();
 }
 
 void time_init(void)
 {
-	static const char *const measured[] = { "pit", "hpet", "pm timer" };
-	const char *source = "";
-	uint64_t hz = hz_stated(&source);
 	unsigned int i;
+	uint64_t hz;
 
-	tsc.start = rdtsc();
-	for (i = 0; !hz && i < 3; i++) {
-		source = measured[i];
-		hz = time_measure(source);
+	for (i = 0; i < used; i++) {
+		hz = time_measure(i);
+		if (!hz)
+			continue;
+		used = i;
+		set_hz(hz, sources[i].name);
+		return;
 	}
-	if (!hz && cpuid(0, 0).eax >= 0x16) {
-		source = "cpuid 0x16";
-		hz = cpuid(0x16, 0).eax * 1000000ull;
-	}
-	if (hz)
-		set_hz(hz, source);
+}
+
+bool time_is_exact(void)
+{
+	return used <= 4;
 }

@@ -2,11 +2,17 @@
 #ifndef LIB_X86_64_TIME_H
 #define LIB_X86_64_TIME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Finds the TSC's frequency (CPUID, hypervisor, PIT, HPET, PM timer); ACPI may be parsed or not. */
+/* time_now() counts from here, by a guess of the frequency. */
+void time_start(void);
+/* Finds the TSC's frequency by the best source there is; again when ACPI has made more of them known. */
 void time_init(void);
-/* The TSC's frequency by one source: "pit", "hpet", "pm timer". 0: not there. */
-uint64_t time_measure(const char *source);
+/* False: what was found is a bad substitute. */
+bool time_is_exact(void);
+/* The i-th source, best first: its name (NULL past the last), and what it says in Hz (0: not there). */
+const char *time_source_name(unsigned int i);
+uint64_t time_measure(unsigned int i);
 
 #endif

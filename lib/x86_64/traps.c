@@ -5,10 +5,13 @@
 #include <string.h>
 
 #include "lib/arch.h"
+#include "lib/console.h"
 #include "lib/image.h"
+#include "lib/ktap.h"
 #include "lib/test.h"
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/cpu.h"
+#include "lib/x86_64/paging.h"
 
 struct cpu boot_cpu;
 
@@ -84,7 +87,7 @@ void traps_set_rsp0(struct cpu *c, uint64_t rsp)
 	c->tss.rsp[0] = rsp;
 }
 
-void traps_init_cpu(struct cpu *c, const uint64_t ist[3])
+void traps_init_cpu(struct cpu *c, const uint64_t ist[IST_COUNT])
 {
 	struct table_ptr gdtr = { sizeof(c->gdt) - 1, (uint64_t)(uintptr_t)c->gdt };
 	const struct table_ptr idtr = { sizeof(idt) - 1, (uint64_t)(uintptr_t)idt };
@@ -92,17 +95,17 @@ void traps_init_cpu(struct cpu *c, const uint64_t ist[3])
 
 	c->self = c;
 	c->tss.iomap = sizeof(struct tss);
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < IST_COUNT; i++)
 		c->tss.ist[i] = ist[i];
 	fill_gdt(c);
 	if (c == &boot_cpu) {
 		for (i = 0; i < 256; i++)
 			set_gate(i, 0);
 		if (ist[0]) { /* own stacks for what may come on a broken one */
-			set_gate(VEC_DF, 1);
-			set_gate(VEC_NMI, 2);
-			set_gate(VEC_MC, 3);
-			set_gate(VEC_PF, 1); /* a guard page below the stack is a #PF */
+			set_gate(VEC_DF, IST_DF + 1);
+			set_gate(VEC_NMI, IST_NMI + 1);
+			set_gate(VEC_MC, IST_MC + 1);
+			set_gate(VEC_PF, IST_PF + 1); /* a guard page below the stack is a #PF */
 		}
 	}
 	__asm__ volatile("lgdt %0" : : "m"(gdtr));
@@ -124,79 +127,131 @@ static bool in_text(uint64_t ip)
 	return ip >= (uint64_t)(uintptr_t)text_start && ip < (uint64_t)(uintptr_t)text_end;
 }
 
+/* Inside a test the lines are indented as its other ones are. */
+static const char *indent(void)
+{
+	return guard_active() ? KTAP_INDENT : "";
+}
+
 static void backtrace(const struct trap_frame *f)
 {
-	const uint64_t *fp = (const uint64_t *)f->rbp;
-	const uint64_t base = (uint64_t)(uintptr_t)image_start;
+	uint64_t fp = f->rbp;
 	unsigned int i;
 
-	printf("# backtrace (image at 0x%llx): 0x%llx", (unsigned long long)base,
-	       (unsigned long long)f->rip);
+	printf("%s# backtrace (image at 0x%llx): 0x%llx", indent(),
+	       (unsigned long long)(uintptr_t)image_start, (unsigned long long)f->rip);
 	for (i = 0; i < 16; i++) {
+		const uint64_t *frame = (const uint64_t *)fp;
+
 		/* A frame lies above the stack pointer, near it, aligned; else the chain is broken. */
-		if ((uint64_t)(uintptr_t)fp < f->rsp || (uint64_t)(uintptr_t)fp > f->rsp + 65536 ||
-		    ((uintptr_t)fp & 7))
+		if (fp < f->rsp || fp > f->rsp + 65536 || (fp & 7) || !paging_readable(fp) ||
+		    !paging_readable(fp + 8) || !in_text(frame[1]))
 			break;
-		if (!in_text(fp[1]))
-			break;
-		printf(" 0x%llx", (unsigned long long)fp[1]);
-		fp = (const uint64_t *)fp[0];
+		printf(" 0x%llx", (unsigned long long)frame[1]);
+		fp = frame[0];
 	}
 	printf("\n");
 }
 
+static void dump_registers(const struct trap_frame *f)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} reg[] = {
+		{ "rax", f->rax }, { "rbx", f->rbx },	     { "rcx", f->rcx },
+		{ "rdx", f->rdx }, { "rsi", f->rsi },	     { "rdi", f->rdi },
+		{ "rbp", f->rbp }, { "rsp", f->rsp },	     { "r8", f->r8 },
+		{ "r9", f->r9 },   { "r10", f->r10 },	     { "r11", f->r11 },
+		{ "r12", f->r12 }, { "r13", f->r13 },	     { "r14", f->r14 },
+		{ "r15", f->r15 }, { "rflags", f->rflags },  { "cs", f->cs },
+		{ "ss", f->ss },   { "cr0", read_cr0() },    { "cr2", read_cr2() },
+		{ "cr3", read_cr3() }, { "cr4", read_cr4() }, { "efer", rdmsr(MSR_EFER) },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(reg) / sizeof(reg[0]); i++)
+		printf("%s%s%s=0x%llx%s", i % 8 == 0 ? indent() : "", i % 8 == 0 ? "# " : "",
+		       reg[i].name, (unsigned long long)reg[i].value, i % 8 == 7 ? "\n" : " ");
+}
+
 static void dump(const struct trap_frame *f)
 {
-	printf("# exception %s error=0x%llx cpu=%u rip=0x%llx cs=0x%llx rflags=0x%llx rsp=0x%llx\n",
-	       trap_name(f->vector), (unsigned long long)f->error_code, this_cpu()->index,
-	       (unsigned long long)f->rip, (unsigned long long)f->cs, (unsigned long long)f->rflags,
-	       (unsigned long long)f->rsp);
-	printf("# rax=0x%llx rbx=0x%llx rcx=0x%llx rdx=0x%llx rsi=0x%llx rdi=0x%llx rbp=0x%llx\n",
-	       (unsigned long long)f->rax, (unsigned long long)f->rbx, (unsigned long long)f->rcx,
-	       (unsigned long long)f->rdx, (unsigned long long)f->rsi, (unsigned long long)f->rdi,
-	       (unsigned long long)f->rbp);
-	printf("# r8=0x%llx r9=0x%llx r10=0x%llx r11=0x%llx r12=0x%llx r13=0x%llx r14=0x%llx "
-	       "r15=0x%llx\n",
-	       (unsigned long long)f->r8, (unsigned long long)f->r9, (unsigned long long)f->r10,
-	       (unsigned long long)f->r11, (unsigned long long)f->r12, (unsigned long long)f->r13,
-	       (unsigned long long)f->r14, (unsigned long long)f->r15);
-	printf("# cr0=0x%llx cr2=0x%llx cr3=0x%llx cr4=0x%llx\n", (unsigned long long)read_cr0(),
-	       (unsigned long long)read_cr2(), (unsigned long long)read_cr3(),
-	       (unsigned long long)read_cr4());
+	printf("%s# exception %s error=0x%llx rip=0x%llx cpu=%u\n", indent(), trap_name(f->vector),
+	       (unsigned long long)f->error_code, (unsigned long long)f->rip, this_cpu()->index);
+	dump_registers(f);
 	backtrace(f);
+}
+
+/* What was broken breaks the printing as well: one line, no format, the end. */
+static _Noreturn void dump_broken(void)
+{
+	static const char text[] = "\nBail out! an exception while one was printed\n";
+
+	console_write(text, sizeof(text) - 1);
+	arch_end(END_ERROR, NULL);
+}
+
+void trap_redirect(struct trap_frame *f, void (*fn)(void), uint64_t rsp)
+{
+	/* An interrupt whose handler is left this way is over as well. */
+	if (this_cpu()->vector) {
+		this_cpu()->vector = 0;
+		apic_eoi();
+	}
+	f->rip = (uint64_t)(uintptr_t)fn;
+	f->cs = SEL_CODE64;
+	f->ss = SEL_DATA;
+	f->rsp = (rsp & ~15ull) - 8; /* as after a CALL */
+	f->rflags = RFLAGS_IF | 2;
 }
 
 static void exception(struct trap_frame *f)
 {
 	struct cpu *c = this_cpu();
 
+	if (f->vector == VEC_NMI && smp_nmi(f))
+		return;
 	if (c->trap_env && f->vector != VEC_NMI && f->vector != VEC_MC) {
 		trap_leave(f);
 		return;
 	}
+	if (c->dumps++)
+		dump_broken();
 	dump(f);
-	if (c->index == 0 && guard_exception(f))
+	c->dumps = 0;
+	if (c->index != 0) { /* smp_wait() of the first CPU hears of it */
+		__atomic_store_n(&c->failed, 1, __ATOMIC_RELEASE);
+		smp_abandon(f);
 		return;
-	if (c->index != 0) {
-		/* smp_wait() of the first CPU sees it. */
-		__atomic_store_n(&c->dead, 1, __ATOMIC_RELEASE);
-		cpu_halt_forever();
 	}
+	if (guard_exception(f))
+		return;
 	printf("Bail out! exception outside of a test\n");
 	arch_end(END_ERROR, NULL);
 }
 
-void trap_handler(struct trap_frame *f)
+static void interrupt(struct trap_frame *f)
 {
-	if (f->vector < 32) {
-		exception(f);
-		return;
-	}
-	if (f->vector == VEC_SPURIOUS)
-		return; /* no EOI for the spurious vector */
+	struct cpu *c = this_cpu();
+
+	c->vector = (unsigned int)f->vector;
 	if (f->vector == VEC_TIMER)
-		guard_timer(f);
+		timer_interrupt(f);
+	else if (f->vector == VEC_FLUSH)
+		paging_flush_interrupt();
 	else if (f->vector != VEC_WAKE)
 		irq_dispatch((unsigned int)f->vector);
-	apic_eoi();
+	/* 0: timer_interrupt() left the test, and acknowledged. */
+	if (c->vector)
+		apic_eoi();
+	c->vector = 0;
+}
+
+void trap_handler(struct trap_frame *f)
+{
+	if (f->vector < 32)
+		exception(f);
+	else if (f->vector != VEC_SPURIOUS) /* no EOI for the spurious vector */
+		interrupt(f);
 }

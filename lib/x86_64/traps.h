@@ -23,21 +23,36 @@ struct trap_frame { /* as traps.S leaves it on the stack */
 	uint64_t rip, cs, rflags, rsp, ss;
 };
 
+enum { IST_DF, IST_NMI, IST_MC, IST_PF, IST_COUNT };
+enum { TIMER_WATCHDOG, TIMER_ONCE, TIMERS };
+
 struct cpu {
 	struct cpu *self; /* at gs:0 */
 	unsigned int index;
 	uint32_t apic_id;
 	uint64_t gdt[8];
 	struct tss tss;
+	uint64_t stack_top; /* of other CPUs than the first */
 	/* Deliberate traps (trap_call): where to go on. */
 	void *trap_env;
 	struct trap_info *trap_info;
+	unsigned int hold;   /* guard_hold() */
+	unsigned int vector; /* interrupt in service, 0: none */
+	unsigned int dumps;  /* exceptions while one is printed */
+	struct {
+		uint64_t at; /* time_now(), 0: off */
+		void (*fn)(void *arg);
+		void *arg;
+	} timer[TIMERS];
 	/* Work of smp.c. */
 	void (*fn)(void *);
 	void *arg;
-	uint32_t busy;	 /* atomic */
-	uint32_t online; /* atomic */
-	uint32_t dead;	 /* atomic: took an exception outside of a deliberate trap */
+	uint32_t busy;	  /* atomic */
+	uint32_t online;  /* atomic */
+	uint32_t failed;  /* atomic: its last work ended in an exception */
+	uint32_t reclaim; /* atomic: an NMI shall take it out of its work */
+	uint32_t flushed; /* atomic: generation of the page tables that it has seen */
+	bool lost;	  /* answers not even an NMI */
 };
 
 /* The CPU that runs this. */
@@ -51,15 +66,29 @@ static inline struct cpu *this_cpu(void)
 
 extern struct cpu boot_cpu;
 
-/* Loads GDT, TSS, IDT and gs base of c on the CPU that calls. ist: three stack tops (0: none yet). */
-void traps_init_cpu(struct cpu *c, const uint64_t ist[3]);
+/* Loads GDT, TSS, IDT and gs base of c on the CPU that calls. ist: stack tops (0: none yet). */
+void traps_init_cpu(struct cpu *c, const uint64_t ist[IST_COUNT]);
+/* Makes the interrupt or exception end in a call of fn, which does not return, on another stack. */
+void trap_redirect(struct trap_frame *f, void (*fn)(void), uint64_t rsp);
 /* Stack of the kernel for entries from CPL 3. */
 void traps_set_rsp0(struct cpu *c, uint64_t rsp);
 
 /* Called by apic.c and others for interrupts: the table of irq.h. */
 void irq_dispatch(unsigned int vector);
-/* guard.c: the watchdog's interrupt; may change the frame to leave the test. */
+/* Finds the I/O APICs (ACPI is parsed) and masks their lines. */
+void ioapics_init(void);
+/* timer.c: the local timer's interrupt. */
+void timer_interrupt(struct trap_frame *f);
+/* guard.c: the watchdog's deadline; may change the frame to leave the test. */
 void guard_timer(struct trap_frame *f);
+/* guard.c: what the code that was left by force still held is let go. */
+void guard_clean_up(void);
+/* True inside guarded_call(): lines belong to a test. */
+bool guard_active(void);
+/* smp.c: an exception or an NMI on another CPU than the first: the frame now leads back to its loop. */
+void smp_abandon(struct trap_frame *f);
+/* smp.c: this NMI is for us: true. */
+bool smp_nmi(struct trap_frame *f);
 /* guard.c: an exception inside a guarded call: true if the frame now leaves it. */
 bool guard_exception(struct trap_frame *f);
 
@@ -70,6 +99,7 @@ const char *trap_name(uint64_t vector);
 enum {
 	VEC_TIMER = 0xf0,
 	VEC_WAKE = 0xf1,
+	VEC_FLUSH = 0xf2,
 	VEC_SPURIOUS = 0xff,
 	VEC_FIRST_FREE = 0x30,
 	VEC_LAST_FREE = 0xef,

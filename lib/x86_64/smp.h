@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef LIB_X86_64_SMP_H
+#define LIB_X86_64_SMP_H
+
+#include <stdint.h>
+
+/* Generation of the page tables that a CPU has seen. */
+uint32_t smp_flushed(unsigned int cpu);
+
+/* Local APIC ids of the usable CPUs by Intel's MP table, where there is no MADT; the count, 0: no table. */
+unsigned int mptable_cpus(uint32_t *ids, unsigned int max);
+
+#endif

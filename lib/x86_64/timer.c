@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/x86_64/timer.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#include "lib/irq.h"
+#include "lib/time.h"
+#include "lib/x86_64/apic.h"
+#include "lib/x86_64/traps.h"
+
+/* Interrupts are off. The hardware gets the nearest point; a longer one than it can count comes in steps. */
+static void program(struct cpu *c)
+{
+	uint64_t next = 0, now;
+	unsigned int i;
+
+	for (i = 0; i < TIMERS; i++)
+		if (c->timer[i].at && (!next || c->timer[i].at < next))
+			next = c->timer[i].at;
+	if (!next) {
+		apic_timer_set(0);
+		return;
+	}
+	now = time_now();
+	apic_timer_set(next > now ? next - now : 1);
+}
+
+void timer_set(unsigned int which, uint64_t at, void (*fn)(void *arg), void *arg)
+{
+	struct cpu *c = this_cpu();
+	const bool enabled = irq_save();
+
+	c->timer[which].at = at;
+	c->timer[which].fn = fn;
+	c->timer[which].arg = arg;
+	program(c);
+	irq_restore(enabled);
+}
+
+void timer_interrupt(struct trap_frame *f)
+{
+	struct cpu *c = this_cpu();
+
+	if (c->timer[TIMER_ONCE].at && deadline_passed(c->timer[TIMER_ONCE].at)) {
+		c->timer[TIMER_ONCE].at = 0;
+		c->timer[TIMER_ONCE].fn(c->timer[TIMER_ONCE].arg);
+	}
+	if (c->timer[TIMER_WATCHDOG].at && deadline_passed(c->timer[TIMER_WATCHDOG].at)) {
+		c->timer[TIMER_WATCHDOG].at = 0;
+		guard_timer(f);
+	}
+	program(c);
+}
+
+int irq_timer_once(uint64_t ns, irq_handler_t fn, void *arg)
+{
+	if (ns && !fn)
+		return -EINVAL;
+	timer_set(TIMER_ONCE, ns ? deadline_in(ns) : 0, fn, arg);
+	return 0;
+}
