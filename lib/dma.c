@@ -67,6 +67,11 @@ void dma_set_default(const struct dma_ops *ops, void *priv)
 	dflt.priv = priv;
 }
 
+bool dma_restricted(void)
+{
+	return dflt.ops != &dma_direct_ops;
+}
+
 void dma_dev_init(struct dma_dev *d)
 {
 	d->ops = dflt.ops;

@@ -7,6 +7,7 @@
 #ifndef LIB_DMA_H
 #define LIB_DMA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +47,9 @@ extern const struct dma_ops dma_direct_ops;
 void dma_dev_init(struct dma_dev *d);
 /* What dma_dev_init() gives from now on; kvmpv/bounce.c and the IOMMU driver call it. */
 void dma_set_default(const struct dma_ops *ops, void *priv);
+
+/* New devices cannot reach all memory: they have to go through a back end that is not direct. */
+bool dma_restricted(void);
 
 void *dma_alloc(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr);
 void dma_free(struct dma_dev *d, void *p, size_t size, dma_addr_t addr);

@@ -80,25 +80,31 @@ static uint16_t seg_flags(const struct chain *c, unsigned int i)
 			  (i + 1 < c->segs ? VRING_DESC_F_NEXT : 0));
 }
 
-static void unmap_segs(struct split *s, struct chain *c, unsigned int n)
+/* written: bytes that the device says it wrote, from the first writable segment on. */
+static void unmap_segs(struct split *s, struct chain *c, uint32_t written)
 {
 	struct dma_dev *dma = &s->vq.dev->dma;
+	unsigned int i;
 
-	while (n--) {
-		struct seg_map *m = &c->maps[n];
+	for (i = 0; i < c->segs; i++) {
+		struct seg_map *m = &c->maps[i];
 
-		if (m->dir == DMA_FROM_DEVICE)
-			dma_sync_for_cpu(dma, m->addr, m->buf, m->len, m->dir);
+		if (m->dir == DMA_FROM_DEVICE) {
+			const uint32_t n = written < m->len ? written : m->len;
+
+			dma_sync_for_cpu(dma, m->addr, m->buf, n, m->dir);
+			written -= n;
+		}
 		dma_unmap(dma, m->addr, m->buf, m->len, m->dir);
 	}
 }
 
 /* Gives back what a chain holds but its descriptors. */
-static void release_chain(struct split *s, uint16_t head)
+static void release_chain(struct split *s, uint16_t head, uint32_t written)
 {
 	struct chain *c = &s->chain[head];
 
-	unmap_segs(s, c, c->segs);
+	unmap_segs(s, c, written);
 	if (c->maps != &s->map_pool[head * POOL_SEGS])
 		free(c->maps);
 	if (c->table)
@@ -220,7 +226,7 @@ static int split_add(struct virtqueue *vq, const struct vq_seg *out, unsigned in
 	else if (!ret)
 		post_direct(s, head);
 	if (ret) {
-		release_chain(s, head);
+		release_chain(s, head, 0);
 		return ret;
 	}
 	c->token = token;
@@ -287,7 +293,7 @@ static int split_get(struct virtqueue *vq, void **token, uint32_t *len)
 	*token = s->chain[id].token;
 	*len = written;
 	descs = s->chain[id].descs;
-	release_chain(s, (uint16_t)id);
+	release_chain(s, (uint16_t)id, written);
 	give_descs(s, (uint16_t)id, descs);
 	s->in_flight--;
 	s->last_used++;
@@ -344,7 +350,7 @@ static void split_destroy(struct virtqueue *vq)
 
 	for (i = 0; s->chain && i < vq->size; i++)
 		if (s->chain[i].token)
-			release_chain(s, (uint16_t)i);
+			release_chain(s, (uint16_t)i, 0);
 	dma_free(dma, s->mem, s->mem_size, s->mem_addr);
 	dma_free(dma, s->pool, s->pool_size, s->pool_addr);
 	free(s->chain);

@@ -130,6 +130,13 @@ int virtio_negotiate(struct virtio_device *d, uint64_t wanted)
 		return virtio_error(d, -ENODEV, "VIRTIO_F_VERSION_1 is not offered (features 0x%llx)",
 				    (unsigned long long)d->offered);
 	}
+	if (dma_restricted() && !(d->offered & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM))) {
+		/* 6.2: without it the device may reach any address, and protected memory is not any. */
+		add_status(d, VIRTIO_S_FAILED);
+		return virtio_error(d, -EPERM, "memory is protected, and VIRTIO_F_ACCESS_PLATFORM is "
+					       "not offered (features 0x%llx)",
+				    (unsigned long long)d->offered);
+	}
 	known = (wanted | ALWAYS) & (GENERIC_KNOWN | ~GENERIC_MASK);
 	d->accepted = d->offered & known;
 	d->ops->driver_features(d, d->accepted);

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kvmpv/bounce.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kvmpv/protect.h"
+#include "lib/dma.h"
+#include "lib/mem.h"
+#include "lib/spinlock.h"
+
+#define POOL_MAX  (8u << 20)
+#define POOL_PART 8 /* of the free memory */
+
+static struct {
+	uint8_t *base;
+	size_t slots;
+	size_t next;	/* where the search goes on */
+	uint16_t *run;	/* slots of the mapping that begins here, 0: free or inside of one */
+	uint8_t *taken;
+	spinlock_t lock;
+	struct bounce_stats stats;
+} pool;
+
+static size_t slots_of(size_t offset, size_t len)
+{
+	return (offset + len + BOUNCE_SLOT - 1) / BOUNCE_SLOT;
+}
+
+/* First slot of n free ones in [from, to) whose address is a multiple of align; SIZE_MAX: none. */
+static size_t search(size_t from, size_t to, size_t n, size_t align)
+{
+	size_t i = from, k;
+
+	while (i + n <= to) {
+		if (((uintptr_t)pool.base + i * BOUNCE_SLOT) & (align - 1)) {
+			i++;
+			continue;
+		}
+		for (k = 0; k < n && !pool.taken[i + k]; k++)
+			;
+		if (k == n)
+			return i;
+		i += k + 1;
+	}
+	return SIZE_MAX;
+}
+
+static uint8_t *take(size_t n, size_t align)
+{
+	size_t i;
+
+	spin_lock(&pool.lock);
+	i = search(pool.next, pool.slots, n, align);
+	if (i == SIZE_MAX)
+		i = search(0, pool.slots, n, align);
+	if (i == SIZE_MAX || n == 0 || n > UINT16_MAX) {
+		pool.stats.full++;
+		spin_unlock(&pool.lock);
+		return NULL;
+	}
+	memset(pool.taken + i, 1, n);
+	pool.run[i] = (uint16_t)n;
+	pool.next = i + n;
+	pool.stats.used += n;
+	if (pool.stats.used > pool.stats.peak)
+		pool.stats.peak = pool.stats.used;
+	pool.stats.maps++;
+	spin_unlock(&pool.lock);
+	return pool.base + i * BOUNCE_SLOT;
+}
+
+static void give(const uint8_t *p)
+{
+	const size_t i = (size_t)(p - pool.base) / BOUNCE_SLOT;
+	const size_t n = pool.run[i];
+
+	memset(pool.base + i * BOUNCE_SLOT, 0, n * BOUNCE_SLOT); /* nothing of it stays visible */
+	spin_lock(&pool.lock);
+	memset(pool.taken + i, 0, n);
+	pool.run[i] = 0;
+	pool.stats.used -= n;
+	spin_unlock(&pool.lock);
+}
+
+static uint8_t *slot_of(dma_addr_t addr)
+{
+	return pool.base + (addr - virt_to_phys(pool.base)) / BOUNCE_SLOT * BOUNCE_SLOT;
+}
+
+static bool in_pool(dma_addr_t addr, size_t len)
+{
+	const uint64_t base = virt_to_phys(pool.base), size = pool.slots * (uint64_t)BOUNCE_SLOT;
+
+	return addr >= base && addr - base <= size && len <= size - (addr - base);
+}
+
+static void *bounce_alloc(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr)
+{
+	uint8_t *p = take(slots_of(0, size), align < BOUNCE_SLOT ? BOUNCE_SLOT : align);
+
+	(void)d;
+	*addr = virt_to_phys(p);
+	return p; /* free slots are zero */
+}
+
+static void bounce_free(struct dma_dev *d, void *p, size_t size, dma_addr_t addr)
+{
+	(void)d;
+	(void)size;
+	(void)addr;
+	give(p);
+}
+
+static int bounce_map(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
+{
+	const size_t offset = (uintptr_t)buf % BOUNCE_SLOT;
+	uint8_t *p = take(slots_of(offset, len ? len : 1), BOUNCE_SLOT);
+
+	(void)d;
+	if (!p)
+		return -ENOMEM;
+	if (dir & DMA_TO_DEVICE)
+		memcpy(p + offset, buf, len);
+	*addr = virt_to_phys(p + offset);
+	return 0;
+}
+
+static void bounce_sync_for_cpu(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+				enum dma_dir dir)
+{
+	(void)d;
+	if ((dir & DMA_FROM_DEVICE) && in_pool(addr, len))
+		memcpy(buf, phys_to_virt(addr), len);
+}
+
+static void bounce_sync_for_device(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+				   enum dma_dir dir)
+{
+	(void)d;
+	if ((dir & DMA_TO_DEVICE) && in_pool(addr, len))
+		memcpy(phys_to_virt(addr), buf, len);
+}
+
+/* Only releases: what the device wrote is taken by sync_for_cpu, and only as much as it says. */
+static void bounce_unmap(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
+{
+	(void)d;
+	(void)buf;
+	(void)dir;
+	if (in_pool(addr, len))
+		give(slot_of(addr));
+}
+
+static const struct dma_ops bounce_ops = {
+	.name = "bounce",
+	.alloc = bounce_alloc,
+	.free = bounce_free,
+	.map = bounce_map,
+	.unmap = bounce_unmap,
+	.sync_for_cpu = bounce_sync_for_cpu,
+	.sync_for_device = bounce_sync_for_device,
+};
+
+int bounce_init(void)
+{
+	size_t bytes = mem_free_bytes() / POOL_PART;
+
+	if (!pool.base) {
+		if (bytes > POOL_MAX)
+			bytes = POOL_MAX;
+		bytes &= ~(PAGE_SIZE - 1);
+		pool.base = mem_pages(bytes / PAGE_SIZE, PAGE_SIZE);
+		pool.slots = bytes / BOUNCE_SLOT;
+		pool.run = calloc(pool.slots, sizeof(*pool.run));
+		pool.taken = calloc(pool.slots, 1);
+		if (!pool.base || !pool.run || !pool.taken)
+			return -ENOMEM;
+	}
+	if (protect_share(virt_to_phys(pool.base) >> PAGE_SHIFT,
+			  pool.slots * BOUNCE_SLOT >> PAGE_SHIFT))
+		return -EIO;
+	/* A host may lose contents when it converts: zeros again. */
+	memset(pool.base, 0, pool.slots * BOUNCE_SLOT);
+	dma_set_default(&bounce_ops, NULL);
+	return 0;
+}
+
+void bounce_stats(struct bounce_stats *out)
+{
+	*out = pool.stats;
+	out->slots = pool.slots;
+	out->base = virt_to_phys(pool.base);
+	out->size = pool.slots * (uint64_t)BOUNCE_SLOT;
+}
+
+bool bounce_scrubbed(void)
+{
+	size_t i, k;
+
+	for (i = 0; i < pool.slots; i++) {
+		const uint64_t *p = (const uint64_t *)(pool.base + i * BOUNCE_SLOT);
+
+		if (pool.taken[i])
+			continue;
+		for (k = 0; k < BOUNCE_SLOT / sizeof(*p); k++)
+			if (p[k])
+				return false;
+	}
+	return true;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kvmpv/protect.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "kvmpv/bounce.h"
+#include "lib/cmdline.h"
+#include "lib/init.h"
+#include "lib/kvm_arch.h"
+#include "lib/mem.h"
+#include "lib/spinlock.h"
+#include "lib/test.h"
+
+OPTION("kvmpv", "off: no hypercall is ever made (on some hosts they do not return)");
+OPTION("protect", "on: protect all memory from the start, devices use bounce buffers");
+
+#define MAX_RANGES 256
+#define RETRIES	   8
+
+static struct {
+	const struct protect_ops *ops;
+	bool queried, enabled;
+	char why[96];
+	spinlock_t lock; /* the record */
+	unsigned int count;
+	struct {
+		uint64_t gfn, n;
+	} range[MAX_RANGES]; /* shared, sorted, apart from each other */
+} prot;
+
+bool kvm_usable(char *why, size_t size)
+{
+	if (!cmdline_get_bool("kvmpv", true)) {
+		snprintf(why, size, "kvmpv=off");
+		return false;
+	}
+	if (kvm_arch_base())
+		return true;
+	snprintf(why, size, "no KVM signature in CPUID 0x40000000 to 0x4000ff00");
+	return false;
+}
+
+int64_t kvm_hypercall(uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
+{
+	struct kvm_call c = { .nr = nr, .arg = { a0, a1, a2, a3 } };
+
+	kvm_arch_call(kvm_arch_opcode(), &c);
+	return c.trapped ? -KVM_ENOSYS : (int64_t)c.result;
+}
+
+const struct protect_ops *protect_query(char *why, size_t size)
+{
+	const uint32_t f = kvm_arch_features();
+
+	if (!prot.queried && kvm_usable(prot.why, sizeof(prot.why))) {
+		prot.queried = true;
+		snprintf(prot.why, sizeof(prot.why),
+			 "KVM features 0x%x: neither MEM_PROTECTED that answers nor MAP_GPA_RANGE",
+			 (unsigned int)f);
+		if ((f >> KVM_FEATURE_MEM_PROTECTED & 1) &&
+		    kvm_hypercall(KVM_HC_MEM_SHARE, 0, 0, 0, 0) == 0 &&
+		    kvm_hypercall(KVM_HC_MEM_UNSHARE, 0, 0, 0, 0) == 0)
+			prot.ops = &protect_rfc_ops;
+		else if (f >> KVM_FEATURE_HC_MAP_GPA_RANGE & 1)
+			prot.ops = &protect_map_gpa_ops;
+	}
+	if (!prot.ops && why)
+		snprintf(why, size, "%s", prot.why);
+	return prot.ops;
+}
+
+bool protect_enabled(void)
+{
+	return prot.enabled;
+}
+
+/* --- the record -------------------------------------------------------------------------- */
+
+static void remove_at(unsigned int i)
+{
+	prot.count--;
+	memmove(&prot.range[i], &prot.range[i + 1], (prot.count - i) * sizeof(prot.range[0]));
+}
+
+static bool insert_at(unsigned int i, uint64_t gfn, uint64_t n)
+{
+	if (prot.count == MAX_RANGES)
+		return false;
+	memmove(&prot.range[i + 1], &prot.range[i], (prot.count - i) * sizeof(prot.range[0]));
+	prot.range[i].gfn = gfn;
+	prot.range[i].n = n;
+	prot.count++;
+	return true;
+}
+
+static void record_unshared(uint64_t gfn, uint64_t n)
+{
+	const uint64_t end = gfn + n;
+	unsigned int i;
+
+	for (i = 0; i < prot.count;) {
+		const uint64_t first = prot.range[i].gfn, last = first + prot.range[i].n;
+
+		if (last <= gfn || first >= end) {
+			i++;
+			continue;
+		}
+		remove_at(i);
+		if (last > end)
+			insert_at(i, end, last - end);
+		if (first < gfn)
+			insert_at(i++, first, gfn - first);
+	}
+}
+
+static void record_shared(uint64_t gfn, uint64_t n)
+{
+	unsigned int i;
+
+	record_unshared(gfn, n);
+	for (i = 0; i < prot.count && prot.range[i].gfn < gfn; i++)
+		;
+	if (i > 0 && prot.range[i - 1].gfn + prot.range[i - 1].n == gfn) {
+		prot.range[--i].n += n;
+	} else if (!insert_at(i, gfn, n)) {
+		return;
+	}
+	if (i + 1 < prot.count && prot.range[i].gfn + prot.range[i].n == prot.range[i + 1].gfn) {
+		prot.range[i].n += prot.range[i + 1].n;
+		remove_at(i + 1);
+	}
+}
+
+bool protect_is_shared(uint64_t gfn)
+{
+	bool found = false;
+	unsigned int i;
+
+	spin_lock(&prot.lock);
+	for (i = 0; i < prot.count && !found; i++)
+		found = gfn >= prot.range[i].gfn && gfn - prot.range[i].gfn < prot.range[i].n;
+	spin_unlock(&prot.lock);
+	return found || !prot.enabled;
+}
+
+unsigned int protect_shared_ranges(void)
+{
+	return prot.count;
+}
+
+static int64_t convert(bool share, uint64_t gfn, uint64_t n)
+{
+	int64_t ret = -KVM_ENOSYS;
+	unsigned int i;
+
+	if (!prot.ops)
+		return ret;
+	for (i = 0; i < RETRIES; i++) {
+		ret = share ? prot.ops->share(gfn, n) : prot.ops->unshare(gfn, n);
+		if (ret != -KVM_EINTR && ret != -KVM_ENOMEM)
+			break;
+	}
+	if (ret == 0 && n) {
+		spin_lock(&prot.lock);
+		if (share)
+			record_shared(gfn, n);
+		else
+			record_unshared(gfn, n);
+		spin_unlock(&prot.lock);
+	}
+	return ret;
+}
+
+int64_t protect_share(uint64_t gfn, uint64_t npages)
+{
+	return convert(true, gfn, npages);
+}
+
+int64_t protect_unshare(uint64_t gfn, uint64_t npages)
+{
+	return convert(false, gfn, npages);
+}
+
+/* --- on ---------------------------------------------------------------------------------------- */
+
+int64_t protect_enable(void)
+{
+	int64_t ret;
+
+	if (prot.enabled)
+		return 0;
+	if (!protect_query(NULL, 0))
+		return -KVM_ENOSYS;
+	ret = prot.ops->enable();
+	if (ret)
+		return ret;
+	prot.enabled = true;
+	prot.count = 0;
+	return bounce_init() ? -KVM_ENOMEM : 0;
+}
+
+static void env(void)
+{
+	if (prot.enabled)
+		env_line("protection", "%s, %u shared ranges", prot.ops->name, prot.count);
+}
+ENV(protection, env);
+
+static void init(void)
+{
+	char why[96];
+	int64_t ret;
+
+	if (!cmdline_get_bool("protect", false))
+		return;
+	if (!protect_query(why, sizeof(why))) {
+		printf("# warning: protect=on: %s\n", why);
+		return;
+	}
+	ret = protect_enable();
+	if (ret)
+		printf("# warning: protect=on: enabling failed: %lld\n", (long long)ret);
+}
+INIT(protection, init);

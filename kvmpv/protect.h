@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Protected memory, one interface: all memory private but what is shared page by
+ * page. Implementations: the 2020 RFC's hypercalls (rfc.c), KVM_HC_MAP_GPA_RANGE
+ * (map_gpa.c); pKVM's and the s390 ultravisor's calls have the same shape.
+ */
+#ifndef KVMPV_PROTECT_H
+#define KVMPV_PROTECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Linux's numbers, as the hypercalls return them (negated); not this C library's. */
+enum kvm_errno {
+	KVM_EPERM = 1,
+	KVM_EINTR = 4,
+	KVM_E2BIG = 7,
+	KVM_ENOMEM = 12,
+	KVM_EFAULT = 14,
+	KVM_EINVAL = 22,
+	KVM_ENOSPC = 28,
+	KVM_EOPNOTSUPP = 95,
+	KVM_ENOSYS = 1000,
+};
+
+enum kvm_hypercall_nr { /* uapi kvm_para.h; 12 to 14 of the RFC collide with upstream */
+	KVM_HC_VAPIC_POLL_IRQ = 1,
+	KVM_HC_MAP_GPA_RANGE = 12,
+	KVM_HC_ENABLE_MEM_PROTECTED = 12,
+	KVM_HC_MEM_SHARE = 13,
+	KVM_HC_MEM_UNSHARE = 14,
+	KVM_HC_UNASSIGNED = 0x3fff,
+};
+
+enum kvm_feature {
+	KVM_FEATURE_CLOCKSOURCE2 = 3,
+	KVM_FEATURE_MEM_PROTECTED = 15, /* RFC; upstream: MSI_EXT_DEST_ID */
+	KVM_FEATURE_HC_MAP_GPA_RANGE = 16,
+	KVM_FEATURE_MIGRATION_CONTROL = 17,
+	KVM_FEATURE_CLOCKSOURCE_STABLE = 24,
+};
+
+/* One hypercall by the vendor's instruction: its result, -KVM_ENOSYS when the instruction traps. */
+int64_t kvm_hypercall(uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3);
+/* Hypercalls may be tried here: a KVM signature, and not kvmpv=off. why: what is missing. */
+bool kvm_usable(char *why, size_t size);
+
+struct protect_ops {
+	const char *name; /* "rfc", "map_gpa" */
+	/* Each one attempt, 0 or -KVM_E*. Units: guest frame numbers, pages of 4 KiB. */
+	int64_t (*enable)(void);
+	int64_t (*share)(uint64_t gfn, uint64_t npages);
+	int64_t (*unshare)(uint64_t gfn, uint64_t npages);
+};
+
+extern const struct protect_ops protect_rfc_ops, protect_map_gpa_ops;
+
+/*
+ * What this host has, NULL: none (why says so). RFC and upstream share numbers and bit 15; calls without
+ * effect tell them apart (MEM_SHARE of no pages), never the feature bit alone.
+ */
+const struct protect_ops *protect_query(char *why, size_t size);
+
+/* Turns protection on, once, shares a pool for DMA and makes new devices bounce. 0 or -KVM_E*. */
+int64_t protect_enable(void);
+bool protect_enabled(void);
+/* With retries on -EINTR and -ENOMEM (8), keeping the record for protect_is_shared(). */
+int64_t protect_share(uint64_t gfn, uint64_t npages);
+int64_t protect_unshare(uint64_t gfn, uint64_t npages);
+/* By our own record: what we asked for and were granted. */
+bool protect_is_shared(uint64_t gfn);
+/* Ranges shared now, by the record. */
+unsigned int protect_shared_ranges(void);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What KVM's paravirtual interface needs of the architecture: identification, hypercalls, clock registers. */
+#ifndef LIB_KVM_ARCH_H
+#define LIB_KVM_ARCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* KVM's leaf base (0x40000000, or up by 0x100s beside another interface), 0: no KVM signature found. */
+uint32_t kvm_arch_base(void);
+/* Highest leaf that the base states (an old 0 counts as base + 1), feature word and hints. */
+uint32_t kvm_arch_max_leaf(void);
+uint32_t kvm_arch_features(void);
+uint32_t kvm_arch_hints(void);
+/* The raw registers of a leaf: a, b, c, d. */
+void kvm_arch_leaf(uint32_t leaf, uint32_t out[4]);
+
+enum kvm_opcode { KVM_VMCALL, KVM_VMMCALL };
+/* The instruction of this CPU's vendor. */
+enum kvm_opcode kvm_arch_opcode(void);
+
+struct kvm_call {
+	uint64_t nr, arg[4];
+	uint64_t result;
+	bool trapped;	    /* the instruction raised an exception */
+	uint32_t vector;    /* which */
+	uint64_t clobbered; /* bit mask of registers that changed: rbx 0, rcx 1, rdx 2, rsi 3, rdi 4, rbp 5,
+			     * r8 to r15 8 to 15 */
+};
+/* One call from the kernel's 64-bit mode. */
+void kvm_arch_call(enum kvm_opcode op, struct kvm_call *c);
+/* The same from CPL 3. 0, -ENOMEM, -ENOTSUP. */
+int kvm_arch_call_user(enum kvm_opcode op, struct kvm_call *c);
+/* The same from a 32-bit code segment (arguments are cut to 32 bits by the instruction's host). */
+int kvm_arch_call_32(enum kvm_opcode op, struct kvm_call *c);
+
+/* Clock structures by physical address: this CPU's system time (0 turns it off), the wall clock. false: the
+ * register does not exist (#GP). */
+bool kvm_arch_set_system_time(uint64_t pa_and_flags);
+bool kvm_arch_set_wall_clock(uint64_t pa);
+/* The counter that the system time is made from. */
+uint64_t kvm_arch_counter(void);
+
+#endif

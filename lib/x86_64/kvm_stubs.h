@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kvm_stubs.S: hypercalls with every register loaded from memory and stored back. */
+#ifndef LIB_X86_64_KVM_STUBS_H
+#define LIB_X86_64_KVM_STUBS_H
+
+#include <stdint.h>
+
+enum {
+	KVM_RAX, KVM_RBX, KVM_RCX, KVM_RDX, KVM_RSI, KVM_RDI, KVM_RBP,
+	KVM_R8, KVM_R9, KVM_R10, KVM_R11, KVM_R12, KVM_R13, KVM_R14, KVM_R15,
+	KVM_REGS,
+};
+
+struct kvm_regs {
+	uint64_t r[KVM_REGS];
+};
+
+void kvm_stub_vmcall(struct kvm_regs *r);
+void kvm_stub_vmmcall(struct kvm_regs *r);
+/* From the 32-bit code segment; only the first six registers are loaded. amd: VMMCALL. */
+void kvm_stub_compat(struct kvm_regs *r, int amd);
+/* To CPL 3 at rip with rsp and rdi = regs; comes back by an exception only. */
+_Noreturn void kvm_stub_iret(const void *rip, const void *rsp, struct kvm_regs *regs);
+/* Position-independent code for CPL 3, copied to a user page; rdi = regs, ends with INT3. */
+extern const char kvm_user_vmcall[], kvm_user_vmmcall[], kvm_user_end[];
+
+#endif
