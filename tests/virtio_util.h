@@ -49,6 +49,7 @@ struct actor {
 	bool writes;	    /* rng: a writable buffer; vsock: a readable one of `len` bytes */
 	uint32_t len;	    /* of a plain buffer */
 	uint64_t cid;	    /* vsock: our CID */
+	bool mute;	    /* vsock: does not answer requests to a closed port */
 	/* Set by actor_up(). */
 	struct virtqueue *vq;
 	uint8_t *mem; /* ACTOR_MEM bytes for the device */
@@ -85,7 +86,8 @@ void actor_done(struct actor *a, unsigned int n);
 bool actor_round(struct actor *a);
 /*
  * Whether the device understood the request: vsock: its RST came; rng: bytes of mem changed. Takes
- * receive buffers back.
+ * receive buffers back. A vsock device that does not even answer a plain request (found out once) is
+ * judged by the use of the buffer alone: true.
  */
 bool actor_understood(struct actor *a, uint32_t used_len);
 
