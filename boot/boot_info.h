@@ -42,6 +42,8 @@ struct boot_info {
 	uint32_t mem_count;
 	struct boot_mem mem[BOOT_MEM_MAX]; /* sorted by base, no overlaps */
 	uint64_t image_base, image_size;   /* the payload itself, page-aligned */
+	/* What was wrong with the map as the host gave it; mem[] is corrected. */
+	uint32_t map_given, map_wrapping, map_overlaps, map_surplus;
 };
 
 /* The one way up: called once by either entry, on our own stack and page tables. */

@@ -7,8 +7,17 @@
 
 void boot_map_add(struct boot_info *info, uint64_t base, uint64_t size, enum boot_mem_type type)
 {
-	if (size == 0 || base + size < base || info->mem_count >= BOOT_MEM_MAX)
+	info->map_given++;
+	if (size == 0)
 		return;
+	if (base + size < base) {
+		info->map_wrapping++;
+		return;
+	}
+	if (info->mem_count >= BOOT_MEM_MAX) {
+		info->map_surplus++;
+		return;
+	}
 	info->mem[info->mem_count++] = (struct boot_mem){ base, size, type };
 }
 
@@ -36,6 +45,7 @@ static void cut_overlaps(struct boot_info *info)
 
 		if (a_end <= b->base)
 			continue;
+		info->map_overlaps++;
 		if (a->type == BOOT_MEM_RAM || b->type != BOOT_MEM_RAM) {
 			/* What of a lies behind b is given up: rare, and never wrong. */
 			a->size = b->base - a->base;

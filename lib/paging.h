@@ -3,6 +3,7 @@
 #ifndef LIB_PAGING_H
 #define LIB_PAGING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,8 @@ volatile void *mmio_map(uint64_t pa, uint64_t size);
 /* Makes memory of the firmware (tables in reserved areas) readable; what is mapped stays as it is. NULL:
  * impossible. */
 const void *firmware_map(uint64_t pa, uint64_t size);
+/* Pages without PROT_X cannot be executed (some CPU models have no such bit). */
+bool paging_has_nx(void);
 /* Physical address bits of this machine. */
 unsigned int paging_phys_bits(void);
 

@@ -16,6 +16,11 @@ uint64_t time_now(void);
 uint64_t time_hz(void);
 const char *time_source(void);
 
+/* The i-th source that could be asked, best first (NULL past the last); exact: not only a nominal or assumed
+ * value. time_measure(): the counter's frequency by it, Hz, measured now; 0: this machine has it not. */
+const char *time_source_name(unsigned int i, bool *exact);
+uint64_t time_measure(unsigned int i);
+
 typedef uint64_t deadline_t; /* a point of time_now() */
 
 static inline deadline_t deadline_in(uint64_t ns)

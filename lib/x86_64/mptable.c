@@ -72,10 +72,11 @@ unsigned int mptable_cpus(uint32_t *ids, unsigned int max)
 {
 	const struct mp_table *t = find_table();
 	const uint8_t *b = (const uint8_t *)t;
-	unsigned int n = 0, entry;
 	uint32_t off = sizeof(*t);
+	unsigned int n = 0;
 
-	for (entry = 0; t && entry < t->entries && off + MP_OTHER_SIZE <= t->length; entry++) {
+	/* Up to the length: the entry count is 0 in qboot's table. */
+	while (t && off + MP_OTHER_SIZE <= t->length) {
 		if (b[off] != MP_PROCESSOR) {
 			off += MP_OTHER_SIZE;
 			continue;

@@ -61,6 +61,11 @@ unsigned int paging_phys_bits(void)
 	return pg.phys_bits;
 }
 
+bool paging_has_nx(void)
+{
+	return pg.nx;
+}
+
 static uint64_t flags_of(unsigned int prot)
 {
 	uint64_t f = 0;

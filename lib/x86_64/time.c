@@ -299,21 +299,21 @@ static uint64_t hz_apic(void)
 static const struct {
 	const char *name;
 	uint64_t (*hz)(void);
+	bool exact;
 } sources[] = {
-	{ "cpuid 0x15", hz_cpuid15 },
-	{ "cpuid 0x40000010", hz_hypervisor },
-	{ "pit", hz_pit },
-	{ "hpet", hz_hpet },
-	{ "pm timer", hz_pm_timer },
-	{ "pvclock", hz_pvclock },
-	{ "cpuid 0x16", hz_cpuid16 },
-	{ "apic timer at 1 GHz", hz_apic },
+	{ "cpuid 0x15", hz_cpuid15, true },   { "cpuid 0x40000010", hz_hypervisor, true },
+	{ "pit", hz_pit, true },	      { "hpet", hz_hpet, true },
+	{ "pm timer", hz_pm_timer, true },    { "pvclock", hz_pvclock, true },
+	{ "cpuid 0x16", hz_cpuid16, false },  { "apic timer at 1 GHz", hz_apic, false },
 };
 #define SOURCES (sizeof(sources) / sizeof(sources[0]))
 
-const char *time_source_name(unsigned int i)
+const char *time_source_name(unsigned int i, bool *exact)
 {
-	return i < SOURCES ? sources[i].name : NULL;
+	if (i >= SOURCES)
+		return NULL;
+	*exact = sources[i].exact;
+	return sources[i].name;
 }
 
 uint64_t time_measure(unsigned int i)
@@ -347,5 +347,5 @@ void time_init(void)
 
 bool time_is_exact(void)
 {
-	return used <= 4;
+	return used < SOURCES && sources[used].exact;
 }

@@ -11,8 +11,5 @@ void time_start(void);
 void time_init(void);
 /* False: what was found is a bad substitute. */
 bool time_is_exact(void);
-/* The i-th source, best first: its name (NULL past the last), and what it says in Hz (0: not there). */
-const char *time_source_name(unsigned int i);
-uint64_t time_measure(unsigned int i);
 
 #endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Exceptions on purpose, for trap_call(); lib/<arch>/ knows how. */
+#ifndef LIB_TRAP_H
+#define LIB_TRAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/test.h"
+
+/* An instruction that must trap, the vector it must take, and where the architecture says so. */
+struct trap_kind {
+	const char *name;
+	const char *clause;
+	uint32_t vector;
+	void (*provoke)(void *arg);
+};
+/* The n-th, NULL past the last. */
+const struct trap_kind *trap_kind(unsigned int n);
+
+enum trap_access { TRAP_READ, TRAP_WRITE, TRAP_FETCH };
+/* A page fault of that kind, of a page that is present (protection) or not. Only if a no-execute bit exists can
+ * a fetch be told from a read. */
+bool trap_is_page_fault(const struct trap_info *info, enum trap_access how, bool present);
+
+/* Writes code to p that returns to its caller, and nothing else. */
+void trap_write_return(void *p);
+
+#endif

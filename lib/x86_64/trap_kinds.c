@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/trap.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "lib/paging.h"
+
+enum { VEC_DE = 0, VEC_BP = 3, VEC_UD = 6, VEC_GP = 13, VEC_PF = 14 };
+enum { PF_PRESENT = 1, PF_WRITE = 2, PF_FETCH = 16 };
+
+static void divide(void *arg)
+{
+	(void)arg;
+	__asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; xor %%ecx, %%ecx; div %%ecx"
+			 :
+			 :
+			 : "eax", "ecx", "edx", "cc");
+}
+
+static void breakpoint(void *arg)
+{
+	(void)arg;
+	__asm__ volatile("int3");
+}
+
+static void undefined(void *arg)
+{
+	(void)arg;
+	__asm__ volatile("ud2");
+}
+
+static void non_canonical(void *arg)
+{
+	(void)arg;
+	__asm__ volatile("movabs $0x7fffffffffffffff, %%rax; mov (%%rax), %%rax" : : : "rax", "memory");
+}
+
+static const struct trap_kind kinds[] = {
+	{ "DIV by zero", "Intel SDM 3A, 6.15: #DE", VEC_DE, divide },
+	{ "INT3", "Intel SDM 3A, 6.15: #BP", VEC_BP, breakpoint },
+	{ "UD2", "Intel SDM 3A, 6.15: #UD", VEC_UD, undefined },
+	{ "a load from a non-canonical address", "Intel SDM 3A, 6.15: #GP", VEC_GP, non_canonical },
+};
+
+const struct trap_kind *trap_kind(unsigned int n)
+{
+	return n < sizeof(kinds) / sizeof(kinds[0]) ? &kinds[n] : NULL;
+}
+
+bool trap_is_page_fault(const struct trap_info *info, enum trap_access how, bool present)
+{
+	uint64_t want = present ? PF_PRESENT : 0;
+
+	if (how == TRAP_WRITE)
+		want |= PF_WRITE;
+	if (how == TRAP_FETCH && paging_has_nx())
+		want |= PF_FETCH;
+	return info->vector == VEC_PF && info->error_code == want;
+}
+
+void trap_write_return(void *p)
+{
+	memset(p, 0xc3, 1); /* RET */
+}
