@@ -69,7 +69,7 @@ struct device *device_new(const struct device_params *p)
 		return NULL;
 	}
 	d->name = p->name;
-	d->cids = d->cids_initial = d->config_cids = p->cids;
+	d->cids = d->cids_initial = p->cids;
 	d->config_space = config_size(&p->cids);
 	if (p->config_bytes) {
 		memcpy(d->forged, p->config_bytes, p->config_bytes_len);
@@ -184,7 +184,7 @@ void device_detach(struct device *d)
 	d->features_acked = 0;
 	d->stale_at_ns = 0;
 	/* The next guest finds what the command line says. */
-	d->cids = d->config_cids = d->cids_initial;
+	d->cids = d->cids_initial;
 	d->cids_pending = false;
 }
 
@@ -270,7 +270,7 @@ void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len)
 	if (d->forged_len)
 		memcpy(space, d->forged, d->forged_len);
 	else
-		config_build(&d->config_cids, d->config_index, d->config_reads++, space);
+		config_build(&d->cids, d->config_index, d->config_reads++, space);
 	if (off + len > d->config_space)
 		d->config_space = off + len;
 	memcpy(buf, space + off, len);
@@ -590,10 +590,10 @@ void device_apply_cids(struct device *d)
 
 	d->cids_pending = d->cids_waits = false;
 	memcpy(next.cid, s->cids, sizeof(next.cid));
+	if (fault(F_CONFIG_CHANGE_IGNORED))
+		next = d->cids;
 	d->cids = next;
 	d->config_index = 0;
-	if (!fault(F_CONFIG_CHANGE_IGNORED))
-		d->config_cids = next;
 	rd_log("%s: CIDs change: %u of the guest from %" PRIu64 " on, %u of the host%s", d->name,
 	       next.num_guest, next.cid[0], next.num_host, s->event ? ", transport reset" : "");
 	if (s->event) {

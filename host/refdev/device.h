@@ -112,8 +112,7 @@ struct device_params {
 
 struct device {
 	const char *name;
-	struct dev_cids cids, config_cids; /* in force; shown (they differ under a fault only) */
-	struct dev_cids cids_initial;
+	struct dev_cids cids, cids_initial; /* in force; of the command line */
 	uint8_t forged[CONFIG_MAX];
 	size_t forged_len;
 	size_t config_space; /* bytes that the VMM gives the guest */

@@ -58,7 +58,7 @@ const struct fault_info fault_table[F_COUNT] = {
 					"any", "the config changes without a notification" },
 	[F_CONFIG_CHANGE_IGNORED] = { "config.change_ignored", V "5.10.4: guest_cid after a change",
 				      "vsock.*", "any",
-				      "after a change the config still shows the old CIDs" },
+				      "a change is announced, and the old CIDs stay" },
 	[F_CONFIG_INDEX_STUCK] = { "config.index_stuck", "indexed: cid is the one at index",
 				   "vsock.config.*", "indexed", "cid is cids[0] at every index" },
 	[F_EVENT_NO_RESET] = { "event.no_transport_reset", V "5.10.6.7: TRANSPORT_RESET",
@@ -205,9 +205,9 @@ const struct fault_info fault_table[F_COUNT] = {
 	[F_MEM_LEAK] = { "mem.leak", "kvm protected memory: no host access", "kvmpv.leak.*",
 			 "page-state",
 			 "buffers to the guest end with bytes read from its private pages" },
-	[F_CRASH] = { "crash", "harness: the device dies", "", "any",
+	[F_CRASH] = { "crash", "harness: the device dies", "-", "any",
 		      "the process aborts at the 60th packet from the guest" },
-	[F_HANG] = { "hang", "harness: the device stops", "", "any",
+	[F_HANG] = { "hang", "harness: the device stops", "-", "any",
 		     "the process stops reacting at the 60th packet from the guest" },
 };
 

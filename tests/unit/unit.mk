@@ -6,3 +6,7 @@ unit-refdev := tests/unit/fake_guest.c host/common/page_state.c host/peer/peer.c
 	$(addprefix host/refdev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c)
 unit-tests += refdev_ring
 unit-refdev_ring := $(unit-refdev)
+unit-tests += refdev_vsock refdev_vhost refdev_config
+unit-refdev_vsock := $(unit-refdev)
+unit-refdev_vhost := $(unit-refdev) host/refdev/vhost_user.c
+unit-refdev_config := host/refdev/config.c host/refdev/faults.c drivers/virtio/vsock_config.c
