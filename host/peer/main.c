@@ -36,7 +36,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'u':
 		o->uds = arg;
 		return 0;
-	case 'k':
+	case 's':
 		o->vsock = true;
 		return 0;
 	case 'l':
@@ -65,7 +65,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-	{ "vsock", 'k', NULL, 0, "AF_VSOCK sockets of this kernel (vhost-vsock)", 0 },
+	{ "vsock", 's', NULL, 0, "AF_VSOCK sockets of this kernel (vhost-vsock)", 0 },
 	{ "uds", 'u', "PATH", 0,
 	  "the VMM's Unix socket (Firecracker, Cloud Hypervisor, vhost-device-vsock): host ports are PATH_PORT",
 	  0 },
@@ -118,7 +118,7 @@ static int serve(const struct options *o, const struct sock_flavour *f, FILE *lo
 		goto out;
 	}
 	sock_set_peer(be, p);
-	fprintf(log, "peer: %s%s%s, control port %u\n", f->ops.name, o->uds ? " " : "", o->uds ? o->uds : "",
+	fprintf(log, "peer: ready: %s%s%s, control port %u\n", f->ops.name, o->uds ? " " : "", o->uds ? o->uds : "",
 		o->port);
 	fflush(log);
 	ret = 0;
