@@ -155,6 +155,7 @@ static void bounce_unmap(struct dma_dev *d, dma_addr_t addr, void *buf, size_t l
 
 static const struct dma_ops bounce_ops = {
 	.name = "bounce",
+	.restricted = true,
 	.alloc = bounce_alloc,
 	.free = bounce_free,
 	.map = bounce_map,

@@ -69,7 +69,7 @@ void dma_set_default(const struct dma_ops *ops, void *priv)
 
 bool dma_restricted(void)
 {
-	return dflt.ops != &dma_direct_ops;
+	return dflt.ops->restricted;
 }
 
 void dma_dev_init(struct dma_dev *d)

@@ -23,6 +23,8 @@ struct dma_dev;
 
 struct dma_ops {
 	const char *name;
+	/* A device must come through here: VIRTIO_F_ACCESS_PLATFORM is required. */
+	bool restricted;
 	/* Zeroed memory that both sides use at the same time (rings). NULL: none. */
 	void *(*alloc)(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr);
 	void (*free)(struct dma_dev *d, void *p, size_t size, dma_addr_t addr);
@@ -48,7 +50,7 @@ void dma_dev_init(struct dma_dev *d);
 /* What dma_dev_init() gives from now on; kvmpv/bounce.c and the IOMMU driver call it. */
 void dma_set_default(const struct dma_ops *ops, void *priv);
 
-/* New devices cannot reach all memory: they have to go through a back end that is not direct. */
+/* New devices cannot reach all memory: they have to go through a back end that says so. */
 bool dma_restricted(void);
 
 void *dma_alloc(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr);
