@@ -118,6 +118,8 @@ efi_obj := $(O)/guest/boot/efi.c.o
 g_libs := --start-group $(PICOLIBC)/lib/libc.a $(libgcc)
 
 $(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
+# What is not on the data path is built small: the EFI image has a limit.
+$(O)/guest/tests/%.c.o $(O)/guest/lib/%.c.o $(O)/guest/kvmpv/%.c.o: G_CFLAGS += -Os
 g_stamp := $(O)/guest/flags
 $(call stamp,$(g_stamp),$(G_CFLAGS) $(EFI_CFLAGS) $(G_LDFLAGS))
 $(O)/guest/%.c.o: %.c $(g_stamp)

@@ -178,6 +178,7 @@ int bounce_init(void)
 		pool.taken = calloc(pool.slots, 1);
 		if (!pool.base || !pool.run || !pool.taken)
 			return -ENOMEM;
+		mem_keep(bytes / PAGE_SIZE);
 	}
 	if (protect_share(virt_to_phys(pool.base) >> PAGE_SHIFT,
 			  pool.slots * BOUNCE_SLOT >> PAGE_SHIFT))

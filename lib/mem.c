@@ -216,3 +216,15 @@ uint64_t mem_free_bytes(void)
 {
 	return mem.free_pages << PAGE_SHIFT;
 }
+
+static uint64_t kept; /* owner: mem_keep() */
+
+void mem_keep(size_t n)
+{
+	__atomic_fetch_add(&kept, (uint64_t)n << PAGE_SHIFT, __ATOMIC_RELAXED);
+}
+
+uint64_t mem_kept_bytes(void)
+{
+	return __atomic_load_n(&kept, __ATOMIC_RELAXED);
+}

@@ -23,6 +23,9 @@ void *mem_low_page(void);
 /* Bytes: RAM of the map, and free now. A test that leaks shows here. */
 uint64_t mem_total(void);
 uint64_t mem_free_bytes(void);
+/* Pages that were taken for good, by a test's way or not, are no leak: says so, and how many bytes so far. */
+void mem_keep(size_t n);
+uint64_t mem_kept_bytes(void);
 
 static inline uint64_t virt_to_phys(const volatile void *p)
 {

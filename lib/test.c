@@ -330,7 +330,7 @@ static void run(struct test_ctx *t)
 		snprintf(t->reason, sizeof(t->reason), "%s", why);
 		return;
 	}
-	before = mem_free_bytes();
+	before = mem_free_bytes() + mem_kept_bytes();
 	if (set_up(t)) {
 		run_body(t, limit ? limit : t->test->timeout ? t->test->timeout : TEST_TIMEOUT_DEFAULT);
 		tear_down(t);
@@ -340,7 +340,7 @@ static void run(struct test_ctx *t)
 	busy = smp_reclaim();
 	if (busy && t->verdict == V_PASS)
 		error_reason(t, "it leaves other CPUs at work", "");
-	after = mem_free_bytes();
+	after = mem_free_bytes() + mem_kept_bytes();
 	if (t->verdict == V_PASS && after < before) {
 		snprintf(t->reason, sizeof(t->reason), "leaks %llu bytes of pages",
 			 (unsigned long long)(before - after));

@@ -15,6 +15,8 @@ struct vsock_env {
 struct vsock_env *vsock_env(void);
 /* The same with the device up and the control connection there; else the test ends as an ERROR. */
 struct vsock_env *vsock_env_ctl(struct test_ctx *t);
+/* Brings it up, for tests outside of the vsock suite. 0 or errno. */
+int vsock_env_open(void);
 /* Gives the device up, for a test that brings it up its own way. */
 void vsock_env_drop(void);
 /* The control connection anew, after a test (or a TRANSPORT_RESET) lost it. 0 or errno. */

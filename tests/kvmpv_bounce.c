@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Bounce buffers and leaks: the guest's own part (slots, canaries, scrubbing) is
+ * what a FAIL of the host's part rests on, so both are checked here. A secret that
+ * was planted in private memory must be nowhere in what the host may read, and a
+ * descriptor that points at it must be refused.
+ */
+#include "tests/kvmpv_env.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "drivers/virtio/virtqueue.h"
+#include "kvmpv/bounce.h"
+#include "lib/dma.h"
+#include "lib/mem.h"
+#include "lib/mmio.h"
+
+#define OWNER "host (memory protection), vsock device back end"
+#define STATE (NEED_KVM | NEED_PROTECT | NEED_PEER | NEED_MEM_STATE)
+
+static const char secret[33] = "assay secret 5f0c1b7e93a24d68 end"; /* no terminator: 33 bytes */
+
+static void one_size(struct test_ctx *t, struct dma_dev *d, uint8_t *buf, size_t off, size_t len)
+{
+	static const uint8_t canary = 0xc7;
+	struct bounce_stats before, after;
+	dma_addr_t addr;
+	uint8_t *seen;
+	int ret;
+
+	memset(buf, canary, off + len + 16);
+	pattern_fill(buf + off, len, (uint32_t)len, 0);
+	bounce_stats(&before);
+	ret = dma_map(d, buf + off, len, DMA_TO_DEVICE, &addr);
+	require(t, ret == 0, "map of %llu bytes at offset %llu: errno %d", (unsigned long long)len,
+		(unsigned long long)off, -ret);
+	seen = phys_to_virt(addr);
+	expect(t, addr >= before.base && addr + len <= before.base + before.size,
+	       "mapped outside of the pool");
+	expect(t, addr % BOUNCE_SLOT == (uintptr_t)(buf + off) % BOUNCE_SLOT, "alignment is lost");
+	expect(t, pattern_check(seen, len, (uint32_t)len, 0) < 0, "%llu bytes to the device differ",
+	       (unsigned long long)len);
+	dma_unmap(d, addr, buf + off, len, DMA_TO_DEVICE);
+	require(t, dma_map(d, buf + off, len, DMA_FROM_DEVICE, &addr) == 0, "map from the device");
+	pattern_fill(phys_to_virt(addr), len, 7, 0);
+	dma_sync_for_cpu(d, addr, buf + off, len, DMA_FROM_DEVICE);
+	dma_unmap(d, addr, buf + off, len, DMA_FROM_DEVICE);
+	expect(t, pattern_check(buf + off, len, 7, 0) < 0, "%llu bytes from the device differ",
+	       (unsigned long long)len);
+	expect(t, (off == 0 || buf[off - 1] == canary) && buf[off + len] == canary,
+	       "a byte beside %llu bytes at offset %llu changed", (unsigned long long)len,
+	       (unsigned long long)off);
+	bounce_stats(&after);
+	expect_eq(t, after.used, before.used, "slots in use afterwards");
+}
+
+TEST(bounce_sizes,
+     .id = "kvmpv.bounce.sizes",
+     .clause = "Assay bounce buffers: every size and offset, both directions, nothing beside it",
+     .owner = "Assay (kvmpv/bounce.c)",
+     .needs = NEED_KVM | NEED_PROTECT,
+     .timeout = 20 * SEC)
+{
+	struct dma_dev d;
+	uint8_t *buf;
+	size_t len;
+
+	kvmpv_protected(t);
+	dma_dev_init(&d);
+	buf = mem_pages(260, PAGE_SIZE);
+	if (!buf)
+		test_error(t, "no memory");
+	for (len = 1; len <= 8192; len += len < 80 ? 1 : len < 4000 ? 97 : 211)
+		one_size(t, &d, buf, len * 7 % 4093, len);
+	for (len = 65535; len <= 1000001; len = len * 3 + 1)
+		one_size(t, &d, buf, 1 + len % 2047, len);
+	expect(t, bounce_scrubbed(), "free slots hold old data");
+	mem_pages_free(buf, 260);
+}
+
+TEST(bounce_exhaustion,
+     .id = "kvmpv.bounce.exhaustion",
+     .clause = "Assay bounce buffers: a full pool is an error and back-pressure, never corruption",
+     .owner = "Assay (kvmpv/bounce.c)",
+     .needs = NEED_KVM | NEED_PROTECT)
+{
+	enum { CHUNK = 65536, MAX = 256 };
+	dma_addr_t addr[MAX];
+	struct bounce_stats b0, b1;
+	struct dma_dev d;
+	unsigned int n, i;
+	uint8_t *buf;
+	int ret = 0;
+
+	kvmpv_protected(t);
+	dma_dev_init(&d);
+	bounce_stats(&b0);
+	buf = mem_pages(CHUNK / PAGE_SIZE, PAGE_SIZE);
+	if (!buf)
+		test_error(t, "no memory");
+	for (n = 0; n < MAX; n++) {
+		memset(buf, (int)n, CHUNK);
+		ret = dma_map(&d, buf, CHUNK, DMA_TO_DEVICE, &addr[n]);
+		if (ret)
+			break;
+	}
+	expect_eq(t, ret, -ENOMEM, "map of a full pool after %u", n);
+	for (i = 0; i < n; i++) {
+		const uint8_t *p = phys_to_virt(addr[i]);
+
+		expect(t, p[0] == (uint8_t)i && p[CHUNK - 1] == (uint8_t)i, "mapping %u was overwritten", i);
+		dma_unmap(&d, addr[i], buf, CHUNK, DMA_TO_DEVICE);
+	}
+	ret = dma_map(&d, buf, CHUNK, DMA_TO_DEVICE, &addr[0]);
+	expect_eq(t, ret, 0, "map after all went back");
+	if (!ret)
+		dma_unmap(&d, addr[0], buf, CHUNK, DMA_TO_DEVICE);
+	bounce_stats(&b1);
+	expect_eq(t, b1.used, b0.used, "slots in use afterwards");
+	expect(t, bounce_scrubbed(), "free slots hold old data");
+	mem_pages_free(buf, CHUNK / PAGE_SIZE);
+}
+
+TEST(bounce_vsock_leaks,
+     .id = "kvmpv.bounce.returned_by_device",
+     .clause = "virtio 1.4, 2.4: after a reset no buffer stays with the device",
+     .owner = OWNER,
+     .needs = NEED_KVM | NEED_PROTECT | NEED_VSOCK)
+{
+	struct bounce_stats before, during, after;
+
+	kvmpv_protected(t);
+	bounce_stats(&before);
+	kvmpv_device(t);
+	bounce_stats(&during);
+	vsock_env_drop();
+	bounce_stats(&after);
+	expect(t, during.used > before.used, "the rings and buffers are not in the pool");
+	expect_eq(t, after.used, before.used, "slots in use after the device was given up");
+	expect(t, bounce_scrubbed(), "free slots hold old data");
+}
+
+TEST(leak_scan,
+     .id = "kvmpv.leak.secret_not_shared",
+     .clause = "RFCv2, map_gpa: what is private is nowhere in what the host can read",
+     .owner = OWNER,
+     .needs = STATE)
+{
+	struct ctl_mem_scan_reply r;
+	struct vsock_env *e;
+	uint8_t *p;
+
+	kvmpv_protected(t);
+	e = kvmpv_device(t);
+	p = mem_pages(3, PAGE_SIZE);
+	if (!p)
+		test_error(t, "no memory");
+	memcpy(p + PAGE_SIZE + 100, secret, sizeof(secret));
+	CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
+	expect(t, le64_to_cpu(r.scanned_pages) > 0, "the host scanned nothing");
+	expect_eq(t, le64_to_cpu(r.matches), 0, "places where the host reads the secret (first 0x%llx)",
+		  (unsigned long long)le64_to_cpu(r.first_addr));
+	/* The scan can find: in a shared page it does. */
+	if (protect_share(virt_to_phys(p + 2 * PAGE_SIZE) >> PAGE_SHIFT, 1) == 0) {
+		memcpy(p + 2 * PAGE_SIZE + 8, secret, sizeof(secret));
+		CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
+		if (le64_to_cpu(r.matches) == 0)
+			test_error(t, "the host's scan does not find the secret in a shared page");
+		memset(p + 2 * PAGE_SIZE, 0, PAGE_SIZE);
+		protect_unshare(virt_to_phys(p + 2 * PAGE_SIZE) >> PAGE_SHIFT, 1);
+	}
+	mem_pages_free(p, 3);
+}
+
+/* A tx descriptor straight at private memory, past the bounce buffers. */
+static void send_private(struct test_ctx *t, struct vsock_env *e, uint64_t hdr_pa, uint64_t data_pa,
+			 uint32_t len)
+{
+	struct virtqueue *tx = vsock_device(e->vs)->vq[1];
+	uint16_t idx = 0;
+	const struct vq_raw_desc d[2] = {
+		{ hdr_pa, sizeof(struct vsock_hdr), 1, 1 },
+		{ data_pa, len, 0, 0 },
+	};
+
+	wait_for((vsock_poll(e->vs), vq_in_flight(tx) == 0), SEC);
+	if (vq_raw_used_idx(tx, &idx) || vq_raw_desc(tx, 0, &d[0]) || vq_raw_desc(tx, 1, &d[1]))
+		test_error(t, "no raw access to this queue");
+	vq_raw_avail(tx, idx, 0);
+	vq_raw_avail_idx(tx, (uint16_t)(idx + 1));
+	vq_notify(tx);
+	/* Long enough for a device that would take it. */
+	wait_for(({
+			 uint16_t now = idx;
+			 vq_raw_used_idx(tx, &now);
+			 now != idx;
+		 }),
+		 100 * MSEC);
+}
+
+static void private_dma(struct test_ctx *t, bool header_private)
+{
+	struct ctl_mem_state s0, s1;
+	struct ctl_report r;
+	struct vsock_conn *c;
+	struct vsock_env *e;
+	uint32_t port = 0;
+	uint8_t *priv, *shared;
+	struct vsock_hdr h;
+	int ret;
+
+	kvmpv_protected(t);
+	e = kvmpv_device(t);
+	priv = mem_pages(1, PAGE_SIZE);
+	shared = mem_pages(1, PAGE_SIZE);
+	if (!priv || !shared || protect_share(virt_to_phys(shared) >> PAGE_SHIFT, 1))
+		test_error(t, "no memory, or it cannot be shared");
+	CTL_OK(t, ctl_mem_state(e->ctl, &s0));
+	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
+	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(port), CONNECT_NS, &c);
+	require(t, ret == 0, "connect: errno %d", -ret);
+	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 1000, &r));
+	h = (struct vsock_hdr){
+		.src_cid = cpu_to_le64(vsock_conn_local(c).cid),
+		.dst_cid = cpu_to_le64(VSOCK_CID_HOST),
+		.src_port = cpu_to_le32(vsock_conn_local(c).port),
+		.dst_port = cpu_to_le32(port),
+		.len = cpu_to_le32(sizeof(secret)),
+		.type = cpu_to_le16(VSOCK_STREAM),
+		.op = cpu_to_le16(VSOCK_OP_RW),
+		.buf_alloc = cpu_to_le32(65536),
+	};
+	memcpy(header_private ? priv : shared, &h, sizeof(h));
+	memcpy((header_private ? shared : priv) + 512, secret, sizeof(secret));
+	send_private(t, e, virt_to_phys(header_private ? priv : shared),
+		     virt_to_phys(header_private ? shared : priv) + 512, sizeof(secret));
+	/* The queue is dead now, as it should be: a new start, and what did the host note? */
+	vsock_env_drop();
+	e = kvmpv_device(t);
+	CTL_OK(t, ctl_mem_state(e->ctl, &s1));
+	expect(t, le32_to_cpu(s1.violations) > le32_to_cpu(s0.violations),
+	       "a descriptor at private memory was not refused: the host touched it");
+	expect_eq(t, le64_to_cpu(s1.last_addr) >> PAGE_SHIFT, virt_to_phys(priv) >> PAGE_SHIFT,
+		  "frame that the host refused");
+	memset(shared, 0, PAGE_SIZE);
+	protect_unshare(virt_to_phys(shared) >> PAGE_SHIFT, 1);
+	mem_pages_free(priv, 1);
+	mem_pages_free(shared, 1);
+}
+
+TEST(leak_payload,
+     .id = "kvmpv.leak.private_payload_refused",
+     .clause = "RFCv2: host access to a private page faults; its contents do not reach the peer",
+     .owner = OWNER,
+     .needs = STATE)
+{
+	private_dma(t, false);
+}
+
+TEST(leak_header,
+     .id = "kvmpv.leak.private_header_refused",
+     .clause = "RFCv2: host access to a private page faults",
+     .owner = OWNER,
+     .needs = STATE)
+{
+	private_dma(t, true);
+}
+
+TEST(leak_no_platform,
+     .id = "kvmpv.leak.access_platform_offered",
+     .clause = "virtio 1.4, 6.2 SHOULD: ACCESS_PLATFORM is offered where the platform limits DMA",
+     .owner = "VMM (device features)",
+     .needs = NEED_KVM | NEED_PROTECT | NEED_VSOCK_DEVICE)
+{
+	const struct virtio_device *d = virtio_find(VIRTIO_ID_VSOCK, 0);
+
+	kvmpv_protected(t);
+	expect(t, d->offered & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM),
+	       "memory is protected, and VIRTIO_F_ACCESS_PLATFORM is not offered (0x%llx)",
+	       (unsigned long long)d->offered);
+}

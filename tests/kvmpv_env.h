@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TESTS_KVMPV_ENV_H
+#define TESTS_KVMPV_ENV_H
+
+#include "kvmpv/protect.h"
+#include "lib/test.h"
+#include "tests/needs.h"
+#include "tests/vsock_env.h"
+
+/* Protection on (now, if it was not), or the test ends: ERROR if the host refuses. */
+const struct protect_ops *kvmpv_protected(struct test_ctx *t);
+/* The device and a control connection that knows the page states; NULL where the peer cannot. */
+struct vsock_env *kvmpv_device(struct test_ctx *t);
+/* Pages that the host counts as shared now. */
+uint64_t kvmpv_shared_pages(struct test_ctx *t, struct vsock_env *e);
+
+#endif
