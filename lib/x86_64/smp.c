@@ -94,22 +94,26 @@ bool smp_nmi(struct trap_frame *f)
 {
 	struct cpu *c = this_cpu();
 
-	if (c->index == 0 || !__atomic_exchange_n(&c->reclaim, 0, __ATOMIC_ACQ_REL))
+	/* Of several NMIs the later ones find nothing to do. */
+	if (c->index == 0 || deadline_passed(__atomic_load_n(&c->nmi_until, __ATOMIC_ACQUIRE)))
 		return false;
 	/* Inside a section that must be whole: smp_reclaim() comes again. */
-	if (!c->hold && __atomic_load_n(&c->busy, __ATOMIC_ACQUIRE))
+	if (!c->hold && __atomic_exchange_n(&c->reclaim, 0, __ATOMIC_ACQ_REL) &&
+	    __atomic_load_n(&c->busy, __ATOMIC_ACQUIRE))
 		smp_abandon(f);
 	return true;
 }
 
-#define RECLAIM_TRIES 20
-#define RECLAIM_NS    (10 * MSEC)
+#define RECLAIM_TRIES 10
+#define RECLAIM_NS    (50 * MSEC)
+#define NMI_NS	      SEC /* one that is under way longer is not ours */
 
 static bool reclaim(struct cpu *c)
 {
 	int i;
 
 	for (i = 0; i < RECLAIM_TRIES; i++) {
+		__atomic_store_n(&c->nmi_until, deadline_in(NMI_NS), __ATOMIC_RELEASE);
 		__atomic_store_n(&c->reclaim, 1, __ATOMIC_RELEASE);
 		apic_send_nmi(c->apic_id);
 		if (wait_for(!__atomic_load_n(&c->busy, __ATOMIC_ACQUIRE), RECLAIM_NS))
@@ -252,6 +256,7 @@ int smp_call_async(unsigned int cpu, void (*fn)(void *arg), void *arg)
 	if (__atomic_load_n(&c->busy, __ATOMIC_ACQUIRE))
 		return -EBUSY;
 	__atomic_store_n(&c->failed, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->reclaim, 0, __ATOMIC_RELAXED);
 	c->fn = fn;
 	c->arg = arg;
 	__atomic_store_n(&c->busy, 1, __ATOMIC_RELEASE);

@@ -51,6 +51,7 @@ struct cpu {
 	uint32_t online;  /* atomic */
 	uint32_t failed;  /* atomic: its last work ended in an exception */
 	uint32_t reclaim; /* atomic: an NMI shall take it out of its work */
+	uint64_t nmi_until; /* atomic: an NMI before this time comes from smp_reclaim() */
 	uint32_t flushed; /* atomic: generation of the page tables that it has seen */
 	bool lost;	  /* answers not even an NMI */
 };
