@@ -111,10 +111,10 @@ G_LDFLAGS := -nostdlib --gc-sections -z noexecstack --no-warn-rwx-segments
 
 # Of boot/, pvh.* and efi.* are the entries of one image each; the rest is in both.
 g_src := $(wildcard lib/*.c lib/x86_64/*.[cS] drivers/virtio/*.c kvmpv/*.c tests/*.c) \
-	$(filter-out boot/pvh.% boot/efi.%,$(wildcard boot/*.[cS]))
+	$(filter-out boot/pvh.% boot/efi.% boot/efi_reloc.%,$(wildcard boot/*.[cS]))
 g_obj := $(patsubst %,$(O)/guest/%.o,$(g_src))
 pvh_obj := $(O)/guest/boot/pvh.c.o $(O)/guest/boot/pvh.S.o
-efi_obj := $(O)/guest/boot/efi.c.o
+efi_obj := $(O)/guest/boot/efi.c.o $(O)/guest/boot/efi_reloc.c.o
 g_libs := --start-group $(PICOLIBC)/lib/libc.a $(libgcc)
 
 $(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
@@ -138,11 +138,11 @@ $(O)/assay.elf: $(g_obj) $(pvh_obj) linker/payload.lds
 
 # A shared object, of which objcopy makes a PE file; GNU-EFI's start-up code relocates it.
 EFI_MAX := 262144
-EFI_SECTIONS := .text .reloc .rodata .data .dynamic .rela .dynsym .dynstr .bss
+EFI_SECTIONS := .text .reloc .rodata .data .dynamic .rela .relr.dyn .dynsym .dynstr .bss
 $(O)/assay.efi: $(g_obj) $(efi_obj) linker/efi.lds
 	@echo "  LD      $@"
-	$(Q)ld -shared -Bsymbolic -znocombreloc --no-undefined $(G_LDFLAGS) -T linker/efi.lds -o $@.so \
-		/usr/lib/crt0-efi-x86_64.o $(g_obj) $(efi_obj) $(g_libs) /usr/lib/libgnuefi.a --end-group
+	$(Q)ld -shared -Bsymbolic -znocombreloc -z pack-relative-relocs --no-undefined $(G_LDFLAGS) -T linker/efi.lds -o $@.so \
+		/usr/lib/crt0-efi-x86_64.o $(g_obj) $(efi_obj) $(g_libs) --end-group
 	$(Q)objcopy $(EFI_SECTIONS:%=-j %) --strip-unneeded --output-target efi-app-x86_64 --subsystem 10 $@.so $@
 	@size=$$(stat -c %s $@); [ $$size -le $(EFI_MAX) ] || \
 		{ echo "$@ has $$size bytes, more than the $(EFI_MAX) that it may have" >&2; rm $@; exit 1; }
