@@ -84,11 +84,16 @@ void guard_timer(struct trap_frame *f)
 
 bool guard_exception(struct trap_frame *f)
 {
+	int n;
+
 	if (!guard.active)
 		return false;
-	snprintf(guard.why, guard.why_size, "%s error=0x%llx rip=0x%llx address=0x%llx",
-		 trap_name(f->vector), (unsigned long long)f->error_code,
-		 (unsigned long long)f->rip, (unsigned long long)read_cr2());
+	n = snprintf(guard.why, guard.why_size, "%s error=0x%llx rip=0x%llx",
+		     trap_plain_name(f->vector), (unsigned long long)f->error_code,
+		     (unsigned long long)f->rip);
+	if (f->vector == VEC_PF && n > 0 && (size_t)n < guard.why_size)
+		snprintf(guard.why + n, guard.why_size - (size_t)n, " address=0x%llx",
+			 (unsigned long long)read_cr2());
 	trap_redirect(f, leave_exception, guard.rsp);
 	return true;
 }
@@ -145,7 +150,7 @@ void trap_leave(struct trap_frame *f)
 		c->trap_info->vector = (uint32_t)f->vector;
 		c->trap_info->error_code = f->error_code;
 		c->trap_info->ip = f->rip;
-		c->trap_info->addr = f->vector == 14 ? read_cr2() : 0;
+		c->trap_info->addr = f->vector == VEC_PF ? read_cr2() : 0;
 	}
 	trap_redirect(f, leave_trap, e->rsp);
 }

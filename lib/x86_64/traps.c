@@ -36,8 +36,6 @@ struct table_ptr {
 	uint64_t base;
 } __attribute__((packed));
 
-enum { VEC_NMI = 2, VEC_DF = 8, VEC_PF = 14, VEC_MC = 18 };
-
 void trap_handler(struct trap_frame *f);
 
 static const char *const names[32] = {
@@ -47,6 +45,14 @@ static const char *const names[32] = {
 	"#MF x87", "#AC alignment", "#MC machine check", "#XM SIMD", "#VE virtualisation",
 	"#CP control protection", "22", "23", "24", "25", "26", "27", "#HV", "#VC", "#SX", "31",
 };
+
+/* Ends in a test's result line, where KTAP has no '#' but before a directive. */
+const char *trap_plain_name(uint64_t vector)
+{
+	const char *n = trap_name(vector);
+
+	return *n == '#' ? n + 1 : n;
+}
 
 const char *trap_name(uint64_t vector)
 {
@@ -177,6 +183,7 @@ static void dump_registers(const struct trap_frame *f)
 
 static void dump(const struct trap_frame *f)
 {
+	console_fresh_line();
 	printf("%s# exception %s error=0x%llx rip=0x%llx cpu=%u\n", indent(), trap_name(f->vector),
 	       (unsigned long long)f->error_code, (unsigned long long)f->rip, this_cpu()->index);
 	dump_registers(f);

@@ -96,8 +96,13 @@ bool guard_exception(struct trap_frame *f);
 /* guard.c: this CPU is inside trap_call(): the frame now returns there. */
 void trap_leave(struct trap_frame *f);
 const char *trap_name(uint64_t vector);
+const char *trap_plain_name(uint64_t vector);
 
 enum {
+	VEC_NMI = 2,
+	VEC_DF = 8,
+	VEC_PF = 14,
+	VEC_MC = 18,
 	VEC_TIMER = 0xf0,
 	VEC_WAKE = 0xf1,
 	VEC_FLUSH = 0xf2,
