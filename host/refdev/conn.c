@@ -176,7 +176,7 @@ static bool reply_to(struct device *d, const struct virtio_vsock_hdr *h, uint16_
 		.control = le32toh(h->dst_port) == ASSAY_CTL_PORT,
 	};
 
-	if (fault(F_RST_NOT_SWAPPED) && !p.control) {
+	if (fault(F_RST_NOT_SWAPPED) && le16toh(h->op) == VIRTIO_VSOCK_OP_REQUEST) {
 		p.hdr.src_cid = h->src_cid;
 		p.hdr.dst_cid = h->dst_cid;
 		p.hdr.src_port = h->src_port;
@@ -441,10 +441,9 @@ static void receive_shutdown(struct tconn *c, const struct virtio_vsock_hdr *h)
 {
 	unsigned int flags = le32toh(h->flags) & SHUT_BOTH;
 
-	if (fault_on_conn(F_SHUTDOWN_SEND_IGNORED, c->host_port))
-		flags &= ~(unsigned int)SHUT_SEND;
-	if (fault_on_conn(F_SHUTDOWN_RCV_IGNORED, c->host_port))
-		flags &= ~(unsigned int)SHUT_RCV;
+	if ((flags == SHUT_SEND && fault_on_conn(F_SHUTDOWN_SEND_IGNORED, c->host_port)) ||
+	    (flags == SHUT_RCV && fault_on_conn(F_SHUTDOWN_RCV_IGNORED, c->host_port)))
+		return;
 	if (flags != SHUT_BOTH && flags && fault_on_conn(F_SHUTDOWN_HALF_RESETS, c->host_port)) {
 		end_by_rst(c, -ECONNRESET);
 		return;

@@ -92,7 +92,7 @@ const struct fault_info fault_table[F_COUNT] = {
 	[F_RST_FOR_RST] = { "rst.for_rst", "linux virtio_transport: never RST for RST", "vsock.*",
 			    "any", "a stray RST is answered with an RST" },
 	[F_RST_NOT_SWAPPED] = { "rst.not_swapped", V "5.10.6: addresses of an answer", "vsock.*",
-				"any", "an RST carries the guest's address as its source" },
+				"any", "a refusing RST carries the guest's address as its source" },
 	[F_RST_IGNORED] = { "rst.ignored", V "5.10.6.5: RST ends the connection", "vsock.stream.*",
 			    "any", "the guest's RST is not acted upon" },
 	[F_SHUTDOWN_SEND_IGNORED] = { "shutdown.send_ignored", V "5.10.6.5: SHUTDOWN send",

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/cli/cmd.h"
+#include "host/cli/run.h"
+#include "lib/glob.h"
+
+enum { OPT_JSON = 256, OPT_IMAGE, OPT_HOSTS, OPT_FAULTS };
+
+struct list_options {
+	bool json, hosts, faults;
+	const char *image;
+	struct strv globs;
+};
+
+static const struct argp_option options[] = {
+	{ "json", OPT_JSON, NULL, 0, "as JSON, with the owner and the time limit", 0 },
+	{ "image", OPT_IMAGE, "FILE", 0, "the payload's ELF file; default: assay.elf beside this program", 0 },
+	{ "hosts", OPT_HOSTS, NULL, 0, "the hosts that `assay run --host` knows", 0 },
+	{ "faults", OPT_FAULTS, NULL, 0, "the faults that the reference device can inject", 0 },
+	{ 0 },
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct list_options *o = state->input;
+
+	switch (key) {
+	case OPT_JSON:
+		o->json = true;
+		return 0;
+	case OPT_IMAGE:
+		o->image = arg;
+		return 0;
+	case OPT_HOSTS:
+		o->hosts = true;
+		return 0;
+	case OPT_FAULTS:
+		o->faults = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		strv_add(&o->globs, arg);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+	.options = options,
+	.parser = parse,
+	.args_doc = "[GLOB...]",
+	.doc = "Names the payload's tests and the clause that each checks, read from the image."
+	       "\v"
+	       "Examples:\n  assay list\n  assay list vsock.cids\n  assay list \"virtio.*\" --json\n  assay list "
+	       "--hosts",
+};
+
+static int list_hosts(void)
+{
+	struct strv names = { 0 };
+	size_t i;
+
+	recipe_list(&names);
+	for (i = 0; i < names.n; i++) {
+		struct sbuf err = { 0 };
+		struct recipe *r = recipe_load(names.v[i], &err);
+		const char *what = r ? recipe_get(r, "host", "", "description") : NULL;
+
+		printf("%-20s %s\n", names.v[i], r ? what ? what : "" : "(damaged recipe)");
+		if (!r)
+			fprintf(stderr, "assay: %s", err.s);
+		recipe_free(r);
+		sbuf_free(&err);
+	}
+	if (!names.n)
+		fputs("assay: no recipe found; ASSAY_HOSTS names a folder of .host files\n", stderr);
+	strv_free(&names);
+	return STATUS_OK;
+}
+
+static int list_faults(void)
+{
+	char *path = xasprintf("%s/assay-refdev", program_dir());
+
+	execl(path, path, "--list-faults", (char *)NULL);
+	fprintf(stderr, "assay: %s: %s; build it with `make`\n", path, strerror(errno));
+	free(path);
+	return STATUS_NO_REPORT;
+}
+
+static void print_json(const struct image_test *t, bool first)
+{
+	struct sbuf b = { 0 };
+
+	sbuf_addf(&b, "%s  {\"id\": \"", first ? "" : ",\n");
+	sbuf_add_json(&b, t->id);
+	sbuf_add(&b, "\", \"clause\": \"");
+	sbuf_add_json(&b, t->clause);
+	sbuf_add(&b, "\", \"owner\": \"");
+	sbuf_add_json(&b, t->owner ? t->owner : "");
+	sbuf_addf(&b, "\", \"timeout_ms\": %llu}", (unsigned long long)t->timeout_ms);
+	fputs(b.s, stdout);
+	sbuf_free(&b);
+}
+
+static int list_tests(const struct list_options *o)
+{
+	char *path = image_path(o->image);
+	struct image_tests tests;
+	struct sbuf list = { 0 }, line = { 0 };
+	size_t i, shown = 0;
+	int status = STATUS_NO_REPORT;
+
+	if (!load_tests(path, &tests))
+		goto out;
+	for (i = 0; i < o->globs.n; i++)
+		sbuf_addf(&list, "%s%s", i ? "," : "", o->globs.v[i]);
+	status = STATUS_USAGE;
+	if (!check_patterns(&tests, list.s))
+		goto out_tests;
+	status = STATUS_OK;
+	if (o->json)
+		puts("[");
+	for (i = 0; i < tests.n; i++) {
+		if (!glob_list_selects(list.s, tests.v[i].id))
+			continue;
+		if (o->json) {
+			print_json(&tests.v[i], shown == 0);
+		} else {
+			sbuf_free(&line);
+			sbuf_addf(&line, "%-44s ", tests.v[i].id);
+			sbuf_add_clean(&line, tests.v[i].clause);
+			puts(line.s);
+		}
+		shown++;
+	}
+	if (o->json)
+		puts("\n]");
+out_tests:
+	image_tests_free(&tests);
+	sbuf_free(&list);
+	sbuf_free(&line);
+out:
+	free(path);
+	return status;
+}
+
+int cmd_list(int argc, char **argv)
+{
+	struct list_options o = { 0 };
+	int status;
+
+	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
+		return STATUS_USAGE;
+	if (o.hosts)
+		status = list_hosts();
+	else if (o.faults)
+		status = list_faults();
+	else
+		status = list_tests(&o);
+	strv_free(&o.globs);
+	return status;
+}

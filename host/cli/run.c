@@ -1,0 +1,1039 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "host/cli/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "drivers/virtio/vsock_config.h"
+#include "host/cli/boot.h"
+#include "host/cli/output.h"
+#include "host/cli/print.h"
+#include "host/cli/proc.h"
+#include "lib/glob.h"
+
+#define PROBE_MS     10000
+#define SILENCE_MS   30000
+#define APPEND_MAX   3500 /* of the 4096 bytes that a PVH command line may have; the VMM adds its own */
+#define CMDLINE_MAX  8000 /* what the payload reads from fw_cfg */
+#define SOCKET_SPACE 40	  /* of the 108 bytes of a socket's path, for its name */
+
+struct run {
+	const struct run_options *o;
+	struct recipe *recipe;
+	struct vars vars;
+	struct image_tests tests;
+	struct strv selected; /* ids */
+	char *list;	      /* tests=, or NULL: what the payload runs by default */
+	struct known_list known;
+	const char *machine, *boot, *accel;
+	char *dir, *tmp, *elf;
+	int serial, commands;
+	struct report report;
+	struct report *current; /* of the boot that is going on */
+	struct printer out;
+	bool env_shown;
+	struct strv boots; /* "1: what happened" */
+	uint64_t started, deadline;
+};
+
+void run_options_init(struct run_options *o)
+{
+	memset(o, 0, sizeof(*o));
+	o->host = "ref";
+	o->accel = "tcg";
+	o->cpus = 2;
+	o->repeat = 1;
+	o->reboots = 5;
+	o->timeout = 300;
+	o->first_timeout = 60;
+	o->grace = 15;
+}
+
+void run_options_free(struct run_options *o)
+{
+	strv_free(&o->tests);
+	strv_free(&o->append);
+	strv_free(&o->faults);
+	strv_free(&o->set);
+	strv_free(&o->vmm_args);
+}
+
+static char *join(const struct strv *l, const char *separator)
+{
+	struct sbuf b = { 0 };
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		sbuf_addf(&b, "%s%s", i ? separator : "", l->v[i]);
+	return sbuf_steal(&b);
+}
+
+/* --- what the recipe is asked for -------------------------------------------------------- */
+
+/* value must be one of the recipe's [type NAME] sections. */
+static bool check_choice(const struct run *r, const char *type, const char *value)
+{
+	struct strv names = { 0 };
+	size_t i;
+	bool ok;
+
+	recipe_names(r->recipe, type, &names);
+	ok = strv_has(&names, value);
+	if (!ok) {
+		fprintf(stderr, "assay: host %s has no %s \"%s\"", r->recipe->name, type, value);
+		print_suggestions(stderr, value, (const char *const *)names.v, names.n);
+		fputs("; it has:", stderr);
+		for (i = 0; i < names.n; i++)
+			fprintf(stderr, " %s", names.v[i]);
+		fputc('\n', stderr);
+	}
+	strv_free(&names);
+	return ok;
+}
+
+static const char *choose(const char *option, const struct run *r, const char *key, const char *dflt)
+{
+	const char *own = recipe_get(r->recipe, "host", "", key);
+
+	return option ? option : own ? own : dflt;
+}
+
+static unsigned int count_cids(const char *list)
+{
+	unsigned int n = *list != '\0';
+
+	for (; *list; list++)
+		n += *list == ',';
+	return n;
+}
+
+/* Bytes of config space that the reference device's layout needs: QEMU wants to be told. */
+static unsigned int config_size(const char *layout, const char *cids, const char *host_cids)
+{
+	const unsigned int n = count_cids(cids), m = count_cids(host_cids);
+
+	if (strcmp(layout, "multi") == 0)
+		return 4 + 8 * n;
+	if (strcmp(layout, "multi-host") == 0)
+		return 8 + 8 * (n + m);
+	if (strcmp(layout, "indexed") == 0)
+		return VSOCK_INDEXED_SIZE;
+	return 8;
+}
+
+static void set_config_size(struct run *r)
+{
+	const char *layout = vars_get(&r->vars, "LAYOUT"), *cids = vars_get(&r->vars, "CIDS");
+	const char *host_cids = vars_get(&r->vars, "HOST_CIDS");
+	char text[16];
+
+	if (!layout || !cids)
+		return;
+	snprintf(text, sizeof(text), "%u", config_size(layout, cids, host_cids ? host_cids : ""));
+	vars_set(&r->vars.run, "CONFIG_SIZE", text);
+}
+
+/* The output of a command of the recipe. NULL: it failed. */
+static char *output_of(const struct run *r, const char *template)
+{
+	struct strv argv = { 0 };
+	struct sbuf err = { 0 }, line = { 0 }, out = { 0 };
+	char chunk[4096];
+	size_t i, n;
+	FILE *f;
+	int status = -1;
+
+	if (!vars_words(&r->vars, template, &argv, &err)) {
+		fprintf(stderr, "assay: %s", err.s);
+		goto out;
+	}
+	for (i = 0; i < argv.n; i++) {
+		sbuf_add(&line, i ? " " : "exec ");
+		sbuf_add_quoted(&line, argv.v[i]);
+	}
+	f = popen(line.s ? line.s : "false", "re");
+	if (!f)
+		goto out;
+	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		sbuf_addn(&out, chunk, n);
+	status = pclose(f);
+out:
+	sbuf_free(&err);
+	sbuf_free(&line);
+	strv_free(&argv);
+	if (status == 0)
+		return sbuf_steal(&out);
+	sbuf_free(&out);
+	return NULL;
+}
+
+/* The first column of each line of a list of faults. */
+static void fault_ids(const char *text, struct strv *ids)
+{
+	while (*text) {
+		const size_t line = strcspn(text, "\n"), n = strcspn(text, "\t\n");
+
+		if (n && *text != '#')
+			strv_take(ids, xstrndup(text, n));
+		text += line + (text[line] == '\n');
+	}
+}
+
+/* Each --fault goes to the [faults NAME] whose list names it: as arguments, ${FAULTS_NAME_ARGS}. */
+static bool place_faults(struct run *r)
+{
+	struct strv sections = { 0 }, all = { 0 };
+	bool placed[64] = { false };
+	size_t i, k;
+	bool ok = true;
+
+	recipe_names(r->recipe, "faults", &sections);
+	if (r->o->faults.n > ARRAY_SIZE(placed) || (r->o->faults.n && !sections.n)) {
+		fprintf(stderr, "assay: host %s injects no faults%s\n", r->recipe->name,
+			sections.n ? " in such a number" : "");
+		ok = false;
+	}
+	for (i = 0; ok && i < sections.n; i++) {
+		const char *name = sections.v[i];
+		const char *args = recipe_get(r->recipe, "faults", name, "args");
+		const char *list = recipe_get(r->recipe, "faults", name, "list");
+		struct strv ids = { 0 };
+		struct sbuf words = { 0 };
+		char *text = r->o->faults.n && list ? output_of(r, list) : NULL, *var;
+
+		if (text)
+			fault_ids(text, &ids);
+		for (k = 0; k < ids.n; k++)
+			strv_add(&all, ids.v[k]);
+		for (k = 0; k < r->o->faults.n; k++) {
+			const char *id = r->o->faults.v[k], *at, *a;
+
+			if (!strv_has(&ids, id))
+				continue;
+			placed[k] = true;
+			for (a = args ? args : "--fault %s"; (at = strstr(a, "%s")); a = at + 2)
+				sbuf_addf(&words, "%.*s%s", (int)(at - a), a, id);
+			sbuf_addf(&words, "%s ", a);
+		}
+		var = xasprintf("FAULTS%s%s_ARGS", *name ? "_" : "", name);
+		for (k = 0; var[k]; k++)
+			if (var[k] >= 'a' && var[k] <= 'z')
+				var[k] = (char)(var[k] - 'a' + 'A');
+		vars_set(&r->vars.run, var, words.s ? words.s : "");
+		free(var);
+		free(text);
+		sbuf_free(&words);
+		strv_free(&ids);
+	}
+	for (k = 0; ok && k < r->o->faults.n; k++) {
+		if (placed[k])
+			continue;
+		fprintf(stderr, "assay: host %s has no fault \"%s\"", r->recipe->name, r->o->faults.v[k]);
+		print_suggestions(stderr, r->o->faults.v[k], (const char *const *)all.v, all.n);
+		fputs("; `assay list --faults` names them all\n", stderr);
+		ok = false;
+	}
+	strv_free(&sections);
+	strv_free(&all);
+	return ok;
+}
+
+/* --- what must be there ------------------------------------------------------------------ */
+
+static bool exists(const char *word)
+{
+	const char *path = getenv("PATH");
+	char *copy, *next, *dir;
+	bool found = false;
+
+	if (strchr(word, '/'))
+		return access(word, R_OK) == 0;
+	next = copy = xstrdup(path ? path : "/usr/bin:/bin");
+	while (!found && (dir = strsep(&next, ":"))) {
+		char *file = xasprintf("%s/%s", dir, word);
+
+		found = access(file, X_OK) == 0;
+		free(file);
+	}
+	free(copy);
+	return found;
+}
+
+/* The first need that is not met, to be freed; NULL: all are. */
+static char *missing(const struct run *r)
+{
+	const char *needs = recipe_get(r->recipe, "host", "", "needs");
+	struct strv words = { 0 };
+	struct sbuf err = { 0 };
+	char *what = NULL;
+	size_t i;
+
+	if (needs && !vars_words(&r->vars, needs, &words, &err))
+		what = xstrndup(err.s, strcspn(err.s, "\n"));
+	for (i = 0; i < words.n && !what; i++)
+		if (!exists(words.v[i]))
+			what = xasprintf("%s is missing", words.v[i]);
+	sbuf_free(&err);
+	strv_free(&words);
+	return what;
+}
+
+static bool run_setup(const char *component)
+{
+	char *script = source_dir() ? xasprintf("%s/scripts/setup", source_dir()) : NULL;
+	int status = -1;
+	pid_t pid;
+
+	if (!script || access(script, X_OK) != 0) {
+		free(script);
+		return false;
+	}
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		execl(script, script, component, (char *)NULL);
+		_exit(127);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	free(script);
+	return status == 0;
+}
+
+static bool check_needs(struct run *r)
+{
+	const char *component = recipe_get(r->recipe, "host", "", "setup");
+	const char *hint = recipe_get(r->recipe, "host", "", "hint");
+	char *what = missing(r);
+
+	if (what && component && run_setup(component)) {
+		free(what);
+		what = missing(r);
+	}
+	if (!what)
+		return true;
+	fprintf(stderr, "assay: host %s cannot start: %s\n", r->recipe->name, what);
+	if (hint)
+		fprintf(stderr, "assay: %s\n", hint);
+	free(what);
+	return false;
+}
+
+/* --- folders and files ------------------------------------------------------------------- */
+
+/* Beside the program when it lies in a build folder, else build/runs below the current one. */
+static char *runs_dir(void)
+{
+	const char *own = getenv("ASSAY_RUNS");
+	char *env = xasprintf("%s/setup.env", program_dir());
+	char *dir;
+
+	if (own && *own)
+		dir = xstrdup(own);
+	else if (access(env, R_OK) == 0 && access(program_dir(), W_OK) == 0)
+		dir = xasprintf("%s/runs", program_dir());
+	else
+		dir = xstrdup("build/runs");
+	free(env);
+	return dir;
+}
+
+static void point_latest(const char *runs, const char *name)
+{
+	char *latest = xasprintf("%s/latest", runs), *tmp = xasprintf("%s/.latest.%d", runs, getpid());
+
+	if (symlink(name, tmp) == 0 && rename(tmp, latest) != 0)
+		unlink(tmp);
+	free(tmp);
+	free(latest);
+}
+
+static bool make_run_dir(struct run *r)
+{
+	const time_t now = time(NULL);
+	char stamp[32], *runs = NULL, *name = NULL, *path;
+	struct tm tm;
+	unsigned int i;
+	int ret;
+
+	if (r->o->output) {
+		r->dir = xstrdup(r->o->output);
+		ret = mkdir_p(r->dir);
+		goto out;
+	}
+	runs = runs_dir();
+	ret = mkdir_p(runs);
+	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+	for (i = 1; !ret && i < 1000; i++) {
+		name = i == 1 ? xasprintf("%s-%s", stamp, r->recipe->name) :
+				xasprintf("%s-%s-%u", stamp, r->recipe->name, i);
+		r->dir = xasprintf("%s/%s", runs, name);
+		if (mkdir(r->dir, 0777) == 0) {
+			point_latest(runs, name);
+			free(name);
+			break;
+		}
+		ret = errno == EEXIST ? 0 : -errno;
+		free(name);
+		free(r->dir);
+		r->dir = NULL;
+	}
+out:
+	if (ret || !r->dir) {
+		fprintf(stderr, "assay: the folder for this run cannot be made in %s: %s\n",
+			r->dir ? r->dir : runs, strerror(-ret));
+		fputs("assay: --output DIR or ASSAY_RUNS=DIR names another\n", stderr);
+		free(runs);
+		return false;
+	}
+	free(runs);
+	/* VMMs may run elsewhere, and people paste the paths. */
+	path = realpath(r->dir, NULL);
+	if (path) {
+		free(r->dir);
+		r->dir = path;
+	}
+	return true;
+}
+
+static int open_in(const char *dir, const char *name)
+{
+	char *path = xasprintf("%s/%s", dir, name);
+	const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+	free(path);
+	return fd;
+}
+
+static bool make_tmp_dir(struct run *r)
+{
+	const char *base = getenv("TMPDIR");
+
+	if (!base || !*base || strlen(base) > 108 - SOCKET_SPACE)
+		base = "/tmp"; /* sockets live there, and their paths must be short */
+	r->tmp = xasprintf("%s/assay-XXXXXX", base);
+	if (mkdtemp(r->tmp))
+		return true;
+	fprintf(stderr, "assay: %s: %s\n", r->tmp, strerror(errno));
+	free(r->tmp);
+	r->tmp = NULL;
+	return false;
+}
+
+/* --- set-up ------------------------------------------------------------------------------ */
+
+static bool has_suffix(const char *s, const char *suffix)
+{
+	const size_t n = strlen(s), k = strlen(suffix);
+
+	return n >= k && strcmp(s + n - k, suffix) == 0;
+}
+
+static void set_path(struct run *r, const char *var, const char *name)
+{
+	char *path = xasprintf("%s/%s", program_dir(), name);
+
+	vars_set(&r->vars.run, var, path);
+	free(path);
+}
+
+static void set_programs(struct run *r)
+{
+	char *env = xasprintf("%s/setup.env", program_dir());
+	const char *image = r->o->image;
+
+	vars_read(&r->vars.setup, env);
+	free(env);
+	vars_set(&r->vars.run, "BIN", program_dir());
+	set_path(r, "ASSAY", "assay");
+	set_path(r, "REFDEV", "assay-refdev");
+	set_path(r, "REFKVM", "refkvm.so");
+	set_path(r, "PAYLOAD_ELF", "assay.elf");
+	set_path(r, "PAYLOAD_EFI", "assay.efi");
+	set_path(r, "PAYLOAD_IMG", "assay.img");
+	if (image)
+		vars_set(&r->vars.run,
+			 has_suffix(image, ".img") ? "PAYLOAD_IMG" :
+			 has_suffix(image, ".efi") ? "PAYLOAD_EFI" :
+						     "PAYLOAD_ELF",
+			 image);
+	r->elf = xstrdup(vars_get(&r->vars, "PAYLOAD_ELF"));
+}
+
+static void set_machine(struct run *r)
+{
+	const char *memory = choose(r->o->memory, r, "memory", "256M");
+	struct sbuf b = { 0 };
+	char cpus[16];
+	size_t i;
+
+	r->machine = choose(r->o->machine, r, "machine", "q35");
+	r->boot = choose(r->o->boot, r, "boot", "efi");
+	snprintf(cpus, sizeof(cpus), "%u", r->o->cpus);
+	vars_set(&r->vars.run, "MACHINE", r->machine);
+	vars_set(&r->vars.run, "BOOT", r->boot);
+	vars_set(&r->vars.run, "SMP", cpus);
+	vars_set(&r->vars.run, "MEM", memory);
+	for (i = 0; i < r->o->vmm_args.n; i++) {
+		sbuf_add(&b, i ? " " : "");
+		sbuf_add_quoted(&b, r->o->vmm_args.v[i]);
+	}
+	vars_set(&r->vars.run, "VMM_ARGS", b.s ? b.s : "");
+	sbuf_free(&b);
+}
+
+static void set_dirs(struct run *r, const char *run_dir)
+{
+	char *socket = xasprintf("%s/device.sock", r->tmp), *qmp = xasprintf("%s/qmp.sock", r->tmp);
+
+	vars_set(&r->vars.run, "RUN_DIR", run_dir);
+	vars_set(&r->vars.run, "TMP", r->tmp);
+	vars_set(&r->vars.run, "SOCKET", socket);
+	vars_set(&r->vars.run, "QMP", qmp);
+	free(socket);
+	free(qmp);
+}
+
+/* The payload's command line, and how a QEMU is given it. */
+static bool set_cmdline(struct run *r, const char *text)
+{
+	struct sbuf args = { 0 }, option = { 0 };
+	const size_t n = strlen(text);
+
+	vars_set(&r->vars.run, "CMDLINE", text);
+	if (n >= CMDLINE_MAX) {
+		fprintf(stderr, "assay: the payload's command line would have %zu characters (at most %u)\n",
+			n, CMDLINE_MAX);
+		return false;
+	}
+	if (n && strcmp(r->boot, "pvh") == 0 && n < APPEND_MAX) {
+		sbuf_add(&args, "-append ");
+		sbuf_add_quoted(&args, text);
+	} else if (n) {
+		sbuf_add(&option, "name=opt/assay/cmdline,string=");
+		for (; *text; text++)
+			sbuf_addf(&option, "%c%s", *text, *text == ',' ? "," : "");
+		sbuf_add(&args, "-fw_cfg ");
+		sbuf_add_quoted(&args, option.s);
+	}
+	vars_set(&r->vars.run, "CMDLINE_ARGS", args.s ? args.s : "");
+	sbuf_free(&args);
+	sbuf_free(&option);
+	return true;
+}
+
+static void add_word(struct sbuf *b, const char *key, const char *value)
+{
+	if (value && *value)
+		sbuf_addf(b, "%s%s=%s", b->len ? " " : "", key, value);
+}
+
+static bool make_cmdline(struct run *r, const char *after)
+{
+	const char *own = vars_get(&r->vars, "GUEST_APPEND");
+	struct sbuf b = { 0 }, err = { 0 };
+	char number[32];
+	bool ok = true;
+	size_t i;
+
+	if (own) {
+		char *text = vars_string(&r->vars, own, &err);
+
+		ok = text != NULL;
+		if (!ok)
+			fprintf(stderr, "assay: GUEST_APPEND: %s", err.s);
+		sbuf_add(&b, ok ? text : "");
+		free(text);
+	}
+	add_word(&b, "tests", r->list);
+	add_word(&b, "shuffle", r->o->shuffle);
+	if (r->o->repeat > 1) {
+		snprintf(number, sizeof(number), "%u", r->o->repeat);
+		add_word(&b, "repeat", number);
+	}
+	if (r->o->test_timeout > 0) {
+		snprintf(number, sizeof(number), "%.0f", r->o->test_timeout);
+		add_word(&b, "timeout", number);
+	}
+	add_word(&b, "after", after);
+	for (i = 0; i < r->o->append.n; i++)
+		sbuf_addf(&b, "%s%s", b.len ? " " : "", r->o->append.v[i]);
+	ok = ok && set_cmdline(r, b.s ? b.s : "");
+	sbuf_free(&b);
+	sbuf_free(&err);
+	return ok;
+}
+
+static bool select_tests(struct run *r)
+{
+	const struct run_options *o = r->o;
+	struct strv mine = { 0 };
+	size_t i;
+
+	if (o->tests.n)
+		r->list = join(&o->tests, ",");
+	if (!check_patterns(&r->tests, r->list))
+		return false;
+	image_tests_select(&r->tests, r->list, &r->selected);
+	if (o->shards > 1) {
+		for (i = 0; i < r->selected.n; i++)
+			if (shard_of(r->selected.v[i], o->shards) == o->shard)
+				strv_add(&mine, r->selected.v[i]);
+		strv_free(&r->selected);
+		r->selected = mine;
+		free(r->list);
+		r->list = tests_list(&r->tests, &r->selected);
+	}
+	if (r->selected.n)
+		return true;
+	if (o->shards > 1)
+		fprintf(stderr, "assay: shard %u/%u has no test: there are fewer tests than that\n", o->shard,
+			o->shards);
+	else
+		fputs("assay: no test is left to run\n", stderr);
+	return false;
+}
+
+/* --- boots ------------------------------------------------------------------------------- */
+
+static void on_event(void *arg, enum ktap_event event, const char *text)
+{
+	struct run *r = arg;
+	struct report *rep = r->current;
+
+	switch (event) {
+	case KTAP_START:
+		if (!r->env_shown)
+			printer_env(&r->out, rep);
+		r->env_shown = true;
+		printer_start(&r->out, text);
+		break;
+	case KTAP_RESULT: {
+		struct result shown = rep->results[rep->n - 1];
+
+		/* A copy: the reader still checks the payload's totals against its own verdicts. */
+		shown.reason = shown.reason ? xstrdup(shown.reason) : NULL;
+		shown.diag = (struct strv){ 0 };
+		for (size_t i = 0; i < rep->results[rep->n - 1].diag.n; i++)
+			strv_add(&shown.diag, rep->results[rep->n - 1].diag.v[i]);
+		known_apply(&r->known, &shown);
+		printer_result(&r->out, &shown);
+		free(shown.reason);
+		strv_free(&shown.diag);
+		break;
+	}
+	default:
+		break;
+	}
+}
+
+static void on_tick(void *arg)
+{
+	struct run *r = arg;
+
+	printer_tick(&r->out);
+}
+
+static struct boot_config boot_config(struct run *r, unsigned int number)
+{
+	return (struct boot_config){
+		.vars = &r->vars,
+		.devices = true,
+		.number = number,
+		.run_dir = r->dir,
+		.tmp_dir = r->tmp,
+		.tests = &r->tests,
+		.test_timeout_ms = (uint64_t)(r->o->test_timeout * 1000),
+		.grace_ms = (unsigned int)(r->o->grace * 1000),
+		.first_ms = (unsigned int)(r->o->first_timeout * 1000),
+		.silence_ms = SILENCE_MS + (unsigned int)(r->o->grace * 1000),
+		.deadline = r->deadline,
+		.serial = r->serial,
+		.commands = r->commands,
+		.handler = on_event,
+		.tick = on_tick,
+		.arg = r,
+	};
+}
+
+/* Does a guest run under KVM here? Only a guest can tell. NULL: yes; else why not. */
+static char *probe_kvm(struct run *r)
+{
+	const size_t given = r->vars.given.n;
+	struct boot_config c = boot_config(r, 0);
+	struct boot_outcome o;
+	struct report rep;
+	char *why = NULL;
+
+	if (access("/dev/kvm", R_OK | W_OK) != 0)
+		return xasprintf("/dev/kvm: %s", strerror(errno));
+	vars_set(&r->vars.given, "DEVICE_ARGS", "");
+	vars_set(&r->vars.run, "ACCEL", "kvm");
+	vars_set(&r->vars.run, "BOOT", "pvh");
+	r->boot = "pvh";
+	if (!set_cmdline(r, "list=1"))
+		return xstrdup("no command line");
+	c.devices = false;
+	c.run_dir = r->tmp; /* its logs are of no further use */
+	c.serial = c.commands = -1;
+	c.handler = NULL;
+	c.first_ms = PROBE_MS;
+	c.silence_ms = PROBE_MS;
+	c.deadline = now_ms() + PROBE_MS;
+	report_init(&rep);
+	boot_run(&c, &rep, &o);
+	if (o.end != BOOT_DONE)
+		why = xasprintf("a probe guest under KVM did not work: %s%s%s",
+				o.message ? o.message : "no end", o.detail.n ? ": " : "",
+				o.detail.n ? o.detail.v[0] : "");
+	report_free(&rep);
+	boot_outcome_free(&o);
+	while (r->vars.given.n > given)
+		free(r->vars.given.v[--r->vars.given.n]);
+	r->boot = choose(r->o->boot, r, "boot", "efi");
+	vars_set(&r->vars.run, "BOOT", r->boot);
+	return why;
+}
+
+static bool choose_accel(struct run *r)
+{
+	const char *want = r->o->accel;
+	char *why;
+
+	r->accel = "tcg";
+	vars_set(&r->vars.run, "ACCEL", r->accel);
+	if (strcmp(want, "tcg") == 0)
+		return true;
+	why = probe_kvm(r);
+	if (!why) {
+		r->accel = "kvm";
+	} else if (strcmp(want, "kvm") == 0) {
+		fprintf(stderr, "assay: --accel kvm: %s\n", why);
+		fputs("assay: --accel tcg emulates the CPU and works everywhere\n", stderr);
+		free(why);
+		return false;
+	} else {
+		printer_note(&r->out, "no KVM (%s): the CPU is emulated", why);
+	}
+	free(why);
+	vars_set(&r->vars.run, "ACCEL", r->accel);
+	return true;
+}
+
+static size_t without_verdict(const struct run *r)
+{
+	size_t i, k, n = 0;
+
+	for (i = 0; i < r->selected.n; i++) {
+		for (k = 0; k < r->report.n; k++)
+			if (strcmp(r->report.results[k].id, r->selected.v[i]) == 0)
+				break;
+		n += k == r->report.n;
+	}
+	return n;
+}
+
+static void remember_boot(struct run *r, unsigned int number, const struct boot_outcome *o)
+{
+	strv_take(&r->boots, xasprintf("%u: %s; first line after %.2f s, end after %.2f s, %zu bytes of console",
+				       number, o->message ? o->message : "complete",
+				       (double)o->first_ms / 1000, (double)o->ms / 1000, o->bytes));
+}
+
+static void tell_end(struct run *r, const struct boot_outcome *o)
+{
+	size_t i;
+
+	printer_note(&r->out, "%s", o->message ? o->message : "the boot ended");
+	if (o->test) /* the test's own lines have shown the rest */
+		return;
+	for (i = 0; i < o->detail.n; i++)
+		printer_note(&r->out, "  %s", o->detail.v[i]);
+}
+
+/* Boots until all selected tests have a verdict. True: they have. */
+static bool run_boots(struct run *r)
+{
+	unsigned int number;
+	char *after = NULL;
+	bool complete = false;
+
+	for (number = 1;; number++) {
+		struct boot_config c = boot_config(r, number);
+		struct boot_outcome o;
+		struct report part;
+		bool go_on;
+		size_t left;
+
+		if (!make_cmdline(r, after))
+			break;
+		report_init(&part);
+		r->current = &part;
+		boot_run(&c, &part, &o);
+		r->current = NULL;
+		report_append(&r->report, &part);
+		remember_boot(r, number, &o);
+		left = without_verdict(r);
+		complete = o.end == BOOT_DONE || left == 0;
+		if (complete && o.end != BOOT_DONE && !o.test)
+			printer_result(&r->out, report_add(&r->report, "harness.end", V_ERROR,
+							   o.message ? o.message : "no end"));
+		go_on = !complete && o.last && o.end != BOOT_START && o.end != BOOT_INTERRUPTED &&
+			o.end != BOOT_DEADLINE && number <= r->o->reboots;
+		if (o.end != BOOT_DONE)
+			tell_end(r, &o);
+		if (go_on)
+			printer_note(&r->out, "booting again for the remaining %zu test%s", left,
+				     left == 1 ? "" : "s");
+		else if (!complete && number > r->o->reboots)
+			printer_note(&r->out, "%u boots are enough: %zu tests have no verdict", number, left);
+		free(after);
+		after = o.last ? xstrdup(o.last) : NULL;
+		if (go_on && r->o->repeat > 1)
+			printer_note(&r->out, "repetitions that stood before %s are not made up for", after);
+		boot_outcome_free(&o);
+		if (!go_on)
+			break;
+	}
+	free(after);
+	r->report.ended = complete;
+	return complete;
+}
+
+/* --- the end ----------------------------------------------------------------------------- */
+
+static void write_in(const struct run *r, const char *name, const struct sbuf *b)
+{
+	char *path = xasprintf("%s/%s", r->dir, name);
+	const int ret = write_file(path, b->s ? b->s : "", b->len);
+
+	if (ret)
+		fprintf(stderr, "assay: %s: %s\n", path, strerror(-ret));
+	free(path);
+}
+
+static void run_meta(const struct run *r, struct strv *meta)
+{
+	char *tests = r->list ? r->list : (char[]){ "" };
+	size_t i;
+
+	strv_take(meta, xasprintf("host=%s", r->recipe->name));
+	strv_take(meta, xasprintf("boot=%s", r->boot));
+	strv_take(meta, xasprintf("machine=%s", r->machine));
+	strv_take(meta, xasprintf("cpus=%u", r->o->cpus));
+	strv_take(meta, xasprintf("memory=%s", vars_get(&r->vars, "MEM")));
+	strv_take(meta, xasprintf("accelerator=%s", r->accel));
+	strv_take(meta, xasprintf("tests=%s", tests));
+	strv_take(meta, xasprintf("seconds=%.1f", (double)(now_ms() - r->started) / 1000));
+	for (i = 0; i < r->o->faults.n; i++)
+		strv_take(meta, xasprintf("fault %zu=%s", i + 1, r->o->faults.v[i]));
+	for (i = 0; i < r->boots.n; i++)
+		strv_take(meta, xasprintf("boot %zu=%s", i + 1, r->boots.v[i]));
+}
+
+static void write_reports(const struct run *r)
+{
+	struct strv meta = { 0 };
+	struct sbuf b = { 0 };
+
+	run_meta(r, &meta);
+	report_to_ktap(&r->report, &b);
+	write_in(r, "report.ktap", &b);
+	sbuf_free(&b);
+	output_json(&r->report, &meta, &b);
+	write_in(r, "result.json", &b);
+	sbuf_free(&b);
+	strv_free(&meta);
+}
+
+static void show_path(const struct run *r, const char *label, const char *name)
+{
+	const char *dir = r->dir;
+	char cwd[PATH_MAX];
+	size_t n;
+
+	if (getcwd(cwd, sizeof(cwd))) {
+		n = strlen(cwd);
+		if (strncmp(dir, cwd, n) == 0 && dir[n] == '/')
+			dir += n + 1;
+	}
+	printf("%s %s/%s\n", label, dir, name);
+}
+
+static int conclude(struct run *r, bool complete)
+{
+	const unsigned int garbage = r->report.garbage;
+	const size_t left = without_verdict(r), n = r->report.n;
+	size_t i;
+	int status;
+
+	if (complete)
+		report_judge(&r->report);
+	for (i = n; i < r->report.n; i++)
+		printer_result(&r->out, &r->report.results[i]);
+	for (i = 0; i < r->report.n; i++)
+		known_apply(&r->known, &r->report.results[i]);
+	write_reports(r);
+	if (r->report.bail)
+		printer_note(&r->out, "the payload gave up: %s", r->report.bail);
+	if (garbage)
+		printer_note(&r->out, "%u line%s of unparsable output on the console", garbage,
+			     garbage == 1 ? "" : "s");
+	if (!complete)
+		printer_note(&r->out, "the report is incomplete: %zu of %zu tests have no verdict", left,
+			     r->selected.n);
+	status = complete && r->report.n ? report_status(&r->report) : STATUS_NO_REPORT;
+	if (!r->o->quiet) {
+		printer_summary(&r->out, &r->report, now_ms() - r->started);
+		show_path(r, "Full log:", "serial.raw");
+		show_path(r, "Report:  ", "report.ktap");
+	}
+	fflush(stdout);
+	return status;
+}
+
+static void show_title(struct run *r)
+{
+	const char *what = recipe_get(r->recipe, "host", "", "description");
+	char *text;
+	size_t i;
+
+	printer_title(&r->out, r->recipe->name, what ? what : "");
+	text = xasprintf("%s, %s, %u CPU%s, %s, %s", r->machine, r->boot, r->o->cpus,
+			 r->o->cpus == 1 ? "" : "s", vars_get(&r->vars, "MEM"), r->accel);
+	printer_field(&r->out, "machine", text);
+	free(text);
+	if (r->selected.n != r->tests.n) {
+		text = xasprintf("%zu of %zu", r->selected.n, r->tests.n);
+		printer_field(&r->out, "tests", text);
+		free(text);
+	}
+	for (i = 0; i < r->o->faults.n; i++)
+		printer_field(&r->out, "fault", r->o->faults.v[i]);
+	fflush(stdout);
+}
+
+static bool read_known(struct run *r)
+{
+	unsigned int line;
+	const int ret = r->o->known ? known_read(r->o->known, &r->known, &line) : 0;
+
+	if (!ret)
+		return true;
+	if (ret == -EBADMSG)
+		fprintf(stderr, "assay: %s:%u: a test's id and then the reason, with a link, are wanted\n",
+			r->o->known, line);
+	else
+		fprintf(stderr, "assay: %s: %s\n", r->o->known, strerror(-ret));
+	return false;
+}
+
+/* STATUS_OK: go on. */
+static int prepare(struct run *r)
+{
+	struct sbuf err = { 0 };
+	size_t i;
+
+	r->recipe = recipe_load(r->o->host, &err);
+	if (!r->recipe) {
+		fprintf(stderr, "assay: %s", err.s);
+		sbuf_free(&err);
+		return STATUS_USAGE;
+	}
+	r->vars.recipe = r->recipe;
+	for (i = 0; i < r->o->set.n; i++)
+		strv_add(&r->vars.given, r->o->set.v[i]);
+	set_programs(r);
+	set_machine(r);
+	if (!check_choice(r, "machine", r->machine) || !check_choice(r, "boot", r->boot) ||
+	    !read_known(r))
+		return STATUS_USAGE;
+	if (!load_tests(r->elf, &r->tests))
+		return STATUS_NO_REPORT;
+	if (!select_tests(r) || !place_faults(r))
+		return STATUS_USAGE;
+	set_config_size(r);
+	if (!check_needs(r) || !make_run_dir(r) || !make_tmp_dir(r))
+		return STATUS_NO_REPORT;
+	set_dirs(r, r->dir);
+	return choose_accel(r) ? STATUS_OK : STATUS_NO_REPORT;
+}
+
+static void log_invocation(const struct run *r)
+{
+	char *args, *p;
+	struct sbuf b = { 0 };
+	size_t n;
+	ssize_t w;
+
+	if (r->commands < 0 || read_file("/proc/self/cmdline", 1u << 20, &args, &n))
+		return;
+	sbuf_add(&b, "#");
+	for (p = args; p < args + n; p += strlen(p) + 1) {
+		sbuf_add(&b, " ");
+		sbuf_add_quoted(&b, p);
+	}
+	sbuf_add(&b, "\n\n");
+	w = write(r->commands, b.s, b.len);
+	(void)w;
+	sbuf_free(&b);
+	free(args);
+}
+
+static void release(struct run *r)
+{
+	if (r->tmp && r->o->keep)
+		fprintf(stderr, "assay: kept %s\n", r->tmp);
+	else if (r->tmp)
+		remove_tree(r->tmp);
+	if (r->serial >= 0)
+		close(r->serial);
+	if (r->commands >= 0)
+		close(r->commands);
+	printer_free(&r->out);
+	known_free(&r->known);
+	report_free(&r->report);
+	image_tests_free(&r->tests);
+	strv_free(&r->selected);
+	strv_free(&r->boots);
+	vars_free(&r->vars);
+	recipe_free(r->recipe);
+	free(r->list);
+	free(r->dir);
+	free(r->tmp);
+	free(r->elf);
+}
+
+int run_command(const struct run_options *o)
+{
+	struct run r = { .o = o, .serial = -1, .commands = -1 };
+	int status;
+
+	signals_init();
+	report_init(&r.report);
+	printer_init(&r.out, stdout);
+	r.out.verbose = o->verbose;
+	r.out.quiet = o->quiet;
+	r.started = now_ms();
+	r.deadline = r.started + (uint64_t)(o->timeout * 1000);
+	status = prepare(&r);
+	if (status != STATUS_OK)
+		goto out;
+	r.serial = open_in(r.dir, "serial.raw");
+	r.commands = open_in(r.dir, "commands.txt");
+	log_invocation(&r);
+	r.out.total = (unsigned int)r.selected.n * o->repeat;
+	show_title(&r);
+	status = conclude(&r, run_boots(&r));
+out:
+	printer_clear(&r.out);
+	release(&r);
+	return status;
+}
