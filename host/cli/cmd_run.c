@@ -5,6 +5,7 @@
 
 #include "host/cli/cmd.h"
 #include "host/cli/run.h"
+#include "host/cli/several.h"
 
 enum {
 	OPT_HOST = 256,
@@ -35,7 +36,9 @@ enum {
 static const struct argp_option options[] = {
 	{ NULL, 0, NULL, 0, "What runs where:", 1 },
 	{ "host", OPT_HOST, "NAME|FILE", 0,
-	  "the host under test: a recipe's name (`assay list --hosts`) or file; default: ref", 1 },
+	  "the host under test: a recipe's name (`assay list --hosts`) or file; default: ref. May be repeated: "
+	  "they run at the same time",
+	  1 },
 	{ "tests", OPT_TESTS, "GLOB[,GLOB...]", 0,
 	  "run these tests only: vsock.cids, \"virtio.*\", ...; -GLOB leaves some out; may be repeated", 1 },
 	{ "boot", OPT_BOOT, "efi|pvh", 0, "how the payload starts; default: the host's", 1 },
@@ -89,13 +92,19 @@ static void parse_shard(struct argp_state *state, const char *arg, struct run_op
 	free(copy);
 }
 
+struct input {
+	struct run_options o;
+	struct strv hosts;
+};
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	struct run_options *o = state->input;
+	struct input *in = state->input;
+	struct run_options *o = &in->o;
 
 	switch (key) {
 	case OPT_HOST:
-		o->host = arg;
+		strv_add(&in->hosts, arg);
 		return 0;
 	case OPT_TESTS:
 		strv_add(&o->tests, arg);
@@ -208,13 +217,20 @@ static const struct argp argp = {
 
 int cmd_run(int argc, char **argv)
 {
-	struct run_options o;
+	struct input in = { 0 };
 	int status;
 
-	run_options_init(&o);
-	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
+	run_options_init(&in.o);
+	if (argp_parse(&argp, argc, argv, 0, NULL, &in))
 		return STATUS_USAGE;
-	status = run_command(&o);
-	run_options_free(&o);
+	if (in.hosts.n > 1) {
+		status = run_several(&in.o, &in.hosts);
+	} else {
+		if (in.hosts.n)
+			in.o.host = in.hosts.v[0];
+		status = run_command(&in.o);
+	}
+	strv_free(&in.hosts);
+	run_options_free(&in.o);
 	return status;
 }

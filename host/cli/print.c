@@ -26,13 +26,14 @@ static const char *off(const struct printer *p)
 
 void printer_init(struct printer *p, FILE *out)
 {
-	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
+	const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR"),
+		   *force = getenv("CLICOLOR_FORCE");
 	const bool tty = isatty(fileno(out)) && term && strcmp(term, "dumb") != 0;
 
 	memset(p, 0, sizeof(*p));
 	p->out = out;
 	p->live = tty;
-	p->color = tty && !(no_color && *no_color);
+	p->color = (tty || (force && *force && *force != '0')) && !(no_color && *no_color);
 	p->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
 	p->started = now_ms();
 }
@@ -41,6 +42,9 @@ void printer_free(struct printer *p)
 {
 	free(p->suite);
 	free(p->current);
+	free(p->skips.reason);
+	free(p->skips.first);
+	memset(&p->skips, 0, sizeof(p->skips));
 	p->suite = p->current = NULL;
 }
 
@@ -150,6 +154,8 @@ void printer_env(struct printer *p, const struct report *r)
 		printer_note(p, "warning: %s", r->warnings.v[i]);
 }
 
+static void flush_skips(struct printer *p);
+
 void printer_note(struct printer *p, const char *fmt, ...)
 {
 	va_list ap;
@@ -157,6 +163,7 @@ void printer_note(struct printer *p, const char *fmt, ...)
 
 	if (p->quiet)
 		return;
+	flush_skips(p);
 	printer_clear(p);
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
@@ -185,6 +192,7 @@ static void suite_header(struct printer *p, const char *id)
 		return;
 	free(p->suite);
 	p->suite = xstrndup(id, n);
+	printer_clear(p);
 	fprintf(p->out, "\n%s", on(p, BOLD));
 	clean_line(p, "", p->suite, off(p));
 }
@@ -221,6 +229,61 @@ static const struct {
 	[V_ERROR] = { "!", "ERROR", RED },	  [V_FAIL] = { "\u2717", "FAIL", RED },
 };
 
+static void print_mark(struct printer *p, struct sbuf *b, enum verdict v)
+{
+	sbuf_addf(b, "  %s%s%s ", on(p, mark[v].style), p->utf8 ? mark[v].utf8 : mark[v].ascii, off(p));
+}
+
+/* Length of what ids a and b have in common, up to and including a dot. */
+static size_t common_subject(const char *a, const char *b)
+{
+	size_t i, n = 0;
+
+	for (i = 0; a[i] && a[i] == b[i]; i++)
+		if (a[i] == '.')
+			n = i + 1;
+	return n;
+}
+
+/* One line for all of them. */
+static void flush_skips(struct printer *p)
+{
+	struct sbuf b = { 0 };
+
+	if (!p->skips.n)
+		return;
+	printer_clear(p);
+	print_mark(p, &b, V_SKIP);
+	sbuf_add_clean(&b, p->skips.first);
+	if (p->skips.n > 1)
+		sbuf_addf(&b, "* (%u tests)", p->skips.n);
+	sbuf_addf(&b, ": %s", on(p, DIM));
+	sbuf_add_clean(&b, p->skips.reason);
+	fprintf(p->out, "%s%s\n", b.s, off(p));
+	sbuf_free(&b);
+	free(p->skips.reason);
+	free(p->skips.first);
+	memset(&p->skips, 0, sizeof(p->skips));
+}
+
+/* Keeps a SKIP back while others follow for the same reason. */
+static void hold_skip(struct printer *p, const struct result *t)
+{
+	size_t n;
+
+	if (p->skips.n && (strcmp(p->skips.reason, t->reason) != 0 ||
+			   strncmp(p->skips.first, t->id, suite_length(t->id) + 1) != 0))
+		flush_skips(p);
+	suite_header(p, t->id);
+	if (!p->skips.n++) {
+		p->skips.reason = xstrdup(t->reason);
+		p->skips.first = xstrdup(t->id);
+		return;
+	}
+	n = common_subject(p->skips.first, t->id);
+	p->skips.first[n] = '\0';
+}
+
 void printer_result(struct printer *p, const struct result *t)
 {
 	static const char *const word[VERDICTS] = { "", "passes, though known to fail", "known",
@@ -232,10 +295,14 @@ void printer_result(struct printer *p, const struct result *t)
 	p->current = NULL;
 	if (p->quiet)
 		return;
+	if (t->verdict == V_SKIP && t->reason && *t->reason && !p->verbose) {
+		hold_skip(p, t);
+		return;
+	}
+	flush_skips(p);
 	printer_clear(p);
 	suite_header(p, t->id);
-	sbuf_addf(&b, "  %s%s%s ", on(p, mark[t->verdict].style),
-		  p->utf8 ? mark[t->verdict].utf8 : mark[t->verdict].ascii, off(p));
+	print_mark(p, &b, t->verdict);
 	sbuf_add_clean(&b, t->id);
 	if (t->timeout)
 		sbuf_add(&b, ": timeout");
@@ -270,6 +337,7 @@ void printer_summary(struct printer *p, const struct report *r, uint64_t ms)
 	const struct counts c = report_counts(r);
 	struct sbuf b = { 0 };
 
+	flush_skips(p);
 	printer_clear(p);
 	count(p, &b, c.by[V_PASS], "passed", GREEN, true);
 	count(p, &b, c.by[V_FAIL], "failed", RED, true);

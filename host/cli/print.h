@@ -17,6 +17,10 @@ struct printer {
 	unsigned int total, done; /* tests of the run, as far as known */
 	uint64_t started, test_started;
 	char *suite, *current;
+	struct {
+		char *reason, *first; /* SKIPs in a row for one reason: printed as one */
+		unsigned int n;
+	} skips;
 	bool status; /* the status line is on the screen */
 	unsigned int spin;
 };
