@@ -173,10 +173,18 @@ $(O)/assay: $(cli_obj) $(peer_obj) $(common_obj)
 $(O)/assay-refdev: $(refdev_obj) $(peer_obj) $(common_obj)
 	@echo "  HOSTLD  $@"
 	$(Q)gcc -o $@ $^ $(H_LIBS)
+# Static: it also runs in an initramfs.
+$(O)/assay-irqfd: $(call h_obj,host/irqfd/irqfd.c)
+	@echo "  HOSTLD  $@"
+	$(Q)gcc -static -o $@ $^ -lpthread
 $(O)/pic/%.c.o: %.c $(h_stamp)
 	@mkdir -p $(@D)
 	@echo "  PLUGCC  $<"
 	$(Q)gcc $(H_CFLAGS) -fPIC -fvisibility=hidden $$(pkg-config --cflags glib-2.0) -MMD -MP -c $< -o $@
+# The plugin's list of faults, which the plugin itself cannot print.
+$(O)/assay-refkvm: $(call h_obj,host/refkvm/faults.c host/refkvm/list/main.c)
+	@echo "  HOSTLD  $@"
+	$(Q)gcc -o $@ $^ $(H_LIBS)
 # Undefined symbols are QEMU's.
 $(O)/refkvm.so: $(refkvm_obj)
 	@echo "  PLUGLD  $@"
@@ -226,7 +234,7 @@ endef
 $(foreach t,$(fuzz-tests),$(eval $(call fuzz_rule,$(t))))
 
 # --- what the targets for people ask for. A program whose main() is not there is left out.
-build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(O)/refkvm.so
+build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(O)/refkvm.so $(O)/assay-irqfd $(O)/assay-refkvm
 	@:
 ifneq ($(wildcard host/cli/main.c),)
 build: $(O)/assay

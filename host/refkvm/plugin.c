@@ -4,8 +4,8 @@
  * MSRs and hypercalls to the guest of an unmodified QEMU, by a callback in
  * front of the instruction that writes the results and skips it.
  *
- * Arguments: state=FILE (required), mode=none|rfc|map_gpa, ram=BYTES (required),
- * low=BYTES (RAM below 4 GiB, default: all), fault=ID, log=FILE, and the behaviours eintr-once,
+ * Arguments: state=FILE (required), mode=none|rfc|map_gpa, ram=SIZE (required),
+ * low=SIZE (most RAM below 4 GiB, default as on q35: 2G where there are 2816M or more), fault=ID, log=FILE, and the behaviours eintr-once,
  * enomem-once, lose-contents, no-unshare, max-shared=N.
  */
 #include <inttypes.h>
@@ -19,6 +19,8 @@
 
 #define RESET_VECTOR 0xfffffff0ull
 #define FOUR_GIB     (1ull << 32)
+#define Q35_LOW_MAX  0xb0000000ull /* hw/i386/pc_q35.c: as much RAM as this and there are two ranges */
+#define Q35_LOW	     0x80000000ull
 
 enum reg {
 	R_RAX,
@@ -406,7 +408,21 @@ static int set_number(const char *key, const char *v, uint64_t *out)
 	char *end;
 
 	*out = strtoull(v, &end, 0);
-	if (*v && !*end)
+	switch (*end) {
+	case 'G':
+		*out <<= 10;
+		/* fallthrough */
+	case 'M':
+		*out <<= 10;
+		/* fallthrough */
+	case 'K':
+		*out <<= 10;
+		end++;
+		break;
+	default:
+		break;
+	}
+	if (end > v && !*end)
 		return 0;
 	fprintf(stderr, "refkvm: %s=%s is not a number\n", key, v);
 	return -1;
@@ -434,6 +450,7 @@ static int set_option(struct options *o, char *arg)
 	char *v = strchr(arg, '=');
 	uint64_t n;
 
+	arg[strcspn(arg, " ")] = '\0'; /* recipes join several with blanks */
 	if (v)
 		*v++ = '\0';
 	/* QEMU hands "name" over as "name=on". */
@@ -472,7 +489,8 @@ static int set_option(struct options *o, char *arg)
 static void set_slots(const struct options *o)
 {
 	struct refkvm *k = &plugin.kvm;
-	const uint64_t low = o->low && o->low < o->ram ? o->low : o->ram;
+	const uint64_t most = o->low ? o->low : o->ram < Q35_LOW_MAX ? o->ram : Q35_LOW;
+	const uint64_t low = most < o->ram ? most : o->ram;
 
 	k->slot[k->slots++] = (struct refkvm_range){ 0, low >> PAGE_STATE_SHIFT };
 	if (o->ram > low)
