@@ -16,7 +16,7 @@ enum boot_method {
 };
 
 enum boot_mem_type {
-	BOOT_MEM_RAM,      /* free for us */
+	BOOT_MEM_RAM,	   /* free for us */
 	BOOT_MEM_RECLAIM,  /* ACPI tables: readable RAM, not given away */
 	BOOT_MEM_RESERVED, /* neither read nor written */
 	BOOT_MEM_NVS,
@@ -35,10 +35,10 @@ struct boot_mem {
 
 struct boot_info {
 	enum boot_method method;
-	char firmware[64];		  /* "EDK II 2.70", "PVH (Xen ABI version 1)" */
-	uint64_t rsdp;			  /* physical address, 0 when unknown */
-	char cmdline[BOOT_CMDLINE_MAX];	  /* load options or PVH command line */
-	char file_cfg[BOOT_CMDLINE_MAX];  /* assay.cfg of the ESP, "" without */
+	char firmware[64];		 /* "EDK II 2.70", "PVH (Xen ABI version 1)" */
+	uint64_t rsdp;			 /* physical address, 0 when unknown */
+	char cmdline[BOOT_CMDLINE_MAX];	 /* load options or PVH command line */
+	char file_cfg[BOOT_CMDLINE_MAX]; /* assay.cfg of the ESP, "" without */
 	uint32_t mem_count;
 	struct boot_mem mem[BOOT_MEM_MAX]; /* sorted by base, no overlaps */
 	uint64_t image_base, image_size;   /* the payload itself, page-aligned */

@@ -6,8 +6,16 @@
  */
 #include <stdint.h>
 
-enum { DT_NULL = 0, DT_RELA = 7, DT_RELASZ = 8, DT_RELRSZ = 35, DT_RELR = 36 };
-enum { R_X86_64_RELATIVE = 8 };
+enum {
+	DT_NULL = 0,
+	DT_RELA = 7,
+	DT_RELASZ = 8,
+	DT_RELRSZ = 35,
+	DT_RELR = 36
+};
+enum {
+	R_X86_64_RELATIVE = 8
+};
 
 struct elf64_dyn {
 	int64_t tag;

@@ -92,8 +92,8 @@ void pvh_main(const struct hvm_start_info *start)
 		copy_string(info.cmdline, sizeof(info.cmdline), start->cmdline_paddr);
 		copy_map(&info, start);
 	} else {
-		snprintf(info.firmware, sizeof(info.firmware), "PVH (start info magic 0x%x is wrong)",
-			 (unsigned int)start->magic);
+		snprintf(info.firmware, sizeof(info.firmware),
+			 "PVH (start info magic 0x%x is wrong)", (unsigned int)start->magic);
 	}
 	boot_map_finish(&info);
 	assay_main(&info);

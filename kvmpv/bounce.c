@@ -16,8 +16,8 @@
 static struct {
 	uint8_t *base;
 	size_t slots;
-	size_t next;	/* where the search goes on */
-	uint16_t *run;	/* slots of the mapping that begins here, 0: free or inside of one */
+	size_t next;   /* where the search goes on */
+	uint16_t *run; /* slots of the mapping that begins here, 0: free or inside of one */
 	uint8_t *taken;
 	spinlock_t lock;
 	struct bounce_stats stats;
@@ -144,7 +144,8 @@ static void bounce_sync_for_device(struct dma_dev *d, dma_addr_t addr, void *buf
 }
 
 /* Only releases: what the device wrote is taken by sync_for_cpu, and only as much as it says. */
-static void bounce_unmap(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
+static void bounce_unmap(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+			 enum dma_dir dir)
 {
 	(void)d;
 	(void)buf;

@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PVCLOCK_TSC_STABLE = 1 << 0, PVCLOCK_GUEST_STOPPED = 1 << 1 };
+enum {
+	PVCLOCK_TSC_STABLE = 1 << 0,
+	PVCLOCK_GUEST_STOPPED = 1 << 1
+};
 
 struct pvclock_vcpu_time_info {
 	uint32_t version; /* odd: being changed */

@@ -28,7 +28,7 @@ struct rsdp {
 } __attribute__((packed));
 _Static_assert(sizeof(struct rsdp) == 36, "ACPI 5.2.5.3");
 
-struct gas { /* generic address structure */
+struct gas {	       /* generic address structure */
 	uint8_t space; /* 0 memory, 1 port */
 	uint8_t width, offset, access;
 	uint64_t address;
@@ -176,7 +176,12 @@ unsigned int acpi_refused(const char *const **reasons)
 
 /* --- MADT ------------------------------------------------------------------------------ */
 
-enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_X2APIC = 9 };
+enum {
+	MADT_LAPIC = 0,
+	MADT_IOAPIC = 1,
+	MADT_OVERRIDE = 2,
+	MADT_X2APIC = 9
+};
 
 /* Calls fn for each entry that lies in the table and is at least min bytes long. */
 static void madt_each(uint8_t type, uint8_t min, void (*fn)(const uint8_t *e, void *arg), void *arg)

@@ -83,7 +83,8 @@ uint64_t cmdline_get_u64(const char *key, uint64_t dflt)
 	n = strtoull(v, &end, 0);
 	if (*v && !*end)
 		return n;
-	printf("# warning: %s=%s is not a number; %llu is used\n", key, v, (unsigned long long)dflt);
+	printf("# warning: %s=%s is not a number; %llu is used\n", key, v,
+	       (unsigned long long)dflt);
 	return dflt;
 }
 

@@ -102,8 +102,7 @@ void console_fresh_line(void)
 {
 	unsigned int me = smp_this_cpu() + 1;
 
-	__atomic_compare_exchange_n(&con.owner, &me, 0, false, __ATOMIC_ACQ_REL,
-				    __ATOMIC_RELAXED);
+	__atomic_compare_exchange_n(&con.owner, &me, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 	if (con.line[smp_this_cpu()].used)
 		put('\n', stdout);
 }

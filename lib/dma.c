@@ -107,7 +107,8 @@ void dma_sync_for_cpu(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
 	d->ops->sync_for_cpu(d, addr, buf, len, dir);
 }
 
-void dma_sync_for_device(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
+void dma_sync_for_device(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+			 enum dma_dir dir)
 {
 	d->ops->sync_for_device(d, addr, buf, len, dir);
 }

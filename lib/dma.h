@@ -32,7 +32,8 @@ struct dma_ops {
 	int (*map)(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr);
 	void (*unmap)(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir);
 	/* Makes what the other side wrote visible, while mapped. */
-	void (*sync_for_cpu)(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir);
+	void (*sync_for_cpu)(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+			     enum dma_dir dir);
 	void (*sync_for_device)(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
 				enum dma_dir dir);
 };
@@ -58,6 +59,7 @@ void dma_free(struct dma_dev *d, void *p, size_t size, dma_addr_t addr);
 int dma_map(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr);
 void dma_unmap(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir);
 void dma_sync_for_cpu(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir);
-void dma_sync_for_device(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir);
+void dma_sync_for_device(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+			 enum dma_dir dir);
 
 #endif

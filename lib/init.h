@@ -5,6 +5,7 @@
 
 typedef void (*init_fn)(void);
 #define INIT(sym, fn)                                                                              \
-	static const init_fn init_##sym __attribute__((used, section("assay_init"), aligned(8))) = fn
+	static const init_fn init_##sym                                                            \
+		__attribute__((used, section("assay_init"), aligned(8))) = fn
 
 #endif

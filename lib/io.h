@@ -17,7 +17,9 @@
 	{                                                                                          \
 		__asm__ volatile("out" suffix " %0, %1" : : "a"(v), "Nd"(port) : "memory");        \
 	}
-io_access_(8, "b") io_access_(16, "w") io_access_(32, "l")
+io_access_(8, "b")
+io_access_(16, "w")
+io_access_(32, "l")
 #undef io_access_
 #endif
 

@@ -15,15 +15,18 @@ uint32_t kvm_arch_hints(void);
 /* The raw registers of a leaf: a, b, c, d. */
 void kvm_arch_leaf(uint32_t leaf, uint32_t out[4]);
 
-enum kvm_opcode { KVM_VMCALL, KVM_VMMCALL };
+enum kvm_opcode {
+	KVM_VMCALL,
+	KVM_VMMCALL
+};
 /* The instruction of this CPU's vendor. */
 enum kvm_opcode kvm_arch_opcode(void);
 
 struct kvm_call {
 	uint64_t nr, arg[4];
 	uint64_t result;
-	bool trapped;	    /* the instruction raised an exception */
-	uint32_t vector;    /* which */
+	bool trapped;	 /* the instruction raised an exception */
+	uint32_t vector; /* which */
 	uint64_t clobbered; /* bit mask of registers that changed: rbx 0, rcx 1, rdx 2, rsi 3, rdi 4, rbp 5,
 			     * r8 to r15 8 to 15 */
 };

@@ -79,8 +79,8 @@ static void acquire(void)
 
 	guard_hold();
 	if (__atomic_load_n(&libc.owner, __ATOMIC_RELAXED) != me) {
-		for (seen = NOBODY; !__atomic_compare_exchange_n(&libc.owner, &seen, me, false,
-								 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+		for (seen = NOBODY; !__atomic_compare_exchange_n(
+			     &libc.owner, &seen, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 		     seen = NOBODY)
 			cpu_relax();
 	}

@@ -124,7 +124,8 @@ _Noreturn void assay_main(const struct boot_info *info)
 	arch_init(info);
 	read_config(info);
 	if (cmdline_get("console") && !arch_console_select(cmdline_get("console")))
-		printf("# warning: console=%s: not all of them are there\n", cmdline_get("console"));
+		printf("# warning: console=%s: not all of them are there\n",
+		       cmdline_get("console"));
 	acpi_ret = acpi_init(info->rsdp);
 	arch_late_init();
 	smp_init();

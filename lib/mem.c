@@ -12,10 +12,11 @@
 #include "lib/irq.h"
 #include "lib/spinlock.h"
 
-#define LOW_END	   0x100000ull
-#define MAX_ZONES  64
-#define MIN_PAGES  16
-#define MAX_SPAN   (64ull << 30) /* more RAM than this is left alone: the bitmap would grow for nothing */
+#define LOW_END	  0x100000ull
+#define MAX_ZONES 64
+#define MIN_PAGES 16
+#define MAX_SPAN                                                                                   \
+	(64ull << 30) /* more RAM than this is left alone: the bitmap would grow for nothing */
 
 struct zone {
 	uint64_t base;
@@ -42,7 +43,7 @@ static void mark(const struct zone *z, uint64_t i, bool on)
 	if (on)
 		z->bits[i / 8] |= (uint8_t)(1u << (i % 8));
 	else
-		z->bits[i / 8] &= (uint8_t)~(1u << (i % 8));
+		z->bits[i / 8] &= (uint8_t) ~(1u << (i % 8));
 }
 
 static void add_zone(uint64_t base, uint64_t end)

@@ -18,8 +18,14 @@
 		__asm__ volatile("" ::: "memory");                                                 \
 		*(volatile uint##bits##_t *)p = v;                                                 \
 	}
-mmio_read_(8) mmio_read_(16) mmio_read_(32) mmio_read_(64)
-mmio_write_(8) mmio_write_(16) mmio_write_(32) mmio_write_(64)
+mmio_read_(8)
+mmio_read_(16)
+mmio_read_(32)
+mmio_read_(64)
+mmio_write_(8)
+mmio_write_(16)
+mmio_write_(32)
+mmio_write_(64)
 #undef mmio_read_
 #undef mmio_write_
 

@@ -12,7 +12,7 @@ enum page_prot {
 	PROT_R = 1,
 	PROT_W = 2,
 	PROT_X = 4,
-	PROT_UC = 8,   /* device memory */
+	PROT_UC = 8, /* device memory */
 	PROT_USER = 16,
 };
 

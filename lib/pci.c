@@ -159,7 +159,9 @@ static void place_bar(struct pci_dev *d, unsigned int i)
 
 static void read_bars(struct pci_dev *d)
 {
-	const unsigned int n = (d->header_type & 0x7f) == 0 ? 6 : (d->header_type & 0x7f) == 1 ? 2 : 0;
+	const unsigned int n = (d->header_type & 0x7f) == 0 ? 6 :
+			       (d->header_type & 0x7f) == 1 ? 2 :
+							      0;
 	const uint32_t cmd = pci_read(d, CFG_COMMAND, 2);
 	unsigned int i;
 
@@ -195,7 +197,8 @@ static void scan_bridge(struct pci_dev *d, unsigned int depth)
 	pci.hole = (pci.hole + 0xfffff) & ~0xfffffull;
 	if (pci.hole > first)
 		pci_write(d, CFG_MEM_WINDOW, 4,
-			  (uint32_t)(first >> 16 & 0xfff0) | (uint32_t)((pci.hole - 1) & 0xfff00000));
+			  (uint32_t)(first >> 16 & 0xfff0) |
+				  (uint32_t)((pci.hole - 1) & 0xfff00000));
 	pci_write(d, CFG_COMMAND, 2, pci_read(d, CFG_COMMAND, 2) | CMD_MEM | CMD_MASTER);
 }
 
@@ -209,7 +212,7 @@ static bool probe(struct pci_dev *d)
 	d->vendor = (uint16_t)id;
 	d->device = (uint16_t)(id >> 16);
 	class = pci_read(d, 8, 4);
-	d->revision = (uint8_t)class;
+	d->revision = (uint8_t) class;
 	d->prog_if = (uint8_t)(class >> 8);
 	d->class_sub = (uint8_t)(class >> 16);
 	d->class_base = (uint8_t)(class >> 24);

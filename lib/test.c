@@ -28,7 +28,13 @@ extern const struct test start_assay_tests[], stop_assay_tests[];
 extern const struct test_need start_assay_needs[], stop_assay_needs[];
 extern const struct test_fixture start_assay_fixtures[], stop_assay_fixtures[];
 
-enum verdict { V_PASS, V_FAIL, V_SKIP, V_ERROR, V_TIMEOUT };
+enum verdict {
+	V_PASS,
+	V_FAIL,
+	V_SKIP,
+	V_ERROR,
+	V_TIMEOUT
+};
 
 struct test_ctx {
 	const struct test *test;
@@ -332,7 +338,9 @@ static void run(struct test_ctx *t)
 	}
 	before = mem_free_bytes() + mem_kept_bytes();
 	if (set_up(t)) {
-		run_body(t, limit ? limit : t->test->timeout ? t->test->timeout : TEST_TIMEOUT_DEFAULT);
+		run_body(t, limit	     ? limit :
+			    t->test->timeout ? t->test->timeout :
+					       TEST_TIMEOUT_DEFAULT);
 		tear_down(t);
 	} else {
 		tear_down(t);

@@ -44,9 +44,8 @@ _Static_assert(sizeof(struct test) == 64, "host/cli reads this layout from the i
 #define TEST(name, ...)                                                                            \
 	static void test_##name(struct test_ctx *t);                                               \
 	static const struct test test_desc_##name                                                  \
-		__attribute__((used, section("assay_tests"), aligned(8))) = {                      \
-			.fn = test_##name, __VA_ARGS__                                             \
-		};                                                                                 \
+		__attribute__((used, section("assay_tests"), aligned(8))) = { .fn = test_##name,   \
+									      __VA_ARGS__ };       \
 	static void test_##name(struct test_ctx *t)
 
 /* A need is probed once a boot, the answer kept. */

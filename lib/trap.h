@@ -18,7 +18,11 @@ struct trap_kind {
 /* The n-th, NULL past the last. */
 const struct trap_kind *trap_kind(unsigned int n);
 
-enum trap_access { TRAP_READ, TRAP_WRITE, TRAP_FETCH };
+enum trap_access {
+	TRAP_READ,
+	TRAP_WRITE,
+	TRAP_FETCH
+};
 /* A page fault of that kind, of a page that is present (protection) or not. Only if a no-execute bit exists can
  * a fetch be told from a read. */
 bool trap_is_page_fault(const struct trap_info *info, enum trap_access how, bool present);

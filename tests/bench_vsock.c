@@ -24,12 +24,14 @@ static int compare_u64(const void *a, const void *b)
 }
 
 /* "ID: MEDIAN UNIT, MIN to MAX, N WHAT": integers with two decimals. */
-static void publish(struct test_ctx *t, uint64_t *v, unsigned int n, const char *unit, const char *what)
+static void publish(struct test_ctx *t, uint64_t *v, unsigned int n, const char *unit,
+		    const char *what)
 {
 	qsort(v, n, sizeof(*v), compare_u64);
 	test_note(t, "%" PRIu64 ".%02u %s, %" PRIu64 ".%02u to %" PRIu64 ".%02u, median of %u %s",
 		  v[n / 2] / 100, (unsigned int)(v[n / 2] % 100), unit, v[0] / 100,
-		  (unsigned int)(v[0] % 100), v[n - 1] / 100, (unsigned int)(v[n - 1] % 100), n, what);
+		  (unsigned int)(v[0] % 100), v[n - 1] / 100, (unsigned int)(v[n - 1] % 100), n,
+		  what);
 }
 
 /* Hundredths of MiB/s. */
@@ -107,7 +109,10 @@ TEST(bench_round_trip, .id = "bench.vsock.round_trip",
      .clause = "a measurement: 64 bytes to the host's echo and back", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER, .timeout = 30 * SEC)
 {
-	enum { ROUNDS = 1001, WARM = 50 };
+	enum {
+		ROUNDS = 1001,
+		WARM = 50
+	};
 	struct vsock_conn *c = connect_to(t, ASSAY_ECHO_PORT);
 	uint64_t *ns = calloc(ROUNDS, sizeof(*ns)), start;
 	uint8_t out[64], in[64];

@@ -67,7 +67,8 @@ TEST(map_sane,
 		test_note(t, "%u of %u ranges did not fit our table", (unsigned int)b->map_surplus,
 			  (unsigned int)b->map_given);
 	for (i = 0; i < b->mem_count; i++)
-		expect(t, b->mem[i].type != BOOT_MEM_RAM || b->mem[i].base + b->mem[i].size <= limit,
+		expect(t,
+		       b->mem[i].type != BOOT_MEM_RAM || b->mem[i].base + b->mem[i].size <= limit,
 		       "RAM at 0x%llx is past the %u physical address bits of the CPU",
 		       (unsigned long long)b->mem[i].base, paging_phys_bits());
 }
@@ -119,7 +120,10 @@ TEST(ram_holds,
      .clause = "UEFI 2.10, 7.2.3 and Xen PVH: what the map calls RAM keeps what is written to it",
      .owner = "memory of the VMM")
 {
-	enum { BLOCKS = 64, BLOCK = 64 };
+	enum {
+		BLOCKS = 64,
+		BLOCK = 64
+	};
 	const uint64_t seed = test_random(t);
 	uint64_t *block[BLOCKS], wrong = 0;
 	unsigned int n, i;
@@ -156,7 +160,8 @@ TEST(ram_above_4g,
 	fill(low, 1, seed);
 	for (i = 0; i < b->mem_count; i++) {
 		const uint64_t first = (b->mem[i].base + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
-		const uint64_t last = ((b->mem[i].base + b->mem[i].size) & ~(PAGE_SIZE - 1)) - PAGE_SIZE;
+		const uint64_t last = ((b->mem[i].base + b->mem[i].size) & ~(PAGE_SIZE - 1)) -
+				      PAGE_SIZE;
 
 		if (b->mem[i].type != BOOT_MEM_RAM || first < FOUR_GIB || last < first ||
 		    (b->image_base < last + PAGE_SIZE && b->image_base + b->image_size > first))
@@ -164,8 +169,8 @@ TEST(ram_above_4g,
 		n++;
 		fill(phys_to_virt(first), 1, seed);
 		fill(phys_to_virt(last), 1, seed);
-		expect_eq(t, count_wrong(phys_to_virt(first), 1, seed), 0,
-			  "wrong words at 0x%llx", (unsigned long long)first);
+		expect_eq(t, count_wrong(phys_to_virt(first), 1, seed), 0, "wrong words at 0x%llx",
+			  (unsigned long long)first);
 		expect_eq(t, count_wrong(phys_to_virt(last), 1, seed), 0, "wrong words at 0x%llx",
 			  (unsigned long long)last);
 	}
@@ -216,7 +221,8 @@ TEST(all_online,
      .clause = "Intel SDM 3A, 9.4.3: a processor that gets INIT and STARTUP starts at the vector's page",
      .owner = "CPU start-up of the VMM")
 {
-	expect_eq(t, smp_cpus_online(), smp_cpus_present(), "CPUs online, of those that are listed");
+	expect_eq(t, smp_cpus_online(), smp_cpus_present(),
+		  "CPUs online, of those that are listed");
 }
 
 struct visit {
@@ -238,22 +244,26 @@ TEST(each_runs,
      .owner = "local APIC of the VMM",
      .needs = NEED_SMP)
 {
-	enum { ROUNDS = 50 };
+	enum {
+		ROUNDS = 50
+	};
 	struct visit v = { 0 };
 	unsigned int i, r;
 
 	for (r = 0; r < ROUNDS; r++) {
 		for (i = 1; i < smp_cpus_online(); i++) {
 			v.index = 0;
-			require_eq(t, smp_call(i, visit, &v, CALL_NS), 0, "answer of CPU %u, round %u", i,
-				   r);
+			require_eq(t, smp_call(i, visit, &v, CALL_NS), 0,
+				   "answer of CPU %u, round %u", i, r);
 			require_eq(t, v.index, i, "CPU that ran what CPU %u was given", i);
 		}
 	}
 	expect_eq(t, v.count, ROUNDS * (smp_cpus_online() - 1), "calls that were counted");
 }
 
-enum { ADDS = 20000 };
+enum {
+	ADDS = 20000
+};
 
 static void add_many(void *arg)
 {
@@ -364,8 +374,8 @@ TEST(timer,
 			continue;
 		expect_eq(t, s.shot.cpu, i, "CPU that took the interrupt");
 		expect_eq(t, s.shot.count, 1, "interrupts on CPU %u", i);
-		expect(t, s.shot.at >= s.start + TIMER_NS, "CPU %u: %llu us after %llu us were set", i,
-		       (unsigned long long)((s.shot.at - s.start) / USEC),
+		expect(t, s.shot.at >= s.start + TIMER_NS, "CPU %u: %llu us after %llu us were set",
+		       i, (unsigned long long)((s.shot.at - s.start) / USEC),
 		       (unsigned long long)(TIMER_NS / USEC));
 	}
 }
@@ -415,7 +425,8 @@ TEST(ipi,
 			s.count = 0;
 			expect_eq(t, smp_call(from, send, &a, CALL_NS), 0, "CPU %u sends", from);
 			expect_eq(t, a.ret, 0, "IPI of CPU %u to %u", from, to);
-			expect(t, was_shot(&s, CALL_NS), "IPI of CPU %u to %u does not arrive", from, to);
+			expect(t, was_shot(&s, CALL_NS), "IPI of CPU %u to %u does not arrive",
+			       from, to);
 			expect_eq(t, s.cpu, to, "CPU that took the IPI of CPU %u", from);
 			expect_eq(t, s.count, 1, "interrupts by one IPI");
 		}
@@ -521,8 +532,11 @@ TEST(sources_agree,
 		asked++;
 	}
 	if (!asked)
-		test_skip(t, "there is no clock beside %s (CPUID 0x15 and 0x40000010, PIT, HPET, PM timer, "
-			     "KVM clock)", time_source());
+		test_skip(
+			t,
+			"there is no clock beside %s (CPUID 0x15 and 0x40000010, PIT, HPET, PM timer, "
+			"KVM clock)",
+			time_source());
 }
 
 /* --- PCI ------------------------------------------------------------------------------------------ */
@@ -548,7 +562,8 @@ TEST(ecam_agrees,
 			if (off == 4)
 				continue; /* the status half changes by itself */
 			expect_eq(t, pci_port_read32(d, off), pci_read(d, off, 4),
-				  "%02x:%02x.%u register 0x%02x by port", d->bus, d->dev, d->fn, off);
+				  "%02x:%02x.%u register 0x%02x by port", d->bus, d->dev, d->fn,
+				  off);
 		}
 	}
 }

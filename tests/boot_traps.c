@@ -26,8 +26,8 @@ TEST(instructions,
 	for (i = 0; (k = trap_kind(i)); i++) {
 		struct trap_info info = { 0 };
 
-		expect_eq(t, trap_call(k->provoke, NULL, &info), (uint64_t)-EFAULT, "%s traps (%s)", k->name,
-			  k->clause);
+		expect_eq(t, trap_call(k->provoke, NULL, &info), (uint64_t)-EFAULT, "%s traps (%s)",
+			  k->name, k->clause);
 		expect_eq(t, info.vector, k->vector, "vector of %s", k->name);
 	}
 }
@@ -73,8 +73,8 @@ static void expect_fault(struct test_ctx *t, volatile void *at, enum trap_access
 
 	run_probe(&p);
 	expect_eq(t, p.ret, (uint64_t)-EFAULT, "%s traps", what);
-	expect(t, trap_is_page_fault(&p.info, how, present), "%s: vector %u, error code 0x%llx", what,
-	       (unsigned int)p.info.vector, (unsigned long long)p.info.error_code);
+	expect(t, trap_is_page_fault(&p.info, how, present), "%s: vector %u, error code 0x%llx",
+	       what, (unsigned int)p.info.vector, (unsigned long long)p.info.error_code);
 	expect_eq(t, p.info.addr, (uint64_t)(uintptr_t)at, "address of the fault of %s", what);
 }
 
@@ -156,8 +156,9 @@ TEST(stack_guard,
 
 		require_eq(t, smp_call(i, overflow_probe, &p, CALL_NS), 0, "CPU %u runs", i);
 		expect_eq(t, p.ret, (uint64_t)-EFAULT, "a stack overflow on CPU %u traps", i);
-		expect(t, trap_is_page_fault(&p.info, TRAP_WRITE, false) ||
-				  trap_is_page_fault(&p.info, TRAP_READ, false),
+		expect(t,
+		       trap_is_page_fault(&p.info, TRAP_WRITE, false) ||
+			       trap_is_page_fault(&p.info, TRAP_READ, false),
 		       "CPU %u: vector %u, error code 0x%llx", i, (unsigned int)p.info.vector,
 		       (unsigned long long)p.info.error_code);
 		if (i == 0)
@@ -168,14 +169,17 @@ TEST(stack_guard,
 }
 
 /* What CPU `cpu` meets when it touches the page. */
-static void expect_on(struct test_ctx *t, unsigned int cpu, volatile uint8_t *page, enum trap_access how,
-		      bool faults, const char *state)
+static void expect_on(struct test_ctx *t, unsigned int cpu, volatile uint8_t *page,
+		      enum trap_access how, bool faults, const char *state)
 {
 	struct probe p = { .at = page, .how = how };
 
 	require_eq(t, smp_call(cpu, run_probe, &p, CALL_NS), 0, "CPU %u runs", cpu);
 	expect_eq(t, p.ret, (uint64_t)(faults ? -EFAULT : 0), "%s to a page that is %s, CPU %u",
-		  how == TRAP_READ ? "read" : how == TRAP_WRITE ? "write" : "call", state, cpu);
+		  how == TRAP_READ  ? "read" :
+		  how == TRAP_WRITE ? "write" :
+				      "call",
+		  state, cpu);
 }
 
 struct state {
@@ -188,8 +192,8 @@ static void expect_state(struct test_ctx *t, uint8_t *page, const struct state *
 {
 	unsigned int cpu;
 
-	require_eq(t, paging_protect(virt_to_phys(page), PAGE_SIZE, s->prot), 0, "making the page %s",
-		   s->name);
+	require_eq(t, paging_protect(virt_to_phys(page), PAGE_SIZE, s->prot), 0,
+		   "making the page %s", s->name);
 	for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
 		expect_on(t, cpu, page, TRAP_READ, s->read_faults, s->name);
 		expect_on(t, cpu, page, TRAP_WRITE, s->write_faults, s->name);

@@ -27,7 +27,8 @@ int ctl_accept(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type,
 	       struct ctl_report *r);
 int ctl_connect(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
 		enum ctl_service service, uint32_t ms, struct ctl_report *r);
-int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type, struct ctl_report *r);
+int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type,
+	     struct ctl_report *r);
 int ctl_send(struct ctl *c, uint32_t conn, uint32_t seed, uint64_t bytes, uint32_t msg, bool async,
 	     struct ctl_report *r);
 int ctl_wait(struct ctl *c, uint32_t conn, enum ctl_wait_for what, uint64_t value, uint32_t ms,

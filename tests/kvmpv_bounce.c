@@ -86,7 +86,10 @@ TEST(bounce_exhaustion,
      .owner = "Assay (kvmpv/bounce.c)",
      .needs = NEED_KVM | NEED_PROTECT)
 {
-	enum { CHUNK = 65536, MAX = 256 };
+	enum {
+		CHUNK = 65536,
+		MAX = 256
+	};
 	dma_addr_t addr[MAX];
 	struct bounce_stats b0, b1;
 	struct dma_dev d;
@@ -110,7 +113,8 @@ TEST(bounce_exhaustion,
 	for (i = 0; i < n; i++) {
 		const uint8_t *p = phys_to_virt(addr[i]);
 
-		expect(t, p[0] == (uint8_t)i && p[CHUNK - 1] == (uint8_t)i, "mapping %u was overwritten", i);
+		expect(t, p[0] == (uint8_t)i && p[CHUNK - 1] == (uint8_t)i,
+		       "mapping %u was overwritten", i);
 		dma_unmap(&d, addr[i], buf, CHUNK, DMA_TO_DEVICE);
 	}
 	ret = dma_map(&d, buf, CHUNK, DMA_TO_DEVICE, &addr[0]);
@@ -160,7 +164,8 @@ TEST(leak_scan,
 	memcpy(p + PAGE_SIZE + 100, secret, sizeof(secret));
 	CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
 	expect(t, le64_to_cpu(r.scanned_pages) > 0, "the host scanned nothing");
-	expect_eq(t, le64_to_cpu(r.matches), 0, "places where the host reads the secret (first 0x%llx)",
+	expect_eq(t, le64_to_cpu(r.matches), 0,
+		  "places where the host reads the secret (first 0x%llx)",
 		  (unsigned long long)le64_to_cpu(r.first_addr));
 	/* The scan can find: in a shared page it does. */
 	if (protect_share(virt_to_phys(p + 2 * PAGE_SIZE) >> PAGE_SHIFT, 1) == 0) {

@@ -88,12 +88,13 @@ TEST(clock_page,
 	expect(t, ret == 0, "no stable version of the page: errno %d, version %u", -ret,
 	       (unsigned int)p->version);
 	expect(t, p->tsc_to_system_mul != 0, "tsc_to_system_mul is 0");
-	expect(t, !(p->flags & PVCLOCK_TSC_STABLE) ||
-			  kvm_arch_features() >> KVM_FEATURE_CLOCKSOURCE_STABLE & 1,
+	expect(t,
+	       !(p->flags & PVCLOCK_TSC_STABLE) ||
+		       kvm_arch_features() >> KVM_FEATURE_CLOCKSOURCE_STABLE & 1,
 	       "the stable flag without CPUID bit 24");
 	if (kvm_arch_features() >> KVM_FEATURE_CLOCKSOURCE_STABLE & 1)
-		expect(t, p->flags & PVCLOCK_TSC_STABLE, "CPUID bit 24 without the flag in the page (0x%x)",
-		       (unsigned int)p->flags);
+		expect(t, p->flags & PVCLOCK_TSC_STABLE,
+		       "CPUID bit 24 without the flag in the page (0x%x)", (unsigned int)p->flags);
 	unregister_all(t, 1);
 }
 
@@ -112,11 +113,12 @@ TEST(clock_rate,
 	wait_for(false, 50 * MSEC);
 	kvm_clock_read(0, &b);
 	t1 = time_now();
-	expect(t, b > a, "the clock went from %llu to %llu", (unsigned long long)a, (unsigned long long)b);
+	expect(t, b > a, "the clock went from %llu to %llu", (unsigned long long)a,
+	       (unsigned long long)b);
 	/* Our own clock was calibrated over some ms: 5 % is what it can vouch for. */
 	expect(t, b > a && (b - a) * 100 > (t1 - t0) * 90 && (b - a) * 100 < (t1 - t0) * 110,
-	       "in %llu ns by %s the clock advanced %llu", (unsigned long long)(t1 - t0), time_source(),
-	       (unsigned long long)(b - a));
+	       "in %llu ns by %s the clock advanced %llu", (unsigned long long)(t1 - t0),
+	       time_source(), (unsigned long long)(b - a));
 	unregister_all(t, 1);
 }
 
@@ -133,8 +135,8 @@ TEST(clock_again,
 		register_all(t, 1);
 		if (kvm_clock_read(0, &now))
 			require(t, false, "the clock cannot be read");
-		expect(t, now >= last, "registration %u: %llu after %llu", i, (unsigned long long)now,
-		       (unsigned long long)last);
+		expect(t, now >= last, "registration %u: %llu after %llu", i,
+		       (unsigned long long)now, (unsigned long long)last);
 		last = now;
 		unregister_all(t, 1);
 	}

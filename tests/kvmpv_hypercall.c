@@ -81,8 +81,10 @@ TEST(cpuid_backed,
 	ret = kvm_hypercall(KVM_HC_MEM_SHARE, 0, 0, 0, 0);
 	if (ret == -KVM_ENOSYS && !protect_query(NULL, 0)) {
 		/* Upstream's MSI_EXT_DEST_ID unless 12 answers as the RFC's would; asking would enable. */
-		test_skip(t, "bit 15 without MEM_SHARE: upstream's MSI_EXT_DEST_ID, no promise of memory "
-			     "protection");
+		test_skip(
+			t,
+			"bit 15 without MEM_SHARE: upstream's MSI_EXT_DEST_ID, no promise of memory "
+			"protection");
 	}
 	expect_eq(t, ret, 0, "MEM_SHARE of no pages");
 	expect_eq(t, kvm_hypercall(KVM_HC_MEM_UNSHARE, 0, 0, 0, 0), 0, "MEM_UNSHARE of no pages");
@@ -133,7 +135,8 @@ TEST(hypercall_opcodes,
 				  opcodes[i].name, (unsigned int)c.vector);
 			continue;
 		}
-		expect(t, !c.trapped, "%s raises exception %u", opcodes[i].name, (unsigned int)c.vector);
+		expect(t, !c.trapped, "%s raises exception %u", opcodes[i].name,
+		       (unsigned int)c.vector);
 		expect_eq(t, c.result, -KVM_ENOSYS, "result by %s", opcodes[i].name);
 	}
 }
@@ -152,10 +155,12 @@ TEST(hypercall_preserves,
 		c.nr = numbers[i];
 		kvm_arch_call(kvm_arch_opcode(), &c);
 		if (c.trapped)
-			test_error(t, "the vendor's instruction raises exception %u", (unsigned int)c.vector);
-		expect_eq(t, c.clobbered, 0,
-			  "registers changed by hypercall %u (bits: rbx rcx rdx rsi rdi rbp, r8 to r15 from 8)",
-			  (unsigned int)numbers[i]);
+			test_error(t, "the vendor's instruction raises exception %u",
+				   (unsigned int)c.vector);
+		expect_eq(
+			t, c.clobbered, 0,
+			"registers changed by hypercall %u (bits: rbx rcx rdx rsi rdi rbp, r8 to r15 from 8)",
+			(unsigned int)numbers[i]);
 	}
 }
 
@@ -178,7 +183,8 @@ TEST(hypercall_user,
 		if (c.trapped && c.vector == 6)
 			test_skip(t, "the instruction is undefined in user mode here");
 		require(t, !c.trapped, "exception %u in user mode", (unsigned int)c.vector);
-		expect_eq(t, c.result, -KVM_EPERM, "hypercall %u from CPL 3", (unsigned int)numbers[i]);
+		expect_eq(t, c.result, -KVM_EPERM, "hypercall %u from CPL 3",
+			  (unsigned int)numbers[i]);
 	}
 }
 

@@ -42,7 +42,9 @@ TEST(before_enable,
 	int64_t ret;
 
 	if (protect_enabled())
-		test_skip(t, "protection is on already (protect=on, or an earlier test): run this id alone");
+		test_skip(
+			t,
+			"protection is on already (protect=on, or an earlier test): run this id alone");
 	page = mem_pages(1, PAGE_SIZE);
 	if (!page)
 		test_error(t, "no memory");
@@ -56,7 +58,8 @@ TEST(before_enable,
 
 		bounce_stats(&b);
 		CTL_OK(t, ctl_mem_state(e->ctl, &s));
-		expect_eq(t, le32_to_cpu(s.protected_mode), 1, "the host says that protection is on");
+		expect_eq(t, le32_to_cpu(s.protected_mode), 1,
+			  "the host says that protection is on");
 		/* MAP_GPA_RANGE converts what the memory map calls RAM; the firmware's own stays as it was. */
 		if (strcmp(name_of(), "rfc") == 0)
 			expect_eq(t, le64_to_cpu(s.shared_pages), b.size >> PAGE_SHIFT,
@@ -86,7 +89,8 @@ TEST(enable_state,
 			  "pages that the host has as shared (the pool is %llu)",
 			  (unsigned long long)(b.size >> PAGE_SHIFT));
 	expect(t, le64_to_cpu(s.private_pages) > mem_total() >> PAGE_SHIFT >> 1,
-	       "only %llu of %llu pages are private", (unsigned long long)le64_to_cpu(s.private_pages),
+	       "only %llu of %llu pages are private",
+	       (unsigned long long)le64_to_cpu(s.private_pages),
 	       (unsigned long long)(mem_total() >> PAGE_SHIFT));
 }
 
@@ -106,7 +110,8 @@ TEST(enable_sticky,
 		kvm_hypercall(KVM_HC_VAPIC_POLL_IRQ, 0, 0, 0, 0);
 		protect_query(NULL, 0)->share(0, 0);
 		CTL_OK(t, ctl_mem_state(e->ctl, &s));
-		expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection after %u more calls", i + 1);
+		expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection after %u more calls",
+			  i + 1);
 	}
 }
 
@@ -205,7 +210,8 @@ static void convert_exactly(struct test_ctx *t, struct vsock_env *e, uint8_t *pa
 	       "the page behind %llu shared ones changed", (unsigned long long)n);
 	/* The same again is harmless. */
 	expect_eq(t, protect_share(gfn_of(pages), n), 0, "the same share again");
-	expect_eq(t, kvmpv_shared_pages(t, e), before + n, "shared pages after the same share again");
+	expect_eq(t, kvmpv_shared_pages(t, e), before + n,
+		  "shared pages after the same share again");
 	ret = protect_unshare(gfn_of(pages), n);
 	if (ret == -KVM_EOPNOTSUPP) {
 		test_note(t, "unsharing is not supported here");
@@ -280,7 +286,8 @@ TEST(share_contents,
 
 	kvmpv_protected(t);
 	if (strcmp(name_of(), "rfc") != 0)
-		test_skip(t, "%s: the VMM may lose contents on conversion (encryption does)", name_of());
+		test_skip(t, "%s: the VMM may lose contents on conversion (encryption does)",
+			  name_of());
 	p = mem_pages(1, PAGE_SIZE);
 	if (!p)
 		test_error(t, "no memory");
@@ -303,8 +310,8 @@ static uint64_t ram_end(void)
 	uint32_t i;
 
 	for (i = 0; i < b->mem_count; i++)
-		if (b->mem[i].base + b->mem[i].size <= 1ull << 32 && b->mem[i].type != BOOT_MEM_MMIO &&
-		    b->mem[i].base < 0xb0000000ull)
+		if (b->mem[i].base + b->mem[i].size <= 1ull << 32 &&
+		    b->mem[i].type != BOOT_MEM_MMIO && b->mem[i].base < 0xb0000000ull)
 			end = b->mem[i].base + b->mem[i].size;
 	return (end + PAGE_SIZE - 1) >> PAGE_SHIFT;
 }
@@ -346,10 +353,12 @@ TEST(share_negative,
 
 		for (k = 0; k < 4 && (ret == -KVM_EINTR || ret == -KVM_ENOMEM); k++)
 			ret = ops->share(cases[i].gfn, cases[i].n);
-		expect(t, ret == cases[i].want, "share of %s (gfn 0x%llx, %llu pages): %lld instead of %lld",
-		       cases[i].what, (unsigned long long)cases[i].gfn, (unsigned long long)cases[i].n,
+		expect(t, ret == cases[i].want,
+		       "share of %s (gfn 0x%llx, %llu pages): %lld instead of %lld", cases[i].what,
+		       (unsigned long long)cases[i].gfn, (unsigned long long)cases[i].n,
 		       (long long)ret, (long long)cases[i].want);
-		expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages after: %s", cases[i].what);
+		expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages after: %s",
+			  cases[i].what);
 	}
 }
 
@@ -426,7 +435,8 @@ TEST(share_under_dma,
 	if (!p)
 		test_error(t, "no memory");
 	CTL_OK(t, ctl_mem_state(e->ctl, &s0));
-	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT), CONNECT_NS, &c);
+	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
+			    CONNECT_NS, &c);
 	require(t, ret == 0, "connect: errno %d", -ret);
 	for (i = 1; i < n; i++) {
 		a[i].gfn = gfn_of(p) + 2ull * i;
@@ -435,15 +445,17 @@ TEST(share_under_dma,
 	}
 	for (i = 0; i < 40; i++) {
 		pattern_fill(buf, sizeof(buf), i, 0);
-		require_eq(t, vsock_send(c, buf, sizeof(buf), IO_NS), sizeof(buf), "bytes of round %u", i);
+		require_eq(t, vsock_send(c, buf, sizeof(buf), IO_NS), sizeof(buf),
+			   "bytes of round %u", i);
 		ret = recv_exact(c, in, sizeof(in), IO_NS);
-		require(t, ret == 0 && memcmp(in, buf, sizeof(in)) == 0, "echo of round %u: errno %d", i, -ret);
+		require(t, ret == 0 && memcmp(in, buf, sizeof(in)) == 0,
+			"echo of round %u: errno %d", i, -ret);
 	}
 	for (i = 1; i < n; i++) {
 		if (smp_wait(i, 5 * SEC))
 			test_error(t, "CPU %u does not come back", i);
-		expect(t, a[i].ret == 0 || a[i].ret == -KVM_EOPNOTSUPP, "conversions on CPU %u: %lld", i,
-		       (long long)a[i].ret);
+		expect(t, a[i].ret == 0 || a[i].ret == -KVM_EOPNOTSUPP,
+		       "conversions on CPU %u: %lld", i, (long long)a[i].ret);
 	}
 	CTL_OK(t, ctl_mem_state(e->ctl, &s1));
 	expect_eq(t, le32_to_cpu(s1.violations), le32_to_cpu(s0.violations), "violations");
@@ -508,7 +520,8 @@ TEST(map_gpa_negative,
 	if (!p)
 		test_error(t, "no memory");
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const uint64_t gpa = cases[i].absolute ? cases[i].off : virt_to_phys(p) + cases[i].off;
+		const uint64_t gpa = cases[i].absolute ? cases[i].off :
+							 virt_to_phys(p) + cases[i].off;
 
 		expect_eq(t, map_gpa_retry(gpa, cases[i].n, cases[i].attrs), -KVM_EINVAL, "%s",
 			  cases[i].what);
@@ -543,7 +556,8 @@ TEST(map_gpa_round_trip,
 		expect_eq(t, kvmpv_shared_pages(t, e), before + 3, "shared pages, size hint %u", i);
 		expect_eq(t, map_gpa_retry(virt_to_phys(p), 3, sizes[i] | MAP_GPA_ENCRYPTED), 0,
 			  "encrypt 3 pages, size hint %u", i);
-		expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages afterwards, size hint %u", i);
+		expect_eq(t, kvmpv_shared_pages(t, e), before,
+			  "shared pages afterwards, size hint %u", i);
 	}
 	mem_pages_free(p, 4);
 }

@@ -63,15 +63,16 @@ TEST(init_reset,
 			require(t, reset_now(d), "%s: status 0x%02x 2 s after a reset", who(d),
 				d->ops->get_status(d));
 			vt_add_status(d, bits[k]);
-			require(t, reset_now(d), "%s: status 0x%02x 2 s after a reset with 0x%02x set",
-				who(d), d->ops->get_status(d), bits[k]);
+			require(t, reset_now(d),
+				"%s: status 0x%02x 2 s after a reset with 0x%02x set", who(d),
+				d->ops->get_status(d), bits[k]);
 		}
 		vt_up(t, d, &half);
-		require(t, reset_now(d), "%s: status 0x%02x 2 s after a reset from FEATURES_OK", who(d),
-			d->ops->get_status(d));
+		require(t, reset_now(d), "%s: status 0x%02x 2 s after a reset from FEATURES_OK",
+			who(d), d->ops->get_status(d));
 		vt_up(t, d, &full);
-		require(t, reset_now(d), "%s: status 0x%02x 2 s after a reset from DRIVER_OK", who(d),
-			d->ops->get_status(d));
+		require(t, reset_now(d), "%s: status 0x%02x 2 s after a reset from DRIVER_OK",
+			who(d), d->ops->get_status(d));
 	}
 }
 
@@ -87,11 +88,13 @@ TEST(init_status_bits,
 
 	EACH(d, i) {
 		require(t, reset_now(d), "%s: no reset", who(d));
-		expect_eq(t, vt_add_status(d, VIRTIO_S_ACKNOWLEDGE), 1, "%s: after ACKNOWLEDGE", who(d));
+		expect_eq(t, vt_add_status(d, VIRTIO_S_ACKNOWLEDGE), 1, "%s: after ACKNOWLEDGE",
+			  who(d));
 		expect_eq(t, vt_add_status(d, VIRTIO_S_DRIVER), 3, "%s: after DRIVER", who(d));
 		vt_up(t, d, &half);
 		expect_eq(t, d->ops->get_status(d), 11, "%s: after FEATURES_OK", who(d));
-		expect_eq(t, vt_add_status(d, VIRTIO_S_DRIVER_OK), 15, "%s: after DRIVER_OK", who(d));
+		expect_eq(t, vt_add_status(d, VIRTIO_S_DRIVER_OK), 15, "%s: after DRIVER_OK",
+			  who(d));
 	}
 }
 
@@ -125,8 +128,8 @@ TEST(init_renegotiate,
 				const bool now = !(vt_try_up(d, &how) == -22);
 
 				expect(t, now || !accepted,
-				       "%s: features 0x%llx were accepted, then refused (round %u)", who(d),
-				       (unsigned long long)d->accepted, round + 1);
+				       "%s: features 0x%llx were accepted, then refused (round %u)",
+				       who(d), (unsigned long long)d->accepted, round + 1);
 				if (!now && round == 0)
 					test_note(t, "%s refuses features 0x%llx", who(d),
 						  (unsigned long long)how.features);
@@ -184,15 +187,16 @@ TEST(init_reserved_bits,
 		const bool mmio = strcmp(d->ops->name, "mmio") == 0;
 
 		for (k = 0; k < sizeof(reserved); k++)
-			expect(t, !(f & VIRTIO_BIT(reserved[k])), "%s: offers the reserved bit %u", who(d),
-			       reserved[k]);
+			expect(t, !(f & VIRTIO_BIT(reserved[k])), "%s: offers the reserved bit %u",
+			       who(d), reserved[k]);
 		for (k = 0; k < sizeof(legacy); k++)
 			expect(t, !(f & VIRTIO_BIT(legacy[k])),
-			       "%s: offers bit %u of the legacy interface through the modern one", who(d),
-			       legacy[k]);
+			       "%s: offers bit %u of the legacy interface through the modern one",
+			       who(d), legacy[k]);
 		for (k = 0; mmio && k < sizeof(pci_only); k++)
-			expect(t, !(f & VIRTIO_BIT(pci_only[k])), "%s: offers %s, which is for PCI only",
-			       who(d), virtio_feature_name(d->id, pci_only[k]));
+			expect(t, !(f & VIRTIO_BIT(pci_only[k])),
+			       "%s: offers %s, which is for PCI only", who(d),
+			       virtio_feature_name(d->id, pci_only[k]));
 	}
 }
 
@@ -202,21 +206,21 @@ static const struct requirement {
 	uint8_t bit;
 	uint64_t any, all;
 } requirements[] = {
-	{ VIRTIO_ID_NET, 7, 0, VIRTIO_BIT(1) },			     /* GUEST_TSO4: GUEST_CSUM */
-	{ VIRTIO_ID_NET, 8, 0, VIRTIO_BIT(1) },			     /* GUEST_TSO6: GUEST_CSUM */
-	{ VIRTIO_ID_NET, 9, VIRTIO_BIT(7) | VIRTIO_BIT(8), 0 },	     /* GUEST_ECN: GUEST_TSO4 or 6 */
-	{ VIRTIO_ID_NET, 10, 0, VIRTIO_BIT(1) },		     /* GUEST_UFO: GUEST_CSUM */
-	{ VIRTIO_ID_NET, 11, 0, VIRTIO_BIT(0) },		     /* HOST_TSO4: CSUM */
-	{ VIRTIO_ID_NET, 12, 0, VIRTIO_BIT(0) },		     /* HOST_TSO6: CSUM */
-	{ VIRTIO_ID_NET, 13, VIRTIO_BIT(11) | VIRTIO_BIT(12), 0 },   /* HOST_ECN: HOST_TSO4 or 6 */
-	{ VIRTIO_ID_NET, 14, 0, VIRTIO_BIT(0) },		     /* HOST_UFO: CSUM */
-	{ VIRTIO_ID_NET, 18, 0, VIRTIO_BIT(17) },		     /* CTRL_RX: CTRL_VQ */
-	{ VIRTIO_ID_NET, 19, 0, VIRTIO_BIT(17) },		     /* CTRL_VLAN: CTRL_VQ */
-	{ VIRTIO_ID_NET, 21, 0, VIRTIO_BIT(17) },		     /* GUEST_ANNOUNCE: CTRL_VQ */
-	{ VIRTIO_ID_NET, 22, 0, VIRTIO_BIT(17) },		     /* MQ: CTRL_VQ */
-	{ VIRTIO_ID_NET, 23, 0, VIRTIO_BIT(17) },		     /* CTRL_MAC_ADDR: CTRL_VQ */
-	{ VIRTIO_ID_NET, 60, 0, VIRTIO_BIT(17) },		     /* RSS: CTRL_VQ */
-	{ VIRTIO_ID_NET, 61, VIRTIO_BIT(11) | VIRTIO_BIT(12), 0 },   /* RSC_EXT: HOST_TSO4 or 6 */
+	{ VIRTIO_ID_NET, 7, 0, VIRTIO_BIT(1) },			   /* GUEST_TSO4: GUEST_CSUM */
+	{ VIRTIO_ID_NET, 8, 0, VIRTIO_BIT(1) },			   /* GUEST_TSO6: GUEST_CSUM */
+	{ VIRTIO_ID_NET, 9, VIRTIO_BIT(7) | VIRTIO_BIT(8), 0 },	   /* GUEST_ECN: GUEST_TSO4 or 6 */
+	{ VIRTIO_ID_NET, 10, 0, VIRTIO_BIT(1) },		   /* GUEST_UFO: GUEST_CSUM */
+	{ VIRTIO_ID_NET, 11, 0, VIRTIO_BIT(0) },		   /* HOST_TSO4: CSUM */
+	{ VIRTIO_ID_NET, 12, 0, VIRTIO_BIT(0) },		   /* HOST_TSO6: CSUM */
+	{ VIRTIO_ID_NET, 13, VIRTIO_BIT(11) | VIRTIO_BIT(12), 0 }, /* HOST_ECN: HOST_TSO4 or 6 */
+	{ VIRTIO_ID_NET, 14, 0, VIRTIO_BIT(0) },		   /* HOST_UFO: CSUM */
+	{ VIRTIO_ID_NET, 18, 0, VIRTIO_BIT(17) },		   /* CTRL_RX: CTRL_VQ */
+	{ VIRTIO_ID_NET, 19, 0, VIRTIO_BIT(17) },		   /* CTRL_VLAN: CTRL_VQ */
+	{ VIRTIO_ID_NET, 21, 0, VIRTIO_BIT(17) },		   /* GUEST_ANNOUNCE: CTRL_VQ */
+	{ VIRTIO_ID_NET, 22, 0, VIRTIO_BIT(17) },		   /* MQ: CTRL_VQ */
+	{ VIRTIO_ID_NET, 23, 0, VIRTIO_BIT(17) },		   /* CTRL_MAC_ADDR: CTRL_VQ */
+	{ VIRTIO_ID_NET, 60, 0, VIRTIO_BIT(17) },		   /* RSS: CTRL_VQ */
+	{ VIRTIO_ID_NET, 61, VIRTIO_BIT(11) | VIRTIO_BIT(12), 0 }, /* RSC_EXT: HOST_TSO4 or 6 */
 };
 
 TEST(init_prerequisites,
@@ -239,8 +243,8 @@ TEST(init_prerequisites,
 				continue;
 			applied++;
 			expect(t, (f & r->all) == r->all && (!r->any || (f & r->any)),
-			       "%s: offers bit %u but of what it requires only 0x%llx of 0x%llx", who(d),
-			       r->bit, (unsigned long long)(f & (r->all | r->any)),
+			       "%s: offers bit %u but of what it requires only 0x%llx of 0x%llx",
+			       who(d), r->bit, (unsigned long long)(f & (r->all | r->any)),
 			       (unsigned long long)(r->all | r->any));
 		}
 	}
@@ -273,8 +277,10 @@ TEST(init_unoffered,
 			  vt_add_status(d, VIRTIO_S_FEATURES_OK) & VIRTIO_S_FEATURES_OK ? "sets" :
 											  "refuses",
 			  bit);
-		require(t, reset_now(d), "%s: status 0x%02x after a reset", who(d), d->ops->get_status(d));
-		expect_eq(t, vt_try_up(d, &full), 0, "%s: proper initialisation afterwards", who(d));
+		require(t, reset_now(d), "%s: status 0x%02x after a reset", who(d),
+			d->ops->get_status(d));
+		expect_eq(t, vt_try_up(d, &full), 0, "%s: proper initialisation afterwards",
+			  who(d));
 	}
 }
 
@@ -300,11 +306,11 @@ TEST(init_config_early,
 		vt_add_status(d, VIRTIO_S_ACKNOWLEDGE);
 		vt_add_status(d, VIRTIO_S_DRIVER);
 		gen = d->ops->config_generation(d);
-		require_eq(t, virtio_config_read(d, 0, early, len), 0, "%s: reading %u bytes early: %s",
-			   who(d), (unsigned int)len, d->error);
+		require_eq(t, virtio_config_read(d, 0, early, len), 0,
+			   "%s: reading %u bytes early: %s", who(d), (unsigned int)len, d->error);
 		vt_up(t, d, &full);
-		require_eq(t, virtio_config_read(d, 0, late, len), 0, "%s: reading %u bytes late: %s",
-			   who(d), (unsigned int)len, d->error);
+		require_eq(t, virtio_config_read(d, 0, late, len), 0,
+			   "%s: reading %u bytes late: %s", who(d), (unsigned int)len, d->error);
 		compared++;
 		expect(t, memcmp(early, late, len) == 0 || d->ops->config_generation(d) != gen,
 		       "%s: config before FEATURES_OK differs from config after DRIVER_OK, with the generation unchanged at %u",
@@ -336,8 +342,8 @@ TEST(init_queues_off,
 			       "%s: queue %u was enabled and reads 0", who(d), q);
 		require(t, reset_now(d), "%s: no reset", who(d));
 		for (q = 0; q < d->max_queues; q++)
-			expect(t, !d->ops->queue_enabled(d, q), "%s: queue %u is enabled after a reset",
-			       who(d), q);
+			expect(t, !d->ops->queue_enabled(d, q),
+			       "%s: queue %u is enabled after a reset", who(d), q);
 	}
 }
 
@@ -356,7 +362,8 @@ TEST(init_repeat,
 	EACH(d, i)
 		for (k = 0; k < 100; k++) {
 			ret = vt_try_up(d, &full);
-			require_eq(t, -ret, 0, "%s: initialisation %u: %s", who(d), k + 1, d->error);
+			require_eq(t, -ret, 0, "%s: initialisation %u: %s", who(d), k + 1,
+				   d->error);
 		}
 }
 
@@ -409,13 +416,15 @@ TEST(init_reset_busy,
 				actor_post(&a, k);
 			}
 			vq_notify(a.vq);
-			require(t, reset_now(a.d), "%s: status 0x%02x 2 s after a reset with buffers under way",
+			require(t, reset_now(a.d),
+				"%s: status 0x%02x 2 s after a reset with buffers under way",
 				who(a.d), a.d->ops->get_status(a.d));
 			vq_raw_used_idx(a.vq, &idx);
 			memcpy(before, a.mem, sizeof(before));
 			(void)wait_for(false, QUIET_NS / 4);
 			vq_raw_used_idx(a.vq, &later);
-			expect_eq(t, later, idx, "%s: used.idx some time after the reset", who(a.d));
+			expect_eq(t, later, idx, "%s: used.idx some time after the reset",
+				  who(a.d));
 			expect(t, memcmp(before, a.mem, sizeof(before)) == 0,
 			       "%s: the buffer was written after the reset", who(a.d));
 		}
@@ -443,7 +452,8 @@ TEST(init_healthy,
 			actor_prepare(&a, true);
 			expect(t, actor_round(&a), "%s: buffer %u was not used", who(a.d), k);
 		}
-		expect_eq(t, a.d->ops->get_status(a.d), 15, "%s: status after 16 buffers", who(a.d));
+		expect_eq(t, a.d->ops->get_status(a.d), 15, "%s: status after 16 buffers",
+			  who(a.d));
 	}
 }
 
@@ -467,9 +477,10 @@ TEST(init_queue_reset,
 		tried++;
 		actor_up(t, &a, &full);
 		actor_prepare(&a, true);
-		require(t, actor_round(&a), "%s: no use of a buffer before the queue reset", who(a.d));
-		require_eq(t, -a.d->ops->queue_reset(a.d, a.queue), 0, "%s: queue %u: %s", who(a.d), a.queue,
-			   a.d->error);
+		require(t, actor_round(&a), "%s: no use of a buffer before the queue reset",
+			who(a.d));
+		require_eq(t, -a.d->ops->queue_reset(a.d, a.queue), 0, "%s: queue %u: %s", who(a.d),
+			   a.queue, a.d->error);
 		/* 2.6.1.1.1: nothing more comes from this queue. */
 		actor_post(&a, 0);
 		vq_raw_used_idx(a.vq, &idx);
@@ -501,7 +512,8 @@ TEST(init_suspend,
      .owner = OWNER_FRONT,
      .needs = NEED_VIRTIO)
 {
-	const struct bring_up half = { .features = VIRTIO_BIT(VIRTIO_F_SUSPEND), .no_driver_ok = true };
+	const struct bring_up half = { .features = VIRTIO_BIT(VIRTIO_F_SUSPEND),
+				       .no_driver_ok = true };
 	struct virtio_device *d;
 	unsigned int i, tried = 0;
 	uint8_t s;
@@ -517,13 +529,16 @@ TEST(init_suspend,
 		vt_add_status(d, VIRTIO_S_SUSPEND);
 		expect(t,
 		       wait_for(((s = d->ops->get_status(d)) & VIRTIO_S_NEEDS_RESET) ||
-					(s & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK)) == VIRTIO_S_SUSPEND,
+					(s & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK)) ==
+						VIRTIO_S_SUSPEND,
 				ANSWER_NS),
-		       "%s: status 0x%02x 2 s after SUSPEND was set", who(d), d->ops->get_status(d));
+		       "%s: status 0x%02x 2 s after SUSPEND was set", who(d),
+		       d->ops->get_status(d));
 		vt_add_status(d, VIRTIO_S_DRIVER_OK);
 		expect(t,
 		       wait_for(((s = d->ops->get_status(d)) & VIRTIO_S_NEEDS_RESET) ||
-					(s & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK)) == VIRTIO_S_DRIVER_OK,
+					(s & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK)) ==
+						VIRTIO_S_DRIVER_OK,
 				ANSWER_NS),
 		       "%s: status 0x%02x 2 s after it was resumed", who(d), d->ops->get_status(d));
 	}

@@ -37,7 +37,8 @@ static const char *who(const struct actor *a)
 }
 
 /* The n-th combination of actor and interrupt mode that works; false past the last. */
-static bool combination(struct test_ctx *t, unsigned int n, const struct bring_up *how, struct actor *a)
+static bool combination(struct test_ctx *t, unsigned int n, const struct bring_up *how,
+			struct actor *a)
 {
 	static const enum virtio_irq_mode modes[] = { VIRTIO_IRQ_MSIX, VIRTIO_IRQ_MSIX1,
 						      VIRTIO_IRQ_INTX };
@@ -49,7 +50,8 @@ static bool combination(struct test_ctx *t, unsigned int n, const struct bring_u
 			if (virtio_reset(a->d))
 				test_error(t, "%s: %s", a->d->name, a->d->error);
 			a->d->num_queues = a->d->max_queues;
-			if ((how->features & ~a->d->offered) || a->d->ops->irq_setup(a->d, modes[m]))
+			if ((how->features & ~a->d->offered) ||
+			    a->d->ops->irq_setup(a->d, modes[m]))
 				continue;
 			a->d->ops->irq_teardown(a->d);
 			if (n--)
@@ -64,7 +66,9 @@ static bool combination(struct test_ctx *t, unsigned int n, const struct bring_u
 static void need_interrupts(struct test_ctx *t, unsigned int tried)
 {
 	if (!tried)
-		test_skip(t, "no rng or vsock device that has what this takes and an interrupt that can be set up");
+		test_skip(
+			t,
+			"no rng or vsock device that has what this takes and an interrupt that can be set up");
 }
 
 /* One plain buffer through the queue. */
@@ -124,7 +128,8 @@ TEST(irq_ignores_event,
 			before = count(&a);
 			one(t, &a);
 			expect(t, wait_for(count(&a) > before, ANSWER_NS),
-			       "%s: no interrupt for used buffer %u with used_event 0x4000", who(&a), k + 1);
+			       "%s: no interrupt for used buffer %u with used_event 0x4000",
+			       who(&a), k + 1);
 		}
 	}
 	need_interrupts(t, i);
@@ -159,7 +164,8 @@ TEST(irq_event_idx,
 		}
 	need_interrupts(t, i);
 	if (early)
-		test_note(t, "%u interrupts came before used_event was reached (SHOULD NOT)", early);
+		test_note(t, "%u interrupts came before used_event was reached (SHOULD NOT)",
+			  early);
 }
 
 /* The flag is set as by a driver that wants no interrupt; used_event says that it wants one. */
@@ -216,8 +222,11 @@ TEST(irq_suppressed,
 			for (k = 0; k < 10; k++)
 				one(t, &a);
 			if (!quiet(&a, before))
-				test_note(t, "%s: %u interrupts for 10 buffers that are not to be told (%s)", who(&a),
-					  (unsigned int)(count(&a) - before), e ? "used_event" : "avail.flags");
+				test_note(
+					t,
+					"%s: %u interrupts for 10 buffers that are not to be told (%s)",
+					who(&a), (unsigned int)(count(&a) - before),
+					e ? "used_event" : "avail.flags");
 		}
 	}
 	need_interrupts(t, tried);
@@ -252,15 +261,16 @@ TEST(irq_after_reset,
 			}
 			vq_notify(a.vq);
 			a.d->ops->set_status(a.d, 0);
-			require(t, wait_for(a.d->ops->get_status(a.d) == 0, ANSWER_NS), "%s: no reset", who(&a));
+			require(t, wait_for(a.d->ops->get_status(a.d) == 0, ANSWER_NS),
+				"%s: no reset", who(&a));
 			/* What was on its way to this CPU by then is taken now. */
 			(void)wait_for(false, MSEC);
 			before = count(&a);
 			spurious = irq_spurious_count(NULL);
 			expect(t, quiet(&a, before), "%s: %u interrupts after the reset", who(&a),
 			       (unsigned int)(count(&a) - before));
-			expect_eq(t, irq_spurious_count(NULL), spurious, "%s: interrupts on unused vectors",
-				  who(&a));
+			expect_eq(t, irq_spurious_count(NULL), spurious,
+				  "%s: interrupts on unused vectors", who(&a));
 		}
 	need_interrupts(t, i);
 }
@@ -301,18 +311,19 @@ TEST(irq_no_vector,
 		p = virtio_pci(a.d);
 		before = count(&a);
 		one(t, &a);
-		require(t, wait_for(count(&a) > before, ANSWER_NS), "%s: no interrupt with the vector mapped",
-			who(&a));
+		require(t, wait_for(count(&a) > before, ANSWER_NS),
+			"%s: no interrupt with the vector mapped", who(&a));
 		/* Anew, with the queue left unmapped before it is enabled. */
 		const struct bring_up half = { .irq = VIRTIO_IRQ_MSIX1, .no_driver_ok = true };
 
 		actor_up(t, &a, &half);
-		expect_eq(t, virtio_pci_set_queue_vector(p, a.queue, VIRTIO_NO_VECTOR), VIRTIO_NO_VECTOR,
-			  "%s: queue_msix_vector", who(&a));
+		expect_eq(t, virtio_pci_set_queue_vector(p, a.queue, VIRTIO_NO_VECTOR),
+			  VIRTIO_NO_VECTOR, "%s: queue_msix_vector", who(&a));
 		require_eq(t, -virtio_driver_ok(a.d), 0, "%s: %s", who(&a), a.d->error);
 		before = get(&a.d->irqs.shared);
 		one(t, &a);
-		expect(t, quiet(&a, before), "%s: an interrupt for a queue without a vector", who(&a));
+		expect(t, quiet(&a, before), "%s: an interrupt for a queue without a vector",
+		       who(&a));
 	}
 	need_msix_actor(t, i);
 }
@@ -350,7 +361,8 @@ TEST(irq_masked,
 		expect(t, quiet(&a, before), "%s: an interrupt with the function masked", who(&a));
 		pci_msix_function_mask(p->pci, &p->msix, false);
 		expect(t, wait_for(count(&a) > before, ANSWER_NS),
-		       "%s: the pending interrupt does not come when the function is unmasked", who(&a));
+		       "%s: the pending interrupt does not come when the function is unmasked",
+		       who(&a));
 	}
 	need_msix_actor(t, i);
 }
@@ -380,11 +392,13 @@ TEST(irq_mask_race,
 			for (spin = (unsigned int)test_random(t) % 200; spin; spin--)
 				cpu_relax();
 			pci_msix_mask(&p->msix, 0, false);
-			require(t, actor_wait(&a, 1, ANSWER_NS) == 1, "%s: buffer %u is not used", who(&a), k);
+			require(t, actor_wait(&a, 1, ANSWER_NS) == 1, "%s: buffer %u is not used",
+				who(&a), k);
 			actor_done(&a, 1);
 			expect(t, wait_for(count(&a) > before, ANSWER_NS),
 			       "%s: buffer %u: the interrupt is lost (%s)", who(&a), k,
-			       pci_msix_pending(&p->msix, 0) ? "pending, entry unmasked" : "not pending");
+			       pci_msix_pending(&p->msix, 0) ? "pending, entry unmasked" :
+							       "not pending");
 		}
 	}
 	need_msix_actor(t, i);
@@ -421,7 +435,9 @@ TEST(irq_own_vector,
 		expect_eq(t, -others, 0, "%s: interrupts on the vectors of other events", who(&a));
 	}
 	if (!tried)
-		test_skip(t, "neither rng nor vsock has a vector for each queue and one for the configuration");
+		test_skip(
+			t,
+			"neither rng nor vsock has a vector for each queue and one for the configuration");
 }
 
 /*
@@ -444,8 +460,8 @@ TEST(irq_needs_reset,
 	for (i = 0; combination(t, i, &how, &a); i++) {
 		shared = count(&a);
 		one(t, &a);
-		require(t, wait_for(count(&a) > shared, ANSWER_NS), "%s: no interrupt for a used buffer",
-			who(&a));
+		require(t, wait_for(count(&a) > shared, ANSWER_NS),
+			"%s: no interrupt for a used buffer", who(&a));
 		before = get(&a.d->irqs.config);
 		shared = count(&a);
 		actor_post(&a, 0xffff);
@@ -457,11 +473,14 @@ TEST(irq_needs_reset,
 		said++;
 		/* One vector for all: what came is either (4.1.5.4.2), so any interrupt counts. */
 		if (a.d->irq_mode == VIRTIO_IRQ_MSIX1)
-			expect(t, wait_for(get(&a.d->irqs.config) > before || count(&a) > shared, ANSWER_NS),
+			expect(t,
+			       wait_for(get(&a.d->irqs.config) > before || count(&a) > shared,
+					ANSWER_NS),
 			       "%s: NEEDS_RESET is set, no interrupt came", who(&a));
 		else
 			expect(t, wait_for(get(&a.d->irqs.config) > before, ANSWER_NS),
-			       "%s: NEEDS_RESET is set, no configuration change notification came", who(&a));
+			       "%s: NEEDS_RESET is set, no configuration change notification came",
+			       who(&a));
 		/* And a reset cures it. */
 		const struct bring_up again = { .irq = a.d->irq_mode };
 

@@ -42,8 +42,8 @@ static void select_queue(const struct virtio_mmio *m, uint16_t q)
 static void reset(struct test_ctx *t, const struct virtio_mmio *m)
 {
 	wr(m, VIRTIO_MMIO_STATUS, 0);
-	require(t, wait_for(rd(m, VIRTIO_MMIO_STATUS) == 0, ANSWER_NS), "%s: status 0x%x after a reset",
-		who(m), (unsigned int)rd(m, VIRTIO_MMIO_STATUS));
+	require(t, wait_for(rd(m, VIRTIO_MMIO_STATUS) == 0, ANSWER_NS),
+		"%s: status 0x%x after a reset", who(m), (unsigned int)rd(m, VIRTIO_MMIO_STATUS));
 }
 
 /* The driver's probing believed them once; they stay so in each state. */
@@ -59,10 +59,11 @@ TEST(mmio_identity,
 
 	EACH(m, i)
 		for (k = 0; k < 2; k++) {
-			expect_eq(t, rd(m, VIRTIO_MMIO_MAGIC_VALUE), VIRTIO_MMIO_MAGIC, "%s: MagicValue",
-				  who(m));
+			expect_eq(t, rd(m, VIRTIO_MMIO_MAGIC_VALUE), VIRTIO_MMIO_MAGIC,
+				  "%s: MagicValue", who(m));
 			expect_eq(t, rd(m, VIRTIO_MMIO_VERSION), 2, "%s: Version", who(m));
-			expect_eq(t, rd(m, VIRTIO_MMIO_DEVICE_ID), m->vdev.id, "%s: DeviceID", who(m));
+			expect_eq(t, rd(m, VIRTIO_MMIO_DEVICE_ID), m->vdev.id, "%s: DeviceID",
+				  who(m));
 			vt_up(t, &m->vdev, &full);
 		}
 }
@@ -92,14 +93,14 @@ TEST(mmio_queues,
 		}
 		for (k = 0; k < sizeof(beyond) / sizeof(beyond[0]); k++) {
 			select_queue(m, beyond[k]);
-			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX), 0, "%s: QueueSizeMax of queue %u",
-				  who(m), beyond[k]);
+			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX), 0,
+				  "%s: QueueSizeMax of queue %u", who(m), beyond[k]);
 		}
 		reset(t, m);
 		for (q = 0; q < m->vdev.max_queues; q++) {
 			select_queue(m, q);
-			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_READY), 0, "%s: queue %u: QueueReady after a reset",
-				  who(m), q);
+			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_READY), 0,
+				  "%s: queue %u: QueueReady after a reset", who(m), q);
 		}
 	}
 }
@@ -127,7 +128,9 @@ TEST(mmio_interrupt_status,
 		vq_raw_avail_flags(a.vq, 0); /* notifications wanted */
 		actor_prepare(&a, true);
 		require(t, actor_round(&a), "%s: the buffer is not used", who(m));
-		expect(t, wait_for(rd(m, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_USED, ANSWER_NS),
+		expect(t,
+		       wait_for(rd(m, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_USED,
+				ANSWER_NS),
 		       "%s: InterruptStatus 0x%x after a used buffer", who(m),
 		       (unsigned int)rd(m, VIRTIO_MMIO_INTERRUPT_STATUS));
 		/* Reading does not acknowledge, nor does a write for another bit. */
@@ -135,14 +138,14 @@ TEST(mmio_interrupt_status,
 		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_USED,
 			  "%s: InterruptStatus before it is acknowledged", who(m));
 		wr(m, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_USED);
-		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), 0, "%s: InterruptStatus once acknowledged",
-			  who(m));
+		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), 0,
+			  "%s: InterruptStatus once acknowledged", who(m));
 		actor_prepare(&a, true);
 		require(t, actor_round(&a), "%s: the buffer is not used", who(m));
 		(void)wait_for(rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), ANSWER_NS);
 		reset(t, m);
-		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), 0, "%s: InterruptStatus after a reset",
-			  who(m));
+		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), 0,
+			  "%s: InterruptStatus after a reset", who(m));
 	}
 	if (!tried)
 		test_skip(t, "neither rng nor vsock is on MMIO");
@@ -178,7 +181,8 @@ TEST(mmio_queue_stopped,
 		actor_post(&a, 0);
 		/* A late or stray notification is the device's to ignore. */
 		vq_notify(a.vq);
-		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: buffers used with QueueReady 0", who(m));
+		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: buffers used with QueueReady 0",
+			  who(m));
 	}
 	if (!tried)
 		test_skip(t, "neither rng nor vsock is on MMIO");
@@ -202,8 +206,10 @@ TEST(mmio_generation,
 		a = rd(m, VIRTIO_MMIO_CONFIG);
 		b = rd(m, VIRTIO_MMIO_CONFIG + 4);
 		for (k = 0; k < 100; k++)
-			expect(t, (rd(m, VIRTIO_MMIO_CONFIG) == a && rd(m, VIRTIO_MMIO_CONFIG + 4) == b) ||
-					  rd(m, VIRTIO_MMIO_CONFIG_GENERATION) != first,
+			expect(t,
+			       (rd(m, VIRTIO_MMIO_CONFIG) == a &&
+				rd(m, VIRTIO_MMIO_CONFIG + 4) == b) ||
+				       rd(m, VIRTIO_MMIO_CONFIG_GENERATION) != first,
 			       "%s: the configuration changed, ConfigGeneration stays 0x%x", who(m),
 			       (unsigned int)first);
 	}
@@ -231,8 +237,8 @@ TEST(mmio_queue_reset,
 			if (!m->vdev.max_size[q])
 				continue;
 			select_queue(m, q);
-			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_RESET), 0, "%s: queue %u: QueueReset in use",
-				  who(m), q);
+			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_RESET), 0,
+				  "%s: queue %u: QueueReset in use", who(m), q);
 			wr(m, VIRTIO_MMIO_QUEUE_RESET, 1);
 			expect(t, wait_for(rd(m, VIRTIO_MMIO_QUEUE_RESET) == 0, ANSWER_NS),
 			       "%s: queue %u: QueueReset reads 0x%x after 2 s", who(m), q,

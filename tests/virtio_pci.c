@@ -73,16 +73,19 @@ TEST(pci_ids,
 
 		expect_eq(t, vendor, VIRTIO_PCI_VENDOR, "%s: vendor id", who(p));
 		if (device < VIRTIO_PCI_MODERN) {
-			expect(t, transitional_id(p), "%s: device id 0x%04x is no transitional id of virtio id %u",
-			       who(p), device, (unsigned int)p->vdev.id);
+			expect(t, transitional_id(p),
+			       "%s: device id 0x%04x is no transitional id of virtio id %u", who(p),
+			       device, (unsigned int)p->vdev.id);
 			continue;
 		}
-		expect(t, device >= 0x1040 && device <= 0x107f, "%s: device id 0x%04x", who(p), device);
+		expect(t, device >= 0x1040 && device <= 0x107f, "%s: device id 0x%04x", who(p),
+		       device);
 		/* SHOULD: against legacy drivers taking it. */
 		if (pci_read(p->pci, 8, 1) < 1)
 			test_note(t, "%s: revision 0 (4.1.2.1 SHOULD be 1 or more)", who(p));
 		if (p->pci->subdevice < 0x40)
-			test_note(t, "%s: subsystem device id 0x%04x (4.1.2.1 SHOULD be 0x40 or more)",
+			test_note(t,
+				  "%s: subsystem device id 0x%04x (4.1.2.1 SHOULD be 0x40 or more)",
 				  who(p), p->pci->subdevice);
 	}
 }
@@ -152,12 +155,15 @@ TEST(pci_caps_layout,
 			expect(t, c->cap_len >= least_cap_len(c->type),
 			       "%s: capability at 0x%02x, type %u: cap_len %u, the structure has %u bytes",
 			       who(p), c->at, c->type, c->cap_len, least_cap_len(c->type));
-			expect(t, c->at + c->cap_len <= 256, "%s: capability at 0x%02x with cap_len %u ends behind 0xff",
-			       who(p), c->at, c->cap_len);
-			if (c->type == VIRTIO_PCI_CAP_COMMON_CFG || c->type == VIRTIO_PCI_CAP_DEVICE_CFG)
-				expect_eq(t, c->offset % 4, 0,
-					  "%s: capability at 0x%02x, type %u: offset 0x%llx modulo 4",
-					  who(p), c->at, c->type, (unsigned long long)c->offset);
+			expect(t, c->at + c->cap_len <= 256,
+			       "%s: capability at 0x%02x with cap_len %u ends behind 0xff", who(p),
+			       c->at, c->cap_len);
+			if (c->type == VIRTIO_PCI_CAP_COMMON_CFG ||
+			    c->type == VIRTIO_PCI_CAP_DEVICE_CFG)
+				expect_eq(
+					t, c->offset % 4, 0,
+					"%s: capability at 0x%02x, type %u: offset 0x%llx modulo 4",
+					who(p), c->at, c->type, (unsigned long long)c->offset);
 		}
 }
 
@@ -177,13 +183,14 @@ TEST(pci_caps_in_bar,
 		for (k = 0; k < p->num_caps; k++) {
 			c = &p->cap[k];
 			/* 4.1.4.1: reserved types and BARs are to be ignored; the window has no place of its own. */
-			if (c->type == VIRTIO_PCI_CAP_PCI_CFG || c->type == VIRTIO_PCI_CAP_VENDOR_CFG ||
-			    c->bar > 5)
+			if (c->type == VIRTIO_PCI_CAP_PCI_CFG ||
+			    c->type == VIRTIO_PCI_CAP_VENDOR_CFG || c->bar > 5)
 				continue;
 			bar = &p->pci->bar[c->bar];
 			expect(t, c->offset <= bar->size && c->length <= bar->size - c->offset,
-			       "%s: type %u: 0x%llx bytes at 0x%llx, BAR %u has 0x%llx", who(p), c->type,
-			       (unsigned long long)c->length, (unsigned long long)c->offset, c->bar,
+			       "%s: type %u: 0x%llx bytes at 0x%llx, BAR %u has 0x%llx", who(p),
+			       c->type, (unsigned long long)c->length,
+			       (unsigned long long)c->offset, c->bar,
 			       (unsigned long long)bar->size);
 		}
 }
@@ -204,7 +211,8 @@ TEST(pci_shm,
 			if (c->type != VIRTIO_PCI_CAP_SHARED_MEMORY_CFG)
 				continue;
 			found++;
-			expect(t, c->in_bar, "%s: region %u is not inside of BAR %u", who(p), c->id, c->bar);
+			expect(t, c->in_bar, "%s: region %u is not inside of BAR %u", who(p), c->id,
+			       c->bar);
 			for (m = 0; m < k; m++)
 				expect(t, p->cap[m].type != c->type || p->cap[m].id != c->id,
 				       "%s: two regions with id %u", who(p), c->id);
@@ -230,7 +238,8 @@ TEST(pci_vendor_cap,
 				continue;
 			found++;
 			expect(t, pci_read(p->pci, c->at + 4, 2) != VIRTIO_PCI_VENDOR,
-			       "%s: vendor data capability at 0x%02x with vendor_id 0x1af4", who(p), c->at);
+			       "%s: vendor data capability at 0x%02x with vendor_id 0x1af4", who(p),
+			       c->at);
 			expect_eq(t, c->cap_len % 4, 0, "%s: size %u modulo 4", who(p), c->cap_len);
 		}
 	if (!found)
@@ -255,7 +264,9 @@ TEST(pci_notify,
 		width = p->vdev.offered & VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA) ? 4 : 2;
 		expect_eq(t, c->offset % width, 0, "%s: notify offset 0x%llx modulo %u", who(p),
 			  (unsigned long long)c->offset, width);
-		expect(t, c->multiplier == 0 || (power_of_two(c->multiplier) && c->multiplier % width == 0),
+		expect(t,
+		       c->multiplier == 0 ||
+			       (power_of_two(c->multiplier) && c->multiplier % width == 0),
 		       "%s: notify_off_multiplier %u is neither 0 nor a power of two and multiple of %u",
 		       who(p), c->multiplier, width);
 		expect(t, c->length >= width, "%s: notify length %llu", who(p),
@@ -267,8 +278,8 @@ TEST(pci_notify,
 				continue;
 			off = mmio_read16(&p->common->queue_notify_off);
 			expect(t, c->length >= (uint64_t)off * c->multiplier + width,
-			       "%s: queue %u: notify length %llu < queue_notify_off %u * %u + %u", who(p), q,
-			       (unsigned long long)c->length, off, c->multiplier, width);
+			       "%s: queue %u: notify length %llu < queue_notify_off %u * %u + %u",
+			       who(p), q, (unsigned long long)c->length, off, c->multiplier, width);
 		}
 	}
 }
@@ -322,10 +333,13 @@ TEST(pci_feature_words,
 				  "%s: device_feature at select 0x%x", who(p), high[k]);
 		for (k = 2; k < 4; k++)
 			if (p->vdev.ops->device_features_sel(&p->vdev, k))
-				test_note(t, "%s: features %u to %u: 0x%08x", who(p), 32 * k, 32 * k + 31,
-					  (unsigned int)p->vdev.ops->device_features_sel(&p->vdev, k));
+				test_note(t, "%s: features %u to %u: 0x%08x", who(p), 32 * k,
+					  32 * k + 31,
+					  (unsigned int)p->vdev.ops->device_features_sel(&p->vdev,
+											 k));
 		expect_eq(t, p->vdev.ops->device_features_sel(&p->vdev, 0),
-			  (uint32_t)p->vdev.ops->device_features(&p->vdev), "%s: word 0 again", who(p));
+			  (uint32_t)p->vdev.ops->device_features(&p->vdev), "%s: word 0 again",
+			  who(p));
 	}
 }
 
@@ -351,8 +365,8 @@ TEST(pci_driver_feature,
 		expect_eq(t, seen & offered, offered, "%s: features written and read back", who(p));
 		p->vdev.ops->driver_features(&p->vdev, 0);
 		mmio_write32(&p->common->driver_feature_select, 1);
-		expect_eq(t, mmio_read32(&p->common->driver_feature), 0, "%s: upper word after 0 was written",
-			  who(p));
+		expect_eq(t, mmio_read32(&p->common->driver_feature), 0,
+			  "%s: upper word after 0 was written", who(p));
 	}
 }
 
@@ -368,7 +382,8 @@ TEST(pci_queue_registers,
 	uint16_t q;
 
 	EACH(p, i) {
-		if (!(p->vdev.offered & VIRTIO_BIT(VIRTIO_F_RING_RESET)) || p->common_cap->length < 60)
+		if (!(p->vdev.offered & VIRTIO_BIT(VIRTIO_F_RING_RESET)) ||
+		    p->common_cap->length < 60)
 			continue;
 		tried++;
 		vt_up(t, &p->vdev, &how);
@@ -386,8 +401,8 @@ TEST(pci_queue_registers,
 				  "%s: queue %u: queue_enable after its reset", who(p), q);
 		}
 		p->vdev.ops->set_status(&p->vdev, 0);
-		require(t, wait_for(p->vdev.ops->get_status(&p->vdev) == 0, ANSWER_NS), "%s: no reset",
-			who(p));
+		require(t, wait_for(p->vdev.ops->get_status(&p->vdev) == 0, ANSWER_NS),
+			"%s: no reset", who(p));
 		for (q = 0; q < p->vdev.max_queues; q++) {
 			mmio_write16(&p->common->queue_select, q);
 			expect_eq(t, mmio_read16(&p->common->queue_reset), 0,
@@ -418,7 +433,8 @@ TEST(pci_config_halves,
 		low = mmio_read32(p->device);
 		high = mmio_read32(p->device + 4);
 		low2 = mmio_read32(p->device);
-		expect_eq(t, low2, low, "%s: lower half before and after the upper one was read", who(p));
+		expect_eq(t, low2, low, "%s: lower half before and after the upper one was read",
+			  who(p));
 		expect_eq(t, mmio_read32(p->device + 4), high, "%s: upper half again", who(p));
 		expect(t, low != UINT32_MAX, "%s: lower half reads all ones", who(p));
 	}
@@ -445,7 +461,8 @@ TEST(pci_window_read,
 		bar = (const volatile uint8_t *)p->common;
 		vt_add_status(&p->vdev, VIRTIO_S_ACKNOWLEDGE);
 		mmio_write32(&p->common->device_feature_select, 1);
-		expect_eq(t, virtio_pci_window_read(p, p->common_cap->bar, off + 4, 4, &v), 0, "%s", who(p));
+		expect_eq(t, virtio_pci_window_read(p, p->common_cap->bar, off + 4, 4, &v), 0, "%s",
+			  who(p));
 		expect_eq(t, v, mmio_read32(bar + 4), "%s: 4 bytes: device_feature", who(p));
 		virtio_pci_window_read(p, p->common_cap->bar, off + 18, 2, &v);
 		expect_eq(t, v, mmio_read16(bar + 18), "%s: 2 bytes: num_queues", who(p));
@@ -473,12 +490,14 @@ TEST(pci_window_write,
 		expect_eq(t, mmio_read8(&p->common->device_status), VIRTIO_S_ACKNOWLEDGE,
 			  "%s: 1 byte: device_status", who(p));
 		virtio_pci_window_write(p, bar, off, 4, 1);
-		expect_eq(t, mmio_read32(&p->common->device_feature), (uint32_t)(p->vdev.offered >> 32),
+		expect_eq(t, mmio_read32(&p->common->device_feature),
+			  (uint32_t)(p->vdev.offered >> 32),
 			  "%s: 4 bytes: device_feature_select 1 shows the upper word", who(p));
-		virtio_pci_window_write(p, bar, off + 22, 2, p->vdev.max_queues ? p->vdev.max_queues - 1u : 0);
+		virtio_pci_window_write(p, bar, off + 22, 2,
+					p->vdev.max_queues ? p->vdev.max_queues - 1u : 0);
 		expect_eq(t, mmio_read16(&p->common->queue_select),
-			  p->vdev.max_queues ? p->vdev.max_queues - 1u : 0, "%s: 2 bytes: queue_select",
-			  who(p));
+			  p->vdev.max_queues ? p->vdev.max_queues - 1u : 0,
+			  "%s: 2 bytes: queue_select", who(p));
 		virtio_pci_window_write(p, bar, off + 20, 1, 0);
 		expect(t, wait_for(mmio_read8(&p->common->device_status) == 0, ANSWER_NS),
 		       "%s: a reset through the window", who(p));
@@ -509,7 +528,8 @@ TEST(pci_msix_table,
 	struct virtio_pci *p;
 	unsigned int i, k;
 
-	EACH_MSIX(p, i) {
+	EACH_MSIX(p, i)
+	{
 		expect(t, p->msix.count >= 1 && p->msix.count <= 0x800, "%s: %u vectors", who(p),
 		       p->msix.count);
 		if (p->msix.count < 2)
@@ -517,11 +537,11 @@ TEST(pci_msix_table,
 		/* Each entry exists: its mask bit can be set and cleared. */
 		for (k = 0; k < p->msix.count && k < 64; k++) {
 			pci_msix_mask(&p->msix, k, false);
-			expect_eq(t, mmio_read32(p->msix.table + 16 * k + 12) & 1, 0, "%s: entry %u unmasked",
-				  who(p), k);
+			expect_eq(t, mmio_read32(p->msix.table + 16 * k + 12) & 1, 0,
+				  "%s: entry %u unmasked", who(p), k);
 			pci_msix_mask(&p->msix, k, true);
-			expect_eq(t, mmio_read32(p->msix.table + 16 * k + 12) & 1, 1, "%s: entry %u masked",
-				  who(p), k);
+			expect_eq(t, mmio_read32(p->msix.table + 16 * k + 12) & 1, 1,
+				  "%s: entry %u masked", who(p), k);
 		}
 	}
 }
@@ -537,7 +557,8 @@ TEST(pci_msix_map,
 	unsigned int i, k, n;
 	uint16_t q;
 
-	EACH_MSIX(p, i) {
+	EACH_MSIX(p, i)
+	{
 		n = p->msix.count < 16 ? p->msix.count : 16;
 		for (k = 0; k < p->msix.count && k < 16; k++)
 			pci_msix_mask(&p->msix, k, true);
@@ -553,14 +574,15 @@ TEST(pci_msix_map,
 		expect_eq(t, virtio_pci_set_config_vector(p, VIRTIO_NO_VECTOR), VIRTIO_NO_VECTOR,
 			  "%s: config_msix_vector unmapped", who(p));
 		for (q = 0; q < p->vdev.max_queues; q++)
-			expect_eq(t, virtio_pci_set_queue_vector(p, q, VIRTIO_NO_VECTOR), VIRTIO_NO_VECTOR,
-				  "%s: queue_msix_vector of queue %u unmapped", who(p), q);
+			expect_eq(t, virtio_pci_set_queue_vector(p, q, VIRTIO_NO_VECTOR),
+				  VIRTIO_NO_VECTOR, "%s: queue_msix_vector of queue %u unmapped",
+				  who(p), q);
 		virtio_pci_set_config_vector(p, 0);
 		for (q = 0; q < p->vdev.max_queues; q++)
 			virtio_pci_set_queue_vector(p, q, 0);
 		p->vdev.ops->set_status(&p->vdev, 0);
-		require(t, wait_for(p->vdev.ops->get_status(&p->vdev) == 0, ANSWER_NS), "%s: no reset",
-			who(p));
+		require(t, wait_for(p->vdev.ops->get_status(&p->vdev) == 0, ANSWER_NS),
+			"%s: no reset", who(p));
 		expect_eq(t, mmio_read16(&p->common->config_msix_vector), VIRTIO_NO_VECTOR,
 			  "%s: config_msix_vector after a reset", who(p));
 		for (q = 0; q < p->vdev.max_queues; q++) {
@@ -600,9 +622,11 @@ TEST(pci_isr,
 		actor_prepare(&a, true);
 		require(t, actor_round(&a), "%s: the buffer is not used", who(p));
 		/* The bit comes before the notification, and that after the used index: give it time. */
-		expect(t, wait_for(pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, ANSWER_NS),
+		expect(t,
+		       wait_for(pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, ANSWER_NS),
 		       "%s: Status.Interrupt is 0 though a buffer was used", who(p));
-		expect_eq(t, mmio_read8(p->isr) & 1, 1, "%s: ISR bit 0 after a used buffer", who(p));
+		expect_eq(t, mmio_read8(p->isr) & 1, 1, "%s: ISR bit 0 after a used buffer",
+			  who(p));
 		expect_eq(t, mmio_read8(p->isr), 0, "%s: ISR after it was read", who(p));
 		expect_eq(t, pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, 0,
 			  "%s: Status.Interrupt after ISR was read", who(p));

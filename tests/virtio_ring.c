@@ -42,10 +42,11 @@ static bool send_chain(struct test_ctx *t, struct actor *a, uint16_t head, uint3
 	actor_used(a, 0, &id, &len);
 	actor_done(a, 1);
 	expect_eq(t, id, head, "%s: %s: used id", who(a), what);
-	expect(t, len <= writable, "%s: %s: used len %u, the buffer has %u writable bytes", who(a), what,
-	       len, writable);
+	expect(t, len <= writable, "%s: %s: used len %u, the buffer has %u writable bytes", who(a),
+	       what, len, writable);
 	expect(t, actor_understood(a, len), "%s: %s: %s", who(a), what,
-	       a->writes ? "none of the bytes was written" : "the request was not answered with RST");
+	       a->writes ? "none of the bytes was written" :
+			   "the request was not answered with RST");
 	return true;
 }
 
@@ -113,8 +114,8 @@ static void one_cut(struct test_ctx *t, struct actor *a, const struct cut *c)
 	actor_post(a, 0);
 	vq_notify(a->vq);
 	if (actor_wait(a, 1, ANSWER_NS) < 1) {
-		expect(t, false, "%s: %s: the buffer is not used within 2 s (status 0x%02x)", who(a), c->name,
-		       a->d->ops->get_status(a->d));
+		expect(t, false, "%s: %s: the buffer is not used within 2 s (status 0x%02x)",
+		       who(a), c->name, a->d->ops->get_status(a->d));
 		return;
 	}
 	actor_used(a, 0, &id, &len);
@@ -145,8 +146,8 @@ TEST(ring_framing,
 			/* Anew each time: a device that broke over one layout is not judged by the next. */
 			actor_up(t, &a, &poll_plain);
 			if (cuts[k].n > vq_size(a.vq))
-				test_note(t, "%s: queue size %u is too small for %u descriptors", who(&a),
-					  vq_size(a.vq), cuts[k].n);
+				test_note(t, "%s: queue size %u is too small for %u descriptors",
+					  who(&a), vq_size(a.vq), cuts[k].n);
 			else
 				one_cut(t, &a, &cuts[k]);
 		}
@@ -176,8 +177,8 @@ static void need_feature(struct test_ctx *t, unsigned int bit, const char *name)
 	test_skip(t, "no rng or vsock device offers %s (bit %u)", name, bit);
 }
 
-static void indirect_cut(struct test_ctx *t, struct actor *a, const struct cut *c, uint16_t more_flags,
-			 const char *what)
+static void indirect_cut(struct test_ctx *t, struct actor *a, const struct cut *c,
+			 uint16_t more_flags, const char *what)
 {
 	uint32_t id, len;
 
@@ -188,8 +189,8 @@ static void indirect_cut(struct test_ctx *t, struct actor *a, const struct cut *
 	actor_post(a, 0);
 	vq_notify(a->vq);
 	if (actor_wait(a, 1, ANSWER_NS) < 1) {
-		expect(t, false, "%s: %s, %s: the buffer is not used within 2 s (status 0x%02x)", who(a),
-		       what, c->name, a->d->ops->get_status(a->d));
+		expect(t, false, "%s: %s, %s: the buffer is not used within 2 s (status 0x%02x)",
+		       who(a), what, c->name, a->d->ops->get_status(a->d));
 		return;
 	}
 	actor_used(a, 0, &id, &len);
@@ -212,7 +213,8 @@ TEST(ring_indirect,
 
 	need_feature(t, VIRTIO_F_INDIRECT_DESC, "INDIRECT_DESC");
 	for (i = 0; actor_get(i, &a); i++)
-		for (k = 0; has_feature(&a, VIRTIO_F_INDIRECT_DESC) && k < sizeof(cuts) / sizeof(cuts[0]);
+		for (k = 0;
+		     has_feature(&a, VIRTIO_F_INDIRECT_DESC) && k < sizeof(cuts) / sizeof(cuts[0]);
 		     k++) {
 			actor_up(t, &a, &how);
 			/* 2.7.5.3.1: never more than the queue has entries. */
@@ -340,18 +342,18 @@ TEST(ring_table,
 			require(t, actor_round(&a), "%s: buffer %u is not used", who(&a), round);
 		}
 		for (k = 1; k < vq_size(a.vq); k++) {
-			want = (struct vq_raw_desc){ a.addr + 0x111u * k, 0x1000u + k, VRING_DESC_F_NEXT,
-						     (uint16_t)(k ^ 1) };
+			want = (struct vq_raw_desc){ a.addr + 0x111u * k, 0x1000u + k,
+						     VRING_DESC_F_NEXT, (uint16_t)(k ^ 1) };
 			vq_raw_desc_get(a.vq, k, &seen);
 			if (memcmp(&want, &seen, sizeof(want)))
 				test_hexdump(t, "descriptor", &seen, sizeof(seen));
-			expect(t, memcmp(&want, &seen, sizeof(want)) == 0, "%s: descriptor %u changed",
-			       who(&a), k);
+			expect(t, memcmp(&want, &seen, sizeof(want)) == 0,
+			       "%s: descriptor %u changed", who(&a), k);
 		}
 		want = (struct vq_raw_desc){ a.addr, a.len, actor_flags(&a), 0 };
 		vq_raw_desc_get(a.vq, 0, &seen);
-		expect(t, memcmp(&want, &seen, sizeof(want)) == 0, "%s: the descriptor in use changed",
-		       who(&a));
+		expect(t, memcmp(&want, &seen, sizeof(want)) == 0,
+		       "%s: the descriptor in use changed", who(&a));
 	}
 }
 
@@ -373,17 +375,19 @@ TEST(ring_used_len,
 			actor_desc(&a, 0, 0, a.writes ? n : a.len, actor_flags(&a), 0);
 			actor_post(&a, 0);
 			vq_notify(a.vq);
-			require(t, actor_wait(&a, 1, ANSWER_NS) == 1, "%s: a buffer of %u is not used", who(&a),
-				n);
+			require(t, actor_wait(&a, 1, ANSWER_NS) == 1,
+				"%s: a buffer of %u is not used", who(&a), n);
 			actor_used(&a, 0, &id, &len);
 			actor_done(&a, 1);
-			expect(t, len <= (a.writes ? n : 0), "%s: used len %u, %u bytes were writable",
-			       who(&a), len, a.writes ? n : 0);
+			expect(t, len <= (a.writes ? n : 0),
+			       "%s: used len %u, %u bytes were writable", who(&a), len,
+			       a.writes ? n : 0);
 			/* One byte in 256 is the pattern by chance: a quarter of them all is not. */
 			for (k = changed = 0; a.writes && k < len && k < 4096; k++)
 				changed += a.mem[k] != 0xa5;
 			expect(t, !a.writes || len < 64 || changed > len - len / 4,
-			       "%s: len %u, but only %u bytes differ from before", who(&a), len, changed);
+			       "%s: len %u, but only %u bytes differ from before", who(&a), len,
+			       changed);
 		}
 	}
 }
@@ -406,10 +410,12 @@ TEST(ring_used_flags,
 			actor_up(t, &a, &how);
 			for (round = 0; round < 20; round++) {
 				actor_prepare(&a, true);
-				require(t, actor_round(&a), "%s: buffer %u is not used", who(&a), round);
+				require(t, actor_round(&a), "%s: buffer %u is not used", who(&a),
+					round);
 				vq_raw_used_flags(a.vq, &flags);
-				expect(t, flags <= (k ? 0 : 1), "%s: used.flags 0x%04x %s EVENT_IDX", who(&a),
-				       flags, k ? "with" : "without");
+				expect(t, flags <= (k ? 0 : 1),
+				       "%s: used.flags 0x%04x %s EVENT_IDX", who(&a), flags,
+				       k ? "with" : "without");
 			}
 		}
 }
@@ -431,13 +437,15 @@ TEST(ring_spurious_kicks,
 		actor_up(t, &a, &poll_plain);
 		for (k = 0; k < 500; k++)
 			vq_notify(a.vq);
-		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: buffers used, none was posted", who(&a));
+		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: buffers used, none was posted",
+			  who(&a));
 		actor_prepare(&a, false);
 		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
 		send_chain(t, &a, 0, a.writes ? a.len : 0, "after 500 kicks for nothing");
 		for (k = 0; k < 500; k++)
 			vq_notify(a.vq);
-		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: more buffers used than posted", who(&a));
+		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: more buffers used than posted",
+			  who(&a));
 		expect_eq(t, a.d->ops->get_status(a.d), 15, "%s: status", who(&a));
 	}
 }
@@ -472,8 +480,8 @@ TEST(ring_event_idx_kicks,
 				vq_notify(a.vq);
 			}
 			require(t, actor_wait(&a, 1, ANSWER_NS) == 1,
-				"%s: buffer %u is not used; avail.idx %u, avail_event %u", who(&a), k,
-				a.avail_idx, event);
+				"%s: buffer %u is not used; avail.idx %u, avail_event %u", who(&a),
+				k, a.avail_idx, event);
 			actor_done(&a, 1);
 		}
 		test_note(t, "%s: %u buffers, %u kicks", who(&a), k, kicks);
@@ -500,13 +508,15 @@ static void run_many(struct test_ctx *t, struct actor *a, unsigned int total)
 			actor_post(a, i);
 		vq_notify(a->vq);
 		k = actor_wait(a, n, ANSWER_NS);
-		require(t, k == n, "%s: queue size %u: of %u buffers from number %u on, %u were used", who(a),
+		require(t, k == n,
+			"%s: queue size %u: of %u buffers from number %u on, %u were used", who(a),
 			size, n, done, k);
 		memset(seen, 0, n);
 		for (k = 0; k < n; k++) {
 			actor_used(a, k, &id, &len);
-			require(t, id < n && !seen[id], "%s: queue size %u: used element %u has id %u%s", who(a),
-				size, done + k, id, id < n ? " again" : "");
+			require(t, id < n && !seen[id],
+				"%s: queue size %u: used element %u has id %u%s", who(a), size,
+				done + k, id, id < n ? " again" : "");
 			seen[id] = 1;
 		}
 		actor_done(a, n);
@@ -532,7 +542,8 @@ TEST(ring_sizes,
 			actor_up(t, &a, &how);
 			require_eq(t, vq_size(a.vq), size, "%s: queue size", who(&a));
 			run_many(t, &a, 3 * size + 1);
-			expect_eq(t, a.used_idx, (uint16_t)(3 * size + 1), "%s: buffers used", who(&a));
+			expect_eq(t, a.used_idx, (uint16_t)(3 * size + 1), "%s: buffers used",
+				  who(&a));
 		}
 }
 
@@ -562,7 +573,8 @@ TEST(ring_in_order,
      .owner = OWNER_RING,
      .needs = NEED_VIRTIO)
 {
-	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_IN_ORDER), .irq = VIRTIO_IRQ_POLL };
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_IN_ORDER),
+				      .irq = VIRTIO_IRQ_POLL };
 	struct actor a;
 	unsigned int i, round;
 	uint32_t id, len;
@@ -582,13 +594,14 @@ TEST(ring_in_order,
 				actor_post(&a, k);
 			vq_notify(a.vq);
 			/* A device may write one element for a batch (2.7.9): the index moves all the same. */
-			require(t, actor_wait(&a, n, ANSWER_NS) == n, "%s: not all of %u buffers are used",
-				who(&a), n);
+			require(t, actor_wait(&a, n, ANSWER_NS) == n,
+				"%s: not all of %u buffers are used", who(&a), n);
 			for (k = 0; k < n; k++) {
 				actor_used(&a, k, &id, &len);
 				/* 0 is what the ring held before: left out as part of a batch. */
 				expect(t, id == k || (id == 0 && k + 1 < n),
-				       "%s: used element %u has id %u", who(&a), k, (unsigned int)id);
+				       "%s: used element %u has id %u", who(&a), k,
+				       (unsigned int)id);
 			}
 			actor_done(&a, n);
 		}

@@ -245,15 +245,16 @@ static bool vsock_cid(struct virtio_device *d, uint64_t *cid)
 {
 	static struct vsock_config cfg;
 	struct config_of arg = { d };
-	const struct vsock_config_io io = { read_config, write_config, d->ops->config_len(d), &arg };
+	const struct vsock_config_io io = { read_config, write_config, d->ops->config_len(d),
+					    &arg };
 	enum vsock_layout layout = VSOCK_LAYOUT_AUTO;
 	const char *name = cmdline_get("vsock.layout");
 	char why[96];
 
 	if (name && vsock_layout_parse(name, &layout))
 		return false;
-	if (vsock_config_load(&io, layout, !!(d->offered & VIRTIO_BIT(VSOCK_F_INDEXED_CID)), &cfg, why,
-			      sizeof(why)))
+	if (vsock_config_load(&io, layout, !!(d->offered & VIRTIO_BIT(VSOCK_F_INDEXED_CID)), &cfg,
+			      why, sizeof(why)))
 		return false;
 	*cid = cfg.guest[0];
 	return true;
@@ -345,8 +346,10 @@ static bool is_mute(struct test_ctx *t, struct actor *a)
 	known[i].d = a->d;
 	known[i].mute = !wait_for(take_rst(a), ANSWER_NS / 2);
 	if (known[i].mute)
-		test_note(t, "%s vsock: no RST for a request to port 0xfffffff0 of CID 2; tests judge the use of buffers only",
-			  a->d->name);
+		test_note(
+			t,
+			"%s vsock: no RST for a request to port 0xfffffff0 of CID 2; tests judge the use of buffers only",
+			a->d->name);
 	return known[i].mute;
 }
 
@@ -382,7 +385,8 @@ uint16_t actor_flags(const struct actor *a)
 	return a->writes ? VRING_DESC_F_WRITE : 0;
 }
 
-void actor_desc(struct actor *a, uint16_t i, uint32_t off, uint32_t len, uint16_t flags, uint16_t next)
+void actor_desc(struct actor *a, uint16_t i, uint32_t off, uint32_t len, uint16_t flags,
+		uint16_t next)
 {
 	const struct vq_raw_desc d = { a->addr + off, len, flags, next };
 

@@ -46,10 +46,10 @@ uint8_t *vt_dma(struct test_ctx *t, struct virtio_device *d, size_t size, dma_ad
 struct actor {
 	struct virtio_device *d;
 	uint16_t queue;
-	bool writes;	    /* rng: a writable buffer; vsock: a readable one of `len` bytes */
-	uint32_t len;	    /* of a plain buffer */
-	uint64_t cid;	    /* vsock: our CID */
-	bool mute;	    /* vsock: does not answer requests to a closed port */
+	bool writes;  /* rng: a writable buffer; vsock: a readable one of `len` bytes */
+	uint32_t len; /* of a plain buffer */
+	uint64_t cid; /* vsock: our CID */
+	bool mute;    /* vsock: does not answer requests to a closed port */
 	/* Set by actor_up(). */
 	struct virtqueue *vq;
 	uint8_t *mem; /* ACTOR_MEM bytes for the device */
@@ -71,7 +71,8 @@ void actor_up(struct test_ctx *t, struct actor *a, const struct bring_up *how);
  */
 void actor_prepare(struct actor *a, bool quiet);
 /* By hand: descriptor `head` of len bytes at mem + off. */
-void actor_desc(struct actor *a, uint16_t i, uint32_t off, uint32_t len, uint16_t flags, uint16_t next);
+void actor_desc(struct actor *a, uint16_t i, uint32_t off, uint32_t len, uint16_t flags,
+		uint16_t next);
 /* WRITE for an actor that writes, else 0. */
 uint16_t actor_flags(const struct actor *a);
 /* Makes head available; idx is published, nobody told. */

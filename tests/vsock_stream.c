@@ -16,8 +16,8 @@
 static struct vsock_conn *connect_to(struct test_ctx *t, struct vsock_env *e, uint32_t port)
 {
 	struct vsock_conn *c;
-	const int ret =
-		vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(port), CONNECT_NS, &c);
+	const int ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(port), CONNECT_NS,
+				      &c);
 
 	require(t, ret == 0, "connect to host port %u: errno %d", (unsigned int)port, -ret);
 	return c;
@@ -44,8 +44,8 @@ TEST(stream_refused, .id = "vsock.stream.refused",
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	struct vsock_conn *c;
-	const int ret =
-		vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(64999), CONNECT_NS, &c);
+	const int ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(64999),
+				      CONNECT_NS, &c);
 
 	expect(t, ret == -ECONNREFUSED, "connect to a closed port: errno %d instead of a refusal",
 	       -ret);
@@ -112,7 +112,9 @@ TEST(stream_from_host, .id = "vsock.stream.from_host",
      .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
-	enum { TOTAL = 200001 };
+	enum {
+		TOTAL = 200001
+	};
 	struct vsock_env *e = vsock_env_ctl(t);
 	struct vsock_conn *c = connect_to(t, e, ASSAY_SOURCE_PORT);
 	const uint32_t local = vsock_conn_local(c).port;
@@ -140,7 +142,9 @@ TEST(stream_to_host, .id = "vsock.stream.to_host",
      .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
-	enum { TOTAL = 300007 };
+	enum {
+		TOTAL = 300007
+	};
 	struct vsock_env *e = vsock_env_ctl(t);
 	uint32_t port = 0, crc = 0;
 	uint8_t buf[5003];

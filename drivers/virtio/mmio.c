@@ -159,20 +159,21 @@ static void write_addr(struct virtio_device *d, unsigned int reg, dma_addr_t add
 	reg_write(d, reg + 4, (uint32_t)(addr >> 32));
 }
 
-static int mmio_queue_enable(struct virtio_device *d, uint16_t queue, uint16_t size, dma_addr_t desc,
-			     dma_addr_t driver, dma_addr_t device)
+static int mmio_queue_enable(struct virtio_device *d, uint16_t queue, uint16_t size,
+			     dma_addr_t desc, dma_addr_t driver, dma_addr_t device)
 {
 	/* 4.2.2.2: size and addresses are not touched while QueueReady is set. */
 	if (mmio_queue_enabled(d, queue))
-		return virtio_error(d, -EIO, "queue %u: QueueReady is set before its set-up", queue);
+		return virtio_error(d, -EIO, "queue %u: QueueReady is set before its set-up",
+				    queue);
 	reg_write(d, VIRTIO_MMIO_QUEUE_SIZE, size);
 	write_addr(d, VIRTIO_MMIO_QUEUE_DESC, desc);
 	write_addr(d, VIRTIO_MMIO_QUEUE_DRIVER, driver);
 	write_addr(d, VIRTIO_MMIO_QUEUE_DEVICE, device);
 	reg_write(d, VIRTIO_MMIO_QUEUE_READY, 1);
 	if (reg_read(d, VIRTIO_MMIO_QUEUE_READY) != 1)
-		return virtio_error(d, -EIO, "queue %u: QueueReady reads 0x%x after 1 was written", queue,
-				    (unsigned int)reg_read(d, VIRTIO_MMIO_QUEUE_READY));
+		return virtio_error(d, -EIO, "queue %u: QueueReady reads 0x%x after 1 was written",
+				    queue, (unsigned int)reg_read(d, VIRTIO_MMIO_QUEUE_READY));
 	return 0;
 }
 
@@ -186,7 +187,8 @@ static int mmio_queue_reset(struct virtio_device *d, uint16_t queue)
 		return virtio_error(d, -ETIMEDOUT, "queue %u: QueueReset still reads 0x%x", queue,
 				    (unsigned int)reg_read(d, VIRTIO_MMIO_QUEUE_RESET));
 	if (reg_read(d, VIRTIO_MMIO_QUEUE_READY) != 0)
-		return virtio_error(d, -EIO, "queue %u: QueueReady is set after a queue reset", queue);
+		return virtio_error(d, -EIO, "queue %u: QueueReady is set after a queue reset",
+				    queue);
 	return 0;
 }
 

@@ -174,10 +174,11 @@ static int find_notify(struct virtio_pci *p, uint16_t queue)
 	const uint64_t at = (uint64_t)off * p->notify_cap->multiplier;
 
 	if (at + width > p->notify_cap->length)
-		return virtio_error(&p->vdev, -EIO,
-				    "queue %u: queue_notify_off %u * multiplier %u is outside of the notify capability's %llu bytes",
-				    queue, off, p->notify_cap->multiplier,
-				    (unsigned long long)p->notify_cap->length);
+		return virtio_error(
+			&p->vdev, -EIO,
+			"queue %u: queue_notify_off %u * multiplier %u is outside of the notify capability's %llu bytes",
+			queue, off, p->notify_cap->multiplier,
+			(unsigned long long)p->notify_cap->length);
 	p->notify_at[queue] = p->notify + at;
 	p->notify_data[queue] = queue;
 	if (virtio_has(&p->vdev, VIRTIO_F_NOTIF_CONFIG_DATA))
@@ -234,8 +235,8 @@ static int pci_queue_enable(struct virtio_device *d, uint16_t queue, uint16_t si
 	write_addr(&c->queue_device_lo, &c->queue_device_hi, device);
 	mmio_write16(&c->queue_enable, 1); /* 4.1.4.3.2: after all other fields */
 	if (mmio_read16(&c->queue_enable) != 1)
-		return virtio_error(d, -EIO, "queue %u: queue_enable reads %u after 1 was written", queue,
-				    mmio_read16(&c->queue_enable));
+		return virtio_error(d, -EIO, "queue %u: queue_enable reads %u after 1 was written",
+				    queue, mmio_read16(&c->queue_enable));
 	return 0;
 }
 
@@ -253,8 +254,8 @@ static int pci_queue_reset(struct virtio_device *d, uint16_t queue)
 		return virtio_error(d, -ETIMEDOUT, "queue %u: queue_reset still reads %u", queue,
 				    mmio_read16(&c->queue_reset));
 	if (mmio_read16(&c->queue_enable) != 0)
-		return virtio_error(d, -EIO, "queue %u: queue_enable reads %u after a queue reset", queue,
-				    mmio_read16(&c->queue_enable));
+		return virtio_error(d, -EIO, "queue %u: queue_enable reads %u after a queue reset",
+				    queue, mmio_read16(&c->queue_enable));
 	return 0;
 }
 
@@ -344,7 +345,9 @@ static int setup_msix(struct virtio_pci *p, enum virtio_irq_mode mode)
 	pci_msix_function_mask(p->pci, &p->msix, false);
 	for (i = 0; i < entries; i++) {
 		ret = add_vector(p, (uint16_t)i,
-				 mode == VIRTIO_IRQ_MSIX1 ? IRQ_ALL : i ? (int)i - 1 : IRQ_CONFIG);
+				 mode == VIRTIO_IRQ_MSIX1 ? IRQ_ALL :
+				 i			  ? (int)i - 1 :
+							    IRQ_CONFIG);
 		if (ret)
 			return ret;
 	}
@@ -486,13 +489,15 @@ static void read_cap(struct virtio_pci *p, unsigned int at)
 		.type = (uint8_t)pci_read(d, at + 3, 1),
 	};
 	p->num_caps++;
-	if (c->cap_len < CAP_LEN_MIN || at + c->cap_len > 256 || c->type == VIRTIO_PCI_CAP_VENDOR_CFG)
+	if (c->cap_len < CAP_LEN_MIN || at + c->cap_len > 256 ||
+	    c->type == VIRTIO_PCI_CAP_VENDOR_CFG)
 		return;
 	c->bar = (uint8_t)pci_read(d, at + 4, 1);
 	c->id = (uint8_t)pci_read(d, at + 5, 1);
 	c->offset = pci_read(d, at + 8, 4);
 	c->length = pci_read(d, at + 12, 4);
-	if (c->type == VIRTIO_PCI_CAP_SHARED_MEMORY_CFG && c->cap_len >= CAP_LEN_SHM) { /* 4.1.4.7 */
+	if (c->type == VIRTIO_PCI_CAP_SHARED_MEMORY_CFG &&
+	    c->cap_len >= CAP_LEN_SHM) { /* 4.1.4.7 */
 		c->offset |= (uint64_t)pci_read(d, at + 16, 4) << 32;
 		c->length |= (uint64_t)pci_read(d, at + 20, 4) << 32;
 	}
@@ -501,7 +506,8 @@ static void read_cap(struct virtio_pci *p, unsigned int at)
 	if (c->bar > 5) /* 4.1.4.1: reserved values are ignored */
 		return;
 	bar = &d->bar[c->bar];
-	c->in_bar = !bar->io && bar->base && c->offset <= bar->size && c->length <= bar->size - c->offset;
+	c->in_bar = !bar->io && bar->base && c->offset <= bar->size &&
+		    c->length <= bar->size - c->offset;
 }
 
 /* Least length of a structure that is used. */
@@ -569,7 +575,8 @@ static bool has_cap(const struct virtio_pci *p, uint8_t type)
 static const char *unusable(const struct virtio_pci *p)
 {
 	if (!has_cap(p, VIRTIO_PCI_CAP_COMMON_CFG))
-		return p->pci->device < VIRTIO_PCI_MODERN ? "legacy only" : "no COMMON_CFG capability";
+		return p->pci->device < VIRTIO_PCI_MODERN ? "legacy only" :
+							    "no COMMON_CFG capability";
 	if (!p->common)
 		return "no COMMON_CFG inside of an assigned memory BAR";
 	if (!p->notify)
@@ -598,7 +605,8 @@ static void probe_one(const struct pci_dev *pci)
 	pci_intx(pci, false);
 	find_caps(p);
 	p->has_msix = pci_msix_init(pci, &p->msix) == 0;
-	snprintf(d->irq_info, sizeof(d->irq_info), "%u MSI-X vectors", p->has_msix ? p->msix.count : 0);
+	snprintf(d->irq_info, sizeof(d->irq_info), "%u MSI-X vectors",
+		 p->has_msix ? p->msix.count : 0);
 	why = unusable(p);
 	if (!why && virtio_add(d))
 		why = d->error;

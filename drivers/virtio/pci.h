@@ -65,7 +65,8 @@ struct virtio_pci {
 	struct virtio_pci_cap_info cap[VIRTIO_PCI_MAX_CAPS]; /* in the list's order */
 	unsigned int num_caps;
 	/* The first usable one of each type; NULL: none. */
-	const struct virtio_pci_cap_info *common_cap, *notify_cap, *isr_cap, *device_cap, *window_cap;
+	const struct virtio_pci_cap_info *common_cap, *notify_cap, *isr_cap, *device_cap,
+		*window_cap;
 	volatile struct virtio_pci_common_cfg *common;
 	volatile uint8_t *notify, *isr, *device;
 	struct pci_msix msix;

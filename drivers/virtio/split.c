@@ -23,8 +23,8 @@ struct seg_map { /* one segment while the device has it */
 	enum dma_dir dir;
 };
 
-struct chain { /* of one head descriptor */
-	void *token; /* NULL: not posted */
+struct chain {		      /* of one head descriptor */
+	void *token;	      /* NULL: not posted */
 	struct seg_map *maps; /* the pool's, or allocated */
 	uint32_t segs;
 	uint32_t writable; /* bytes, saturating */
@@ -159,7 +159,8 @@ static int post_indirect(struct split *s, uint16_t head)
 	if (!t)
 		return -ENOMEM;
 	for (i = 0; i < c->segs; i++)
-		write_desc(&t[i], &c->maps[i], seg_flags(c, i), (uint16_t)(i + 1 < c->segs ? i + 1 : 0));
+		write_desc(&t[i], &c->maps[i], seg_flags(c, i),
+			   (uint16_t)(i + 1 < c->segs ? i + 1 : 0));
 	c->descs = 1;
 	/* 2.7.5.3.1: INDIRECT and NEXT are never both set. */
 	write_desc(&s->desc[head], &whole, VRING_DESC_F_INDIRECT, 0);
@@ -276,20 +277,24 @@ static int split_get(struct virtqueue *vq, void **token, uint32_t *len)
 	if (new == 0)
 		return 0;
 	if (new > s->in_flight)
-		return vq_break(vq, "queue %u: used.idx jumped from %u to %u with %u buffers in flight",
+		return vq_break(vq,
+				"queue %u: used.idx jumped from %u to %u with %u buffers in flight",
 				vq->index, s->last_used, idx, s->in_flight);
 	rmb(); /* the element only after the index (2.7.14) */
 	id = le32_to_cpu(READ_ONCE(e->id));
 	written = le32_to_cpu(READ_ONCE(e->len));
 	if (id >= vq->size)
-		return vq_break(vq, "queue %u: used element %u has id %u, the queue has %u descriptors",
+		return vq_break(vq,
+				"queue %u: used element %u has id %u, the queue has %u descriptors",
 				vq->index, s->last_used, id, vq->size);
 	if (!s->chain[id].token)
 		return vq_break(vq, "queue %u: used element %u has id %u, not a buffer in flight",
 				vq->index, s->last_used, id);
 	if (written > s->chain[id].writable)
-		return vq_break(vq, "queue %u: used element %u (id %u): len %u, the buffer has %u writable bytes",
-				vq->index, s->last_used, id, written, s->chain[id].writable);
+		return vq_break(
+			vq,
+			"queue %u: used element %u (id %u): len %u, the buffer has %u writable bytes",
+			vq->index, s->last_used, id, written, s->chain[id].writable);
 	*token = s->chain[id].token;
 	*len = written;
 	descs = s->chain[id].descs;
@@ -315,7 +320,8 @@ static bool split_interrupts(struct virtqueue *vq, bool on)
 
 	s->want_irq = on;
 	if (s->event_idx) /* 2.7.7.1: flags stay 0; an event just passed comes again after 2^16 buffers */
-		WRITE_ONCE(*s->used_event, cpu_to_le16((uint16_t)(on ? s->last_used : s->last_used - 1)));
+		WRITE_ONCE(*s->used_event,
+			   cpu_to_le16((uint16_t)(on ? s->last_used : s->last_used - 1)));
 	else
 		WRITE_ONCE(s->avail->flags, cpu_to_le16(on ? 0 : VRING_AVAIL_F_NO_INTERRUPT));
 	mb(); /* what the device used before it saw this raises no interrupt: look once more */
@@ -469,10 +475,11 @@ static bool alloc_shared(struct split *s, uint16_t size)
 
 	/* 2.7.1: alignment 16, 2 and 4; used starts on a cache line of its own. */
 	s->avail_off = size * sizeof(struct vring_desc);
-	s->used_off = (s->avail_off + sizeof(struct vring_avail) + (size + 1u) * sizeof(le16) + 63) &
+	s->used_off = (s->avail_off + sizeof(struct vring_avail) + (size + 1u) * sizeof(le16) +
+		       63) &
 		      ~(size_t)63;
-	s->mem_size = s->used_off + sizeof(struct vring_used) + size * sizeof(struct vring_used_elem) +
-		      sizeof(le16);
+	s->mem_size = s->used_off + sizeof(struct vring_used) +
+		      size * sizeof(struct vring_used_elem) + sizeof(le16);
 	mem = dma_alloc(dma, s->mem_size, 64, &s->mem_addr);
 	if (!mem)
 		return false;

@@ -22,9 +22,10 @@ OPTION("irq", "the best kind of interrupt to use: msix, msix1 (one vector), intx
 
 /* What the rings and transports have code for; other bits from 24 up are never accepted (2.2.1). */
 #define GENERIC_KNOWN                                                                              \
-	(VIRTIO_RING_FEATURES | VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) | \
-	 VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA) |            \
-	 VIRTIO_BIT(VIRTIO_F_NOTIF_CONFIG_DATA) | VIRTIO_BIT(VIRTIO_F_RING_RESET))
+	(VIRTIO_RING_FEATURES | VIRTIO_BIT(VIRTIO_F_VERSION_1) |                                   \
+	 VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) |              \
+	 VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA) | VIRTIO_BIT(VIRTIO_F_NOTIF_CONFIG_DATA) |         \
+	 VIRTIO_BIT(VIRTIO_F_RING_RESET))
 /* 2.2: 24 to 40 and 43 are queues' and negotiation's, 44 to 49 reserved; the rest belongs to the device. */
 #define GENERIC_MASK 0x0003f9ffff000000ull
 /* Accepted wherever they are offered. */
@@ -100,7 +101,8 @@ int virtio_reset(struct virtio_device *d)
 	d->ops->set_status(d, 0);
 	/* 2.4.2: complete when it reads 0. Until then the device may still use the rings. */
 	if (!wait_for(d->ops->get_status(d) == 0, RESET_TIMEOUT))
-		return virtio_error(d, -ETIMEDOUT, "reset: device status still reads 0x%02x after %u ms",
+		return virtio_error(d, -ETIMEDOUT,
+				    "reset: device status still reads 0x%02x after %u ms",
 				    d->ops->get_status(d), (unsigned int)(RESET_TIMEOUT / MSEC));
 	d->ops->irq_teardown(d);
 	free_queues(d);
@@ -127,14 +129,16 @@ int virtio_negotiate(struct virtio_device *d, uint64_t wanted)
 	d->offered = d->ops->device_features(d);
 	if (!(d->offered & VIRTIO_BIT(VIRTIO_F_VERSION_1))) {
 		add_status(d, VIRTIO_S_FAILED);
-		return virtio_error(d, -ENODEV, "VIRTIO_F_VERSION_1 is not offered (features 0x%llx)",
+		return virtio_error(d, -ENODEV,
+				    "VIRTIO_F_VERSION_1 is not offered (features 0x%llx)",
 				    (unsigned long long)d->offered);
 	}
 	if (dma_restricted() && !(d->offered & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM))) {
 		/* 6.2: without it the device may reach any address, and protected memory is not any. */
 		add_status(d, VIRTIO_S_FAILED);
-		return virtio_error(d, -EPERM, "memory is protected, and VIRTIO_F_ACCESS_PLATFORM is "
-					       "not offered (features 0x%llx)",
+		return virtio_error(d, -EPERM,
+				    "memory is protected, and VIRTIO_F_ACCESS_PLATFORM is "
+				    "not offered (features 0x%llx)",
 				    (unsigned long long)d->offered);
 	}
 	known = (wanted | ALWAYS) & (GENERIC_KNOWN | ~GENERIC_MASK);
@@ -261,7 +265,8 @@ int virtio_config_read(struct virtio_device *d, uint32_t off, void *buf, uint32_
 		if (before == after)
 			return 0;
 	}
-	return virtio_error(d, -EAGAIN, "config generation changed in each of %u reads", CONFIG_TRIES);
+	return virtio_error(d, -EAGAIN, "config generation changed in each of %u reads",
+			    CONFIG_TRIES);
 }
 
 /* --- interrupts ------------------------------------------------------------------------ */
@@ -350,15 +355,17 @@ static const struct bit_name generic_bits[] = {
 	{ VIRTIO_F_SUSPEND, "SUSPEND" },
 };
 
-static const struct bit_name vsock_bits[] = { /* 5.10.3 */
+static const struct bit_name vsock_bits[] = {
+	/* 5.10.3 */
 	{ 0, "STREAM" },
 	{ 1, "SEQPACKET" },
 	{ 2, "NO_IMPLIED_STREAM" },
 	{ 50, "INDEXED_CID(experimental)" },
 };
 
-static const struct bit_name iommu_bits[] = { /* 5.13.3 */
-	{ 0, "INPUT_RANGE" }, { 1, "DOMAIN_RANGE" }, { 2, "MAP_UNMAP" }, { 3, "BYPASS" },
+static const struct bit_name iommu_bits[] = {
+	/* 5.13.3 */
+	{ 0, "INPUT_RANGE" }, { 1, "DOMAIN_RANGE" }, { 2, "MAP_UNMAP" },     { 3, "BYPASS" },
 	{ 4, "PROBE" },	      { 5, "MMIO" },	     { 6, "BYPASS_CONFIG" },
 };
 
@@ -367,7 +374,8 @@ static const struct {
 	const char *name;
 	const struct bit_name *bits;
 	unsigned int num_bits;
-} ids[] = { /* 5 */
+} ids[] = {
+	/* 5 */
 	{ VIRTIO_ID_NET, "net", NULL, 0 },
 	{ VIRTIO_ID_BLOCK, "block", NULL, 0 },
 	{ 3, "console", NULL, 0 },
@@ -409,7 +417,8 @@ static const char *find_bit(const struct bit_name *b, unsigned int n, unsigned i
 
 const char *virtio_feature_name(uint32_t id, unsigned int bit)
 {
-	const char *name = find_bit(generic_bits, sizeof(generic_bits) / sizeof(generic_bits[0]), bit);
+	const char *name = find_bit(generic_bits, sizeof(generic_bits) / sizeof(generic_bits[0]),
+				    bit);
 	unsigned int i;
 
 	for (i = 0; !name && i < NUM_IDS; i++)
@@ -452,8 +461,8 @@ static void env_device(struct virtio_device *d)
 		dev = virtio_find(d->id, ++n);
 	snprintf(key, sizeof(key), "virtio %s%u", virtio_id_name(d->id), n);
 	env_line(key, "%s; queues %s; %s; config %u bytes; features 0x%llx:%s", d->name, queues,
-		 d->irq_info, (unsigned int)d->ops->config_len(d),
-		 (unsigned long long)d->offered, features);
+		 d->irq_info, (unsigned int)d->ops->config_len(d), (unsigned long long)d->offered,
+		 features);
 }
 
 static void env_virtio(void)

@@ -107,9 +107,9 @@ struct virtio_irq_counts {
 
 struct virtio_device {
 	const struct virtio_transport_ops *ops;
-	void *transport; /* pci.c or mmio.c */
-	char name[32];	 /* "pci 00:03.0", "mmio 0xfeb00e00" */
-	uint32_t id;	 /* enum virtio_id */
+	void *transport;	    /* pci.c or mmio.c */
+	char name[32];		    /* "pci 00:03.0", "mmio 0xfeb00e00" */
+	uint32_t id;		    /* enum virtio_id */
 	uint64_t offered, accepted; /* features */
 	enum virtio_irq_mode irq_mode;
 	struct virtio_irq_counts irqs;
@@ -121,7 +121,7 @@ struct virtio_device {
 	/* Called from the interrupt handlers (interrupts off), may be NULL. */
 	void (*on_queue)(struct virtio_device *d, uint16_t queue);
 	void (*on_config)(struct virtio_device *d);
-	void *driver; /* of the driver that owns it */
+	void *driver;	   /* of the driver that owns it */
 	char irq_info[32]; /* what the transport has: "3 MSI-X vectors", "GSI 5" */
 	char error[128];   /* text of the last failure, for verdicts */
 };

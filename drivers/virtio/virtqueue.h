@@ -23,7 +23,8 @@ struct virtqueue; /* private to split.c / packed.c but for the accessors below *
 /* Made by virtio_queues_setup() through these; layout by VIRTIO_F_RING_PACKED. */
 struct virtqueue *vq_create(struct virtio_device *d, uint16_t index, uint16_t size);
 void vq_destroy(struct virtqueue *vq);
-void vq_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver, dma_addr_t *device);
+void vq_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver,
+		  dma_addr_t *device);
 
 /*
  * Posts one buffer: n_out readable segments, then n_in writable ones; each is mapped for DMA until it

@@ -21,7 +21,8 @@ void vq_destroy(struct virtqueue *vq)
 		vq->ops->destroy(vq);
 }
 
-void vq_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver, dma_addr_t *device)
+void vq_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver,
+		  dma_addr_t *device)
 {
 	vq->ops->addresses(vq, desc, driver, device);
 }

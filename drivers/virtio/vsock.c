@@ -15,18 +15,20 @@
 
 OPTION("vsock.layout", "config space: auto, upstream, multi, multi-host or indexed");
 
-#define RX_PAGES  4 /* 16 KiB a buffer, header included */
-#define RX_BYTES  (RX_PAGES * PAGE_SIZE)
-#define RX_COUNT  48
-#define TX_COUNT  64
-#define EV_COUNT  8
+#define RX_PAGES   4 /* 16 KiB a buffer, header included */
+#define RX_BYTES   (RX_PAGES * PAGE_SIZE)
+#define RX_COUNT   48
+#define TX_COUNT   64
+#define EV_COUNT   8
 #define MAX_QUEUED 8192 /* packets that wait for room on tx */
 
 struct event {
 	le32 id;
 };
 
-enum { EVENT_TRANSPORT_RESET = 0 };
+enum {
+	EVENT_TRANSPORT_RESET = 0
+};
 
 unsigned int vsock_count(void)
 {
@@ -123,7 +125,8 @@ static void slot_give(struct vsock *vs, struct tx_slot *s)
 static int post(struct vsock *vs, struct tx_slot *s, const void *payload, uint32_t len)
 {
 	struct virtqueue *vq = vs->dev->vq[VQ_TX];
-	const struct vq_seg seg[2] = { { &s->hdr, sizeof(s->hdr) }, { (void *)(uintptr_t)payload, len } };
+	const struct vq_seg seg[2] = { { &s->hdr, sizeof(s->hdr) },
+				       { (void *)(uintptr_t)payload, len } };
 	const int ret = vq_add(vq, seg, len ? 2 : 1, NULL, 0, s);
 
 	if (ret == 0) {
@@ -489,7 +492,8 @@ void vsock_strays_clear(struct vsock *vs)
 	vs->strays = 0;
 }
 
-void vsock_set_tap(struct vsock *vs, void (*tap)(void *, const struct vsock_hdr *, uint32_t), void *arg)
+void vsock_set_tap(struct vsock *vs, void (*tap)(void *, const struct vsock_hdr *, uint32_t),
+		   void *arg)
 {
 	vs->tap = tap;
 	vs->tap_arg = arg;

@@ -20,14 +20,33 @@
 #define VSOCK_CID_ANY  0xffffffffffffffffull
 #define VSOCK_PORT_ANY 0xffffffffu
 
-enum vsock_type { VSOCK_STREAM = 1, VSOCK_SEQPACKET = 2 };
-enum vsock_op {
-	VSOCK_OP_INVALID, VSOCK_OP_REQUEST, VSOCK_OP_RESPONSE, VSOCK_OP_RST, VSOCK_OP_SHUTDOWN,
-	VSOCK_OP_RW, VSOCK_OP_CREDIT_UPDATE, VSOCK_OP_CREDIT_REQUEST,
+enum vsock_type {
+	VSOCK_STREAM = 1,
+	VSOCK_SEQPACKET = 2
 };
-enum vsock_shutdown { VSOCK_SHUTDOWN_RCV = 1, VSOCK_SHUTDOWN_SEND = 2 };
-enum vsock_rw_flags { VSOCK_SEQ_EOM = 1, VSOCK_SEQ_EOR = 2 };
-enum vsock_feature { VSOCK_F_STREAM = 0, VSOCK_F_SEQPACKET = 1, VSOCK_F_NO_IMPLIED_STREAM = 2 };
+enum vsock_op {
+	VSOCK_OP_INVALID,
+	VSOCK_OP_REQUEST,
+	VSOCK_OP_RESPONSE,
+	VSOCK_OP_RST,
+	VSOCK_OP_SHUTDOWN,
+	VSOCK_OP_RW,
+	VSOCK_OP_CREDIT_UPDATE,
+	VSOCK_OP_CREDIT_REQUEST,
+};
+enum vsock_shutdown {
+	VSOCK_SHUTDOWN_RCV = 1,
+	VSOCK_SHUTDOWN_SEND = 2
+};
+enum vsock_rw_flags {
+	VSOCK_SEQ_EOM = 1,
+	VSOCK_SEQ_EOR = 2
+};
+enum vsock_feature {
+	VSOCK_F_STREAM = 0,
+	VSOCK_F_SEQPACKET = 1,
+	VSOCK_F_NO_IMPLIED_STREAM = 2
+};
 
 struct vsock_hdr { /* 5.10.6 */
 	le64 src_cid, dst_cid;
@@ -84,8 +103,13 @@ void vsock_unlisten(struct vsock_listener *l);
 int vsock_accept(struct vsock_listener *l, uint64_t ns, struct vsock_conn **out);
 
 enum vsock_state {
-	VSOCK_CONNECTING, VSOCK_ESTABLISHED, VSOCK_CLOSING, /* we sent SHUTDOWN both, wait for RST */
-	VSOCK_CLOSED_ORDERLY, VSOCK_RESET, VSOCK_REFUSED, VSOCK_TRANSPORT_RESET,
+	VSOCK_CONNECTING,
+	VSOCK_ESTABLISHED,
+	VSOCK_CLOSING, /* we sent SHUTDOWN both, wait for RST */
+	VSOCK_CLOSED_ORDERLY,
+	VSOCK_RESET,
+	VSOCK_REFUSED,
+	VSOCK_TRANSPORT_RESET,
 };
 enum vsock_state vsock_conn_state(const struct vsock_conn *c);
 struct vsock_addr vsock_conn_local(const struct vsock_conn *c);
@@ -122,18 +146,19 @@ void vsock_conn_set_buf(struct vsock_conn *c, uint32_t bytes);
 /* on: received data is not given back as credit even if read; for credit tests. */
 void vsock_conn_hold_credit(struct vsock_conn *c, bool on);
 struct vsock_credit {
-	uint32_t buf_alloc, fwd_cnt, rx_cnt;	    /* ours: what we told, what came in */
+	uint32_t buf_alloc, fwd_cnt, rx_cnt;	       /* ours: what we told, what came in */
 	uint32_t peer_buf_alloc, peer_fwd_cnt, tx_cnt; /* the peer's, what we sent */
-	uint32_t peer_free;			    /* by 5.10.6.3 */
-	uint32_t overruns;   /* packets beyond the credit that we gave: a host's fault */
-	uint32_t bad_credit; /* fwd_cnt beyond what we sent, or going back: a host's fault */
+	uint32_t peer_free;			       /* by 5.10.6.3 */
+	uint32_t overruns;	    /* packets beyond the credit that we gave: a host's fault */
+	uint32_t bad_credit;	    /* fwd_cnt beyond what we sent, or going back: a host's fault */
 	uint32_t updates, requests; /* CREDIT_UPDATE and CREDIT_REQUEST received */
 };
 void vsock_conn_credit(const struct vsock_conn *c, struct vsock_credit *out);
 int vsock_credit_request(struct vsock_conn *c);
 
 /* Any header (host order fields are converted by the caller), any payload: hostile tests. 0, -ENOSPC, -EPROTO. */
-int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *payload, uint32_t len);
+int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *payload,
+		   uint32_t len);
 
 /* on: receive buffers that come back are not given to the device again, until off. */
 void vsock_hold_rx(struct vsock *vs, bool on);
@@ -151,8 +176,8 @@ struct vsock_stray {
 unsigned int vsock_strays(struct vsock *vs, struct vsock_stray *out, unsigned int max);
 void vsock_strays_clear(struct vsock *vs);
 /* Sees every header received before it is handled; NULL: none. For observation only. */
-void vsock_set_tap(struct vsock *vs, void (*tap)(void *arg, const struct vsock_hdr *h, uint32_t used_len),
-		   void *arg);
+void vsock_set_tap(struct vsock *vs,
+		   void (*tap)(void *arg, const struct vsock_hdr *h, uint32_t used_len), void *arg);
 
 struct vsock_stats {
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rst_sent, rx_malformed;

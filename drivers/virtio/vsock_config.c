@@ -13,8 +13,8 @@ static const struct {
 	const char *name;
 	enum vsock_layout layout;
 } names[] = {
-	{ "auto", VSOCK_LAYOUT_AUTO },		   { "upstream", VSOCK_LAYOUT_UPSTREAM },
-	{ "multi", VSOCK_LAYOUT_MULTI },	   { "multi-host", VSOCK_LAYOUT_MULTI_HOST },
+	{ "auto", VSOCK_LAYOUT_AUTO },	     { "upstream", VSOCK_LAYOUT_UPSTREAM },
+	{ "multi", VSOCK_LAYOUT_MULTI },     { "multi-host", VSOCK_LAYOUT_MULTI_HOST },
 	{ "indexed", VSOCK_LAYOUT_INDEXED },
 };
 
@@ -164,8 +164,8 @@ static int load_indexed(const struct loader *l)
 static int judge_cid(const struct loader *l, const char *what, uint32_t i, uint64_t cid)
 {
 	if (cid >> 32)
-		return refuse(l, -EPROTO, "%s CID %u is 0x%llx: its upper 32 bits are not zero", what,
-			      (unsigned int)i, (unsigned long long)cid);
+		return refuse(l, -EPROTO, "%s CID %u is 0x%llx: its upper 32 bits are not zero",
+			      what, (unsigned int)i, (unsigned long long)cid);
 	if (cid <= 2 || cid == UINT32_MAX)
 		return refuse(l, -EPROTO, "%s CID %u is %llu: reserved", what, (unsigned int)i,
 			      (unsigned long long)cid);

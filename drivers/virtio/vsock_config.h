@@ -11,10 +11,10 @@
 
 enum vsock_layout {
 	VSOCK_LAYOUT_AUTO = -1,
-	VSOCK_LAYOUT_UPSTREAM = 0,   /* le64 guest_cid */
-	VSOCK_LAYOUT_MULTI = 1,	     /* le32 number_cid, le64 cids[], packed (2021 series, patch 1) */
+	VSOCK_LAYOUT_UPSTREAM = 0, /* le64 guest_cid */
+	VSOCK_LAYOUT_MULTI = 1,	   /* le32 number_cid, le64 cids[], packed (2021 series, patch 1) */
 	VSOCK_LAYOUT_MULTI_HOST = 2, /* le32 number_cid, le32 number_host_cid, le64 cids[] (patch 3) */
-	VSOCK_LAYOUT_INDEXED = 3,    /* le64 guest_cid, le32 num_guest_cid, num_host_cid, index, le64 cid */
+	VSOCK_LAYOUT_INDEXED = 3, /* le64 guest_cid, le32 num_guest_cid, num_host_cid, index, le64 cid */
 };
 
 /* Experimental and unassigned (design): offered by a device with the `indexed` layout. */

@@ -209,7 +209,8 @@ static void kill_conn(struct vsock_conn *c, enum vsock_state state)
 	c->state = state;
 }
 
-static void on_data(struct vsock_conn *c, const struct vsock_hdr *h, const uint8_t *data, uint32_t len)
+static void on_data(struct vsock_conn *c, const struct vsock_hdr *h, const uint8_t *data,
+		    uint32_t len)
 {
 	struct chunk *k;
 
@@ -378,8 +379,8 @@ static bool type_offered(const struct vsock *vs, enum vsock_type type)
 	if (type == VSOCK_SEQPACKET)
 		return seq;
 	/* 5.10.3.1: without NO_IMPLIED_STREAM, streams are there anyway. */
-	return virtio_has(vs->dev, VSOCK_F_STREAM) || !virtio_has(vs->dev, VSOCK_F_NO_IMPLIED_STREAM) ||
-	       !seq;
+	return virtio_has(vs->dev, VSOCK_F_STREAM) ||
+	       !virtio_has(vs->dev, VSOCK_F_NO_IMPLIED_STREAM) || !seq;
 }
 
 static int choose_local(struct vsock *vs, enum vsock_type type, struct vsock_addr *local,
@@ -708,7 +709,8 @@ ssize_t vsock_recv_msg(struct vsock_conn *c, void *buf, size_t len, uint64_t ns,
 	if (msg_len)
 		*msg_len = 0;
 	if (!last)
-		return c->state == VSOCK_RESET || c->state == VSOCK_TRANSPORT_RESET ? -ECONNRESET : -EPIPE;
+		return c->state == VSOCK_RESET || c->state == VSOCK_TRANSPORT_RESET ? -ECONNRESET :
+										      -EPIPE;
 	while (!end) {
 		struct chunk *k = c->head;
 		const size_t n = len - done < k->len ? len - done : k->len;

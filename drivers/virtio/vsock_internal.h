@@ -5,7 +5,11 @@
 
 #include "drivers/virtio/vsock.h"
 
-enum { VQ_RX = 0, VQ_TX = 1, VQ_EVENT = 2 };
+enum {
+	VQ_RX = 0,
+	VQ_TX = 1,
+	VQ_EVENT = 2
+};
 
 #define VSOCK_DEFAULT_BUF (128u << 10)
 #define VSOCK_BUCKETS	  512

@@ -15,15 +15,15 @@
 #include "host/cli/proc.h"
 #include "host/cli/qmp.h"
 
-#define PROGRAMS_MAX	 16
-#define READY_MS	 10000 /* for a program's socket, unless the recipe says otherwise */
-#define TEST_DEFAULT_MS	 5000  /* TEST_TIMEOUT_DEFAULT of lib/test.h */
-#define POWER_OFF_MS	 3000  /* from "# end" to the VMM's end */
-#define SETTLE_MS	 100   /* others may have died too: who was first? */
-#define STOP_MS		 2000
-#define TICK_MS		 100
-#define REGISTERS_MS	 2000
-#define DETAIL_LINES	 8
+#define PROGRAMS_MAX	16
+#define READY_MS	10000 /* for a program's socket, unless the recipe says otherwise */
+#define TEST_DEFAULT_MS 5000  /* TEST_TIMEOUT_DEFAULT of lib/test.h */
+#define POWER_OFF_MS	3000  /* from "# end" to the VMM's end */
+#define SETTLE_MS	100   /* others may have died too: who was first? */
+#define STOP_MS		2000
+#define TICK_MS		100
+#define REGISTERS_MS	2000
+#define DETAIL_LINES	8
 
 struct boot {
 	const struct boot_config *c;
@@ -190,7 +190,8 @@ static void judge_exit(struct boot *b)
 		finish(b, BOOT_START, "%s %s before the payload's first line", p->name, how);
 		explain(b, p);
 	} else {
-		finish(b, BOOT_DIED, "the guest died (triple fault or reset): %s %s before the report's end",
+		finish(b, BOOT_DIED,
+		       "the guest died (triple fault or reset): %s %s before the report's end",
 		       p->name, how);
 		explain(b, p);
 		conclude(b, V_FAIL, false, NULL);
@@ -309,7 +310,8 @@ static bool start(struct boot *b, const char *name, const char *template, bool s
 	ret = proc_start(p, name, argv.v, log, split);
 	b->list[b->n++] = p;
 	if (ret)
-		finish(b, BOOT_START, "%s cannot be started: %s: %s", name, argv.v[0], strerror(-ret));
+		finish(b, BOOT_START, "%s cannot be started: %s: %s", name, argv.v[0],
+		       strerror(-ret));
 	ok = !ret;
 out:
 	sbuf_free(&err);
@@ -468,7 +470,8 @@ static uint64_t time_left(struct boot *b)
 	if (idle < limit)
 		return limit - idle;
 	if (!b->report->started) {
-		finish(b, BOOT_HANG, "no report from the payload within %.1f s", (double)limit / 1000);
+		finish(b, BOOT_HANG, "no report from the payload within %.1f s",
+		       (double)limit / 1000);
 		read_registers(b);
 		explain(b, b->vmm);
 	} else {
@@ -557,7 +560,8 @@ static void judge_late_crash(struct boot *b)
 		how = proc_describe(p);
 		reason = xasprintf("%s %s after the last test", p->name, how);
 		t = ktap_conclude(&b->ktap, id, V_FAIL, reason);
-		t->clause = xstrdup("robustness: no component of the host crashes, whatever the guest does");
+		t->clause = xstrdup(
+			"robustness: no component of the host crashes, whatever the guest does");
 		t->owner = xstrdup(p->name);
 		for (k = 0; k < p->tail.n; k++)
 			strv_add(&t->diag, p->tail.v[k]);
@@ -583,7 +587,8 @@ void boot_run(const struct boot_config *c, struct report *r, struct boot_outcome
 		watch(b);
 	o->ms = b->started ? now_ms() - b->started : 0;
 	ktap_finish(&b->ktap, false);
-	stopped = b->vmm && !proc_ended(b->vmm); /* a VMM that is stopped by force may die in any way */
+	stopped = b->vmm &&
+		  !proc_ended(b->vmm); /* a VMM that is stopped by force may die in any way */
 	proc_stop(b->list, b->n, STOP_MS);
 	if (o->end == BOOT_DONE && !stopped)
 		judge_late_crash(b);

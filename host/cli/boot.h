@@ -44,11 +44,11 @@ struct boot_config {
 
 struct boot_outcome {
 	enum boot_end end;
-	char *message;	    /* for people: what happened, or NULL */
-	struct strv detail; /* lines that explain: logs, registers */
-	char *test;	    /* the test that was running, and has its verdict now; or NULL */
-	char *last;	    /* the last test with a verdict, or NULL */
-	size_t bytes;	    /* of the console */
+	char *message;	       /* for people: what happened, or NULL */
+	struct strv detail;    /* lines that explain: logs, registers */
+	char *test;	       /* the test that was running, and has its verdict now; or NULL */
+	char *last;	       /* the last test with a verdict, or NULL */
+	size_t bytes;	       /* of the console */
 	uint64_t ms, first_ms; /* until the end, until the first line */
 };
 

@@ -11,7 +11,11 @@
 
 #define IMAGE_MAX (512u << 20)
 
-enum { OPT_SHOW = 256, OPT_CLEAR, OPT_OUTPUT };
+enum {
+	OPT_SHOW = 256,
+	OPT_CLEAR,
+	OPT_OUTPUT
+};
 
 struct configure_options {
 	const char *image, *output;

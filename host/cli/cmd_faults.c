@@ -23,7 +23,8 @@
 #include "lib/glob.h"
 
 #define JOBS_MAX 64
-#define SMOKE	 "vsock.stream.connect" /* what else runs, where it exists: is the host alive at all? */
+#define SMOKE                                                                                      \
+	"vsock.stream.connect" /* what else runs, where it exists: is the host alive at all? */
 
 struct fault {
 	char *id, *clause, *expect, *needs, *what;
@@ -50,18 +51,30 @@ struct faults {
 	struct printer out;
 };
 
-enum { OPT_HOST = 256, OPT_BOOT, OPT_MACHINE, OPT_FAULT, OPT_QUICK, OPT_JOBS, OPT_OUTPUT, OPT_IMAGE, OPT_TIMEOUT };
+enum {
+	OPT_HOST = 256,
+	OPT_BOOT,
+	OPT_MACHINE,
+	OPT_FAULT,
+	OPT_QUICK,
+	OPT_JOBS,
+	OPT_OUTPUT,
+	OPT_IMAGE,
+	OPT_TIMEOUT
+};
 
 static const struct argp_option options[] = {
 	{ "host", OPT_HOST, "NAME|FILE", 0, "the host that injects faults; default: ref", 0 },
 	{ "fault", OPT_FAULT, "ID[,ID...]", 0, "these faults only (globs); may be repeated", 0 },
-	{ "quick", OPT_QUICK, NULL, 0, "skip the run of the healthy host; every fourth fault only", 0 },
+	{ "quick", OPT_QUICK, NULL, 0, "skip the run of the healthy host; every fourth fault only",
+	  0 },
 	{ "jobs", OPT_JOBS, "N", 0, "runs at a time; default: 2", 0 },
 	{ "boot", OPT_BOOT, "efi|pvh", 0, "how the payload starts; default: pvh, the fastest", 0 },
 	{ "machine", OPT_MACHINE, "NAME", 0, "the machine; default: the host's", 0 },
 	{ "timeout", OPT_TIMEOUT, "S", 0, "seconds for each run; default: 120", 0 },
 	{ "image", OPT_IMAGE, "FILE", 0, "another payload (ELF)", 0 },
-	{ "output", OPT_OUTPUT, "DIR", 0, "a folder for each run is made there; default: build/runs/faults", 0 },
+	{ "output", OPT_OUTPUT, "DIR", 0,
+	  "a folder for each run is made there; default: build/runs/faults", 0 },
 	{ "verbose", 'v', NULL, 0, "show what each fault is", 0 },
 	{ 0 },
 };
@@ -98,7 +111,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_JOBS:
 		if (!parse_number(arg, 1, JOBS_MAX, &o->jobs))
-			argp_error(state, "--jobs %s: a number from 1 to %u is wanted", arg, JOBS_MAX);
+			argp_error(state, "--jobs %s: a number from 1 to %u is wanted", arg,
+				   JOBS_MAX);
 		return 0;
 	case OPT_FAULT:
 		next = copy = xstrdup(arg);
@@ -183,7 +197,8 @@ static int read_list(struct faults *f)
 			char *id = xstrndup(line, strcspn(line, "\t\n"));
 
 			strv_add(&ids, id);
-			if (*id && *id != '#' && wanted(f->o, id) && (!f->o->quick || line_no++ % 4 == 0))
+			if (*id && *id != '#' && wanted(f->o, id) &&
+			    (!f->o->quick || line_no++ % 4 == 0))
 				add_line(f, line);
 			free(id);
 		}
@@ -234,9 +249,26 @@ static char *tests_for(const struct faults *f, const struct fault *x)
 	return list;
 }
 
+/* What a fault needs of its run, separated by commas: "NAME=VALUE" of the recipe's variables, "cpus=N", or the
+ * name of a layout. */
+static void apply_needs(struct run_options *o, const char *needs)
+{
+	char *copy = xstrdup(needs), *next = copy, *word;
+
+	while ((word = strsep(&next, ","))) {
+		if (strncmp(word, "cpus=", 5) == 0)
+			parse_number(word + 5, 1, 64, &o->cpus);
+		else if (strchr(word, '='))
+			strv_add(&o->set, word);
+		else if (*word && strcmp(word, "any") != 0 && strcmp(word, "page-state") != 0)
+			strv_take(&o->set, xasprintf("LAYOUT=%s", word));
+	}
+	free(copy);
+}
+
 static void child(const struct faults *f, const struct fault *x, const char *tests)
 {
-	char *path = xasprintf("%s/run.txt", x->dir), *layout = NULL;
+	char *path = xasprintf("%s/run.txt", x->dir);
 	struct run_options o;
 	int fd, status;
 
@@ -260,13 +292,9 @@ static void child(const struct faults *f, const struct fault *x, const char *tes
 		strv_add(&o.tests, tests);
 	if (*x->id)
 		strv_add(&o.faults, x->id);
-	if (*x->needs && strcmp(x->needs, "any") != 0) {
-		layout = xasprintf("LAYOUT=%s", x->needs);
-		strv_add(&o.set, layout);
-	}
+	apply_needs(&o, x->needs);
 	status = run_command(&o);
 	run_options_free(&o);
-	free(layout);
 	free(path);
 	fflush(stdout);
 	_exit(status);
@@ -432,8 +460,11 @@ static int sum_up(const struct faults *f)
 		else
 			broken++;
 	}
-	printf("\n%zu faults caught, %zu missed, %zu not run; the healthy host %s\n", caught, missed, broken,
-	       f->o->quick || f->o->only.n ? "was not run" : healthy ? "has none" : "FAILS");
+	printf("\n%zu faults caught, %zu missed, %zu not run; the healthy host %s\n", caught,
+	       missed, broken,
+	       f->o->quick || f->o->only.n ? "was not run" :
+	       healthy			   ? "has none" :
+					     "FAILS");
 	if (missed || !healthy)
 		return STATUS_FAIL;
 	return broken ? STATUS_ERROR : STATUS_OK;

@@ -9,7 +9,12 @@
 #include "host/cli/run.h"
 #include "lib/glob.h"
 
-enum { OPT_JSON = 256, OPT_IMAGE, OPT_HOSTS, OPT_FAULTS };
+enum {
+	OPT_JSON = 256,
+	OPT_IMAGE,
+	OPT_HOSTS,
+	OPT_FAULTS
+};
 
 struct list_options {
 	bool json, hosts, faults;
@@ -19,7 +24,8 @@ struct list_options {
 
 static const struct argp_option options[] = {
 	{ "json", OPT_JSON, NULL, 0, "as JSON, with the owner and the time limit", 0 },
-	{ "image", OPT_IMAGE, "FILE", 0, "the payload's ELF file; default: assay.elf beside this program", 0 },
+	{ "image", OPT_IMAGE, "FILE", 0,
+	  "the payload's ELF file; default: assay.elf beside this program", 0 },
 	{ "hosts", OPT_HOSTS, NULL, 0, "the hosts that `assay run --host` knows", 0 },
 	{ "faults", OPT_FAULTS, NULL, 0, "the faults that the reference device can inject", 0 },
 	{ 0 },
@@ -78,7 +84,8 @@ static int list_hosts(void)
 		sbuf_free(&err);
 	}
 	if (!names.n)
-		fputs("assay: no recipe found; ASSAY_HOSTS names a folder of .host files\n", stderr);
+		fputs("assay: no recipe found; ASSAY_HOSTS names a folder of .host files\n",
+		      stderr);
 	strv_free(&names);
 	return STATUS_OK;
 }

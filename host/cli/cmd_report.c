@@ -12,7 +12,13 @@
 #include "host/cli/print.h"
 #include "host/cli/run.h"
 
-enum { OPT_JUNIT = 256, OPT_HTML, OPT_JSON, OPT_KTAP, OPT_KNOWN };
+enum {
+	OPT_JUNIT = 256,
+	OPT_HTML,
+	OPT_JSON,
+	OPT_KTAP,
+	OPT_KNOWN
+};
 
 struct report_options {
 	const char *junit, *html, *json, *ktap, *known;

@@ -5,7 +5,17 @@
 #include <string.h>
 
 /* In the order in which they are shown. */
-enum change { NOW_FAILS, NOW_ERRS, STOPPED, GONE, NOW_SKIPS, ADDED, FIXED, OTHER, CHANGES };
+enum change {
+	NOW_FAILS,
+	NOW_ERRS,
+	STOPPED,
+	GONE,
+	NOW_SKIPS,
+	ADDED,
+	FIXED,
+	OTHER,
+	CHANGES
+};
 
 struct item {
 	enum change change;
@@ -89,7 +99,7 @@ static void show(const struct item *x, struct sbuf *out)
 		sbuf_add_clean(out, t->reason);
 	}
 	sbuf_add(out, "\n");
-	for (i = 0; is_regression(x->change) && x->new && i < t->diag.n && i < 5; i++) {
+	for (i = 0; is_regression(x->change) && x->new &&i < t->diag.n &&i < 5; i++) {
 		sbuf_add(out, "      ");
 		sbuf_add_clean(out, t->diag.v[i]);
 		sbuf_add(out, "\n");
@@ -132,10 +142,14 @@ static struct item *collect(const struct report *old, const struct report *new, 
 bool diff_reports(const struct report *old, const struct report *new, struct sbuf *out)
 {
 	static const char *const title[CHANGES] = {
-		[NOW_FAILS] = "Regressions: FAIL now",	[NOW_ERRS] = "Regressions: ERROR now",
-		[STOPPED] = "Known to fail now",	[GONE] = "Regressions: passed, and no longer run",
-		[NOW_SKIPS] = "Skipped now",		[ADDED] = "New",
-		[FIXED] = "Fixed",			[OTHER] = "Changed otherwise",
+		[NOW_FAILS] = "Regressions: FAIL now",
+		[NOW_ERRS] = "Regressions: ERROR now",
+		[STOPPED] = "Known to fail now",
+		[GONE] = "Regressions: passed, and no longer run",
+		[NOW_SKIPS] = "Skipped now",
+		[ADDED] = "New",
+		[FIXED] = "Fixed",
+		[OTHER] = "Changed otherwise",
 	};
 	size_t n, i, regressions = 0, fixed = 0;
 	struct item *v = collect(old, new, &n);
@@ -147,9 +161,11 @@ bool diff_reports(const struct report *old, const struct report *new, struct sbu
 		regressions += is_regression(v[i].change);
 		fixed += v[i].change == FIXED;
 	}
-	sbuf_addf(out, "%s%zu regression%s, %zu fixed, %zu changed otherwise (%zu tests before, %zu now)\n",
-		  n ? "\n" : "", regressions, regressions == 1 ? "" : "s", fixed,
-		  n - regressions - fixed, old->n, new->n);
+	sbuf_addf(
+		out,
+		"%s%zu regression%s, %zu fixed, %zu changed otherwise (%zu tests before, %zu now)\n",
+		n ? "\n" : "", regressions, regressions == 1 ? "" : "s", fixed,
+		n - regressions - fixed, old->n, new->n);
 	if (!new->ended)
 		sbuf_add(out, "the new report is incomplete\n");
 	free(v);

@@ -87,7 +87,8 @@ static int section(const struct elf *e, unsigned int i, Elf64_Shdr *sh)
 }
 
 /* The value of a symbol; 0 or -ENODATA. */
-static int symbol_in(const struct elf *e, const Elf64_Shdr *symtab, const char *name, uint64_t *value)
+static int symbol_in(const struct elf *e, const Elf64_Shdr *symtab, const char *name,
+		     uint64_t *value)
 {
 	const size_t len = strlen(name) + 1;
 	Elf64_Shdr str;

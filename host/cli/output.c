@@ -54,8 +54,8 @@ void output_json(const struct report *r, const struct strv *meta, struct sbuf *o
 	const struct counts c = report_counts(r);
 	size_t i;
 
-	sbuf_addf(out, "{\"format\": 1, \"complete\": %s, \"status\": %d", r->ended ? "true" : "false",
-		  report_status(r));
+	sbuf_addf(out, "{\"format\": 1, \"complete\": %s, \"status\": %d",
+		  r->ended ? "true" : "false", report_status(r));
 	json_member(out, "version", r->version);
 	json_member(out, "bail", r->bail);
 	sbuf_add(out, ",\n \"run\": {");
@@ -67,7 +67,8 @@ void output_json(const struct report *r, const struct strv *meta, struct sbuf *o
 	}
 	sbuf_add(out, "},\n \"counts\": {");
 	for (i = 0; i < VERDICTS; i++)
-		sbuf_addf(out, "%s\"%s\": %u", i ? ", " : "", verdict_name((enum verdict)i), c.by[i]);
+		sbuf_addf(out, "%s\"%s\": %u", i ? ", " : "", verdict_name((enum verdict)i),
+			  c.by[i]);
 	sbuf_addf(out, "},\n \"unparsable_lines\": %u", r->garbage);
 	json_list(out, "warnings", &r->warnings);
 	json_list(out, "problems", &r->problems);
@@ -203,25 +204,28 @@ void output_junit(const struct report *r, const struct strv *meta, struct sbuf *
 	size_t i, k;
 
 	suites_of(r, &suites);
-	sbuf_addf(out,
-		  "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"assay\" tests=\"%u\" "
-		  "failures=\"%u\" errors=\"%u\" skipped=\"%u\">\n",
-		  all.total, all.by[V_FAIL], all.by[V_ERROR], all.by[V_SKIP] + all.by[V_XFAIL]);
+	sbuf_addf(
+		out,
+		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"assay\" tests=\"%u\" "
+		"failures=\"%u\" errors=\"%u\" skipped=\"%u\">\n",
+		all.total, all.by[V_FAIL], all.by[V_ERROR], all.by[V_SKIP] + all.by[V_XFAIL]);
 	for (i = 0; i < suites.n; i++) {
 		const char *s = suites.v[i];
 		const struct counts c = suite_counts(r, s, strlen(s), &ms);
 
 		sbuf_add(out, "  <testsuite name=\"");
 		sbuf_add_xml(out, s);
-		sbuf_addf(out,
-			  "\" tests=\"%u\" failures=\"%u\" errors=\"%u\" skipped=\"%u\" time=\"%.3f\">\n",
-			  c.total, c.by[V_FAIL], c.by[V_ERROR], c.by[V_SKIP] + c.by[V_XFAIL],
-			  (double)ms / 1000);
+		sbuf_addf(
+			out,
+			"\" tests=\"%u\" failures=\"%u\" errors=\"%u\" skipped=\"%u\" time=\"%.3f\">\n",
+			c.total, c.by[V_FAIL], c.by[V_ERROR], c.by[V_SKIP] + c.by[V_XFAIL],
+			(double)ms / 1000);
 		sbuf_add(out, "    <properties>\n");
 		for (k = 0; k < meta->n; k++) {
 			const size_t n = strcspn(meta->v[k], "=");
 
-			sbuf_addf(out, "      <property name=\"%.*s\" value=\"", (int)n, meta->v[k]);
+			sbuf_addf(out, "      <property name=\"%.*s\" value=\"", (int)n,
+				  meta->v[k]);
 			sbuf_add_xml(out, meta->v[k] + n + (meta->v[k][n] == '='));
 			sbuf_add(out, "\"/>\n");
 		}
@@ -244,25 +248,25 @@ void output_junit(const struct report *r, const struct strv *meta, struct sbuf *
 
 /* --- HTML -------------------------------------------------------------------------------- */
 
-static const char page_head[] =
-	"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-	"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-	"<title>Assay report</title>\n<style>\n"
-	":root{color-scheme:light dark;--line:#8884;--dim:#888;--red:#c62828;--green:#2e7d32;"
-	"--amber:#b26a00}\n"
-	"body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}\n"
-	"h1{font-size:1.5em;margin:0}h2{font-size:1.1em;margin:1.6em 0 .3em}\n"
-	".sum{display:flex;flex-wrap:wrap;gap:.6em;margin:1em 0}.sum span{border:1px solid var(--line);"
-	"border-radius:.4em;padding:.2em .7em}\n"
-	"table{border-collapse:collapse;width:100%}td{padding:.25em .6em;border-top:1px solid "
-	"var(--line);vertical-align:top}\n"
-	"td.v{width:5em;font-weight:600}td.t{width:5em;text-align:right;color:var(--dim)}"
-	"code{font:13px/1.4 ui-monospace,monospace;overflow-wrap:anywhere}\n"
-	"pre{font:12px/1.4 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere;"
-	"margin:.3em 0;padding:.5em;border-left:3px solid var(--red)}\n"
-	".FAIL,.ERROR,.TIMEOUT{color:var(--red)}.PASS{color:var(--green)}.SKIP{color:var(--dim)}"
-	".XFAIL,.XPASS{color:var(--amber)}.dim{color:var(--dim)}\n"
-	"details{margin:.5em 0}</style></head><body>\n<h1>Assay report</h1>\n";
+static const char page_head
+	[] = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+	     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+	     "<title>Assay report</title>\n<style>\n"
+	     ":root{color-scheme:light dark;--line:#8884;--dim:#888;--red:#c62828;--green:#2e7d32;"
+	     "--amber:#b26a00}\n"
+	     "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em}\n"
+	     "h1{font-size:1.5em;margin:0}h2{font-size:1.1em;margin:1.6em 0 .3em}\n"
+	     ".sum{display:flex;flex-wrap:wrap;gap:.6em;margin:1em 0}.sum span{border:1px solid var(--line);"
+	     "border-radius:.4em;padding:.2em .7em}\n"
+	     "table{border-collapse:collapse;width:100%}td{padding:.25em .6em;border-top:1px solid "
+	     "var(--line);vertical-align:top}\n"
+	     "td.v{width:5em;font-weight:600}td.t{width:5em;text-align:right;color:var(--dim)}"
+	     "code{font:13px/1.4 ui-monospace,monospace;overflow-wrap:anywhere}\n"
+	     "pre{font:12px/1.4 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere;"
+	     "margin:.3em 0;padding:.5em;border-left:3px solid var(--red)}\n"
+	     ".FAIL,.ERROR,.TIMEOUT{color:var(--red)}.PASS{color:var(--green)}.SKIP{color:var(--dim)}"
+	     ".XFAIL,.XPASS{color:var(--amber)}.dim{color:var(--dim)}\n"
+	     "details{margin:.5em 0}</style></head><body>\n<h1>Assay report</h1>\n";
 
 static void html_pairs_begin(struct sbuf *out, const char *title)
 {
@@ -351,8 +355,9 @@ void output_html(const struct report *r, const struct strv *meta, struct sbuf *o
 	sbuf_addf(out, "%s</p>\n<div class=\"sum\">", r->ended ? "" : ", an incomplete report");
 	for (i = VERDICTS; i-- > 0;)
 		if (c.by[i])
-			sbuf_addf(out, "<span class=\"%s\">%u %s</span>", verdict_name((enum verdict)i),
-				  c.by[i], verdict_name((enum verdict)i));
+			sbuf_addf(out, "<span class=\"%s\">%u %s</span>",
+				  verdict_name((enum verdict)i), c.by[i],
+				  verdict_name((enum verdict)i));
 	sbuf_addf(out, "<span>%u tests</span></div>\n", c.total);
 	if (meta->n) {
 		html_pairs_begin(out, "The run");

@@ -10,11 +10,19 @@
 
 #define SHOW_MS 500 /* a test that takes longer says how long */
 
-enum style { NONE, BOLD, DIM, RED, GREEN, YELLOW };
+enum style {
+	NONE,
+	BOLD,
+	DIM,
+	RED,
+	GREEN,
+	YELLOW
+};
 
 static const char *on(const struct printer *p, enum style s)
 {
-	static const char *const code[] = { "", "\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[33m" };
+	static const char *const code[] = { "",		"\033[1m",  "\033[2m",
+					    "\033[31m", "\033[32m", "\033[33m" };
 
 	return p->color ? code[s] : "";
 }
@@ -124,14 +132,15 @@ void printer_field(struct printer *p, const char *key, const char *value)
 /* What a person wants to know at a glance; -v shows all. */
 static bool worth_showing(const char *key)
 {
-	static const char *const keys[] = { "firmware", "cpu", "cpus", "hypervisor", "memory",
-					    "virtio",	"vsock", "kvm" };
+	static const char *const keys[] = { "firmware", "cpu",	  "cpus",  "hypervisor",
+					    "memory",	"virtio", "vsock", "kvm" };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(keys); i++) {
 		const size_t n = strlen(keys[i]);
 
-		if (strncmp(key, keys[i], n) == 0 && (key[n] == '\0' || key[n] == ' ' || key[n] == '-'))
+		if (strncmp(key, keys[i], n) == 0 &&
+		    (key[n] == '\0' || key[n] == ' ' || key[n] == '-'))
 			return true;
 	}
 	return false;
@@ -224,14 +233,15 @@ static const struct {
 	const char *utf8, *ascii;
 	enum style style;
 } mark[VERDICTS] = {
-	[V_PASS] = { "\u2713", "ok  ", GREEN },	  [V_XPASS] = { "\u2713", "xpass", YELLOW },
-	[V_XFAIL] = { "\u2717", "xfail", DIM },	  [V_SKIP] = { "-", "skip", DIM },
-	[V_ERROR] = { "!", "ERROR", RED },	  [V_FAIL] = { "\u2717", "FAIL", RED },
+	[V_PASS] = { "\u2713", "ok  ", GREEN }, [V_XPASS] = { "\u2713", "xpass", YELLOW },
+	[V_XFAIL] = { "\u2717", "xfail", DIM }, [V_SKIP] = { "-", "skip", DIM },
+	[V_ERROR] = { "!", "ERROR", RED },	[V_FAIL] = { "\u2717", "FAIL", RED },
 };
 
 static void print_mark(struct printer *p, struct sbuf *b, enum verdict v)
 {
-	sbuf_addf(b, "  %s%s%s ", on(p, mark[v].style), p->utf8 ? mark[v].utf8 : mark[v].ascii, off(p));
+	sbuf_addf(b, "  %s%s%s ", on(p, mark[v].style), p->utf8 ? mark[v].utf8 : mark[v].ascii,
+		  off(p));
 }
 
 /* Length of what ids a and b have in common, up to and including a dot. */
@@ -286,8 +296,9 @@ static void hold_skip(struct printer *p, const struct result *t)
 
 void printer_result(struct printer *p, const struct result *t)
 {
-	static const char *const word[VERDICTS] = { "", "passes, though known to fail", "known",
-						    "", "ERROR", "" };
+	static const char *const word[VERDICTS] = { "",	     "passes, though known to fail",
+						    "known", "",
+						    "ERROR", "" };
 	struct sbuf b = { 0 };
 
 	p->done++;
@@ -329,7 +340,8 @@ static void count(struct printer *p, struct sbuf *b, unsigned int n, const char 
 {
 	if (!n && !always)
 		return;
-	sbuf_addf(b, "%s%s%u %s%s", b->len ? ", " : "", n ? on(p, s) : "", n, what, n ? off(p) : "");
+	sbuf_addf(b, "%s%s%u %s%s", b->len ? ", " : "", n ? on(p, s) : "", n, what,
+		  n ? off(p) : "");
 }
 
 void printer_summary(struct printer *p, const struct report *r, uint64_t ms)

@@ -10,10 +10,10 @@
 
 struct printer {
 	FILE *out;
-	bool live;	/* a status line can be rewritten */
+	bool live; /* a status line can be rewritten */
 	bool utf8, color;
-	bool verbose;	/* diagnostics and clauses of what passed, too */
-	bool quiet;	/* nothing but the summary */
+	bool verbose;		  /* diagnostics and clauses of what passed, too */
+	bool quiet;		  /* nothing but the summary */
 	unsigned int total, done; /* tests of the run, as far as known */
 	uint64_t started, test_started;
 	char *suite, *current;

@@ -93,7 +93,8 @@ static int nonblocking_pipe(int p[2])
 	return 0;
 }
 
-int proc_start(struct proc *p, const char *name, char *const argv[], const char *log_path, bool split)
+int proc_start(struct proc *p, const char *name, char *const argv[], const char *log_path,
+	       bool split)
 {
 	int out[2] = { -1, -1 }, err[2] = { -1, -1 }, report[2] = { -1, -1 }, e, ret;
 	const pid_t parent = getpid();

@@ -15,22 +15,23 @@
 
 struct proc {
 	char *name;
-	pid_t pid;	   /* 0: not started */
-	int pidfd;	   /* readable when it ended */
-	int out, err;	   /* read ends of its output; err -1 where both go to out */
+	pid_t pid;    /* 0: not started */
+	int pidfd;    /* readable when it ended */
+	int out, err; /* read ends of its output; err -1 where both go to out */
 	int log;
 	size_t logged;
-	struct strv tail;  /* last lines of what went to the log */
+	struct strv tail; /* last lines of what went to the log */
 	struct sbuf partial;
 	bool exited;
-	int status;	   /* of waitpid() */
+	int status; /* of waitpid() */
 };
 
 /*
  * Starts argv[0] (found through PATH). log_path gets its standard error, and its standard output unless
  * split: then p->out has the raw standard output. 0, or -errno of what failed (exec included).
  */
-int proc_start(struct proc *p, const char *name, char *const argv[], const char *log_path, bool split);
+int proc_start(struct proc *p, const char *name, char *const argv[], const char *log_path,
+	       bool split);
 /* Reads what came to fd (p->out or p->err) into the log. False at its end. */
 bool proc_drain(struct proc *p, int *fd);
 /* True once it ended; its status is kept. Never waits. */

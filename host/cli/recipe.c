@@ -46,11 +46,11 @@ const char *source_dir(void)
 static const struct {
 	const char *type, *key;
 } known[] = {
-	{ "host", "description" }, { "host", "extends" },  { "host", "needs" },
-	{ "host", "hint" },	   { "host", "setup" },	   { "host", "machine" },
-	{ "host", "boot" },	   { "host", "memory" },   { "device", "command" },
+	{ "host", "description" }, { "host", "extends" },     { "host", "needs" },
+	{ "host", "hint" },	   { "host", "setup" },	      { "host", "machine" },
+	{ "host", "boot" },	   { "host", "memory" },      { "device", "command" },
 	{ "device", "ready" },	   { "device", "ready-log" }, { "device", "deadline" },
-	{ "vmm", "command" },	   { "faults", "list" },   { "faults", "args" },
+	{ "vmm", "command" },	   { "faults", "list" },      { "faults", "args" },
 };
 
 static bool known_type(const char *type)
@@ -296,7 +296,8 @@ static char *find_recipe(const char *name)
 	char *path = NULL;
 	size_t i;
 
-	if (strchr(name, '/') || (strlen(name) > 5 && strcmp(name + strlen(name) - 5, ".host") == 0))
+	if (strchr(name, '/') ||
+	    (strlen(name) > 5 && strcmp(name + strlen(name) - 5, ".host") == 0))
 		return access(name, R_OK) == 0 ? xstrdup(name) : NULL;
 	recipe_dirs(&dirs);
 	for (i = 0; i < dirs.n && !path; i++) {
@@ -525,7 +526,8 @@ static void end_word(struct expansion *x)
 }
 
 /* "${NAME}" or "${NAME:q}" (commas doubled, as QEMU's options want) at t. NULL: error, else what follows. */
-static const char *expand_variable(struct expansion *x, const char *t, bool quoted, unsigned int depth)
+static const char *expand_variable(struct expansion *x, const char *t, bool quoted,
+				   unsigned int depth)
 {
 	const char *close = strchr(t, '}'), *value;
 	char name[64];
@@ -544,10 +546,11 @@ static const char *expand_variable(struct expansion *x, const char *t, bool quot
 		name[n - 2] = '\0';
 	value = get(x->v, name, &splits, 0);
 	if (!value) {
-		sbuf_addf(x->err,
-			  "${%s} is not set: run scripts/setup, or give it as --set %s=... or in the "
-			  "environment\n",
-			  name, name);
+		sbuf_addf(
+			x->err,
+			"${%s} is not set: run scripts/setup, or give it as --set %s=... or in the "
+			"environment\n",
+			name, name);
 		return NULL;
 	}
 	if (depth >= DEPTH_MAX) {
@@ -555,7 +558,8 @@ static const char *expand_variable(struct expansion *x, const char *t, bool quot
 		return NULL;
 	}
 	/* A word of its own: as many words as its value has. */
-	if (splits && !quoted && !x->open && !commas && (close[1] == '\0' || isspace((unsigned char)close[1])))
+	if (splits && !quoted && !x->open && !commas &&
+	    (close[1] == '\0' || isspace((unsigned char)close[1])))
 		return expand(x, value, depth + 1) ? close + 1 : NULL;
 	x->open = true;
 	if (splits) { /* the recipe's own text: variables in it count */

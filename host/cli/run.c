@@ -18,9 +18,10 @@
 #include "host/cli/proc.h"
 #include "lib/glob.h"
 
-#define PROBE_MS     10000
-#define SILENCE_MS   30000
-#define APPEND_MAX   3500 /* of the 4096 bytes that a PVH command line may have; the VMM adds its own */
+#define PROBE_MS   10000
+#define SILENCE_MS 30000
+#define APPEND_MAX                                                                                 \
+	3500 /* of the 4096 bytes that a PVH command line may have; the VMM adds its own */
 #define CMDLINE_MAX  8000 /* what the payload reads from fw_cfg */
 #define SOCKET_SPACE 40	  /* of the 108 bytes of a socket's path, for its name */
 
@@ -98,7 +99,8 @@ static bool check_choice(const struct run *r, const char *type, const char *valu
 	return ok;
 }
 
-static const char *choose(const char *option, const struct run *r, const char *key, const char *dflt)
+static const char *choose(const char *option, const struct run *r, const char *key,
+			  const char *dflt)
 {
 	const char *own = recipe_get(r->recipe, "host", "", key);
 
@@ -235,7 +237,8 @@ static bool place_faults(struct run *r)
 	for (k = 0; ok && k < r->o->faults.n; k++) {
 		if (placed[k])
 			continue;
-		fprintf(stderr, "assay: host %s has no fault \"%s\"", r->recipe->name, r->o->faults.v[k]);
+		fprintf(stderr, "assay: host %s has no fault \"%s\"", r->recipe->name,
+			r->o->faults.v[k]);
 		print_suggestions(stderr, r->o->faults.v[k], (const char *const *)all.v, all.n);
 		fputs("; `assay list --faults` names them all\n", stderr);
 		ok = false;
@@ -347,7 +350,8 @@ static char *runs_dir(void)
 
 static void point_latest(const char *runs, const char *name)
 {
-	char *latest = xasprintf("%s/latest", runs), *tmp = xasprintf("%s/.latest.%d", runs, getpid());
+	char *latest = xasprintf("%s/latest", runs),
+	     *tmp = xasprintf("%s/.latest.%d", runs, getpid());
 
 	if (symlink(name, tmp) == 0 && rename(tmp, latest) != 0)
 		unlink(tmp);
@@ -509,7 +513,8 @@ static bool set_cmdline(struct run *r, const char *text)
 
 	vars_set(&r->vars.run, "CMDLINE", text);
 	if (n >= CMDLINE_MAX) {
-		fprintf(stderr, "assay: the payload's command line would have %zu characters (at most %u)\n",
+		fprintf(stderr,
+			"assay: the payload's command line would have %zu characters (at most %u)\n",
 			n, CMDLINE_MAX);
 		return false;
 	}
@@ -594,8 +599,8 @@ static bool select_tests(struct run *r)
 	if (r->selected.n)
 		return true;
 	if (o->shards > 1)
-		fprintf(stderr, "assay: shard %u/%u has no test: there are fewer tests than that\n", o->shard,
-			o->shards);
+		fprintf(stderr, "assay: shard %u/%u has no test: there are fewer tests than that\n",
+			o->shard, o->shards);
 	else
 		fputs("assay: no test is left to run\n", stderr);
 	return false;
@@ -742,9 +747,11 @@ static size_t without_verdict(const struct run *r)
 
 static void remember_boot(struct run *r, unsigned int number, const struct boot_outcome *o)
 {
-	strv_take(&r->boots, xasprintf("%u: %s; first line after %.2f s, end after %.2f s, %zu bytes of console",
-				       number, o->message ? o->message : "complete",
-				       (double)o->first_ms / 1000, (double)o->ms / 1000, o->bytes));
+	strv_take(
+		&r->boots,
+		xasprintf("%u: %s; first line after %.2f s, end after %.2f s, %zu bytes of console",
+			  number, o->message ? o->message : "complete", (double)o->first_ms / 1000,
+			  (double)o->ms / 1000, o->bytes));
 }
 
 static void tell_end(struct run *r, const struct boot_outcome *o)
@@ -793,11 +800,13 @@ static bool run_boots(struct run *r)
 			printer_note(&r->out, "booting again for the remaining %zu test%s", left,
 				     left == 1 ? "" : "s");
 		else if (!complete && number > r->o->reboots)
-			printer_note(&r->out, "%u boots are enough: %zu tests have no verdict", number, left);
+			printer_note(&r->out, "%u boots are enough: %zu tests have no verdict",
+				     number, left);
 		free(after);
 		after = o.last ? xstrdup(o.last) : NULL;
 		if (go_on && r->o->repeat > 1)
-			printer_note(&r->out, "repetitions that stood before %s are not made up for", after);
+			printer_note(&r->out,
+				     "repetitions that stood before %s are not made up for", after);
 		boot_outcome_free(&o);
 		if (!go_on)
 			break;
@@ -887,8 +896,8 @@ static int conclude(struct run *r, bool complete)
 		printer_note(&r->out, "%u line%s of unparsable output on the console", garbage,
 			     garbage == 1 ? "" : "s");
 	if (!complete)
-		printer_note(&r->out, "the report is incomplete: %zu of %zu tests have no verdict", left,
-			     r->selected.n);
+		printer_note(&r->out, "the report is incomplete: %zu of %zu tests have no verdict",
+			     left, r->selected.n);
 	status = complete && r->report.n ? report_status(&r->report) : STATUS_NO_REPORT;
 	if (!r->o->quiet) {
 		printer_summary(&r->out, &r->report, now_ms() - r->started);
@@ -928,7 +937,8 @@ static bool read_known(struct run *r)
 	if (!ret)
 		return true;
 	if (ret == -EBADMSG)
-		fprintf(stderr, "assay: %s:%u: a test's id and then the reason, with a link, are wanted\n",
+		fprintf(stderr,
+			"assay: %s:%u: a test's id and then the reason, with a link, are wanted\n",
 			r->o->known, line);
 	else
 		fprintf(stderr, "assay: %s: %s\n", r->o->known, strerror(-ret));

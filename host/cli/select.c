@@ -117,7 +117,8 @@ static bool same_group(const char *a, const char *b, size_t n)
 }
 
 /* All tests of the table that share the n first characters of id are wanted. */
-static bool complete(const struct image_tests *all, const struct strv *ids, const char *id, size_t n)
+static bool complete(const struct image_tests *all, const struct strv *ids, const char *id,
+		     size_t n)
 {
 	size_t i;
 
@@ -170,14 +171,17 @@ bool load_tests(const char *path, struct image_tests *tests)
 	case 0:
 		return true;
 	case -ENOEXEC:
-		fprintf(stderr, "assay: %s is no ELF file for x86-64; the table of tests is in assay.elf\n",
+		fprintf(stderr,
+			"assay: %s is no ELF file for x86-64; the table of tests is in assay.elf\n",
 			path);
 		break;
 	case -ENODATA:
-		fprintf(stderr, "assay: %s has no table of tests: is it assay.elf, not stripped?\n", path);
+		fprintf(stderr, "assay: %s has no table of tests: is it assay.elf, not stripped?\n",
+			path);
 		break;
 	case -EBADMSG:
-		fprintf(stderr, "assay: %s is damaged: its table of tests contradicts itself\n", path);
+		fprintf(stderr, "assay: %s is damaged: its table of tests contradicts itself\n",
+			path);
 		break;
 	default:
 		fprintf(stderr, "assay: %s: %s\n", path, strerror(-ret));

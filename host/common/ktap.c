@@ -221,8 +221,9 @@ void report_judge(struct report *r)
 
 	if (!n)
 		return;
-	reason = xasprintf("the report breaks KTAP's rules in %u place%s: the results may be incomplete",
-			   n, n == 1 ? "" : "s");
+	reason = xasprintf(
+		"the report breaks KTAP's rules in %u place%s: the results may be incomplete", n,
+		n == 1 ? "" : "s");
 	t = report_add(r, "harness.report", V_ERROR, reason);
 	free(reason);
 	for (i = 0; i < r->problems.n; i++)
@@ -530,7 +531,8 @@ static void suite_result(struct ktap *k, const struct tap_line *l)
 	lose_result(k);
 	bad = k->suite_bad;
 	if (l->ok == bad)
-		problem(k, "suite %s is \"%s\" against its tests", k->suite, l->ok ? "ok" : "not ok");
+		problem(k, "suite %s is \"%s\" against its tests", k->suite,
+			l->ok ? "ok" : "not ok");
 	leave_suite(k);
 }
 
@@ -564,8 +566,9 @@ static void check_totals(struct ktap *k, const char *text)
 	c = report_counts(&mine);
 	if (c.by[V_PASS] != pass || c.by[V_FAIL] != fail || c.by[V_SKIP] != skip ||
 	    c.by[V_ERROR] != error || c.by[V_XFAIL] != xfail || c.by[V_XPASS] != xpass)
-		problem(k, "the totals say pass:%u fail:%u skip:%u error:%u, read were %u %u %u %u", pass,
-			fail, skip, error, c.by[V_PASS], c.by[V_FAIL], c.by[V_SKIP], c.by[V_ERROR]);
+		problem(k, "the totals say pass:%u fail:%u skip:%u error:%u, read were %u %u %u %u",
+			pass, fail, skip, error, c.by[V_PASS], c.by[V_FAIL], c.by[V_SKIP],
+			c.by[V_ERROR]);
 }
 
 static void add_env(struct report *r, const char *text)
@@ -794,7 +797,7 @@ int report_read(struct report *r, const char *path)
 
 static void write_result(const struct result *t, unsigned int number, struct sbuf *out)
 {
-	static const char *const directive[VERDICTS] = { "", " # XPASS", " # XFAIL",
+	static const char *const directive[VERDICTS] = { "",	    " # XPASS", " # XFAIL",
 							 " # SKIP", " # ERROR", "" };
 	const bool bad = t->verdict == V_FAIL || t->verdict == V_ERROR;
 	size_t i;
@@ -892,8 +895,9 @@ void report_to_ktap(const struct report *r, struct sbuf *out)
 	for (i = 0, suites = 0; i < r->n; i++)
 		if (first_of_suite(r, i))
 			write_suite(r, i, ++suites, out);
-	sbuf_addf(out, "# Totals: pass:%u fail:%u xfail:%u xpass:%u skip:%u error:%u\n", c.by[V_PASS],
-		  c.by[V_FAIL], c.by[V_XFAIL], c.by[V_XPASS], c.by[V_SKIP], c.by[V_ERROR]);
+	sbuf_addf(out, "# Totals: pass:%u fail:%u xfail:%u xpass:%u skip:%u error:%u\n",
+		  c.by[V_PASS], c.by[V_FAIL], c.by[V_XFAIL], c.by[V_XPASS], c.by[V_SKIP],
+		  c.by[V_ERROR]);
 	if (r->bail) {
 		sbuf_add(out, "Bail out! ");
 		sbuf_add_clean(out, r->bail);

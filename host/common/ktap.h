@@ -15,18 +15,25 @@
 #include "host/common/util.h"
 
 /* In the order of severity: the worst wins where two reports disagree. */
-enum verdict { V_PASS, V_XPASS, V_XFAIL, V_SKIP, V_ERROR, V_FAIL };
+enum verdict {
+	V_PASS,
+	V_XPASS,
+	V_XFAIL,
+	V_SKIP,
+	V_ERROR,
+	V_FAIL
+};
 #define VERDICTS 6
 
 struct result {
 	char *id;
 	enum verdict verdict;
-	bool timeout;	   /* a FAIL by the guest's watchdog or the harness's deadline */
-	char *reason;	   /* of SKIP, ERROR, TIMEOUT, XFAIL; or NULL */
-	char *clause;	   /* or NULL, as owner */
+	bool timeout; /* a FAIL by the guest's watchdog or the harness's deadline */
+	char *reason; /* of SKIP, ERROR, TIMEOUT, XFAIL; or NULL */
+	char *clause; /* or NULL, as owner */
 	char *owner;
-	struct strv diag;  /* what the test said, without "# " */
-	uint64_t ms;	   /* from start to result, 0 when not known */
+	struct strv diag; /* what the test said, without "# " */
+	uint64_t ms;	  /* from start to result, 0 when not known */
 };
 
 struct env_entry {

@@ -320,7 +320,9 @@ int remove_tree(const char *path)
 /* Levenshtein's distance, cut off at 64 characters. */
 static unsigned int distance(const char *a, const char *b)
 {
-	enum { MAX = 64 };
+	enum {
+		MAX = 64
+	};
 	unsigned int row[MAX + 1], i, k;
 	const size_t na = strnlen(a, MAX), nb = strnlen(b, MAX);
 

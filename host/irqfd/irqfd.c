@@ -33,18 +33,25 @@
 #define ASSAY_VERSION "0"
 #endif
 
-#define NS	     1000000000ull
-#define HANG_S	     20	  /* one cycle takes milliseconds, even where KVM itself is emulated */
-#define VM_CYCLES    256  /* after so many, a new VM */
-#define ARRIVE_NS    (2 * NS)
-#define MANY	     8	  /* irqfds of a VM that is destroyed */
-#define GSI_PIN	     5	  /* an I/O APIC and PIC input */
-#define GSI_MSI	     24	  /* routed to an MSI */
-#define MSI_VECTOR   0x51
-#define APIC_SVR     0xf0
-#define APIC_IRR     0x200
+#define NS	   1000000000ull
+#define HANG_S	   20  /* one cycle takes milliseconds, even where KVM itself is emulated */
+#define VM_CYCLES  256 /* after so many, a new VM */
+#define ARRIVE_NS  (2 * NS)
+#define MANY	   8  /* irqfds of a VM that is destroyed */
+#define GSI_PIN	   5  /* an I/O APIC and PIC input */
+#define GSI_MSI	   24 /* routed to an MSI */
+#define MSI_VECTOR 0x51
+#define APIC_SVR   0xf0
+#define APIC_IRR   0x200
 
-enum { STATUS_OK, STATUS_FAIL, STATUS_ERROR, STATUS_NO_REPORT, STATUS_USAGE, STATUS_SKIPPED = 77 };
+enum {
+	STATUS_OK,
+	STATUS_FAIL,
+	STATUS_ERROR,
+	STATUS_NO_REPORT,
+	STATUS_USAGE,
+	STATUS_SKIPPED = 77
+};
 
 static struct {
 	double seconds;
@@ -85,7 +92,12 @@ static void spin(unsigned int n)
 
 /* --- KTAP -------------------------------------------------------------------------------- */
 
-enum verdict { PASS, FAIL, SKIP, ERROR };
+enum verdict {
+	PASS,
+	FAIL,
+	SKIP,
+	ERROR
+};
 
 static void __attribute__((format(printf, 2, 3))) result(enum verdict v, const char *fmt, ...)
 {
@@ -103,8 +115,8 @@ static void __attribute__((format(printf, 2, 3))) result(enum verdict v, const c
 	all.error += v == ERROR;
 	if (v == FAIL)
 		printf("    # %s: %s\n    # owner: KVM's irqfd\n", all.running, text);
-	printf("    %sok %u %s%s%s\n", v == FAIL || v == ERROR ? "not " : "", all.number, all.running, tags[v],
-	       v == SKIP || v == ERROR ? text : "");
+	printf("    %sok %u %s%s%s\n", v == FAIL || v == ERROR ? "not " : "", all.number,
+	       all.running, tags[v], v == SKIP || v == ERROR ? text : "");
 	fflush(stdout);
 }
 
@@ -136,8 +148,8 @@ static void *watchdog(void *arg)
 		printf("    # %s: nothing ended for %d s: a call into KVM hangs\n    # owner: KVM's irqfd\n"
 		       "    not ok %u %s # TIMEOUT watchdog after %d s\nnot ok 1 irqfd\n"
 		       "# Totals: pass:%u fail:%u xfail:0 xpass:0 skip:%u error:%u\n# end\n",
-		       all.running, HANG_S, all.number + 1, all.running, HANG_S, all.pass, all.fail + 1, all.skip,
-		       all.error);
+		       all.running, HANG_S, all.number + 1, all.running, HANG_S, all.pass,
+		       all.fail + 1, all.skip, all.error);
 		fflush(stdout);
 		_exit(STATUS_FAIL);
 	}
@@ -162,7 +174,8 @@ static int __attribute__((format(printf, 1, 2))) failed(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(trouble, sizeof(trouble), fmt, ap);
 	va_end(ap);
-	snprintf(trouble + strlen(trouble), sizeof(trouble) - strlen(trouble), ": %s", strerror(err));
+	snprintf(trouble + strlen(trouble), sizeof(trouble) - strlen(trouble), ": %s",
+		 strerror(err));
 	return -err;
 }
 
@@ -252,7 +265,8 @@ static bool requested(const struct vm *vm, uint32_t gsi)
 	uint32_t irr;
 
 	if (gsi == GSI_PIN)
-		return ioctl(vm->fd, KVM_GET_IRQCHIP, &chip) == 0 && (chip.chip.pic.irr >> GSI_PIN & 1);
+		return ioctl(vm->fd, KVM_GET_IRQCHIP, &chip) == 0 &&
+		       (chip.chip.pic.irr >> GSI_PIN & 1);
 	if (ioctl(vm->vcpu, KVM_GET_LAPIC, &s))
 		return false;
 	memcpy(&irr, s.regs + APIC_IRR + MSI_VECTOR / 32 * 16, sizeof(irr));
@@ -268,8 +282,8 @@ static int withdraw(const struct vm *vm, uint32_t gsi)
 	if (gsi == GSI_PIN) {
 		if (ioctl(vm->fd, KVM_GET_IRQCHIP, &chip))
 			return failed("KVM_GET_IRQCHIP");
-		chip.chip.pic.irr &= (__u8)~(1u << GSI_PIN);
-		chip.chip.pic.last_irr &= (__u8)~(1u << GSI_PIN);
+		chip.chip.pic.irr &= (__u8) ~(1u << GSI_PIN);
+		chip.chip.pic.last_irr &= (__u8) ~(1u << GSI_PIN);
 		return ioctl(vm->fd, KVM_SET_IRQCHIP, &chip) ? failed("KVM_SET_IRQCHIP") : 0;
 	}
 	if (ioctl(vm->vcpu, KVM_GET_LAPIC, &s))
@@ -355,7 +369,8 @@ static void test_delivery(const char *id, bool split, uint32_t gsi)
 /* A level: it stays until it is resampled, which needs an end of interrupt; here: until deassigned. */
 static void test_resample(const char *id)
 {
-	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), re = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		  re = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	const char *bad = NULL;
 	struct vm vm;
 	int ret;
@@ -366,7 +381,8 @@ static void test_resample(const char *id)
 	if (!ret) {
 		ret = irqfd(&vm, fd, GSI_PIN, re, 0);
 		if (ret)
-			snprintf(trouble, sizeof(trouble), "KVM_IRQFD_FLAG_RESAMPLE: %s", strerror(-ret));
+			snprintf(trouble, sizeof(trouble), "KVM_IRQFD_FLAG_RESAMPLE: %s",
+				 strerror(-ret));
 	}
 	if (ret) {
 		result(SKIP, "%s", trouble);
@@ -391,7 +407,12 @@ out:
 /* --- the races ---------------------------------------------------------------------------- */
 
 /* Two helpers stand by, so that a cycle costs no thread. */
-enum job { WRITE, CLOSE, DEASSIGN, ROUTE };
+enum job {
+	WRITE,
+	CLOSE,
+	DEASSIGN,
+	ROUTE
+};
 
 struct helper {
 	pthread_t thread;
@@ -428,7 +449,8 @@ static void work(struct helper *h)
 	case DEASSIGN:
 		atomic_store(&h->begun, true);
 		spin(h->delay);
-		irqfd(h->vm, h->fd, h->gsi, -1, KVM_IRQFD_FLAG_DEASSIGN); /* EBADF: it was closed first */
+		irqfd(h->vm, h->fd, h->gsi, -1,
+		      KVM_IRQFD_FLAG_DEASSIGN); /* EBADF: it was closed first */
 		break;
 	case ROUTE:
 		atomic_store(&h->begun, true);
@@ -642,10 +664,10 @@ static int cycle_vm(struct vm *vm, uint32_t gsi, bool resample)
 static const struct way ways[] = {
 	{ "irqfd.close_race.write_close_msi", "write() against the last close(), MSI", cycle_close,
 	  .gsi = GSI_MSI, .closes = true },
-	{ "irqfd.close_race.write_close_pin", "write() against the last close(), I/O APIC pin", cycle_close,
-	  .gsi = GSI_PIN, .closes = true },
-	{ "irqfd.close_race.write_close_split", "write() against the last close(), split irqchip", cycle_close,
-	  .gsi = GSI_MSI, .split = true, .closes = true },
+	{ "irqfd.close_race.write_close_pin", "write() against the last close(), I/O APIC pin",
+	  cycle_close, .gsi = GSI_PIN, .closes = true },
+	{ "irqfd.close_race.write_close_split", "write() against the last close(), split irqchip",
+	  cycle_close, .gsi = GSI_MSI, .split = true, .closes = true },
 	{ "irqfd.close_race.deassign", "write() against deassign", cycle_deassign, .gsi = GSI_MSI },
 	{ "irqfd.close_race.deassign_pin", "write() against deassign, I/O APIC pin", cycle_deassign,
 	  .gsi = GSI_PIN },
@@ -655,12 +677,12 @@ static const struct way ways[] = {
 	  .closes = true },
 	{ "irqfd.close_race.resample_close", "write() against close(), resampling", cycle_close,
 	  .gsi = GSI_PIN, .resample = true, .closes = true },
-	{ "irqfd.close_race.resample_deassign", "write() against deassign, resampling", cycle_deassign,
-	  .gsi = GSI_PIN, .resample = true },
-	{ "irqfd.close_race.route_change", "write() against KVM_SET_GSI_ROUTING, then close()", cycle_route,
-	  .gsi = GSI_MSI, .closes = true },
-	{ "irqfd.close_race.vm_destroyed", "the VM closed with eight irqfds under write()", cycle_vm,
-	  .gsi = GSI_PIN, .closes = true, .own_vm = true },
+	{ "irqfd.close_race.resample_deassign", "write() against deassign, resampling",
+	  cycle_deassign, .gsi = GSI_PIN, .resample = true },
+	{ "irqfd.close_race.route_change", "write() against KVM_SET_GSI_ROUTING, then close()",
+	  cycle_route, .gsi = GSI_MSI, .closes = true },
+	{ "irqfd.close_race.vm_destroyed", "the VM closed with eight irqfds under write()",
+	  cycle_vm, .gsi = GSI_PIN, .closes = true, .own_vm = true },
 	{ "irqfd.close_race.vm_destroyed_resample", "the same, one of them resampling", cycle_vm,
 	  .gsi = GSI_PIN, .resample = true, .closes = true, .own_vm = true },
 };
@@ -686,7 +708,8 @@ static void race(const struct way *w, uint64_t ns)
 
 	all.running = w->id;
 	printf("    # start %s\n", w->id);
-	while (!bad && !ret && (n == 0 || now() - begin < ns) && (!options.cycles || n < options.cycles)) {
+	while (!bad && !ret && (n == 0 || now() - begin < ns) &&
+	       (!options.cycles || n < options.cycles)) {
 		if (vm.fd < 0) {
 			ret = vm_open(&vm, w->split);
 			after_vm = n;
@@ -708,8 +731,8 @@ static void race(const struct way *w, uint64_t ns)
 		bad = still_works(&vm);
 		vm_close(&vm);
 	}
-	note("%s: %lu cycles, %lu writes in %.2f s", w->what, n, atomic_load(&helpers[0].writes) - writes,
-	     (double)(now() - begin) / NS);
+	note("%s: %lu cycles, %lu writes in %.2f s", w->what, n,
+	     atomic_load(&helpers[0].writes) - writes, (double)(now() - begin) / NS);
 	if (w->closes) {
 		all.closes += n;
 		all.close_ns += now() - begin;
@@ -749,9 +772,23 @@ static unsigned long taint(void)
 static bool is_report(const char *line)
 {
 	static const char *const words[] = {
-		"BUG:", "WARNING:", "KASAN", "UBSAN", "KCSAN", "kernel BUG", "Oops", "general protection fault",
-		"possible circular locking", "possible recursive locking", "rcu: INFO", "blocked for more than",
-		"use-after-free", "refcount_t:", "list_del corruption", "list_add corruption", "Call Trace:",
+		"BUG:",
+		"WARNING:",
+		"KASAN",
+		"UBSAN",
+		"KCSAN",
+		"kernel BUG",
+		"Oops",
+		"general protection fault",
+		"possible circular locking",
+		"possible recursive locking",
+		"rcu: INFO",
+		"blocked for more than",
+		"use-after-free",
+		"refcount_t:",
+		"list_del corruption",
+		"list_add corruption",
+		"Call Trace:",
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -812,12 +849,16 @@ static void test_state(unsigned long taint_before, unsigned int fds_before)
 		result(t == taint_before ? PASS : FAIL, "tainted was %lu, is %lu", taint_before, t);
 	all.running = "irqfd.host.descriptors";
 	printf("    # start %s\n", all.running);
-	result(fds == fds_before ? PASS : ERROR, "%u descriptors are open, %u were", fds, fds_before);
+	result(fds == fds_before ? PASS : ERROR, "%u descriptors are open, %u were", fds,
+	       fds_before);
 }
 
 /* --- all ------------------------------------------------------------------------------------ */
 
-enum { OPT_SECONDS = 's', OPT_CYCLES = 'c' };
+enum {
+	OPT_SECONDS = 's',
+	OPT_CYCLES = 'c'
+};
 
 static error_t parse(int key, char *arg, struct argp_state *st)
 {
@@ -842,11 +883,11 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 const char *argp_program_version = "assay-irqfd " ASSAY_VERSION;
 
 static const struct argp argp = {
-	.options =
-		(const struct argp_option[]){
-			{ "seconds", OPT_SECONDS, "N", 0, "time for the races; default: 30", 0 },
-			{ "cycles", OPT_CYCLES, "N", 0, "at most so many cycles of each race", 0 },
-			{ 0 } },
+	.options = (const struct argp_option[]){ { "seconds", OPT_SECONDS, "N", 0,
+						   "time for the races; default: 30", 0 },
+						 { "cycles", OPT_CYCLES, "N", 0,
+						   "at most so many cycles of each race", 0 },
+						 { 0 } },
 	.parser = parse,
 	.doc = "Races assignment, deassignment, write and close of KVM's irqfds and reports in KTAP.\v"
 	       "Exit status: 0 all passed, 1 a FAIL, 2 an ERROR, 4 usage, 77 when KVM cannot be used.",
@@ -915,7 +956,7 @@ int main(int argc, char **argv)
 	run_all();
 	printf("%sok 1 irqfd\n", all.fail || all.error ? "not " : "");
 	printf("# irqfd: %lu close cycles in %.1f s\n", all.closes, (double)all.close_ns / NS);
-	printf("# Totals: pass:%u fail:%u xfail:0 xpass:0 skip:%u error:%u\n# end\n", all.pass, all.fail, all.skip,
-	       all.error);
+	printf("# Totals: pass:%u fail:%u xfail:0 xpass:0 skip:%u error:%u\n# end\n", all.pass,
+	       all.fail, all.skip, all.error);
 	return status();
 }

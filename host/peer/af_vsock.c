@@ -11,8 +11,9 @@
 
 static int make_socket(uint16_t type)
 {
-	const int fd = socket(AF_VSOCK,
-			      (type == 2 ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	const int fd = socket(
+		AF_VSOCK, (type == 2 ? SOCK_SEQPACKET : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		0);
 
 	if (fd >= 0)
 		return fd;
@@ -69,7 +70,8 @@ static int vm_connect(void *arg, const struct ctl_addr *local, const struct ctl_
 		ret = -errno;
 	/* A client that is bound to the host's CID would not reach a guest behind loopback: any CID. */
 	if (!ret)
-		ret = bind_to(fd, local->cid == ASSAY_CID_HOST ? ASSAY_CID_ANY : local->cid, local->port);
+		ret = bind_to(fd, local->cid == ASSAY_CID_HOST ? ASSAY_CID_ANY : local->cid,
+			      local->port);
 	if (!ret && connect(fd, (const struct sockaddr *)&a, sizeof(a))) {
 		*progress = errno == EINPROGRESS;
 		ret = *progress ? 0 : errno == ECONNRESET ? -ECONNREFUSED : -errno;

@@ -57,8 +57,8 @@ static void put_out(struct peer_conn *c, const void *p, size_t n)
 	c->out_used += n;
 }
 
-static void reply(struct peer_conn *c, const struct ctl_header *req, int status, const void *payload,
-		  size_t len)
+static void reply(struct peer_conn *c, const struct ctl_header *req, int status,
+		  const void *payload, size_t len)
 {
 	struct ctl_header h = *req;
 
@@ -255,7 +255,8 @@ static void op_listen(struct peer_conn *c, const struct ctl_header *req, struct 
 	reply(c, req, ret, a, sizeof(*a));
 }
 
-static void op_connect(struct peer_conn *c, const struct ctl_header *req, const struct ctl_connect *a)
+static void op_connect(struct peer_conn *c, const struct ctl_header *req,
+		       const struct ctl_connect *a)
 {
 	struct ctl_addr local = { le64toh(a->local.cid), le32toh(a->local.port), 0 };
 	const struct ctl_addr remote = { le64toh(a->remote.cid), le32toh(a->remote.port), 0 };
@@ -276,8 +277,8 @@ static void op_connect(struct peer_conn *c, const struct ctl_header *req, const 
 	n->type = le16toh(a->type);
 	ret = peer_service_start(n, le16toh(a->service));
 	if (!ret)
-		ret = c->p->cfg.ops->connect(c->p->cfg.be, local, remote, n->type, le32toh(a->buf), n,
-					     &n->t);
+		ret = c->p->cfg.ops->connect(c->p->cfg.be, local, remote, n->type, le32toh(a->buf),
+					     n, &n->t);
 	w = ret ? NULL : wait_new(c, req, le32toh(a->timeout_ms));
 	if (w) {
 		w->conn = n->id;
@@ -377,7 +378,8 @@ static int conn_op(struct peer_conn *k, uint16_t op, uint32_t arg)
 	case CTL_SHUTDOWN:
 		if (arg < 1 || arg > 3)
 			return -EINVAL;
-		k->flags |= (arg & 1 ? CTL_CONN_HOST_SHUT_RCV : 0) | (arg & 2 ? CTL_CONN_HOST_SHUT_SEND : 0);
+		k->flags |= (arg & 1 ? CTL_CONN_HOST_SHUT_RCV : 0) |
+			    (arg & 2 ? CTL_CONN_HOST_SHUT_SEND : 0);
 		ops->shutdown(k->t, arg);
 		return 0;
 	case CTL_RESET:
@@ -481,7 +483,8 @@ static void handle(struct peer_conn *c, const struct ctl_header *req, void *a, s
 		const struct ctl_listen *l = a;
 
 		reply(c, req,
-		      peer_unlisten(c->p, le64toh(l->cid), le32toh(l->port), le16toh(l->type)), NULL, 0);
+		      peer_unlisten(c->p, le64toh(l->cid), le32toh(l->port), le16toh(l->type)),
+		      NULL, 0);
 		break;
 	}
 	case CTL_CONNECT:
@@ -565,7 +568,8 @@ bool peer_control_run(struct peer_conn *c)
 
 	flush_out(c);
 	while (!bad && !c->broken) {
-		n = c->p->cfg.ops->recv(c->t, c->buf + c->buf_used, CONTROL_BUF - c->buf_used, &eom);
+		n = c->p->cfg.ops->recv(c->t, c->buf + c->buf_used, CONTROL_BUF - c->buf_used,
+					&eom);
 		if (n <= 0)
 			break;
 		c->buf_used += (uint32_t)n;

@@ -7,7 +7,10 @@
 
 #define CONTROL_BUF (sizeof(struct ctl_header) + ASSAY_CTL_MAX)
 
-enum role { ROLE_DATA, ROLE_CONTROL };
+enum role {
+	ROLE_DATA,
+	ROLE_CONTROL
+};
 
 struct listener {
 	struct listener *next;

@@ -111,15 +111,16 @@ static int serve(const struct options *o, const struct sock_flavour *f, FILE *lo
 	p = peer_new(&cfg);
 	if (!p) {
 		ret = -errno;
-		fprintf(stderr, "assay peer: cannot listen on ports %u to %u%s%s: %s\n", o->port, o->port + 3,
-			o->uds ? " of " : "", o->uds ? o->uds : "", strerror(-ret));
+		fprintf(stderr, "assay peer: cannot listen on ports %u to %u%s%s: %s\n", o->port,
+			o->port + 3, o->uds ? " of " : "", o->uds ? o->uds : "", strerror(-ret));
 		if (ret == -EADDRINUSE)
-			fprintf(stderr, "assay peer: another peer serves them: end it, or choose --control-port\n");
+			fprintf(stderr,
+				"assay peer: another peer serves them: end it, or choose --control-port\n");
 		goto out;
 	}
 	sock_set_peer(be, p);
-	fprintf(log, "peer: ready: %s%s%s, control port %u\n", f->ops.name, o->uds ? " " : "", o->uds ? o->uds : "",
-		o->port);
+	fprintf(log, "peer: ready: %s%s%s, control port %u\n", f->ops.name, o->uds ? " " : "",
+		o->uds ? o->uds : "", o->port);
 	fflush(log);
 	ret = 0;
 	while (!stop && (ret == 0 || ret == -EINTR))
@@ -135,9 +136,13 @@ out:
 int peer_main(int argc, char **argv)
 {
 	static const struct argp argp = {
-		options, parse, NULL,
+		options,
+		parse,
+		NULL,
 		"Serves the payload's vsock tests on the host: echo, sink, source and the control protocol.",
-		NULL, NULL, NULL,
+		NULL,
+		NULL,
+		NULL,
 	};
 	struct options o = { .port = ASSAY_CTL_PORT };
 	struct sock_flavour f;

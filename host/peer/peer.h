@@ -39,12 +39,12 @@ struct peer_transport_ops {
 	 * Reading is what returns credit to the guest. */
 	ssize_t (*recv)(struct tconn *c, void *buf, size_t len, bool *eom);
 	void (*shutdown)(struct tconn *c, unsigned int how); /* 1 RCV, 2 SEND, as CTL_SHUTDOWN */
-	void (*reset)(struct tconn *c); /* RST to the guest */
+	void (*reset)(struct tconn *c);			     /* RST to the guest */
 	/* Orderly close and release: the transport frees c; no callback for it after this. */
 	void (*close)(struct tconn *c);
 	/* Addresses and credit fields of r. */
 	void (*report)(struct tconn *c, struct ctl_report *r);
-	int (*set_buf)(struct tconn *c, uint32_t bytes);	     /* NULL: -EOPNOTSUPP */
+	int (*set_buf)(struct tconn *c, uint32_t bytes); /* NULL: -EOPNOTSUPP */
 	/* Operations from CTL_DEV_INFO on; NULL: -EOPNOTSUPP. reply: ASSAY_CTL_MAX bytes. */
 	int (*device_op)(void *be, uint16_t op, const void *req, size_t len, void *reply,
 			 size_t *reply_len);
@@ -53,7 +53,7 @@ struct peer_transport_ops {
 struct peer_config {
 	const struct peer_transport_ops *ops;
 	void *be;
-	FILE *log;	/* or NULL */
+	FILE *log; /* or NULL */
 	bool verbose;
 	uint32_t control_port; /* 0: ASSAY_CTL_PORT; services follow on +1, +2, +3 */
 };

@@ -38,41 +38,41 @@ struct ctl_header {
 } __attribute__((packed));
 
 enum ctl_op {
-	CTL_HELLO = 1,	 /* ctl_hello -> ctl_hello_reply */
-	CTL_LISTEN = 2,	 /* ctl_listen -> ctl_listen (port filled in); -EADDRINUSE, -EOPNOTSUPP (type) */
+	CTL_HELLO = 1, /* ctl_hello -> ctl_hello_reply */
+	CTL_LISTEN = 2, /* ctl_listen -> ctl_listen (port filled in); -EADDRINUSE, -EOPNOTSUPP (type) */
 	CTL_UNLISTEN = 3, /* ctl_listen -> empty; -ENOENT */
-	CTL_CONNECT = 4, /* ctl_connect -> ctl_report; -ECONNREFUSED/-ECONNRESET, -ETIMEDOUT */
-	CTL_ACCEPT = 5,	 /* ctl_listen + timeout -> ctl_report of the oldest not yet reported connection */
-	CTL_FIND = 6,	 /* ctl_find -> ctl_report; -ENOENT. Any live or recently ended connection */
-	CTL_SEND = 7,	 /* ctl_send -> ctl_report when all was handed to the transport; -EPIPE */
-	CTL_WAIT = 8,	 /* ctl_wait -> ctl_report once the condition holds */
-	CTL_PAUSE = 9,	 /* ctl_conn_arg(arg: 1 stop reading, 0 go on) -> ctl_report */
+	CTL_CONNECT = 4,  /* ctl_connect -> ctl_report; -ECONNREFUSED/-ECONNRESET, -ETIMEDOUT */
+	CTL_ACCEPT = 5, /* ctl_listen + timeout -> ctl_report of the oldest not yet reported connection */
+	CTL_FIND = 6,  /* ctl_find -> ctl_report; -ENOENT. Any live or recently ended connection */
+	CTL_SEND = 7,  /* ctl_send -> ctl_report when all was handed to the transport; -EPIPE */
+	CTL_WAIT = 8,  /* ctl_wait -> ctl_report once the condition holds */
+	CTL_PAUSE = 9, /* ctl_conn_arg(arg: 1 stop reading, 0 go on) -> ctl_report */
 	CTL_SHUTDOWN = 10, /* ctl_conn_arg(arg: 1 RCV, 2 SEND, 3 both) -> ctl_report */
-	CTL_RESET = 11,	 /* ctl_conn_arg -> ctl_report; an RST goes to the guest */
-	CTL_REPORT = 12, /* ctl_conn_arg -> ctl_report */
+	CTL_RESET = 11,	   /* ctl_conn_arg -> ctl_report; an RST goes to the guest */
+	CTL_REPORT = 12,   /* ctl_conn_arg -> ctl_report */
 	CTL_SET_BUF = 13, /* ctl_conn_arg(arg: receive buffer bytes = buf_alloc) -> ctl_report; -EOPNOTSUPP */
-	CTL_FORGET = 14, /* ctl_conn_arg -> empty; closes and frees the record */
+	CTL_FORGET = 14,  /* ctl_conn_arg -> empty; closes and frees the record */
 	CTL_BARRIER = 15, /* empty -> empty, after all packets received so far were handled */
 	CTL_FORGET_ALL = 16, /* empty -> empty: closes every connection and listener made through control */
 	/* Only where CTL_CAP_DEVICE: the peer lives inside the device. */
-	CTL_DEV_INFO = 32,  /* empty -> ctl_dev_info */
-	CTL_SET_CIDS = 33,  /* ctl_set_cids -> empty; carried out after the reply was consumed */
-	CTL_RAW_SEND = 34,  /* ctl_raw -> empty: this header (and payload pattern) goes to the guest as is */
-	CTL_HEADERS = 35,   /* ctl_headers -> ctl_headers_reply: the last headers seen from the guest */
+	CTL_DEV_INFO = 32, /* empty -> ctl_dev_info */
+	CTL_SET_CIDS = 33, /* ctl_set_cids -> empty; carried out after the reply was consumed */
+	CTL_RAW_SEND = 34, /* ctl_raw -> empty: this header (and payload pattern) goes to the guest as is */
+	CTL_HEADERS = 35, /* ctl_headers -> ctl_headers_reply: the last headers seen from the guest */
 	CTL_MEM_STATE = 36, /* empty -> ctl_mem_state: violations of protected memory */
-	CTL_MEM_SCAN = 37,  /* ctl_mem_scan -> ctl_mem_scan_reply: looks for bytes in all shared pages */
+	CTL_MEM_SCAN = 37, /* ctl_mem_scan -> ctl_mem_scan_reply: looks for bytes in all shared pages */
 	CTL_INTERRUPT = 38, /* ctl_interrupt -> empty: signals call eventfds without cause (storms, irq.*) */
 };
 
 enum ctl_cap {
 	CTL_CAP_SEQPACKET = 1 << 0,
-	CTL_CAP_HOST_CONNECT = 1 << 1,	/* can connect to the guest */
-	CTL_CAP_GUEST_ADDRS = 1 << 2,	/* reports carry the guest's real CID and port */
-	CTL_CAP_HOST_ADDRS = 1 << 3,	/* ... and the host CID that was addressed */
-	CTL_CAP_DEVICE = 1 << 4,	/* operations from 32 on */
-	CTL_CAP_CREDIT = 1 << 5,	/* reports carry the credit fields; SET_BUF works */
-	CTL_CAP_RESET = 1 << 6,		/* RESET really sends an RST */
-	CTL_CAP_HALF_CLOSE = 1 << 7,	/* SHUTDOWN of one direction reaches the guest */
+	CTL_CAP_HOST_CONNECT = 1 << 1,	 /* can connect to the guest */
+	CTL_CAP_GUEST_ADDRS = 1 << 2,	 /* reports carry the guest's real CID and port */
+	CTL_CAP_HOST_ADDRS = 1 << 3,	 /* ... and the host CID that was addressed */
+	CTL_CAP_DEVICE = 1 << 4,	 /* operations from 32 on */
+	CTL_CAP_CREDIT = 1 << 5,	 /* reports carry the credit fields; SET_BUF works */
+	CTL_CAP_RESET = 1 << 6,		 /* RESET really sends an RST */
+	CTL_CAP_HALF_CLOSE = 1 << 7,	 /* SHUTDOWN of one direction reaches the guest */
 	CTL_CAP_ANY_GUEST_PORT = 1 << 8, /* CONNECT works to any guest port */
 	CTL_CAP_MEM_STATE = 1 << 9,
 	CTL_CAP_INTERRUPT = 1 << 10,
@@ -99,18 +99,18 @@ struct ctl_hello_reply {
 	uint32_t version;
 	uint32_t caps; /* enum ctl_cap */
 	uint32_t max_conns;
-	uint32_t default_buf; /* receive buffer of a new connection, 0 unknown */
-	char name[48];	      /* "assay-refdev 0.1", "assay-peer 0.1 af_vsock" */
+	uint32_t default_buf;	       /* receive buffer of a new connection, 0 unknown */
+	char name[48];		       /* "assay-refdev 0.1", "assay-peer 0.1 af_vsock" */
 	struct ctl_addr control_guest; /* this very connection as the host sees it, cid 0 unknown */
 } __attribute__((packed));
 
 struct ctl_listen {
-	uint64_t cid;  /* host CID, or ANY */
-	uint32_t port; /* 0: the peer chooses */
-	uint16_t type; /* VIRTIO_VSOCK_TYPE_STREAM 1, SEQPACKET 2 */
-	uint16_t service; /* of accepted connections */
+	uint64_t cid;	     /* host CID, or ANY */
+	uint32_t port;	     /* 0: the peer chooses */
+	uint16_t type;	     /* VIRTIO_VSOCK_TYPE_STREAM 1, SEQPACKET 2 */
+	uint16_t service;    /* of accepted connections */
 	uint32_t timeout_ms; /* ACCEPT only */
-	uint32_t buf;  /* receive buffer of accepted connections, 0: the default */
+	uint32_t buf;	     /* receive buffer of accepted connections, 0: the default */
 } __attribute__((packed));
 
 struct ctl_connect {
@@ -123,7 +123,7 @@ struct ctl_connect {
 } __attribute__((packed));
 
 struct ctl_find {
-	struct ctl_addr host;  /* cid ANY or port 0: not compared */
+	struct ctl_addr host; /* cid ANY or port 0: not compared */
 	struct ctl_addr guest;
 	uint16_t type;
 	uint16_t zero;
@@ -133,16 +133,16 @@ struct ctl_send {
 	uint32_t conn;
 	uint32_t seed;
 	uint64_t bytes;
-	uint32_t msg; /* bytes a message (seqpacket) or a write; 0: as it likes */
+	uint32_t msg;	/* bytes a message (seqpacket) or a write; 0: as it likes */
 	uint32_t async; /* 1: reply at once */
 	uint32_t timeout_ms;
 } __attribute__((packed));
 
 enum ctl_wait_for {
-	CTL_WAIT_RX = 1,     /* rx_bytes >= value */
+	CTL_WAIT_RX = 1,      /* rx_bytes >= value */
 	CTL_WAIT_RX_MSGS = 2, /* rx_msgs >= value */
-	CTL_WAIT_FLAGS = 3,  /* all flags of value are set (enum ctl_conn_flag) */
-	CTL_WAIT_TX = 4,     /* tx_bytes >= value, credit permitting */
+	CTL_WAIT_FLAGS = 3,   /* all flags of value are set (enum ctl_conn_flag) */
+	CTL_WAIT_TX = 4,      /* tx_bytes >= value, credit permitting */
 };
 
 struct ctl_wait {
@@ -163,23 +163,23 @@ enum ctl_conn_flag {
 	CTL_CONN_GUEST_SHUT_SEND = 1 << 2, /* the guest will send no more: end of file */
 	CTL_CONN_HOST_SHUT_RCV = 1 << 3,
 	CTL_CONN_HOST_SHUT_SEND = 1 << 4,
-	CTL_CONN_RESET = 1 << 5,	   /* ended by an RST from the guest */
-	CTL_CONN_CLOSED = 1 << 6,	   /* ended, any way */
-	CTL_CONN_OVERRUN = 1 << 7,	   /* the guest sent beyond its credit */
+	CTL_CONN_RESET = 1 << 5,   /* ended by an RST from the guest */
+	CTL_CONN_CLOSED = 1 << 6,  /* ended, any way */
+	CTL_CONN_OVERRUN = 1 << 7, /* the guest sent beyond its credit */
 	CTL_CONN_PAUSED = 1 << 8,
 };
 
 struct ctl_report {
-	uint32_t conn;	/* the peer's number, > 0, never reused */
-	uint32_t flags; /* enum ctl_conn_flag */
-	struct ctl_addr host;  /* local to the peer */
+	uint32_t conn;	      /* the peer's number, > 0, never reused */
+	uint32_t flags;	      /* enum ctl_conn_flag */
+	struct ctl_addr host; /* local to the peer */
 	struct ctl_addr guest;
 	uint16_t type;
 	uint16_t service;
 	uint32_t rx_crc; /* CRC-32 of all bytes received, in order */
 	uint64_t rx_bytes;
-	uint64_t rx_msgs; /* seqpacket: messages (EOM seen) */
-	uint64_t last_msg; /* length of the last message */
+	uint64_t rx_msgs;     /* seqpacket: messages (EOM seen) */
+	uint64_t last_msg;    /* length of the last message */
 	uint32_t rx_msgs_crc; /* CRC-32 over the le32 lengths of all messages */
 	uint32_t tx_crc;
 	uint64_t tx_bytes;
@@ -218,22 +218,22 @@ struct ctl_dev_info {
 
 struct ctl_set_cids {
 	uint32_t num_guest, num_host;
-	uint32_t event;	  /* 1: a TRANSPORT_RESET event follows the config change */
+	uint32_t event;	   /* 1: a TRANSPORT_RESET event follows the config change */
 	uint32_t delay_ms; /* carried out so long after the reply was sent, 0: once consumed */
 	uint64_t cids[CTL_MAX_CIDS];
 } __attribute__((packed));
 
 struct ctl_raw {
-	uint8_t hdr[44];       /* struct virtio_vsock_hdr as it shall reach the guest */
-	uint32_t payload_len;  /* bytes really sent: may differ from hdr.len */
+	uint8_t hdr[44];      /* struct virtio_vsock_hdr as it shall reach the guest */
+	uint32_t payload_len; /* bytes really sent: may differ from hdr.len */
 	uint32_t payload_seed;
-	uint32_t repeat;       /* 0 is 1 */
+	uint32_t repeat; /* 0 is 1 */
 } __attribute__((packed));
 
 struct ctl_headers {
 	uint32_t dst_port; /* filter, 0: all */
 	uint32_t src_port;
-	uint32_t clear;	   /* 1: forget them after the reply */
+	uint32_t clear; /* 1: forget them after the reply */
 } __attribute__((packed));
 
 #define CTL_HEADERS_MAX 32
@@ -262,7 +262,8 @@ struct ctl_mem_state {
 
 struct ctl_mem_scan {
 	uint32_t len; /* 16 to 64 */
-	uint8_t secret_xor[64]; /* each byte of the secret ^ 0x5a, so that the order itself is no match */
+	uint8_t secret_xor
+		[64]; /* each byte of the secret ^ 0x5a, so that the order itself is no match */
 } __attribute__((packed));
 
 struct ctl_mem_scan_reply {

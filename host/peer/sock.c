@@ -9,13 +9,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EVENTS	    64
-#define ANSWER_MAX  64
+#define EVENTS	       64
+#define ANSWER_MAX     64
 #define TYPE_SEQPACKET 2
-#define MESSAGE_MAX (256u << 10) /* vsock's default buffer: no message can be larger */
-#define ACCEPTS	    64	        /* of one listener in a round */
+#define MESSAGE_MAX    (256u << 10) /* vsock's default buffer: no message can be larger */
+#define ACCEPTS	       64	    /* of one listener in a round */
 
-enum node_kind { NODE_LISTENER, NODE_CONN };
+enum node_kind {
+	NODE_LISTENER,
+	NODE_CONN
+};
 
 struct node {
 	enum node_kind kind;
@@ -30,7 +33,12 @@ struct sock_listener {
 	uint16_t type;
 };
 
-enum conn_state { CONN_CONNECTING, CONN_ANSWER, CONN_OPEN, CONN_FAILED };
+enum conn_state {
+	CONN_CONNECTING,
+	CONN_ANSWER,
+	CONN_OPEN,
+	CONN_FAILED
+};
 
 struct tconn {
 	struct node n;

@@ -47,7 +47,9 @@ static int remove_stale(const struct sockaddr_un *a)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	ret = connect(fd, (const struct sockaddr *)a, sizeof(*a)) && errno == ECONNREFUSED ? 0 : -EADDRINUSE;
+	ret = connect(fd, (const struct sockaddr *)a, sizeof(*a)) && errno == ECONNREFUSED ?
+		      0 :
+		      -EADDRINUSE;
 	close(fd);
 	if (!ret && unlink(a->sun_path))
 		ret = -errno;

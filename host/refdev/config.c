@@ -64,9 +64,10 @@ int config_check(const struct dev_cids *c, char *why, size_t why_size)
 		return -EINVAL;
 	}
 	if (c->num_guest > CTL_MAX_CIDS || c->num_host > CTL_MAX_CIDS || n > CTL_MAX_CIDS) {
-		snprintf(why, why_size,
-			 "%u CIDs: at most %d fit the %d bytes of config space that vhost-user allows",
-			 n, CTL_MAX_CIDS, CONFIG_MAX);
+		snprintf(
+			why, why_size,
+			"%u CIDs: at most %d fit the %d bytes of config space that vhost-user allows",
+			n, CTL_MAX_CIDS, CONFIG_MAX);
 		return -EINVAL;
 	}
 	if (c->layout == CTL_LAYOUT_UPSTREAM && n != 1) {
@@ -160,7 +161,8 @@ static uint32_t shown_count(const struct dev_cids *c)
 	return c->num_guest;
 }
 
-size_t config_build(const struct dev_cids *c, uint32_t index, uint64_t reads, uint8_t buf[CONFIG_MAX])
+size_t config_build(const struct dev_cids *c, uint32_t index, uint64_t reads,
+		    uint8_t buf[CONFIG_MAX])
 {
 	const unsigned int n = c->num_guest + c->num_host;
 	size_t off = 4;

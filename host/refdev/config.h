@@ -31,7 +31,8 @@ int config_check(const struct dev_cids *c, char *why, size_t why_size);
 int config_parse_cids(const char *list, const char *separators, uint64_t *cids, unsigned int max,
 		      unsigned int *num);
 /* Writes the space as the guest shall read it; index: of the indexed layout. Bytes written. */
-size_t config_build(const struct dev_cids *c, uint32_t index, uint64_t reads, uint8_t buf[CONFIG_MAX]);
+size_t config_build(const struct dev_cids *c, uint32_t index, uint64_t reads,
+		    uint8_t buf[CONFIG_MAX]);
 
 bool config_is_guest(const struct dev_cids *c, uint64_t cid);
 bool config_is_host(const struct dev_cids *c, uint64_t cid);

@@ -306,8 +306,8 @@ bool conn_type_offered(const struct device *d, uint16_t type)
 	if (type == VIRTIO_VSOCK_TYPE_SEQPACKET)
 		return d->features_acked & 1ull << VIRTIO_VSOCK_F_SEQPACKET;
 	/* virtio 1.4, 5.10.3: without NO_IMPLIED_STREAM (bit 2) there are always streams. */
-	return type == VIRTIO_VSOCK_TYPE_STREAM && ((d->features_acked & 1) ||
-						    !(d->features_acked & 1ull << 2));
+	return type == VIRTIO_VSOCK_TYPE_STREAM &&
+	       ((d->features_acked & 1) || !(d->features_acked & 1ull << 2));
 }
 
 static bool has_listener(const struct device *d, uint64_t cid, uint32_t port, uint16_t type)
@@ -430,8 +430,7 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 	}
 	if (fault_on_conn(F_DATA_DUPLICATED, c->host_port) && c->rx_data_packets % 3 == 0)
 		append_rx(c, chain, len);
-	if (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET &&
-	    (le32toh(h->flags) & VIRTIO_VSOCK_SEQ_EOM) &&
+	if (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET && (le32toh(h->flags) & VIRTIO_VSOCK_SEQ_EOM) &&
 	    !fifo_put(&c->rx_ends, &c->rx_put, sizeof(c->rx_put)))
 		return;
 	peer_on_readable(c->pc);
@@ -522,7 +521,8 @@ static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
 	}
 }
 
-void conn_receive(struct device *d, const struct virtio_vsock_hdr *h, const struct ring_chain *chain)
+void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
+		  const struct ring_chain *chain)
 {
 	const uint32_t host_port = le32toh(h->dst_port);
 	const uint16_t op = le16toh(h->op);

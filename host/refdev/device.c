@@ -315,9 +315,8 @@ static void drop(struct device *d, uint64_t nth, const struct virtio_vsock_hdr *
 {
 	if (rd_log_due(nth))
 		rd_log("%s: dropped: %s: %" PRIu64 ":%u -> %" PRIu64 ":%u type %u op %u len %u",
-		       d->name, why, le64toh(h->src_cid), le32toh(h->src_port),
-		       le64toh(h->dst_cid), le32toh(h->dst_port), le16toh(h->type),
-		       le16toh(h->op), le32toh(h->len));
+		       d->name, why, le64toh(h->src_cid), le32toh(h->src_port), le64toh(h->dst_cid),
+		       le32toh(h->dst_port), le16toh(h->type), le16toh(h->op), le32toh(h->len));
 }
 
 static bool source_ok(const struct device *d, const struct virtio_vsock_hdr *h)

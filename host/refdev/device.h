@@ -22,33 +22,41 @@
 #include "host/refdev/mem.h"
 #include "host/refdev/ring.h"
 
-#define DEV_QUEUES	 3
-#define DEV_DEFAULT_BUF	 (256 * 1024)
-#define DEV_MAX_CONNS	 16384
-#define DEV_MAX_PAYLOAD	 (64 * 1024)	/* of a packet to the guest */
-#define DEV_TX_LIMIT	 (256 * 1024)	/* bytes queued for the guest, a connection */
-#define DEV_MAX_REPLIES	 2048		/* packets without connection that wait for rx buffers */
-#define DEV_HASH	 4096
-#define DEV_HEADERS	 8192		/* kept for CTL_HEADERS */
-#define DEV_CLOSE_NS	 8000000000ll	/* how long a closed connection waits for the guest's RST */
-#define DEV_CONNECT_NS	 60000000000ll	/* the peer's own timeout comes first */
+#define DEV_QUEUES	3
+#define DEV_DEFAULT_BUF (256 * 1024)
+#define DEV_MAX_CONNS	16384
+#define DEV_MAX_PAYLOAD (64 * 1024)  /* of a packet to the guest */
+#define DEV_TX_LIMIT	(256 * 1024) /* bytes queued for the guest, a connection */
+#define DEV_MAX_REPLIES 2048	     /* packets without connection that wait for rx buffers */
+#define DEV_HASH	4096
+#define DEV_HEADERS	8192	      /* kept for CTL_HEADERS */
+#define DEV_CLOSE_NS	8000000000ll  /* how long a closed connection waits for the guest's RST */
+#define DEV_CONNECT_NS	60000000000ll /* the peer's own timeout comes first */
 
-enum dev_queue { DEV_RX, DEV_TX, DEV_EVENT };
+enum dev_queue {
+	DEV_RX,
+	DEV_TX,
+	DEV_EVENT
+};
 
-enum tconn_state { TC_CONNECTING, TC_ESTABLISHED, TC_CLOSED };
+enum tconn_state {
+	TC_CONNECTING,
+	TC_ESTABLISHED,
+	TC_CLOSED
+};
 
 enum tconn_pending {
 	TP_REQUEST = 1,
 	TP_RESPONSE = 2,
-	TP_CREDIT_ANSWER = 4,  /* the guest asked */
-	TP_CREDIT_UPDATE = 8,  /* any packet will do */
+	TP_CREDIT_ANSWER = 4, /* the guest asked */
+	TP_CREDIT_UPDATE = 8, /* any packet will do */
 	TP_CREDIT_REQUEST = 16,
 };
 
 enum tconn_todo {
 	TD_WRITABLE = 1, /* room for a sender that waits */
 	TD_READABLE = 2,
-	TD_FINISH = 4,	 /* the guest shut both directions and all was read */
+	TD_FINISH = 4, /* the guest shut both directions and all was read */
 	TD_FREE = 8,
 };
 
@@ -56,9 +64,9 @@ struct tconn {
 	struct device *d;
 	struct peer_conn *pc; /* NULL: released by the peer */
 	struct tconn *hash_next;
-	struct tconn *prev, *next;	 /* all of the device */
-	struct tconn *send_next;	 /* has something for the guest */
-	struct tconn *todo_next;	 /* something to tell the peer */
+	struct tconn *prev, *next; /* all of the device */
+	struct tconn *send_next;   /* has something for the guest */
+	struct tconn *todo_next;   /* something to tell the peer */
 	bool in_send, in_todo, hashed;
 	unsigned int todo, pending;
 	uint64_t seq;
@@ -72,8 +80,8 @@ struct tconn {
 	bool reset_by_guest, overrun, want_write, credit_asked, credit_known;
 
 	struct fifo rx;
-	struct fifo rx_ends;	 /* seqpacket: u64 offsets at which messages end */
-	uint64_t rx_put, rx_got; /* offsets */
+	struct fifo rx_ends;	       /* seqpacket: u64 offsets at which messages end */
+	uint64_t rx_put, rx_got;       /* offsets */
 	uint32_t buf_alloc, buf_grace; /* grace: what the guest may still believe */
 	uint32_t fwd_cnt, fwd_told;
 

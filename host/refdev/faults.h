@@ -97,8 +97,9 @@ struct fault_info {
 	const char *id;
 	const char *clause; /* what it breaks */
 	const char *expect; /* glob of the test ids that must FAIL */
-	const char *needs;  /* device set-up it shows in: any, multi, multi-host, indexed, page-state */
-	const char *what;   /* what the device does */
+	const char
+		*needs; /* device set-up it shows in: any, multi, multi-host, indexed, page-state */
+	const char *what; /* what the device does */
 };
 extern const struct fault_info fault_table[F_COUNT];
 extern bool fault_enabled[F_COUNT];

@@ -62,8 +62,10 @@ static const struct argp_option option_list[] = {
 	{ "host-cids", OPT_HOST_CIDS, "N,N...", 0, "additional CIDs of the host", 0 },
 	{ "layout", OPT_LAYOUT, "NAME", 0,
 	  "config layout: upstream, multi, multi-host, indexed (default: by the CIDs)", 0 },
-	{ "device", OPT_DEVICE, "socket=PATH,cids=3:4[,host-cids=7:8][,layout=NAME][,page-state=FILE]"
-	  "[,config-bytes=HEX][,access-platform]", 0, "one more device, as above", 0 },
+	{ "device", OPT_DEVICE,
+	  "socket=PATH,cids=3:4[,host-cids=7:8][,layout=NAME][,page-state=FILE]"
+	  "[,config-bytes=HEX][,access-platform]",
+	  0, "one more device, as above", 0 },
 	{ "config-bytes", OPT_CONFIG_BYTES, "HEX", 0, "show these config bytes instead", 0 },
 	{ "access-platform", OPT_ACCESS_PLATFORM, NULL, 0, "offer VIRTIO_F_ACCESS_PLATFORM", 0 },
 	{ "page-state", OPT_PAGE_STATE, "FILE", 0,
@@ -120,7 +122,8 @@ static void take(struct argp_state *st, struct device_options *o, int key, char 
 		break;
 	case OPT_LAYOUT:
 		if (config_layout_parse(value, &o->params.cids.layout))
-			argp_error(st, "layout '%s' is none of upstream, multi, multi-host, indexed",
+			argp_error(st,
+				   "layout '%s' is none of upstream, multi, multi-host, indexed",
 				   value);
 		o->layout_given = true;
 		break;
@@ -142,9 +145,12 @@ static void take_device(struct argp_state *st, struct options *all, char *arg)
 		const char *name;
 		int key;
 	} parts[] = {
-		{ "socket", OPT_SOCKET },	{ "cids", OPT_CIDS },
-		{ "host-cids", OPT_HOST_CIDS }, { "layout", OPT_LAYOUT },
-		{ "page-state", OPT_PAGE_STATE }, { "config-bytes", OPT_CONFIG_BYTES },
+		{ "socket", OPT_SOCKET },
+		{ "cids", OPT_CIDS },
+		{ "host-cids", OPT_HOST_CIDS },
+		{ "layout", OPT_LAYOUT },
+		{ "page-state", OPT_PAGE_STATE },
+		{ "config-bytes", OPT_CONFIG_BYTES },
 		{ "access-platform", OPT_ACCESS_PLATFORM },
 	};
 	struct device_options *o;
@@ -152,7 +158,8 @@ static void take_device(struct argp_state *st, struct options *all, char *arg)
 	if (all->num == MAX_DEVICES)
 		argp_error(st, "at most %d devices", MAX_DEVICES - 1);
 	o = &all->dev[all->num++];
-	for (char *save, *part = strtok_r(arg, ",", &save); part; part = strtok_r(NULL, ",", &save)) {
+	for (char *save, *part = strtok_r(arg, ",", &save); part;
+	     part = strtok_r(NULL, ",", &save)) {
 		char *value = strchr(part, '=');
 		unsigned int i = 0;
 
@@ -364,9 +371,8 @@ static int open_device(struct device_options *o)
 		return -1;
 	}
 	rd_log("%s: %u guest CIDs from %" PRIu64 " on, %u host CIDs, layout %s, config_size %zu",
-	       o->socket, o->params.cids.num_guest, o->params.cids.cid[0],
-	       o->params.cids.num_host, config_layout_name(o->params.cids.layout),
-	       o->device->config_space);
+	       o->socket, o->params.cids.num_guest, o->params.cids.cid[0], o->params.cids.num_host,
+	       config_layout_name(o->params.cids.layout), o->device->config_space);
 	return 0;
 }
 

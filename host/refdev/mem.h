@@ -17,9 +17,9 @@
 
 struct mem_region {
 	uint64_t gpa, size;
-	uint64_t uva;	/* where the VMM has it: ring addresses are given so */
-	uint8_t *host;	/* first byte of the region */
-	void *map;	/* NULL: not ours to unmap (tests) */
+	uint64_t uva;  /* where the VMM has it: ring addresses are given so */
+	uint8_t *host; /* first byte of the region */
+	void *map;     /* NULL: not ours to unmap (tests) */
 	size_t map_len;
 };
 
@@ -30,7 +30,8 @@ struct guest_mem {
 };
 
 /* Maps offset..offset+size of fd (not kept). 0, -EINVAL (empty, wraps, overlaps), -ENOSPC, -errno. */
-int mem_add(struct guest_mem *m, uint64_t gpa, uint64_t size, uint64_t uva, int fd, uint64_t offset);
+int mem_add(struct guest_mem *m, uint64_t gpa, uint64_t size, uint64_t uva, int fd,
+	    uint64_t offset);
 /* A region of the caller's own memory, for tests. */
 int mem_add_host(struct guest_mem *m, uint64_t gpa, uint64_t size, uint64_t uva, void *host);
 /* -ENOENT when no region is exactly so. */

@@ -126,7 +126,8 @@ bool ring_pending(const struct ring *r)
 }
 
 /* Adds one descriptor's buffer to the chain. 0, -EBADMSG, -EIO (private). */
-static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_desc *d, bool writable)
+static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_desc *d,
+		     bool writable)
 {
 	uint64_t gpa = le64toh(d->addr), left = le32toh(d->len);
 	const uint64_t before = writable ? 0 : c->out_len;
@@ -238,9 +239,8 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 			ring_break(r, "the avail index leaps", ready);
 			return -EIO;
 		}
-		c->head = le16toh(
-			__atomic_load_n(&r->avail->ring[r->last_avail & (r->num - 1)],
-					__ATOMIC_RELAXED));
+		c->head = le16toh(__atomic_load_n(&r->avail->ring[r->last_avail & (r->num - 1)],
+						  __ATOMIC_RELAXED));
 		if (c->head >= r->num) {
 			ring_break(r, "a head past the queue size", c->head);
 			return -EIO;

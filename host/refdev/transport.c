@@ -191,7 +191,8 @@ static void rd_reset(struct tconn *c)
 static void rd_report(struct tconn *c, struct ctl_report *r)
 {
 	r->host = (struct ctl_addr){ .cid = htole64(c->host_cid), .port = htole32(c->host_port) };
-	r->guest = (struct ctl_addr){ .cid = htole64(c->guest_cid), .port = htole32(c->guest_port) };
+	r->guest = (struct ctl_addr){ .cid = htole64(c->guest_cid),
+				      .port = htole32(c->guest_port) };
 	r->guest_buf_alloc = htole32(c->guest_buf_alloc);
 	r->guest_fwd_cnt = htole32(c->guest_fwd_cnt);
 	r->host_buf_alloc = htole32(c->buf_alloc);
@@ -432,8 +433,7 @@ const struct peer_transport_ops transport_ops = {
 	.name = "refdev",
 	.caps = CTL_CAP_SEQPACKET | CTL_CAP_HOST_CONNECT | CTL_CAP_GUEST_ADDRS |
 		CTL_CAP_HOST_ADDRS | CTL_CAP_DEVICE | CTL_CAP_CREDIT | CTL_CAP_RESET |
-		CTL_CAP_HALF_CLOSE | CTL_CAP_ANY_GUEST_PORT | CTL_CAP_MEM_STATE |
-		CTL_CAP_INTERRUPT,
+		CTL_CAP_HALF_CLOSE | CTL_CAP_ANY_GUEST_PORT | CTL_CAP_MEM_STATE | CTL_CAP_INTERRUPT,
 	.listen = rd_listen,
 	.unlisten = rd_unlisten,
 	.connect = rd_connect,

@@ -36,7 +36,9 @@ enum vhu_request {
 	VHU_GET_STATUS = 40,
 };
 
-enum vhu_backend_request { VHU_BACKEND_CONFIG_CHANGE_MSG = 2 };
+enum vhu_backend_request {
+	VHU_BACKEND_CONFIG_CHANGE_MSG = 2
+};
 
 enum vhu_flags {
 	VHU_VERSION = 1,

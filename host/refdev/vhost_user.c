@@ -16,9 +16,9 @@
 #define MAX_FDS	      VHU_MAX_REGIONS
 #define SEND_LIMIT_MS 2000
 
-#define PROTOCOL_FEATURES                                                                       \
-	(1ull << VHU_P_MQ | 1ull << VHU_P_REPLY_ACK | 1ull << VHU_P_BACKEND_REQ |                \
-	 1ull << VHU_P_CONFIG | 1ull << VHU_P_RESET_DEVICE | 1ull << VHU_P_CONFIGURE_MEM_SLOTS | \
+#define PROTOCOL_FEATURES                                                                          \
+	(1ull << VHU_P_MQ | 1ull << VHU_P_REPLY_ACK | 1ull << VHU_P_BACKEND_REQ |                  \
+	 1ull << VHU_P_CONFIG | 1ull << VHU_P_RESET_DEVICE | 1ull << VHU_P_CONFIGURE_MEM_SLOTS |   \
 	 1ull << VHU_P_STATUS)
 
 struct vhu {
@@ -161,8 +161,7 @@ static int set_mem_table(struct vhu *v, const struct vhu_msg *m)
 	const uint32_t n = m->mem.count;
 	int ret = 0;
 
-	if (n > VHU_MAX_REGIONS || n > v->num_fds ||
-	    m->h.size < 8 + n * sizeof(struct vhu_region))
+	if (n > VHU_MAX_REGIONS || n > v->num_fds || m->h.size < 8 + n * sizeof(struct vhu_region))
 		return -EINVAL;
 	mem_clear(&v->d->mem);
 	for (uint32_t i = 0; i < n && !ret; i++) {
@@ -588,7 +587,7 @@ static int listen_at(const char *path)
 	return -1;
 }
 
-static struct vhu *new(struct device *d)
+static struct vhu *new (struct device *d)
 {
 	struct vhu *v = calloc(1, sizeof(*v));
 

@@ -521,8 +521,7 @@ static void write_system_time(struct refkvm *k, unsigned int cpu, uint64_t gpa, 
 		ns -= ns < 3000000000ull ? ns : 3000000000ull;
 	if (fault_on(k->faults, RF_CLOCK_FLAG_UNSTABLE))
 		t.flags = 0;
-	clock_scale(fault_on(k->faults, RF_CLOCK_RATE) ? k->tsc_hz / 2 : k->tsc_hz,
-		    &mul, &shift);
+	clock_scale(fault_on(k->faults, RF_CLOCK_RATE) ? k->tsc_hz / 2 : k->tsc_hz, &mul, &shift);
 	t.tsc_to_system_mul = mul;
 	t.tsc_shift = shift;
 	k->clock[cpu].version += 2;

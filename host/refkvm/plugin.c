@@ -19,8 +19,9 @@
 
 #define RESET_VECTOR 0xfffffff0ull
 #define FOUR_GIB     (1ull << 32)
-#define Q35_LOW_MAX  0xb0000000ull /* hw/i386/pc_q35.c: as much RAM as this and there are two ranges */
-#define Q35_LOW	     0x80000000ull
+#define Q35_LOW_MAX                                                                                \
+	0xb0000000ull /* hw/i386/pc_q35.c: as much RAM as this and there are two ranges */
+#define Q35_LOW 0x80000000ull
 
 enum reg {
 	R_RAX,
@@ -36,7 +37,7 @@ enum reg {
 };
 
 static const char *const reg_names[R_COUNT] = { "rax", "rbx", "rcx", "rdx", "rsi",
-						  "r15", "cs",	"cr0", "efer" };
+						"r15", "cs",  "cr0", "efer" };
 
 enum kind {
 	KIND_CPUID,
@@ -53,9 +54,9 @@ static const struct {
 	uint8_t bytes[3];
 	uint8_t len;
 } opcodes[KIND_COUNT] = {
-	[KIND_CPUID] = { { 0x0f, 0xa2 }, 2 },	     [KIND_VMCALL] = { { 0x0f, 0x01, 0xc1 }, 3 },
+	[KIND_CPUID] = { { 0x0f, 0xa2 }, 2 },	      [KIND_VMCALL] = { { 0x0f, 0x01, 0xc1 }, 3 },
 	[KIND_VMMCALL] = { { 0x0f, 0x01, 0xd9 }, 3 }, [KIND_WRMSR] = { { 0x0f, 0x30 }, 2 },
-	[KIND_RDMSR] = { { 0x0f, 0x32 }, 2 },	     [KIND_RDTSC] = { { 0x0f, 0x31 }, 2 },
+	[KIND_RDMSR] = { { 0x0f, 0x32 }, 2 },	      [KIND_RDTSC] = { { 0x0f, 0x31 }, 2 },
 	[KIND_RDTSCP] = { { 0x0f, 0x01, 0xf9 }, 3 },
 };
 
@@ -358,8 +359,8 @@ static void on_vcpu_init(unsigned int cpu, void *userdata)
 
 	(void)userdata;
 	for (i = 0; regs && cpu < REFKVM_MAX_CPUS && i < regs->len; i++) {
-		const qemu_plugin_reg_descriptor *d =
-			&g_array_index(regs, qemu_plugin_reg_descriptor, i);
+		const qemu_plugin_reg_descriptor *d = &g_array_index(regs,
+								     qemu_plugin_reg_descriptor, i);
 
 		for (r = 0; r < R_COUNT; r++)
 			if (strcmp(d->name, reg_names[r]) == 0)

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define QEMU_PLUGIN_EXPORT __attribute__((visibility("default")))
+#define QEMU_PLUGIN_EXPORT    __attribute__((visibility("default")))
 #define QEMU_PLUGIN_API_LEVEL 7
 
 typedef uint64_t qemu_plugin_id_t;

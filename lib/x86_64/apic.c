@@ -203,5 +203,7 @@ void apic_timer_set(uint64_t ns)
 		return;
 	}
 	reg_write(APIC_LVT_TIMER, VEC_TIMER);
-	reg_write(APIC_TIMER_INITIAL, ticks == 0 ? 1 : ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks);
+	reg_write(APIC_TIMER_INITIAL, ticks == 0	 ? 1 :
+				      ticks > UINT32_MAX ? UINT32_MAX :
+							   (uint32_t)ticks);
 }

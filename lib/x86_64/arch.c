@@ -127,11 +127,11 @@ static void env_features(void)
 		const char *name;
 		uint32_t present;
 	} f[] = {
-		{ "x2apic", f1.ecx >> 21 & 1 },	     { "tsc_deadline", f1.ecx >> 24 & 1 },
-		{ "nx", e1.edx >> 20 & 1 },	     { "1gib_pages", e1.edx >> 26 & 1 },
-		{ "smep", f7.ebx >> 7 & 1 },	     { "smap", f7.ebx >> 20 & 1 },
-		{ "la57", f7.ecx >> 16 & 1 },	     { "invariant_tsc", e7.edx >> 8 & 1 },
-		{ "vmx", f1.ecx >> 5 & 1 },	     { "svm", e1.ecx >> 2 & 1 },
+		{ "x2apic", f1.ecx >> 21 & 1 }, { "tsc_deadline", f1.ecx >> 24 & 1 },
+		{ "nx", e1.edx >> 20 & 1 },	{ "1gib_pages", e1.edx >> 26 & 1 },
+		{ "smep", f7.ebx >> 7 & 1 },	{ "smap", f7.ebx >> 20 & 1 },
+		{ "la57", f7.ecx >> 16 & 1 },	{ "invariant_tsc", e7.edx >> 8 & 1 },
+		{ "vmx", f1.ecx >> 5 & 1 },	{ "svm", e1.ecx >> 2 & 1 },
 	};
 	char text[128] = "";
 	size_t n = 0;

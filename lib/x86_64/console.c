@@ -12,13 +12,29 @@
 #include "lib/x86_64/console.h"
 #include "lib/x86_64/cpu.h"
 
-OPTION("console", "outputs, separated by commas: com1 to com4, debugcon; default: com1, else debugcon");
+OPTION("console",
+       "outputs, separated by commas: com1 to com4, debugcon; default: com1, else debugcon");
 
-enum { UART_DATA, UART_IER, UART_FCR, UART_LCR, UART_MCR, UART_LSR, UART_SCR = 7 };
-enum { LSR_EMPTY = 0x20, LCR_DLAB = 0x80, LCR_8N1 = 3, FCR_ON = 7, MCR_READY = 3, IIR_FIFO = 0xc0 };
+enum {
+	UART_DATA,
+	UART_IER,
+	UART_FCR,
+	UART_LCR,
+	UART_MCR,
+	UART_LSR,
+	UART_SCR = 7
+};
+enum {
+	LSR_EMPTY = 0x20,
+	LCR_DLAB = 0x80,
+	LCR_8N1 = 3,
+	FCR_ON = 7,
+	MCR_READY = 3,
+	IIR_FIFO = 0xc0
+};
 
 #define DEBUGCON      0x402
-#define DEBUGCON_READ 0xe9	/* what QEMU's and Bochs's port reads */
+#define DEBUGCON_READ 0xe9	 /* what QEMU's and Bochs's port reads */
 #define STUCK_NS      (10 * SEC) /* a UART that takes nothing for so long is given up */
 #define FIFO	      16
 
@@ -28,7 +44,10 @@ struct uart {
 	bool dead;
 };
 
-static struct uart uarts[] = { { .port = 0x3f8 }, { .port = 0x2f8 }, { .port = 0x3e8 }, { .port = 0x2e8 } };
+static struct uart uarts[] = { { .port = 0x3f8 },
+			       { .port = 0x2f8 },
+			       { .port = 0x3e8 },
+			       { .port = 0x2e8 } };
 
 static bool uart_wait(const struct uart *u)
 {

@@ -61,7 +61,10 @@ static inline uint64_t rdmsr(uint32_t msr)
 
 static inline void wrmsr(uint32_t msr, uint64_t v)
 {
-	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+	__asm__ volatile("wrmsr"
+			 :
+			 : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
+			 : "memory");
 }
 
 static inline uint64_t rdtsc(void)
@@ -87,7 +90,7 @@ static inline uint64_t rdtsc(void)
 cr_access_(0) cr_access_(2) cr_access_(3) cr_access_(4)
 #undef cr_access_
 
-static inline uint64_t read_flags(void)
+	static inline uint64_t read_flags(void)
 {
 	uint64_t v;
 

@@ -155,7 +155,8 @@ int irq_gsi_route(uint32_t gsi, int vector, unsigned int cpu, bool level, bool a
 		return -EINVAL;
 	io_write(n, 0x11 + 2 * entry, id << 24);
 	io_write(n, 0x10 + 2 * entry,
-		 (uint32_t)vector | (active_low ? 1u << 13 : 0) | (level ? 1u << 15 : 0) | 1u << 16);
+		 (uint32_t)vector | (active_low ? 1u << 13 : 0) | (level ? 1u << 15 : 0) |
+			 1u << 16);
 	return 0;
 }
 

@@ -16,7 +16,10 @@
 #define FIRST_LEAF 0x40000000u
 #define LAST_BASE  0x40010000u
 
-enum { MSR_KVM_WALL_CLOCK_NEW = 0x4b564d00, MSR_KVM_SYSTEM_TIME_NEW = 0x4b564d01 };
+enum {
+	MSR_KVM_WALL_CLOCK_NEW = 0x4b564d00,
+	MSR_KVM_SYSTEM_TIME_NEW = 0x4b564d01
+};
 
 void kvm_arch_leaf(uint32_t leaf, uint32_t out[4])
 {
@@ -167,7 +170,8 @@ static void enter_user(void *arg)
 	const size_t off = a->op == KVM_VMCALL ? 0 : (size_t)(kvm_user_vmmcall - kvm_user_vmcall);
 
 	/* The exception that ends it comes in on this stack, below what is in use. */
-	traps_set_rsp0(this_cpu(), ((uint64_t)(uintptr_t)__builtin_frame_address(0) - 2048) & ~15ull);
+	traps_set_rsp0(this_cpu(),
+		       ((uint64_t)(uintptr_t)__builtin_frame_address(0) - 2048) & ~15ull);
 	kvm_stub_iret(user.code + off, user.data + PAGE_SIZE, shared);
 }
 

@@ -7,7 +7,7 @@
 #include "lib/paging.h"
 #include "lib/x86_64/smp.h"
 
-struct mp_pointer { /* 4.1 */
+struct mp_pointer {	   /* 4.1 */
 	char signature[4]; /* "_MP_" */
 	uint32_t table;
 	uint8_t length; /* in 16 bytes */
@@ -17,7 +17,7 @@ struct mp_pointer { /* 4.1 */
 };
 _Static_assert(sizeof(struct mp_pointer) == 16, "MP 1.4, 4.1");
 
-struct mp_table { /* 4.2 */
+struct mp_table {	   /* 4.2 */
 	char signature[4]; /* "PCMP" */
 	uint16_t length;
 	uint8_t revision;
@@ -31,7 +31,12 @@ struct mp_table { /* 4.2 */
 };
 _Static_assert(sizeof(struct mp_table) == 44, "MP 1.4, 4.2");
 
-enum { MP_PROCESSOR = 0, MP_PROCESSOR_SIZE = 20, MP_OTHER_SIZE = 8, MP_USABLE = 1 };
+enum {
+	MP_PROCESSOR = 0,
+	MP_PROCESSOR_SIZE = 20,
+	MP_OTHER_SIZE = 8,
+	MP_USABLE = 1
+};
 
 static bool sums_to_zero(const uint8_t *p, size_t n)
 {

@@ -127,7 +127,8 @@ static uint64_t *table_below(uint64_t *e, unsigned int level)
 		return NULL;
 	if (old & PTE_P)
 		for (i = 0; i < 512; i++)
-			t[i] = (level == 2 ? old & ~(uint64_t)PTE_PS : old) + i * size_of(level - 1);
+			t[i] = (level == 2 ? old & ~(uint64_t)PTE_PS : old) +
+			       i * size_of(level - 1);
 	/* Rights are decided at the last level. */
 	*e = virt_to_phys(t) | PTE_P | PTE_W | PTE_U;
 	return t;

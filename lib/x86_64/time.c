@@ -178,7 +178,7 @@ static uint64_t pit_read(const struct counter *c)
 	(void)c;
 	io_out8(0x43, 0); /* latch channel 0 */
 	lo = io_in8(0x40);
-	return (uint16_t)~(lo | io_in8(0x40) << 8); /* it counts down */
+	return (uint16_t) ~(lo | io_in8(0x40) << 8); /* it counts down */
 }
 
 /* PIT channel 0, read while it counts (channel 2 needs the speaker's port, which microvm has not). */
@@ -230,14 +230,14 @@ static uint64_t hz_hpet(void)
 	c.regs = mmio_map(t->address, 1024);
 	if (!c.regs)
 		return 0;
-	c.den = mmio_read32(c.regs + 4);	    /* femtoseconds a tick */
+	c.den = mmio_read32(c.regs + 4);     /* femtoseconds a tick */
 	if (c.den == 0 || c.den > 100000000) /* IA-PC HPET 2.3.4: at most 100 ns */
 		return 0;
 	mmio_write32(c.regs + 0x10, mmio_read32(c.regs + 0x10) | 1);
 	return measure(&c);
 }
 
-struct pvclock { /* KVM, Documentation/virt/kvm/x86/msr.rst */
+struct pvclock {	  /* KVM, Documentation/virt/kvm/x86/msr.rst */
 	uint32_t version; /* odd: being written */
 	uint32_t pad0;
 	uint64_t tsc_timestamp, system_time;
@@ -280,8 +280,8 @@ static uint64_t hz_pvclock(void)
 	wrmsr(MSR_KVM_SYSTEM_TIME, 0);
 	if (mul == 0 || shift < -31 || shift > 31)
 		return 0;
-	return shift < 0 ? (uint64_t)(((unsigned __int128)SEC << 32 << -shift) / mul)
-			 : (uint64_t)(((unsigned __int128)SEC << 32 >> shift) / mul);
+	return shift < 0 ? (uint64_t)(((unsigned __int128)SEC << 32 << -shift) / mul) :
+			   (uint64_t)(((unsigned __int128)SEC << 32 >> shift) / mul);
 }
 
 /* The last resort under QEMU and KVM, whose APIC timers count at 1 GHz. */
@@ -301,10 +301,14 @@ static const struct {
 	uint64_t (*hz)(void);
 	bool exact;
 } sources[] = {
-	{ "cpuid 0x15", hz_cpuid15, true },   { "cpuid 0x40000010", hz_hypervisor, true },
-	{ "pit", hz_pit, true },	      { "hpet", hz_hpet, true },
-	{ "pm timer", hz_pm_timer, true },    { "pvclock", hz_pvclock, true },
-	{ "cpuid 0x16", hz_cpuid16, false },  { "apic timer at 1 GHz", hz_apic, false },
+	{ "cpuid 0x15", hz_cpuid15, true },
+	{ "cpuid 0x40000010", hz_hypervisor, true },
+	{ "pit", hz_pit, true },
+	{ "hpet", hz_hpet, true },
+	{ "pm timer", hz_pm_timer, true },
+	{ "pvclock", hz_pvclock, true },
+	{ "cpuid 0x16", hz_cpuid16, false },
+	{ "apic timer at 1 GHz", hz_apic, false },
 };
 #define SOURCES (sizeof(sources) / sizeof(sources[0]))
 

@@ -6,8 +6,18 @@
 
 #include "lib/paging.h"
 
-enum { VEC_DE = 0, VEC_BP = 3, VEC_UD = 6, VEC_GP = 13, VEC_PF = 14 };
-enum { PF_PRESENT = 1, PF_WRITE = 2, PF_FETCH = 16 };
+enum {
+	VEC_DE = 0,
+	VEC_BP = 3,
+	VEC_UD = 6,
+	VEC_GP = 13,
+	VEC_PF = 14
+};
+enum {
+	PF_PRESENT = 1,
+	PF_WRITE = 2,
+	PF_FETCH = 16
+};
 
 static void divide(void *arg)
 {
@@ -33,7 +43,10 @@ static void undefined(void *arg)
 static void non_canonical(void *arg)
 {
 	(void)arg;
-	__asm__ volatile("movabs $0x7fffffffffffffff, %%rax; mov (%%rax), %%rax" : : : "rax", "memory");
+	__asm__ volatile("movabs $0x7fffffffffffffff, %%rax; mov (%%rax), %%rax"
+			 :
+			 :
+			 : "rax", "memory");
 }
 
 static const struct trap_kind kinds[] = {

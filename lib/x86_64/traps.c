@@ -39,11 +39,38 @@ struct table_ptr {
 void trap_handler(struct trap_frame *f);
 
 static const char *const names[32] = {
-	"#DE divide error", "#DB debug", "NMI", "#BP breakpoint", "#OF overflow", "#BR bounds",
-	"#UD invalid opcode", "#NM device not available", "#DF double fault", "9", "#TS invalid TSS",
-	"#NP segment not present", "#SS stack fault", "#GP general protection", "#PF page fault", "15",
-	"#MF x87", "#AC alignment", "#MC machine check", "#XM SIMD", "#VE virtualisation",
-	"#CP control protection", "22", "23", "24", "25", "26", "27", "#HV", "#VC", "#SX", "31",
+	"#DE divide error",
+	"#DB debug",
+	"NMI",
+	"#BP breakpoint",
+	"#OF overflow",
+	"#BR bounds",
+	"#UD invalid opcode",
+	"#NM device not available",
+	"#DF double fault",
+	"9",
+	"#TS invalid TSS",
+	"#NP segment not present",
+	"#SS stack fault",
+	"#GP general protection",
+	"#PF page fault",
+	"15",
+	"#MF x87",
+	"#AC alignment",
+	"#MC machine check",
+	"#XM SIMD",
+	"#VE virtualisation",
+	"#CP control protection",
+	"22",
+	"23",
+	"24",
+	"25",
+	"26",
+	"27",
+	"#HV",
+	"#VC",
+	"#SX",
+	"31",
 };
 
 /* Ends in a test's result line, where KTAP has no '#' but before a directive. */
@@ -165,14 +192,14 @@ static void dump_registers(const struct trap_frame *f)
 		const char *name;
 		uint64_t value;
 	} reg[] = {
-		{ "rax", f->rax }, { "rbx", f->rbx },	     { "rcx", f->rcx },
-		{ "rdx", f->rdx }, { "rsi", f->rsi },	     { "rdi", f->rdi },
-		{ "rbp", f->rbp }, { "rsp", f->rsp },	     { "r8", f->r8 },
-		{ "r9", f->r9 },   { "r10", f->r10 },	     { "r11", f->r11 },
-		{ "r12", f->r12 }, { "r13", f->r13 },	     { "r14", f->r14 },
-		{ "r15", f->r15 }, { "rflags", f->rflags },  { "cs", f->cs },
-		{ "ss", f->ss },   { "cr0", read_cr0() },    { "cr2", read_cr2() },
-		{ "cr3", read_cr3() }, { "cr4", read_cr4() }, { "efer", rdmsr(MSR_EFER) },
+		{ "rax", f->rax },     { "rbx", f->rbx },	{ "rcx", f->rcx },
+		{ "rdx", f->rdx },     { "rsi", f->rsi },	{ "rdi", f->rdi },
+		{ "rbp", f->rbp },     { "rsp", f->rsp },	{ "r8", f->r8 },
+		{ "r9", f->r9 },       { "r10", f->r10 },	{ "r11", f->r11 },
+		{ "r12", f->r12 },     { "r13", f->r13 },	{ "r14", f->r14 },
+		{ "r15", f->r15 },     { "rflags", f->rflags }, { "cs", f->cs },
+		{ "ss", f->ss },       { "cr0", read_cr0() },	{ "cr2", read_cr2() },
+		{ "cr3", read_cr3() }, { "cr4", read_cr4() },	{ "efer", rdmsr(MSR_EFER) },
 	};
 	unsigned int i;
 

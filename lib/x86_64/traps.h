@@ -23,8 +23,18 @@ struct trap_frame { /* as traps.S leaves it on the stack */
 	uint64_t rip, cs, rflags, rsp, ss;
 };
 
-enum { IST_DF, IST_NMI, IST_MC, IST_PF, IST_COUNT };
-enum { TIMER_WATCHDOG, TIMER_ONCE, TIMERS };
+enum {
+	IST_DF,
+	IST_NMI,
+	IST_MC,
+	IST_PF,
+	IST_COUNT
+};
+enum {
+	TIMER_WATCHDOG,
+	TIMER_ONCE,
+	TIMERS
+};
 
 struct cpu {
 	struct cpu *self; /* at gs:0 */
@@ -47,13 +57,13 @@ struct cpu {
 	/* Work of smp.c. */
 	void (*fn)(void *);
 	void *arg;
-	uint32_t busy;	  /* atomic */
-	uint32_t online;  /* atomic */
-	uint32_t failed;  /* atomic: its last work ended in an exception */
-	uint32_t reclaim; /* atomic: an NMI shall take it out of its work */
+	uint32_t busy;	    /* atomic */
+	uint32_t online;    /* atomic */
+	uint32_t failed;    /* atomic: its last work ended in an exception */
+	uint32_t reclaim;   /* atomic: an NMI shall take it out of its work */
 	uint64_t nmi_until; /* atomic: an NMI before this time comes from smp_reclaim() */
-	uint32_t flushed; /* atomic: generation of the page tables that it has seen */
-	bool lost;	  /* answers not even an NMI */
+	uint32_t flushed;   /* atomic: generation of the page tables that it has seen */
+	bool lost;	    /* answers not even an NMI */
 };
 
 /* The CPU that runs this. */

@@ -65,8 +65,8 @@ static void descriptor(struct fake_guest *g, struct input *in)
 
 static void table_entry(struct fake_guest *g, struct input *in)
 {
-	struct vring_desc *d =
-		(struct vring_desc *)fg_at(g, FG_LOW_GPA + 0x80000) + take(in, 1) % 32;
+	struct vring_desc *d = (struct vring_desc *)fg_at(g, FG_LOW_GPA + 0x80000) +
+			       take(in, 1) % 32;
 
 	d->addr = htole64(address(in));
 	d->len = htole32(length(in));
@@ -80,9 +80,10 @@ static void packet(struct fake_guest *g, struct input *in)
 	static const uint64_t cids[] = { 3, 4, 5, 2, 0, 6, UINT64_MAX };
 	static const uint32_t ports[] = { ASSAY_CTL_PORT, ASSAY_ECHO_PORT, ASSAY_SINK_PORT,
 					  ASSAY_SOURCE_PORT, 77 };
-	struct virtio_vsock_hdr h = fg_hdr(
-		cids[take(in, 1) % 7], 1000 + (uint32_t)take(in, 1) % 4, take(in, 1) % 8 ? 2 : 9,
-		ports[take(in, 1) % 5], (uint16_t)(take(in, 1) % 4), (uint16_t)(take(in, 1) % 9));
+	struct virtio_vsock_hdr h = fg_hdr(cids[take(in, 1) % 7], 1000 + (uint32_t)take(in, 1) % 4,
+					   take(in, 1) % 8 ? 2 : 9, ports[take(in, 1) % 5],
+					   (uint16_t)(take(in, 1) % 4),
+					   (uint16_t)(take(in, 1) % 9));
 	const uint32_t room = (uint32_t)take(in, 1) * 4;
 	uint8_t payload[1024];
 
@@ -122,7 +123,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct fg_packet pk;
 	const struct device_params params = {
 		.name = "fuzz",
-		.cids = { .layout = CTL_LAYOUT_MULTI_HOST, .num_guest = 3, .num_host = 1,
+		.cids = { .layout = CTL_LAYOUT_MULTI_HOST,
+			  .num_guest = 3,
+			  .num_host = 1,
 			  .cid = { 3, 4, 5, 9 } },
 	};
 	struct input in = { .p = data, .left = size };

@@ -107,8 +107,8 @@ void fg_device_free(struct fake_guest *g)
 void fg_post_rx(struct fake_guest *g, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		fg_desc(g, DEV_RX, (uint16_t)i, RX_BUFS + i * 16384ull, g->rx_len, VRING_DESC_F_WRITE,
-			0);
+		fg_desc(g, DEV_RX, (uint16_t)i, RX_BUFS + i * 16384ull, g->rx_len,
+			VRING_DESC_F_WRITE, 0);
 		fg_avail(g, DEV_RX, (uint16_t)i);
 	}
 }

@@ -220,8 +220,8 @@ static uint16_t fake_queue_max(struct virtio_device *d, uint16_t queue)
 	return queue < VIRTIO_MAX_QUEUES ? to_fake(d)->q[queue].max : 0;
 }
 
-static int fake_queue_enable(struct virtio_device *d, uint16_t queue, uint16_t size, dma_addr_t desc,
-			     dma_addr_t driver, dma_addr_t device)
+static int fake_queue_enable(struct virtio_device *d, uint16_t queue, uint16_t size,
+			     dma_addr_t desc, dma_addr_t driver, dma_addr_t device)
 {
 	struct fake_queue *q = &to_fake(d)->q[queue];
 
@@ -335,7 +335,8 @@ static void add_seg(struct fake_chain *c, const struct vring_desc *d)
 		c->readable += len;
 }
 
-static void walk(struct fake_chain *c, const struct vring_desc *table, uint16_t at, unsigned int limit)
+static void walk(struct fake_chain *c, const struct vring_desc *table, uint16_t at,
+		 unsigned int limit)
 {
 	const struct vring_desc *d;
 

@@ -37,10 +37,10 @@ struct fake_device {
 	void *arg;
 	/* Misbehaviour. */
 	bool refuse_features_ok, refuse_driver_ok;
-	unsigned int slow_reset;	    /* status reads that are not 0 yet */
-	bool never_resets;		    /* the status never gets 0 */
-	unsigned int torn_reads;	    /* config reads after which the generation moves on */
-	enum virtio_irq_mode best_irq;	    /* irq_setup() refuses better ones */
+	unsigned int slow_reset;       /* status reads that are not 0 yet */
+	bool never_resets;	       /* the status never gets 0 */
+	unsigned int torn_reads;       /* config reads after which the generation moves on */
+	enum virtio_irq_mode best_irq; /* irq_setup() refuses better ones */
 	/* What the driver did: status bytes written, in order. */
 	uint8_t status_log[64];
 	unsigned int num_status;

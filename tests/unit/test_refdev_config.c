@@ -59,16 +59,17 @@ static void driver_reads_each_layout(void **state)
 		unsigned int guest, host;
 		size_t size;
 	} cases[] = {
-		{ CTL_LAYOUT_UPSTREAM, 1, 0, 8 },     { CTL_LAYOUT_MULTI, 1, 0, 12 },
-		{ CTL_LAYOUT_MULTI, 3, 0, 28 },	      { CTL_LAYOUT_MULTI, 31, 0, 252 },
-		{ CTL_LAYOUT_MULTI_HOST, 2, 0, 24 },  { CTL_LAYOUT_MULTI_HOST, 1, 2, 32 },
+		{ CTL_LAYOUT_UPSTREAM, 1, 0, 8 },	{ CTL_LAYOUT_MULTI, 1, 0, 12 },
+		{ CTL_LAYOUT_MULTI, 3, 0, 28 },		{ CTL_LAYOUT_MULTI, 31, 0, 252 },
+		{ CTL_LAYOUT_MULTI_HOST, 2, 0, 24 },	{ CTL_LAYOUT_MULTI_HOST, 1, 2, 32 },
 		{ CTL_LAYOUT_MULTI_HOST, 16, 15, 256 }, { CTL_LAYOUT_INDEXED, 1, 0, 28 },
 		{ CTL_LAYOUT_INDEXED, 20, 11, 28 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct space s = { .c = { .layout = cases[i].layout, .num_guest = cases[i].guest,
+		struct space s = { .c = { .layout = cases[i].layout,
+					  .num_guest = cases[i].guest,
 					  .num_host = cases[i].host } };
 		struct vsock_config got;
 		char why[160];
@@ -122,8 +123,10 @@ static void refused(void **state)
 		{ { CTL_LAYOUT_UPSTREAM, 2, 0, { 3, 4 } }, "one guest CID" },
 		{ { CTL_LAYOUT_MULTI, 1, 1, { 3, 4 } }, "no host CIDs" },
 		{ { .layout = CTL_LAYOUT_MULTI, .num_guest = 32 }, "at most 31" },
-		{ { .layout = CTL_LAYOUT_MULTI_HOST, .num_guest = 16, .num_host = 16 }, "at most 31" },
-		{ { .layout = CTL_LAYOUT_MULTI, .num_guest = 0xffffffff, .num_host = 2 }, "at most" },
+		{ { .layout = CTL_LAYOUT_MULTI_HOST, .num_guest = 16, .num_host = 16 },
+		  "at most 31" },
+		{ { .layout = CTL_LAYOUT_MULTI, .num_guest = 0xffffffff, .num_host = 2 },
+		  "at most" },
 	};
 	char why[160];
 
@@ -137,8 +140,9 @@ static void refused(void **state)
 
 static void lists(void **state)
 {
-	static const char *const bad[] = { "", "3,", ",3", "3,,4", "x", "3;4", "-3", "+3", " 3",
-					   "99999999999999999999", "3 4" };
+	static const char *const bad[] = { "",	  "3,", ",3", "3,,4", "x",
+					   "3;4", "-3", "+3", " 3",   "99999999999999999999",
+					   "3 4" };
 	uint64_t cids[3];
 	unsigned int n = 0;
 

@@ -85,8 +85,10 @@ static void table_entry(struct fixture *f, unsigned int i, uint64_t addr, uint32
 {
 	struct vring_desc *d = (struct vring_desc *)fg_at(&f->g, TABLE) + i;
 
-	*d = (struct vring_desc){ .addr = htole64(addr), .len = htole32(len),
-				  .flags = htole16(flags), .next = htole16(next) };
+	*d = (struct vring_desc){ .addr = htole64(addr),
+				  .len = htole32(len),
+				  .flags = htole16(flags),
+				  .next = htole16(next) };
 }
 
 static void chain_of_three(void **state)
@@ -172,7 +174,8 @@ static const struct bad_chain bad_chains[] = {
 	{ "INDIRECT and NEXT", { { TABLE, 16, INDIRECT | NEXT, 1 } }, { { BUF, 8, 0, 0 } } },
 	{ "a table in a table", { { TABLE, 16, INDIRECT, 0 } }, { { TABLE, 16, INDIRECT, 0 } } },
 	{ "a table's next past it", { { TABLE, 32, INDIRECT, 0 } }, { { BUF, 8, NEXT, 2 } } },
-	{ "a loop in a table", { { TABLE, 32, INDIRECT, 0 } },
+	{ "a loop in a table",
+	  { { TABLE, 32, INDIRECT, 0 } },
 	  { { BUF, 8, NEXT, 1 }, { BUF, 8, NEXT, 0 } } },
 	{ "a table past the end", { { END - 16, 32, INDIRECT, 0 } }, { { 0 } } },
 	{ "a table of 4 GiB", { { TABLE, 0xfffffff0, INDIRECT, 0 } }, { { BUF, 8, 0, 0 } } },
@@ -378,7 +381,7 @@ static void private_pages(void **state)
 		uint64_t page;
 		enum ctl_mem_reason reason;
 	} cases[] = {
-		{ FG_LOW_GPA + 0x10000, CTL_MEM_RING },	     /* descriptors */
+		{ FG_LOW_GPA + 0x10000, CTL_MEM_RING },		 /* descriptors */
 		{ FG_LOW_GPA + 0x10000 + 0x8000, CTL_MEM_RING }, /* avail */
 		{ FG_LOW_GPA + 0x10000 + 0xa000, CTL_MEM_RING }, /* used */
 		{ TABLE, CTL_MEM_INDIRECT },

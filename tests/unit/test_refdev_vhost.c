@@ -361,7 +361,7 @@ static void memory_goes_away(void **state)
 static void nonsense(void **state)
 {
 	static const uint32_t with_index[] = {
-		VHU_SET_VRING_NUM, VHU_SET_VRING_BASE, VHU_GET_VRING_BASE, VHU_SET_VRING_ENABLE,
+		VHU_SET_VRING_NUM,  VHU_SET_VRING_BASE, VHU_GET_VRING_BASE, VHU_SET_VRING_ENABLE,
 		VHU_SET_VRING_ADDR, VHU_SET_VRING_KICK, VHU_SET_VRING_CALL, VHU_SET_VRING_ERR,
 	};
 	struct fixture *f = *state;
@@ -439,8 +439,8 @@ static void socket_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(connects_a_guest), T(config_space),	 T(memory_tables), T(queue_without_memory),
-		T(memory_goes_away), T(nonsense), T(socket_file),
+		T(connects_a_guest), T(config_space), T(memory_tables), T(queue_without_memory),
+		T(memory_goes_away), T(nonsense),     T(socket_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,9 @@ static int setup(void **state)
 {
 	const struct device_params p = {
 		.name = "dev",
-		.cids = { .layout = CTL_LAYOUT_MULTI_HOST, .num_guest = 3, .num_host = 1,
+		.cids = { .layout = CTL_LAYOUT_MULTI_HOST,
+			  .num_guest = 3,
+			  .num_host = 1,
 			  .cid = { 3, 4, 5, 9 } },
 	};
 
@@ -336,9 +338,10 @@ static void no_rx_buffers(void **state)
 			const struct virtio_vsock_hdr h = hdr(3, i * FG_QSIZE + k, 77, OP(REQUEST));
 
 			memcpy(fg_at(g, FG_LOW_GPA + 0x100000 + 64 * k), &h, sizeof(h));
-			fg_desc(g, DEV_TX, (uint16_t)k, FG_LOW_GPA + 0x100000 + 64 * k, sizeof(h), 0,
-				0);
-			if ((uint16_t)(g->ring[DEV_TX].avail_idx - fg_used_idx(g, DEV_TX)) < FG_QSIZE)
+			fg_desc(g, DEV_TX, (uint16_t)k, FG_LOW_GPA + 0x100000 + 64 * k, sizeof(h),
+				0, 0);
+			if ((uint16_t)(g->ring[DEV_TX].avail_idx - fg_used_idx(g, DEV_TX)) <
+			    FG_QSIZE)
 				fg_avail(g, DEV_TX, (uint16_t)k);
 		}
 		device_kick(g->d, DEV_TX);
@@ -557,8 +560,8 @@ static void raw_packets(void **state)
 		size_t len = 0;
 		uint8_t out[ASSAY_CTL_MAX];
 
-		assert_int_equal(g->d->ops.device_op(g->d, CTL_RAW_SEND, &raw, sizeof(raw), out, &len),
-				 0);
+		assert_int_equal(
+			g->d->ops.device_op(g->d, CTL_RAW_SEND, &raw, sizeof(raw), out, &len), 0);
 	}
 	fg_run(g);
 	assert_true(fg_receive(g, &pk));

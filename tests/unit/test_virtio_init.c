@@ -224,18 +224,12 @@ static void rng_reads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(order),
-		cmocka_unit_test(only_offered_and_known),
-		cmocka_unit_test(no_version_1),
-		cmocka_unit_test(features_refused),
-		cmocka_unit_test(driver_refused),
-		cmocka_unit_test(reset_waits),
-		cmocka_unit_test(reset_times_out),
-		cmocka_unit_test(queue_sizes),
-		cmocka_unit_test(irq_falls_back),
-		cmocka_unit_test(config_generation),
-		cmocka_unit_test(access_width),
-		cmocka_unit_test(names),
+		cmocka_unit_test(order),	   cmocka_unit_test(only_offered_and_known),
+		cmocka_unit_test(no_version_1),	   cmocka_unit_test(features_refused),
+		cmocka_unit_test(driver_refused),  cmocka_unit_test(reset_waits),
+		cmocka_unit_test(reset_times_out), cmocka_unit_test(queue_sizes),
+		cmocka_unit_test(irq_falls_back),  cmocka_unit_test(config_generation),
+		cmocka_unit_test(access_width),	   cmocka_unit_test(names),
 		cmocka_unit_test(rng_reads),
 	};
 

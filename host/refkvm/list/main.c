@@ -11,6 +11,7 @@ int main(int argc, char **argv)
 		refkvm_fault_list(stdout);
 		return ferror(stdout) ? 1 : 0;
 	}
-	fputs("Usage: assay-refkvm --list-faults\n", argc == 2 && !strcmp(argv[1], "--help") ? stdout : stderr);
+	fputs("Usage: assay-refkvm --list-faults\n",
+	      argc == 2 && !strcmp(argv[1], "--help") ? stdout : stderr);
 	return argc == 2 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
 }
