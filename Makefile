@@ -27,7 +27,7 @@ all: setup
 	$(inner) build
 run: setup
 	$(inner) build
-	@$(O)/assay run --host ref
+	@$(O)/assay run --host ref --host ref-protected
 test: setup
 	$(inner) build units
 	@scripts/test $(O)
