@@ -149,5 +149,5 @@ void refkvm_fault_list(FILE *out)
 
 	for (i = 0; i < RF_COUNT; i++)
 		fprintf(out, "%s\t%s\t%s\t%s\t%s\n", refkvm_faults[i].id, refkvm_faults[i].clause,
-			refkvm_faults[i].expect, refkvm_faults[i].what, refkvm_faults[i].mode);
+			refkvm_faults[i].expect, refkvm_faults[i].needs, refkvm_faults[i].what);
 }

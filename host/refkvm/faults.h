@@ -62,7 +62,7 @@ _Static_assert(RF_COUNT <= 64, "fault_set_t is a bit set");
 
 struct refkvm_fault_info {
 	const char *id;
-	const char *mode;   /* the mode it shows in: "rfc", "map_gpa", "none" (any) */
+	const char *needs;  /* of the run, by commas: NAME=VALUE of the recipe's variables, cpus=N; "any" */
 	const char *clause; /* what it breaks */
 	const char *expect; /* glob of the test ids that must FAIL */
 	const char *what;   /* what the host does */
@@ -71,7 +71,7 @@ extern const struct refkvm_fault_info refkvm_faults[RF_COUNT];
 
 /* 0 (bit set in *set), -ENOENT. */
 int refkvm_fault_add(fault_set_t *set, const char *id);
-/* Tab-separated: id, clause, expect, what, mode. */
+/* Tab-separated as `assay faults` reads it: id, clause, expect, needs, what. */
 void refkvm_fault_list(FILE *out);
 
 static inline bool fault_on(fault_set_t set, enum refkvm_fault f)
