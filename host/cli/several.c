@@ -36,20 +36,18 @@ static int run_on(const struct run_options *o, const char *host)
 	return status;
 }
 
-/* A process of its own, since a run has signal handlers and children. */
-static void start(struct child *c, const struct run_options *o, const char *host)
+/* A process of its own, since a run has signal handlers and children. live: it prints by itself. */
+static void start(struct child *c, const struct run_options *o, const char *host, bool live)
 {
 	const pid_t parent = getpid();
 
 	c->status = STATUS_NO_REPORT;
-	c->text = tmpfile();
-	if (!c->text) {
+	c->pid = -1;
+	c->text = live ? NULL : tmpfile();
+	if (!live && !c->text) {
 		fprintf(stderr, "assay: %s: a temporary file: %s\n", host, strerror(errno));
-		c->pid = -1;
 		return;
 	}
-	if (isatty(STDOUT_FILENO))
-		setenv("CLICOLOR_FORCE", "1", 0);
 	fflush(NULL);
 	c->pid = fork();
 	if (c->pid < 0)
@@ -57,8 +55,9 @@ static void start(struct child *c, const struct run_options *o, const char *host
 	if (c->pid)
 		return;
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent || dup2(fileno(c->text), STDOUT_FILENO) < 0 ||
-	    dup2(fileno(c->text), STDERR_FILENO) < 0)
+	signal(SIGINT, SIG_DFL);
+	if (getppid() != parent || (c->text && (dup2(fileno(c->text), STDOUT_FILENO) < 0 ||
+						dup2(fileno(c->text), STDERR_FILENO) < 0)))
 		_exit(STATUS_NO_REPORT);
 	c->status = run_on(o, host);
 	fflush(NULL);
@@ -69,14 +68,14 @@ static void start(struct child *c, const struct run_options *o, const char *host
 static void finish(struct child *c)
 {
 	char buf[4096];
+	pid_t ended = -1;
 	size_t n;
 	int ws;
 
-	if (c->pid > 0) {
-		while (waitpid(c->pid, &ws, 0) < 0 && errno == EINTR)
-			;
-		c->status = WIFEXITED(ws) ? WEXITSTATUS(ws) : STATUS_NO_REPORT;
-	}
+	while (c->pid > 0 && (ended = waitpid(c->pid, &ws, 0)) < 0 && errno == EINTR)
+		;
+	if (c->pid > 0 && ended == c->pid && WIFEXITED(ws))
+		c->status = WEXITSTATUS(ws);
 	if (!c->text)
 		return;
 	putchar('\n');
@@ -102,14 +101,15 @@ static int worse(int a, int b)
 int run_several(const struct run_options *o, const struct strv *hosts)
 {
 	struct child *c = xcalloc(hosts->n, sizeof(*c));
-	int status;
+	int status = STATUS_SKIPPED;
 	size_t i;
 
-	for (i = 1; i < hosts->n; i++)
-		start(&c[i], o, hosts->v[i]);
-	unsetenv("CLICOLOR_FORCE");
-	status = run_on(o, hosts->v[0]);
-	for (i = 1; i < hosts->n; i++) {
+	signal(SIGINT, SIG_IGN); /* each run ends itself on it, and says so */
+	if (isatty(STDOUT_FILENO))
+		setenv("CLICOLOR_FORCE", "1", 0);
+	for (i = 0; i < hosts->n; i++)
+		start(&c[i], o, hosts->v[i], i == 0);
+	for (i = 0; i < hosts->n; i++) {
 		finish(&c[i]);
 		status = worse(status, c[i].status);
 	}
