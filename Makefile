@@ -170,6 +170,10 @@ $(O)/host/%.c.o: %.c $(h_stamp)
 $(O)/assay: $(cli_obj) $(peer_obj) $(common_obj)
 	@echo "  HOSTLD  $@"
 	$(Q)gcc -o $@ $^ $(H_LIBS)
+# The peer for a host without libraries: the nested one's initramfs.
+$(O)/assay-static: $(call h_obj,images/nested/peer.c host/peer/main.c) $(peer_obj) $(common_obj)
+	@echo "  HOSTLD  $@"
+	$(Q)gcc -static -o $@ $^ -lz -lpthread
 $(O)/assay-refdev: $(refdev_obj) $(peer_obj) $(common_obj)
 	@echo "  HOSTLD  $@"
 	$(Q)gcc -o $@ $^ $(H_LIBS)
@@ -242,7 +246,7 @@ else
 $(info assay: skipped, host/cli/main.c is missing)
 endif
 ifneq ($(wildcard host/refdev/main.c),)
-build: $(O)/assay-refdev
+build: $(O)/assay-refdev $(O)/assay-static
 else
 $(info assay-refdev: skipped, host/refdev/main.c is missing)
 endif
