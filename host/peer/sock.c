@@ -49,6 +49,7 @@ struct tconn {
 	uint16_t type;
 	struct ctl_addr local, remote;
 	bool report_failure;
+	unsigned int shut_send; /* not 0: this end sends no more */
 	int err;
 	char line[ANSWER_MAX];
 	size_t line_len;
@@ -351,6 +352,7 @@ static void op_shutdown(struct tconn *c, unsigned int how)
 {
 	if (c->state != CONN_OPEN)
 		return;
+	c->shut_send |= how & 2;
 	shutdown(c->n.fd, how == 3 ? SHUT_RDWR : how == 1 ? SHUT_RD : SHUT_WR);
 }
 
@@ -429,10 +431,21 @@ static void connecting_event(struct tconn *c, uint32_t events)
 	peer_on_connected(c->pc);
 }
 
+/*
+ * AF_VSOCK tells of an RST as of a shutdown of both directions, and of that by EPOLLRDHUP alone; but then
+ * nothing can be sent either, which a send of nothing reveals.
+ */
+static bool sending_over(const struct tconn *c)
+{
+	return c->shut_send || (send(c->n.fd, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EPIPE);
+}
+
 static void open_event(struct tconn *c, uint32_t events)
 {
 	if (flush_message(c) == -EPIPE)
 		events |= EPOLLERR;
+	if ((events & EPOLLRDHUP) && sending_over(c))
+		events |= EPOLLHUP;
 	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		peer_on_readable(c->pc);
 	if (c->pc && (events & EPOLLOUT))
