@@ -13,9 +13,11 @@
 static struct vsock_conn *connect_echo(struct test_ctx *t, struct vsock_env *e)
 {
 	struct vsock_conn *c;
-	const int ret = vsock_connect(e->vs, VSOCK_SEQPACKET, any_port(0),
-				      host_port(ASSAY_ECHO_PORT), CONNECT_NS, &c);
+	uint32_t port = 0;
+	int ret;
 
+	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_SEQPACKET, CTL_SVC_ECHO, 0));
+	ret = vsock_connect(e->vs, VSOCK_SEQPACKET, any_port(0), host_port(port), CONNECT_NS, &c);
 	require(t, ret == 0, "connect: errno %d", -ret);
 	return c;
 }
@@ -120,12 +122,17 @@ TEST(seq_beside_stream, .id = "vsock.seqpacket.beside_stream",
 	const struct vsock_addr local = { vsock_config(e->vs)->guest[0], 50999 };
 	struct vsock_conn *s, *q;
 	uint8_t a[100], b[100], in[100];
+	uint32_t port = 0;
 	int ret;
 
-	ret = vsock_connect(e->vs, VSOCK_STREAM, local, host_port(ASSAY_ECHO_PORT), CONNECT_NS, &s);
+	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_ECHO, 0));
+	ret = ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_SEQPACKET, CTL_SVC_ECHO, 0);
+	if (ret == -EADDRINUSE)
+		test_skip(t, "the host's sockets take a port for one type only");
+	require(t, ret == 0, "listening: errno %d", -ret);
+	ret = vsock_connect(e->vs, VSOCK_STREAM, local, host_port(port), CONNECT_NS, &s);
 	require(t, ret == 0, "stream: errno %d", -ret);
-	ret = vsock_connect(e->vs, VSOCK_SEQPACKET, local, host_port(ASSAY_ECHO_PORT), CONNECT_NS,
-			    &q);
+	ret = vsock_connect(e->vs, VSOCK_SEQPACKET, local, host_port(port), CONNECT_NS, &q);
 	require(t, ret == 0, "seqpacket with the stream's ports: errno %d", -ret);
 	pattern_fill(a, sizeof(a), 1, 0);
 	pattern_fill(b, sizeof(b), 2, 0);
