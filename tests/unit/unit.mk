@@ -10,3 +10,5 @@ unit-tests += refdev_vsock refdev_vhost refdev_config
 unit-refdev_vsock := $(unit-refdev)
 unit-refdev_vhost := $(unit-refdev) host/refdev/vhost_user.c
 unit-refdev_config := host/refdev/config.c host/refdev/faults.c drivers/virtio/vsock_config.c
+unit-tests += vsock_config
+unit-vsock_config := drivers/virtio/vsock_config.c
