@@ -29,6 +29,7 @@ enum {
 	NEED_MEM_STATE = 1ull << 22,
 	NEED_INTERRUPT = 1ull << 23, /* the peer can raise interrupts */
 	NEED_SINGLE_CID = 1ull << 24,
+	NEED_VSOCK_DEVICES = 1ull << 32, /* more than one vsock device */
 };
 
 #endif

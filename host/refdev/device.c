@@ -134,6 +134,8 @@ static void device_reset(struct device *d)
 
 	rd_debug("%s: device reset", d->name);
 	device_drop_conns(d);
+	for (struct device *s = d->sibling; s && s != d && fault(F_DEVICES_RESET_ALL); s = s->sibling)
+		device_drop_conns(s);
 	drop_replies(d);
 	d->events = 0;
 	d->config_index = 0;

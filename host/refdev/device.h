@@ -119,6 +119,7 @@ struct device_params {
 };
 
 struct device {
+	struct device *sibling; /* ring of all devices of this process, for faults; or NULL */
 	const char *name;
 	struct dev_cids cids, cids_initial; /* in force; of the command line */
 	uint8_t forged[CONFIG_MAX];

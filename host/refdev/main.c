@@ -396,9 +396,13 @@ static int run(struct options *all)
 			rd_log("fault %s: %s", fault_table[i].id, fault_table[i].what);
 	}
 	for (unsigned int i = 0; i < all->num; i++) {
+		if (i && fault(F_DEVICES_SHARED_CID))
+			all->dev[i].params.cids = all->dev[0].params.cids;
 		if (open_device(&all->dev[i]))
 			goto out;
 	}
+	for (unsigned int i = 0; i < all->num; i++)
+		all->dev[i].device->sibling = all->dev[(i + 1) % all->num].device;
 	ret = serve(all);
 	rd_log("end");
 out:
