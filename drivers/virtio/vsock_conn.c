@@ -10,6 +10,7 @@
 
 #define FIRST_PORT 49152u
 #define BOTH	   (VSOCK_SHUTDOWN_RCV | VSOCK_SHUTDOWN_SEND)
+#define MAX_EMPTY  4096 /* empty messages that wait to be read */
 
 /* --- look-up ------------------------------------------------------------------------------- */
 
@@ -71,16 +72,16 @@ static struct vsock_conn *conn_new(struct vsock *vs, enum vsock_type type, struc
 	return c;
 }
 
-static void drop_chunks(struct vsock_conn *c)
+/* Forgets the oldest chunk; c->readable is the caller's. */
+static void drop_chunk(struct vsock_conn *c)
 {
-	struct chunk *k;
+	struct chunk *k = c->head;
 
-	while ((k = c->head)) {
-		c->head = k->next;
-		free(k);
-	}
-	c->tail = &c->head;
-	c->readable = 0;
+	c->head = k->next;
+	if (!c->head)
+		c->tail = &c->head;
+	c->empty -= k->len == 0;
+	free(k);
 }
 
 static void conn_free(struct vsock_conn *c)
@@ -91,7 +92,8 @@ static void conn_free(struct vsock_conn *c)
 		p = &(*p)->next;
 	if (*p)
 		*p = c->next;
-	drop_chunks(c);
+	while (c->head)
+		drop_chunk(c);
 	c->vs->stats.conns--;
 	free(c);
 }
@@ -220,7 +222,7 @@ static void on_data(struct vsock_conn *c, const struct vsock_hdr *h, const uint8
 	/* Beyond twice the promise nothing is kept: a flood must not eat the memory. */
 	if (c->readable + len > 2 * (size_t)c->buf_alloc + 65536 || c->state > VSOCK_CLOSING)
 		return;
-	if (len == 0 && c->type == VSOCK_STREAM)
+	if (len == 0 && (c->type == VSOCK_STREAM || c->empty == MAX_EMPTY))
 		return;
 	k = malloc(sizeof(*k) + len);
 	if (!k) {
@@ -236,6 +238,7 @@ static void on_data(struct vsock_conn *c, const struct vsock_hdr *h, const uint8
 	*c->tail = k;
 	c->tail = &k->next;
 	c->readable += len;
+	c->empty += len == 0;
 }
 
 /* The peer shut down both ways and all that it sent is read: the connection is over (5.10.6.6). */
@@ -652,12 +655,8 @@ static size_t take_bytes(struct vsock_conn *c, uint8_t *buf, size_t len)
 	memcpy(buf, k->data + k->off, n);
 	k->off += (uint32_t)n;
 	c->readable -= n;
-	if (k->off == k->len) {
-		c->head = k->next;
-		if (!c->head)
-			c->tail = &c->head;
-		free(k);
-	}
+	if (k->off == k->len)
+		drop_chunk(c);
 	return n;
 }
 
@@ -722,10 +721,7 @@ ssize_t vsock_recv_msg(struct vsock_conn *c, void *buf, size_t len, uint64_t ns,
 		done += n;
 		total += k->len;
 		c->readable -= k->len;
-		c->head = k->next;
-		if (!c->head)
-			c->tail = &c->head;
-		free(k);
+		drop_chunk(c);
 	}
 	consumed(c, (uint32_t)total);
 	finish_if_done(c);

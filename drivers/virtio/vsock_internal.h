@@ -55,6 +55,7 @@ struct vsock_conn {
 	uint32_t overruns, bad_credit, updates, requests;
 	struct chunk *head, **tail;
 	size_t readable;
+	unsigned int empty; /* chunks without data: they cost the peer no credit */
 };
 
 struct vsock_listener {

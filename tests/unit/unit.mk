@@ -12,3 +12,5 @@ unit-refdev_vhost := $(unit-refdev) host/refdev/vhost_user.c
 unit-refdev_config := host/refdev/config.c host/refdev/faults.c drivers/virtio/vsock_config.c
 unit-tests += vsock_config
 unit-vsock_config := drivers/virtio/vsock_config.c
+unit-tests += vsock
+unit-vsock := $(unit-virtio) $(addprefix drivers/virtio/,vsock.c vsock_conn.c vsock_config.c)
