@@ -30,6 +30,13 @@ int irq_timer_once(uint64_t ns, irq_handler_t fn, void *arg);
 /* Sends `vector` to CPU `cpu` (its own too). 0, -EINVAL. */
 int irq_send_ipi(unsigned int cpu, int vector);
 
+/* The ways in which the CPUs' interrupt controller can be driven: the n-th's name (NULL past the last) and the
+ * one in use. irq_mode_set() changes it on all CPUs, which must be idle: 0, -EINVAL, -EBUSY, -ETIMEDOUT (a CPU
+ * did not come, nothing changed), -EIO (it did not take effect on all). */
+const char *irq_mode_name(unsigned int n);
+unsigned int irq_mode(void);
+int irq_mode_set(unsigned int n);
+
 bool irq_enabled(void);
 void irq_enable(void);
 /* Disables and returns whether they were enabled; irq_restore() undoes it. */

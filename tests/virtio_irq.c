@@ -5,8 +5,6 @@
  * the interrupt handlers say what arrived. Where a notification is due, it is waited for; where none must
  * come, 50 ms have to pass without one. What only SHOULD NOT come is noted.
  */
-#include <string.h>
-
 #include "drivers/virtio/mmio.h"
 #include "drivers/virtio/pci.h"
 #include "lib/irq.h"
@@ -26,43 +24,6 @@ static uint64_t count(const struct actor *a)
 	return get(&a->d->irqs.shared) + get(&a->d->irqs.queue[a->queue]);
 }
 
-static const char *who(const struct actor *a)
-{
-	static char text[64];
-
-	strncpy(text, a->d->name, sizeof(text) - 24);
-	strcat(text, a->writes ? " rng, " : " vsock, ");
-	strcat(text, virtio_irq_name(a->d->irq_mode));
-	return text;
-}
-
-/* The n-th combination of actor and interrupt mode that works; false past the last. */
-static bool combination(struct test_ctx *t, unsigned int n, const struct bring_up *how,
-			struct actor *a)
-{
-	static const enum virtio_irq_mode modes[] = { VIRTIO_IRQ_MSIX, VIRTIO_IRQ_MSIX1,
-						      VIRTIO_IRQ_INTX };
-	struct bring_up h = *how;
-	unsigned int i, m;
-
-	for (i = 0; actor_get(i, a); i++)
-		for (m = 0; m < 3; m++) {
-			if (virtio_reset(a->d))
-				test_error(t, "%s: %s", a->d->name, a->d->error);
-			a->d->num_queues = a->d->max_queues;
-			if ((how->features & ~a->d->offered) ||
-			    a->d->ops->irq_setup(a->d, modes[m]))
-				continue;
-			a->d->ops->irq_teardown(a->d);
-			if (n--)
-				continue;
-			h.irq = modes[m];
-			actor_up(t, a, &h);
-			return true;
-		}
-	return false;
-}
-
 static void need_interrupts(struct test_ctx *t, unsigned int tried)
 {
 	if (!tried)
@@ -75,7 +36,7 @@ static void need_interrupts(struct test_ctx *t, unsigned int tried)
 static void one(struct test_ctx *t, struct actor *a)
 {
 	actor_prepare(a, true);
-	require(t, actor_round(a), "%s: the buffer is not used", who(a));
+	require(t, actor_round(a), "%s: the buffer is not used", actor_who(a));
 }
 
 static bool quiet(struct actor *a, uint64_t before)
@@ -98,12 +59,12 @@ TEST(irq_used,
 	uint64_t before;
 
 	actor_need(t);
-	for (i = 0; combination(t, i, &how, &a); i++)
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++)
 		for (k = 0; k < 20; k++) {
 			before = count(&a);
 			one(t, &a);
 			expect(t, wait_for(count(&a) > before, ANSWER_NS),
-			       "%s: no interrupt within 2 s of used buffer %u", who(&a), k + 1);
+			       "%s: no interrupt within 2 s of used buffer %u", actor_who(&a), k + 1);
 		}
 	need_interrupts(t, i);
 }
@@ -122,14 +83,14 @@ TEST(irq_ignores_event,
 	uint64_t before;
 
 	actor_need(t);
-	for (i = 0; combination(t, i, &how, &a); i++) {
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
 		vq_raw_used_event(a.vq, 0x4000);
 		for (k = 0; k < 4; k++) {
 			before = count(&a);
 			one(t, &a);
 			expect(t, wait_for(count(&a) > before, ANSWER_NS),
 			       "%s: no interrupt for used buffer %u with used_event 0x4000",
-			       who(&a), k + 1);
+			       actor_who(&a), k + 1);
 		}
 	}
 	need_interrupts(t, i);
@@ -148,7 +109,7 @@ TEST(irq_event_idx,
 	uint64_t before;
 
 	actor_need(t);
-	for (i = 0; combination(t, i, &how, &a); i++)
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++)
 		for (k = 0; k < 5; k++) {
 			/* The third one from here on. */
 			vq_raw_used_event(a.vq, (uint16_t)(a.used_idx + 2));
@@ -160,7 +121,7 @@ TEST(irq_event_idx,
 			one(t, &a);
 			expect(t, wait_for(count(&a) > before, ANSWER_NS),
 			       "%s: no interrupt within 2 s of the element with index used_event (%u)",
-			       who(&a), (uint16_t)(a.used_idx - 1));
+			       actor_who(&a), (uint16_t)(a.used_idx - 1));
 		}
 	need_interrupts(t, i);
 	if (early)
@@ -182,14 +143,14 @@ TEST(irq_event_idx_flag,
 	uint64_t before;
 
 	actor_need(t);
-	for (i = 0; combination(t, i, &how, &a); i++) {
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
 		vq_raw_avail_flags(a.vq, VRING_AVAIL_F_NO_INTERRUPT);
 		for (k = 0; k < 4; k++) {
 			vq_raw_used_event(a.vq, a.used_idx);
 			before = count(&a);
 			one(t, &a);
 			expect(t, wait_for(count(&a) > before, ANSWER_NS),
-			       "%s: no interrupt at used_event %u with avail.flags 1", who(&a),
+			       "%s: no interrupt at used_event %u with avail.flags 1", actor_who(&a),
 			       (uint16_t)(a.used_idx - 1));
 		}
 	}
@@ -212,7 +173,7 @@ TEST(irq_suppressed,
 	actor_need(t);
 	for (e = 0; e < 2; e++) {
 		how.features = e ? EVENT : 0;
-		for (i = 0; combination(t, i, &how, &a); i++) {
+		for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
 			tried++;
 			if (e)
 				vq_raw_used_event(a.vq, 0x4000);
@@ -225,7 +186,7 @@ TEST(irq_suppressed,
 				test_note(
 					t,
 					"%s: %u interrupts for 10 buffers that are not to be told (%s)",
-					who(&a), (unsigned int)(count(&a) - before),
+					actor_who(&a), (unsigned int)(count(&a) - before),
 					e ? "used_event" : "avail.flags");
 		}
 	}
@@ -248,7 +209,7 @@ TEST(irq_after_reset,
 	uint16_t k;
 
 	actor_need(t);
-	for (i = 0; combination(t, i, &how, &a); i++)
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++)
 		for (round = 0; round < 4; round++) {
 			struct bring_up again = { .irq = a.d->irq_mode };
 
@@ -262,15 +223,15 @@ TEST(irq_after_reset,
 			vq_notify(a.vq);
 			a.d->ops->set_status(a.d, 0);
 			require(t, wait_for(a.d->ops->get_status(a.d) == 0, ANSWER_NS),
-				"%s: no reset", who(&a));
+				"%s: no reset", actor_who(&a));
 			/* What was on its way to this CPU by then is taken now. */
 			(void)wait_for(false, MSEC);
 			before = count(&a);
 			spurious = irq_spurious_count(NULL);
-			expect(t, quiet(&a, before), "%s: %u interrupts after the reset", who(&a),
+			expect(t, quiet(&a, before), "%s: %u interrupts after the reset", actor_who(&a),
 			       (unsigned int)(count(&a) - before));
 			expect_eq(t, irq_spurious_count(NULL), spurious,
-				  "%s: interrupts on unused vectors", who(&a));
+				  "%s: interrupts on unused vectors", actor_who(&a));
 		}
 	need_interrupts(t, i);
 }
@@ -312,18 +273,18 @@ TEST(irq_no_vector,
 		before = count(&a);
 		one(t, &a);
 		require(t, wait_for(count(&a) > before, ANSWER_NS),
-			"%s: no interrupt with the vector mapped", who(&a));
+			"%s: no interrupt with the vector mapped", actor_who(&a));
 		/* Anew, with the queue left unmapped before it is enabled. */
 		const struct bring_up half = { .irq = VIRTIO_IRQ_MSIX1, .no_driver_ok = true };
 
 		actor_up(t, &a, &half);
 		expect_eq(t, virtio_pci_set_queue_vector(p, a.queue, VIRTIO_NO_VECTOR),
-			  VIRTIO_NO_VECTOR, "%s: queue_msix_vector", who(&a));
-		require_eq(t, -virtio_driver_ok(a.d), 0, "%s: %s", who(&a), a.d->error);
+			  VIRTIO_NO_VECTOR, "%s: queue_msix_vector", actor_who(&a));
+		require_eq(t, -virtio_driver_ok(a.d), 0, "%s: %s", actor_who(&a), a.d->error);
 		before = get(&a.d->irqs.shared);
 		one(t, &a);
 		expect(t, quiet(&a, before), "%s: an interrupt for a queue without a vector",
-		       who(&a));
+		       actor_who(&a));
 	}
 	need_msix_actor(t, i);
 }
@@ -345,24 +306,24 @@ TEST(irq_masked,
 		pci_msix_mask(&p->msix, 0, true);
 		before = count(&a);
 		one(t, &a);
-		expect(t, quiet(&a, before), "%s: an interrupt through a masked entry", who(&a));
-		expect(t, pci_msix_pending(&p->msix, 0), "%s: the pending bit is not set", who(&a));
+		expect(t, quiet(&a, before), "%s: an interrupt through a masked entry", actor_who(&a));
+		expect(t, pci_msix_pending(&p->msix, 0), "%s: the pending bit is not set", actor_who(&a));
 		pci_msix_mask(&p->msix, 0, false);
 		expect(t, wait_for(count(&a) > before, ANSWER_NS),
-		       "%s: the pending interrupt does not come when unmasked", who(&a));
+		       "%s: the pending interrupt does not come when unmasked", actor_who(&a));
 		expect(t, wait_for(!pci_msix_pending(&p->msix, 0), ANSWER_NS),
-		       "%s: the pending bit stays after the interrupt", who(&a));
+		       "%s: the pending bit stays after the interrupt", actor_who(&a));
 		before = count(&a);
-		expect(t, quiet(&a, before), "%s: the pending interrupt came twice", who(&a));
+		expect(t, quiet(&a, before), "%s: the pending interrupt came twice", actor_who(&a));
 		/* The function mask does the same. */
 		pci_msix_function_mask(p->pci, &p->msix, true);
 		before = count(&a);
 		one(t, &a);
-		expect(t, quiet(&a, before), "%s: an interrupt with the function masked", who(&a));
+		expect(t, quiet(&a, before), "%s: an interrupt with the function masked", actor_who(&a));
 		pci_msix_function_mask(p->pci, &p->msix, false);
 		expect(t, wait_for(count(&a) > before, ANSWER_NS),
 		       "%s: the pending interrupt does not come when the function is unmasked",
-		       who(&a));
+		       actor_who(&a));
 	}
 	need_msix_actor(t, i);
 }
@@ -393,10 +354,10 @@ TEST(irq_mask_race,
 				cpu_relax();
 			pci_msix_mask(&p->msix, 0, false);
 			require(t, actor_wait(&a, 1, ANSWER_NS) == 1, "%s: buffer %u is not used",
-				who(&a), k);
+				actor_who(&a), k);
 			actor_done(&a, 1);
 			expect(t, wait_for(count(&a) > before, ANSWER_NS),
-			       "%s: buffer %u: the interrupt is lost (%s)", who(&a), k,
+			       "%s: buffer %u: the interrupt is lost (%s)", actor_who(&a), k,
 			       pci_msix_pending(&p->msix, 0) ? "pending, entry unmasked" :
 							       "not pending");
 		}
@@ -427,12 +388,12 @@ TEST(irq_own_vector,
 			others += q == a.queue ? 0 : get(&a.d->irqs.queue[q]);
 		one(t, &a);
 		expect(t, wait_for(get(&a.d->irqs.queue[a.queue]) > before, ANSWER_NS),
-		       "%s: no interrupt on the vector of queue %u", who(&a), a.queue);
+		       "%s: no interrupt on the vector of queue %u", actor_who(&a), a.queue);
 		(void)wait_for(false, QUIET_NS / 4);
 		for (q = 0; q < a.d->max_queues; q++)
 			others -= q == a.queue ? 0 : get(&a.d->irqs.queue[q]);
 		others -= get(&a.d->irqs.config);
-		expect_eq(t, -others, 0, "%s: interrupts on the vectors of other events", who(&a));
+		expect_eq(t, -others, 0, "%s: interrupts on the vectors of other events", actor_who(&a));
 	}
 	if (!tried)
 		test_skip(
@@ -457,17 +418,17 @@ TEST(irq_needs_reset,
 	struct actor a;
 
 	actor_need(t);
-	for (i = 0; combination(t, i, &how, &a); i++) {
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
 		shared = count(&a);
 		one(t, &a);
 		require(t, wait_for(count(&a) > shared, ANSWER_NS),
-			"%s: no interrupt for a used buffer", who(&a));
+			"%s: no interrupt for a used buffer", actor_who(&a));
 		before = get(&a.d->irqs.config);
 		shared = count(&a);
 		actor_post(&a, 0xffff);
 		vq_notify(a.vq);
 		if (!wait_for(a.d->ops->get_status(a.d) & VIRTIO_S_NEEDS_RESET, QUIET_NS * 2)) {
-			test_note(t, "%s: stays silent at an available head of 0xffff", who(&a));
+			test_note(t, "%s: stays silent at an available head of 0xffff", actor_who(&a));
 			continue;
 		}
 		said++;
@@ -476,11 +437,11 @@ TEST(irq_needs_reset,
 			expect(t,
 			       wait_for(get(&a.d->irqs.config) > before || count(&a) > shared,
 					ANSWER_NS),
-			       "%s: NEEDS_RESET is set, no interrupt came", who(&a));
+			       "%s: NEEDS_RESET is set, no interrupt came", actor_who(&a));
 		else
 			expect(t, wait_for(get(&a.d->irqs.config) > before, ANSWER_NS),
 			       "%s: NEEDS_RESET is set, no configuration change notification came",
-			       who(&a));
+			       actor_who(&a));
 		/* And a reset cures it. */
 		const struct bring_up again = { .irq = a.d->irq_mode };
 

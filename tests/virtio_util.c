@@ -194,7 +194,7 @@ static uint8_t *reuse_dma(struct virtio_device *d, size_t size, dma_addr_t *addr
 	return NULL;
 }
 
-static void reset_all(void)
+void vt_reset_all(void)
 {
 	struct virtio_device *d;
 	unsigned int i;
@@ -212,10 +212,10 @@ static void reset_all(void)
 
 static int set_up(void)
 {
-	reset_all();
+	vt_reset_all();
 	return 0;
 }
-FIXTURE(virtio_suites, .suite = "virtio.", .setup = set_up, .teardown = reset_all);
+FIXTURE(virtio_suites, .suite = "virtio.", .setup = set_up, .teardown = vt_reset_all);
 
 /* --- actors ------------------------------------------------------------------------------ */
 
@@ -470,5 +470,41 @@ bool actor_understood(struct actor *a, uint32_t used_len)
 	for (i = 0; i < used_len && i < RX_OFF; i++)
 		if (a->mem[i] != PATTERN)
 			return true;
+	return false;
+}
+
+const char *actor_who(const struct actor *a)
+{
+	static char text[64];
+
+	strncpy(text, a->d->name, sizeof(text) - 24);
+	strcat(text, a->writes ? " rng, " : " vsock, ");
+	strcat(text, virtio_irq_name(a->d->irq_mode));
+	return text;
+}
+
+bool actor_mode_up(struct test_ctx *t, unsigned int n, const struct bring_up *how,
+			struct actor *a)
+{
+	static const enum virtio_irq_mode modes[] = { VIRTIO_IRQ_MSIX, VIRTIO_IRQ_MSIX1,
+						      VIRTIO_IRQ_INTX };
+	struct bring_up h = *how;
+	unsigned int i, m;
+
+	for (i = 0; actor_get(i, a); i++)
+		for (m = 0; m < 3; m++) {
+			if (virtio_reset(a->d))
+				test_error(t, "%s: %s", a->d->name, a->d->error);
+			a->d->num_queues = a->d->max_queues;
+			if ((how->features & ~a->d->offered) ||
+			    a->d->ops->irq_setup(a->d, modes[m]))
+				continue;
+			a->d->ops->irq_teardown(a->d);
+			if (n--)
+				continue;
+			h.irq = modes[m];
+			actor_up(t, a, &h);
+			return true;
+		}
 	return false;
 }

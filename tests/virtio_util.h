@@ -39,6 +39,9 @@ void vt_up(struct test_ctx *t, struct virtio_device *d, const struct bring_up *h
 /* One more status bit; the status read back. */
 uint8_t vt_add_status(struct virtio_device *d, uint8_t bit);
 
+/* All devices in reset, memory of vt_dma() given back: what the fixture of virtio.* does. */
+void vt_reset_all(void);
+
 /* Zeroed memory that the device sees, freed after the test; no memory ends the test. */
 uint8_t *vt_dma(struct test_ctx *t, struct virtio_device *d, size_t size, dma_addr_t *addr);
 
@@ -65,6 +68,10 @@ bool actor_get(unsigned int n, struct actor *a);
 void actor_need(struct test_ctx *t);
 /* Up, with buffers in the vsock's receive queue. Failure ends the test as an ERROR. */
 void actor_up(struct test_ctx *t, struct actor *a, const struct bring_up *how);
+/* Up as the n-th combination of actor and interrupt mode that works; false past the last. */
+bool actor_mode_up(struct test_ctx *t, unsigned int n, const struct bring_up *how, struct actor *a);
+/* "pci 00:03.0 rng, msix"; one buffer for all callers. */
+const char *actor_who(const struct actor *a);
 /*
  * Puts a fresh request into mem: vsock: a REQUEST to a port where nobody listens (an RST comes back), or
  * with quiet an RST (nothing comes back). rng: a pattern to be overwritten.

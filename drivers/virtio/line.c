@@ -15,6 +15,7 @@ struct line {
 	uint32_t gsi;
 	int vector; /* 0: unused entry */
 	unsigned int stray;
+	bool level, active_low;
 	struct {
 		struct virtio_device *d;
 		virtio_line_fn handler;
@@ -71,6 +72,8 @@ static int open_line(struct line *l, uint32_t gsi, bool level, bool active_low)
 	l->gsi = gsi;
 	l->vector = vector;
 	l->stray = 0;
+	l->level = level;
+	l->active_low = active_low;
 	return 0;
 }
 
@@ -127,4 +130,31 @@ void virtio_line_detach(struct virtio_device *d)
 		irq_restore(on);
 		close_if_unused(&lines[i]);
 	}
+}
+
+static struct line *line_of(const struct virtio_device *d)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < MAX_LINES; i++)
+		for (k = 0; lines[i].vector && k < MAX_USERS; k++)
+			if (lines[i].user[k].d == d)
+				return &lines[i];
+	return NULL;
+}
+
+int virtio_line_ctl(struct virtio_device *d, enum virtio_irq_ctl what, unsigned int arg)
+{
+	const struct line *l = line_of(d);
+	int ret;
+
+	if (!l)
+		return -EOPNOTSUPP;
+	/* An edge at a masked pin is lost (82093AA, 3.2.4): only a level is kept. */
+	if (what == VIRTIO_IRQ_MASK && l->level)
+		return irq_gsi_mask(l->gsi, arg);
+	if (what != VIRTIO_IRQ_STEER)
+		return -EOPNOTSUPP;
+	ret = irq_gsi_route(l->gsi, l->vector, arg, l->level, l->active_low);
+	return ret ? ret : irq_gsi_mask(l->gsi, false);
 }

@@ -241,6 +241,19 @@ static int mmio_irq_setup(struct virtio_device *d, enum virtio_irq_mode mode)
 	return ret;
 }
 
+static int mmio_irq_ctl(struct virtio_device *d, enum virtio_irq_ctl what, int event, unsigned int arg)
+{
+	const uint32_t why = reg_read(d, VIRTIO_MMIO_INTERRUPT_STATUS);
+
+	(void)event; /* one line for all */
+	if (d->irq_mode != VIRTIO_IRQ_INTX)
+		return -EOPNOTSUPP;
+	if (what != VIRTIO_IRQ_ACK)
+		return virtio_line_ctl(d, what, arg);
+	reg_write(d, VIRTIO_MMIO_INTERRUPT_ACK, why & (VIRTIO_MMIO_INT_USED | VIRTIO_MMIO_INT_CONFIG));
+	return (int)why;
+}
+
 static void mmio_irq_teardown(struct virtio_device *d)
 {
 	virtio_line_detach(d);
@@ -269,6 +282,7 @@ static const struct virtio_transport_ops mmio_ops = {
 	.notify = mmio_notify,
 	.irq_setup = mmio_irq_setup,
 	.irq_teardown = mmio_irq_teardown,
+	.irq_ctl = mmio_irq_ctl,
 	.remove = mmio_remove,
 };
 

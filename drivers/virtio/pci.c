@@ -410,6 +410,49 @@ static int pci_irq_setup(struct virtio_device *d, enum virtio_irq_mode mode)
 	return ret;
 }
 
+static int steer_entry(struct virtio_pci *p, unsigned int entry, unsigned int cpu)
+{
+	uint64_t addr;
+	uint32_t data;
+	int ret = irq_msi_message(p->irq[entry].vector, cpu, &addr, &data);
+
+	if (ret)
+		return ret;
+	/* PCIe 6.1.4.2: address and data change only while the entry is masked. */
+	pci_msix_mask(&p->msix, entry, true);
+	pci_msix_set(&p->msix, entry, addr, data);
+	pci_msix_mask(&p->msix, entry, false);
+	return 0;
+}
+
+static int pci_irq_ctl(struct virtio_device *d, enum virtio_irq_ctl what, int event, unsigned int arg)
+{
+	struct virtio_pci *p = to_pci(d);
+	const unsigned int entry = d->irq_mode == VIRTIO_IRQ_MSIX && event >= 0 ? (unsigned int)event + 1 : 0;
+
+	if (d->irq_mode == VIRTIO_IRQ_INTX && what == VIRTIO_IRQ_ACK)
+		return mmio_read8(p->isr);
+	if (d->irq_mode < VIRTIO_IRQ_MSIX1)
+		return virtio_line_ctl(d, what, arg);
+	switch (what) {
+	case VIRTIO_IRQ_STEER:
+		return steer_entry(p, entry, arg);
+	case VIRTIO_IRQ_MASK:
+		if (event == VIRTIO_EVENT_ALL)
+			pci_msix_function_mask(p->pci, &p->msix, arg);
+		else
+			pci_msix_mask(&p->msix, entry, arg);
+		return 0;
+	case VIRTIO_IRQ_PENDING:
+		return pci_msix_pending(&p->msix, entry);
+	case VIRTIO_IRQ_ENABLE:
+		pci_msix_enable(p->pci, &p->msix, arg);
+		return 0;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
 /* --- the configuration access window --------------------------------------------------- */
 
 static int window_point(struct virtio_pci *p, uint8_t bar, uint32_t off, unsigned int size)
@@ -472,6 +515,7 @@ static const struct virtio_transport_ops pci_ops = {
 	.notify = pci_notify,
 	.irq_setup = pci_irq_setup,
 	.irq_teardown = pci_irq_teardown,
+	.irq_ctl = pci_irq_ctl,
 	.remove = pci_remove,
 };
 

@@ -29,5 +29,7 @@ typedef bool (*virtio_line_fn)(struct virtio_device *d);
 int virtio_line_attach(struct virtio_device *d, uint32_t gsi, bool level, bool active_low,
 		       virtio_line_fn handler);
 void virtio_line_detach(struct virtio_device *d);
+/* virtio_irq_ctl() of a line: VIRTIO_IRQ_STEER and, on a level-triggered one, VIRTIO_IRQ_MASK. */
+int virtio_line_ctl(struct virtio_device *d, enum virtio_irq_ctl what, unsigned int arg);
 
 #endif

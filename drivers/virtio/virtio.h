@@ -65,6 +65,20 @@ enum virtio_irq_mode {
 	VIRTIO_IRQ_MSIX,  /* one each: config, then the queues */
 };
 
+/* Events that interrupts tell of: a queue's number, or these. */
+enum {
+	VIRTIO_EVENT_CONFIG = -1,
+	VIRTIO_EVENT_ALL = -2,
+};
+
+enum virtio_irq_ctl {
+	VIRTIO_IRQ_STEER,   /* to CPU arg; an MSI-X entry is masked while it is rewritten */
+	VIRTIO_IRQ_MASK,    /* arg 1 or 0. VIRTIO_EVENT_ALL: the function's mask. Lines: level-triggered only */
+	VIRTIO_IRQ_PENDING, /* 1 or 0: MSI-X's pending bit */
+	VIRTIO_IRQ_ENABLE,  /* arg 1 or 0: MSI-X as a whole */
+	VIRTIO_IRQ_ACK,	    /* lines: reads the causes, which lowers the line; the causes */
+};
+
 struct virtio_transport_ops {
 	const char *name; /* "pci", "mmio" */
 	uint8_t (*get_status)(struct virtio_device *d);
@@ -93,6 +107,8 @@ struct virtio_transport_ops {
 	/* Interrupts for num_queues queues in mode, called before queue_enable(); 0 or -errno. */
 	int (*irq_setup)(struct virtio_device *d, enum virtio_irq_mode mode);
 	void (*irq_teardown)(struct virtio_device *d);
+	/* See virtio_irq_ctl(). */
+	int (*irq_ctl)(struct virtio_device *d, enum virtio_irq_ctl what, int event, unsigned int arg);
 	/* Releases what probing took; status is 0 by then. */
 	void (*remove)(struct virtio_device *d);
 };
@@ -135,6 +151,15 @@ struct virtio_device *virtio_find(uint32_t id, unsigned int n);
 const char *virtio_feature_name(uint32_t id, unsigned int bit);
 /* "rng", "vsock", ...; "id N" for others. */
 const char *virtio_id_name(uint32_t id);
+/*
+ * Works on what carries the event's interrupt: an MSI-X entry or a line, which other events may share
+ * (irq_mode tells). 0 or a value, -EOPNOTSUPP: what is in use has no such thing.
+ */
+static inline int virtio_irq_ctl(struct virtio_device *d, enum virtio_irq_ctl what, int event,
+				 unsigned int arg)
+{
+	return d->ops->irq_ctl(d, what, event, arg);
+}
 /* "msix", "msix1", "intx", "poll". */
 const char *virtio_irq_name(enum virtio_irq_mode mode);
 

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "lib/x86_64/apic.h"
 
+#include <errno.h>
+#include <stddef.h>
+
+#include "lib/guard.h"
 #include "lib/io.h"
 #include "lib/irq.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"
+#include "lib/smp.h"
 #include "lib/time.h"
 #include "lib/x86_64/cpu.h"
 #include "lib/x86_64/traps.h"
@@ -39,7 +44,7 @@ enum {
 };
 
 static struct {
-	bool x2;
+	bool x2, x2_offered;
 	bool tsc_deadline;
 	volatile uint8_t *page;
 	uint64_t timer_hz; /* after the divider */
@@ -71,7 +76,7 @@ static bool choose_mode(uint64_t base)
 	mask_pic();
 	if (!(f.edx >> 9 & 1))
 		return false;
-	apic.x2 = (f.ecx >> 21 & 1) || (base & APIC_BASE_X2);
+	apic.x2_offered = apic.x2 = (f.ecx >> 21 & 1) || (base & APIC_BASE_X2);
 	apic.tsc_deadline = f.ecx >> 24 & 1;
 	if (!apic.x2)
 		apic.page = mmio_map(base & 0xffffff000ull, 4096);
@@ -206,4 +211,115 @@ void apic_timer_set(uint64_t ns)
 	reg_write(APIC_TIMER_INITIAL, ticks == 0	 ? 1 :
 				      ticks > UINT32_MAX ? UINT32_MAX :
 							   (uint32_t)ticks);
+}
+
+/* --- both modes, one after the other -------------------------------------------------------- */
+
+static struct {
+	bool x2;
+	unsigned int arrived, failed; /* atomic */
+	bool go, off;			    /* atomic */
+} change;
+
+/* From x2APIC to xAPIC only by way of off (Intel SDM 3A, 11.12.5); that forgets all registers. */
+static void change_this_cpu(void)
+{
+	const uint64_t want = change.x2 ? APIC_BASE_X2 : 0;
+
+	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) & ~(uint64_t)(APIC_BASE_ENABLE | APIC_BASE_X2));
+	apic_init_cpu(false);
+	if ((rdmsr(MSR_APIC_BASE) & (APIC_BASE_ENABLE | APIC_BASE_X2)) != (APIC_BASE_ENABLE | want))
+		__atomic_fetch_add(&change.failed, 1, __ATOMIC_RELAXED);
+	irq_timer_once(0, NULL, NULL); /* sets the hardware anew for the watchdog */
+}
+
+/* All CPUs change while none sends to another. */
+static void change_ap(void *arg)
+{
+	const bool on = irq_save();
+
+	(void)arg;
+	guard_hold();
+	__atomic_fetch_add(&change.arrived, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&change.go, __ATOMIC_ACQUIRE) && !__atomic_load_n(&change.off, __ATOMIC_ACQUIRE))
+		cpu_relax();
+	if (__atomic_load_n(&change.go, __ATOMIC_ACQUIRE))
+		change_this_cpu();
+	guard_drop();
+	irq_restore(on);
+}
+
+static unsigned int modes(uint8_t *x2)
+{
+	unsigned int n = 0, i, high = 0;
+
+	for (i = 0; i < smp_cpus_online(); i++)
+		high |= smp_hw_id(i) >= 0xff;
+	if (!high) /* 8-bit ids */
+		x2[n++] = 0;
+	if (apic.x2_offered)
+		x2[n++] = 1;
+	return n;
+}
+
+const char *irq_mode_name(unsigned int n)
+{
+	uint8_t x2[2];
+
+	return n >= modes(x2) ? NULL : x2[n] ? "x2apic" : "xapic";
+}
+
+unsigned int irq_mode(void)
+{
+	uint8_t x2[2];
+
+	return modes(x2) == 2 && apic.x2;
+}
+
+static int rendezvous(unsigned int others)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 1; i <= others && !ret; i++)
+		ret = smp_call_async(i, change_ap, NULL);
+	if (ret)
+		others = i - 2;
+	else if (!wait_for(__atomic_load_n(&change.arrived, __ATOMIC_ACQUIRE) == others, SEC))
+		ret = -ETIMEDOUT;
+	if (!ret) {
+		const bool on = irq_save();
+
+		guard_hold();
+		apic.x2 = change.x2;
+		__atomic_store_n(&change.go, true, __ATOMIC_RELEASE);
+		change_this_cpu();
+		guard_drop();
+		irq_restore(on);
+	}
+	__atomic_store_n(&change.off, true, __ATOMIC_RELEASE);
+	for (i = 1; i <= others; i++)
+		if (smp_wait(i, SEC))
+			ret = -ETIMEDOUT;
+	return ret ? ret : change.failed ? -EIO : 0;
+}
+
+int irq_mode_set(unsigned int n)
+{
+	const uint64_t base = rdmsr(MSR_APIC_BASE);
+	uint8_t x2[2];
+
+	if (n >= modes(x2))
+		return -EINVAL;
+	if (x2[n] == apic.x2)
+		return 0;
+	if (!x2[n] && !apic.page) {
+		apic.page = mmio_map(base & 0xffffff000ull, 4096);
+		if (!apic.page)
+			return -ENOMEM;
+	}
+	change.x2 = x2[n];
+	change.arrived = change.failed = 0;
+	change.go = change.off = false;
+	return rendezvous(smp_cpus_online() - 1);
 }
