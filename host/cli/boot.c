@@ -18,7 +18,8 @@
 #define PROGRAMS_MAX	16
 #define READY_MS	10000 /* for a program's socket, unless the recipe says otherwise */
 #define TEST_DEFAULT_MS 5000  /* TEST_TIMEOUT_DEFAULT of lib/test.h */
-#define POWER_OFF_MS	3000  /* from "# end" to the VMM's end */
+#define POWER_OFF_S	3     /* from "# end" to the VMM's end, unless [after] says otherwise */
+#define PREPARE_S	60    /* for a command of [prepare], unless it says otherwise */
 #define SETTLE_MS	100   /* others may have died too: who was first? */
 #define STOP_MS		2000
 #define TICK_MS		100
@@ -360,12 +361,87 @@ out:
 	return ok;
 }
 
-static bool start_all(struct boot *b)
+static double deadline_of(const struct boot *b, const char *type, const char *name, double seconds)
+{
+	const char *own = recipe_get(b->c->vars->recipe, type, name, "deadline");
+	struct sbuf err = { 0 };
+	char *text = own ? vars_string(b->c->vars, own, &err) : NULL;
+
+	if (text)
+		seconds = atof(text);
+	free(text);
+	sbuf_free(&err);
+	return seconds;
+}
+
+/* [prepare NAME]: a command that must end well before anything else starts. */
+static bool prepare(struct boot *b, const char *name)
+{
+	const char *command = recipe_get(b->c->vars->recipe, "prepare", name, "command");
+	const double seconds = deadline_of(b, "prepare", name, PREPARE_S);
+	const uint64_t end = now_ms() + (uint64_t)(seconds * 1000);
+	struct proc *p = &b->programs[b->n];
+
+	if (!command) {
+		finish(b, BOOT_START, "[prepare %s] has no command", name);
+		return false;
+	}
+	if (!start(b, name, command, false))
+		return false;
+	while (!proc_ended(p)) {
+		struct pollfd f[3] = { { .fd = p->out, .events = POLLIN },
+				       { .fd = p->pidfd, .events = POLLIN },
+				       { .fd = signals_fd(), .events = POLLIN } };
+
+		if (signals_seen()) {
+			finish(b, BOOT_INTERRUPTED, "interrupted by signal %d", signals_seen());
+			return false;
+		}
+		if (now_ms() >= end || now_ms() >= b->c->deadline) {
+			finish(b, BOOT_START, "%s did not end within %.0f s", name, seconds);
+			explain(b, p);
+			return false;
+		}
+		poll(f, 3, TICK_MS);
+		proc_drain(p, &p->out);
+	}
+	proc_stop(&p, 1, 0);
+	if (!WIFEXITED(p->status) || WEXITSTATUS(p->status)) {
+		char *how = proc_describe(p);
+
+		finish(b, BOOT_START, "%s %s", name, how);
+		explain(b, p);
+		free(how);
+		return false;
+	}
+	/* Its place is the next program's: that it ended says nothing. */
+	proc_free(p);
+	b->n--;
+	return true;
+}
+
+static bool prepare_all(struct boot *b)
 {
 	struct strv names = { 0 };
 	bool ok = true;
 	size_t i;
 
+	recipe_names(b->c->vars->recipe, "prepare", &names);
+	for (i = 0; ok && i < names.n; i++)
+		ok = prepare(b, names.v[i]);
+	strv_free(&names);
+	return ok;
+}
+
+static bool start_all(struct boot *b)
+{
+	const char *vmm = b->c->vmm ? b->c->vmm : recipe_get(b->c->vars->recipe, "vmm", "", "command");
+	struct strv names = { 0 };
+	bool ok = true;
+	size_t i;
+
+	if (b->c->devices && !prepare_all(b))
+		return false;
 	if (b->c->devices)
 		recipe_names(b->c->vars->recipe, "device", &names);
 	if (names.n > PROGRAMS_MAX) {
@@ -378,7 +454,7 @@ static bool start_all(struct boot *b)
 	if (!ok)
 		return false;
 	b->started = b->progress = now_ms();
-	ok = start(b, "vmm", recipe_get(b->c->vars->recipe, "vmm", "", "command"), true);
+	ok = start(b, "vmm", vmm, true);
 	if (ok)
 		b->vmm = &b->programs[b->n - 1];
 	return ok;
@@ -537,7 +613,9 @@ static void watch(struct boot *b)
 	}
 	if (!b->report->ended)
 		return;
-	end = now_ms() + POWER_OFF_MS;
+	end = now_ms() + (uint64_t)(deadline_of(b, "after", "", POWER_OFF_S) * 1000);
+	if (end > b->c->deadline)
+		end = b->c->deadline;
 	while (!proc_ended(b->vmm) && now_ms() < end && !signals_seen() && !b->o->message)
 		wait_events(b, TICK_MS);
 	drain_console(b);

@@ -27,6 +27,7 @@ enum boot_end {
 struct boot_config {
 	const struct vars *vars; /* with everything that the templates need */
 	bool devices;		 /* false: the VMM only */
+	const char *vmm;	 /* template of its command; NULL: the recipe's */
 	unsigned int number;	 /* of the boot in this run, from 1 */
 	const char *run_dir, *tmp_dir;
 	const struct image_tests *tests; /* for the deadlines */

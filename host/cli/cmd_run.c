@@ -31,6 +31,11 @@ enum {
 	OPT_IMAGE,
 	OPT_SET,
 	OPT_VMM_ARG,
+	OPT_KERNEL,
+	OPT_MODULES,
+	OPT_L1_APPEND,
+	OPT_L2_QEMU,
+	OPT_SOAK,
 };
 
 static const struct argp_option options[] = {
@@ -65,22 +70,31 @@ static const struct argp_option options[] = {
 	  "more of the payload's command line; may be repeated", 2 },
 	{ "set", OPT_SET, "NAME=VALUE", 0, "a variable of the recipe; may be repeated", 2 },
 	{ "vmm-arg", OPT_VMM_ARG, "ARG", 0, "one more argument of the VMM; may be repeated", 2 },
-	{ NULL, 0, NULL, 0, "Time:", 3 },
-	{ "timeout", OPT_TIMEOUT, "S", 0, "seconds for the whole run; default: 300", 3 },
+	{ NULL, 0, NULL, 0, "Hosts that boot a kernel under test (nested):", 3 },
+	{ "kernel", OPT_KERNEL, "FILE|TREE", 0,
+	  "a bzImage, or the kernel's build tree with its modules; default: Debian's newest cloud kernel",
+	  3 },
+	{ "modules", OPT_MODULES, "DIR", 0,
+	  "its modules: lib/modules/VERSION or a build tree; default: what lies beside the kernel", 3 },
+	{ "l1-append", OPT_L1_APPEND, "TEXT", 0, "more of that kernel's command line", 3 },
+	{ "l2-qemu", OPT_L2_QEMU, "FILE", 0, "the QEMU that runs the guest on it", 3 },
+	{ "soak", OPT_SOAK, "MINUTES", 0, "of stress from the host's side, after the tests", 3 },
+	{ NULL, 0, NULL, 0, "Time:", 4 },
+	{ "timeout", OPT_TIMEOUT, "S", 0, "seconds for the whole run; default: 300", 4 },
 	{ "first-line", OPT_FIRST, "S", 0, "seconds until the payload's first line; default: 60",
-	  3 },
+	  4 },
 	{ "test-timeout", OPT_TEST_TIMEOUT, "S", 0,
-	  "seconds for each test; default: the test's own limit", 3 },
+	  "seconds for each test; default: the test's own limit", 4 },
 	{ "grace", OPT_GRACE, "S", 0,
-	  "seconds that a test may overrun before the guest counts as hung; default: 15", 3 },
+	  "seconds that a test may overrun before the guest counts as hung; default: 15", 4 },
 	{ "reboots", OPT_REBOOTS, "N", 0, "how often a guest that died boots again; default: 5",
-	  3 },
-	{ NULL, 0, NULL, 0, "Output:", 4 },
+	  4 },
+	{ NULL, 0, NULL, 0, "Output:", 5 },
 	{ "output", OPT_OUTPUT, "DIR", 0,
-	  "logs and reports go there; default: build/runs/TIME-HOST", 4 },
-	{ "verbose", 'v', NULL, 0, "the whole environment, and what passing tests say", 4 },
-	{ "quiet", 'q', NULL, 0, "print nothing", 4 },
-	{ "keep", OPT_KEEP, NULL, 0, "keep the folder of sockets and temporary files", 4 },
+	  "logs and reports go there; default: build/runs/TIME-HOST", 5 },
+	{ "verbose", 'v', NULL, 0, "the whole environment, and what passing tests say", 5 },
+	{ "quiet", 'q', NULL, 0, "print nothing", 5 },
+	{ "keep", OPT_KEEP, NULL, 0, "keep the folder of sockets and temporary files", 5 },
 	{ 0 },
 };
 
@@ -194,6 +208,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_VMM_ARG:
 		strv_add(&o->vmm_args, arg);
+		return 0;
+	case OPT_KERNEL:
+		o->kernel = arg;
+		return 0;
+	case OPT_MODULES:
+		o->modules = arg;
+		return 0;
+	case OPT_L1_APPEND:
+		o->l1_append = arg;
+		return 0;
+	case OPT_L2_QEMU:
+		o->l2_qemu = arg;
+		return 0;
+	case OPT_SOAK:
+		if (!parse_seconds(arg, &o->soak))
+			argp_error(state, "--soak %s: minutes are wanted", arg);
 		return 0;
 	case OPT_KEEP:
 		o->keep = true;

@@ -13,12 +13,14 @@
 
 #include "drivers/virtio/vsock_config.h"
 #include "host/cli/boot.h"
+#include "host/cli/dmesg.h"
 #include "host/cli/output.h"
 #include "host/cli/print.h"
 #include "host/cli/proc.h"
 #include "lib/glob.h"
 
 #define PROBE_MS   10000
+#define HOST_LOG_MAX (64u << 20)
 #define SILENCE_MS 30000
 #define APPEND_MAX                                                                                 \
 	3500 /* of the 4096 bytes that a PVH command line may have; the VMM adds its own */
@@ -48,7 +50,6 @@ void run_options_init(struct run_options *o)
 {
 	memset(o, 0, sizeof(*o));
 	o->host = "ref";
-	o->accel = "tcg";
 	o->cpus = 2;
 	o->repeat = 1;
 	o->reboots = 5;
@@ -448,6 +449,16 @@ static void set_path(struct run *r, const char *var, const char *name)
 	free(path);
 }
 
+/* Scripts of the tree: where it is, or where it was installed. */
+static void set_source(struct run *r)
+{
+	char *path = source_dir() ? realpath(source_dir(), NULL) :
+				    xasprintf("%s/../share/assay", program_dir());
+
+	vars_set(&r->vars.run, "SOURCE", path ? path : ".");
+	free(path);
+}
+
 static void set_programs(struct run *r)
 {
 	char *env = xasprintf("%s/setup.env", program_dir());
@@ -456,6 +467,7 @@ static void set_programs(struct run *r)
 	vars_read(&r->vars.setup, env);
 	free(env);
 	vars_set(&r->vars.run, "BIN", program_dir());
+	set_source(r);
 	set_path(r, "ASSAY", "assay");
 	set_path(r, "REFDEV", "assay-refdev");
 	set_path(r, "REFKVM", "refkvm.so");
@@ -578,12 +590,15 @@ static bool make_cmdline(struct run *r, const char *after)
 
 static bool select_tests(struct run *r)
 {
+	const char *own = recipe_get(r->recipe, "host", "", "tests");
 	const struct run_options *o = r->o;
 	struct strv mine = { 0 };
 	size_t i;
 
 	if (o->tests.n)
 		r->list = join(&o->tests, ",");
+	else if (own)
+		r->list = xstrdup(own);
 	if (!check_patterns(&r->tests, r->list))
 		return false;
 	image_tests_select(&r->tests, r->list, &r->selected);
@@ -679,6 +694,7 @@ static char *probe_kvm(struct run *r)
 
 	if (access("/dev/kvm", R_OK | W_OK) != 0)
 		return xasprintf("/dev/kvm: %s", strerror(errno));
+	c.vmm = recipe_get(r->recipe, "probe", "", "command");
 	vars_set(&r->vars.given, "DEVICE_ARGS", "");
 	vars_set(&r->vars.run, "ACCEL", "kvm");
 	vars_set(&r->vars.run, "BOOT", "pvh");
@@ -709,7 +725,7 @@ static char *probe_kvm(struct run *r)
 
 static bool choose_accel(struct run *r)
 {
-	const char *want = r->o->accel;
+	const char *want = choose(r->o->accel, r, "accel", "tcg");
 	char *why;
 
 	r->accel = "tcg";
@@ -720,8 +736,10 @@ static bool choose_accel(struct run *r)
 	if (!why) {
 		r->accel = "kvm";
 	} else if (strcmp(want, "kvm") == 0) {
-		fprintf(stderr, "assay: --accel kvm: %s\n", why);
-		fputs("assay: --accel tcg emulates the CPU and works everywhere\n", stderr);
+		fprintf(stderr, "assay: no KVM here: %s\n", why);
+		fputs(r->o->accel ? "assay: --accel tcg emulates the CPU and works everywhere\n" :
+				    "assay: --host nested brings its own KVM, inside an emulated machine\n",
+		      stderr);
 		free(why);
 		return false;
 	} else {
@@ -876,6 +894,61 @@ static void show_path(const struct run *r, const char *label, const char *name)
 	printf("%s %s/%s\n", label, dir, name);
 }
 
+/* The text of the file that a key of [after] names; "" if there is none. NULL: there is no such key. */
+static char *after_file(const struct run *r, const char *key)
+{
+	const char *template = recipe_get(r->recipe, "after", "", key);
+	struct sbuf err = { 0 };
+	char *path, *text = NULL;
+
+	if (!template)
+		return NULL;
+	path = vars_string(&r->vars, template, &err);
+	if (!path)
+		fprintf(stderr, "assay: [after] %s: %s", key, err.s);
+	else if (read_file(path, HOST_LOG_MAX, &text, NULL))
+		text = NULL;
+	sbuf_free(&err);
+	free(path);
+	return text ? text : xstrdup("");
+}
+
+/* The host's own log and state, where the recipe says how they are read. */
+static void judge_host(struct run *r)
+{
+	const char *command = recipe_get(r->recipe, "after", "", "command");
+	char *log = command ? output_of(r, command) : after_file(r, "kernel-log");
+	char *records = after_file(r, "records");
+
+	if (command) {
+		const struct sbuf b = { .s = log, .len = log ? strlen(log) : 0 };
+
+		write_in(r, "host-kernel.log", &b);
+	}
+	if (command || log)
+		host_judge(&r->report, log ? log : "", records);
+	free(log);
+	free(records);
+}
+
+/* Files that programs append to, of an earlier run in the same folder. */
+static void forget_host(const struct run *r)
+{
+	static const char *const keys[] = { "kernel-log", "records" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
+		const char *template = recipe_get(r->recipe, "after", "", keys[i]);
+		struct sbuf err = { 0 };
+		char *path = template ? vars_string(&r->vars, template, &err) : NULL;
+
+		if (path)
+			unlink(path);
+		free(path);
+		sbuf_free(&err);
+	}
+}
+
 static int conclude(struct run *r, bool complete)
 {
 	const unsigned int garbage = r->report.garbage;
@@ -885,10 +958,11 @@ static int conclude(struct run *r, bool complete)
 
 	if (complete)
 		report_judge(&r->report);
-	for (i = n; i < r->report.n; i++)
-		printer_result(&r->out, &r->report.results[i]);
+	judge_host(r);
 	for (i = 0; i < r->report.n; i++)
 		known_apply(&r->known, &r->report.results[i]);
+	for (i = n; i < r->report.n; i++)
+		printer_result(&r->out, &r->report.results[i]);
 	write_reports(r);
 	if (r->report.bail)
 		printer_note(&r->out, "the payload gave up: %s", r->report.bail);
@@ -929,20 +1003,141 @@ static void show_title(struct run *r)
 	fflush(stdout);
 }
 
+/* NAME.known beside NAME.host: what is known of that host. */
+static char *known_path(const struct run *r)
+{
+	const size_t n = strlen(r->recipe->path);
+	char *path;
+
+	if (r->o->known)
+		return xstrdup(r->o->known);
+	if (!has_suffix(r->recipe->path, ".host"))
+		return NULL;
+	path = xasprintf("%.*s.known", (int)(n - 5), r->recipe->path);
+	if (access(path, R_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
+}
+
 static bool read_known(struct run *r)
 {
+	char *path = known_path(r);
 	unsigned int line;
-	const int ret = r->o->known ? known_read(r->o->known, &r->known, &line) : 0;
+	const int ret = path ? known_read(path, &r->known, &line) : 0;
 
-	if (!ret)
-		return true;
 	if (ret == -EBADMSG)
-		fprintf(stderr,
-			"assay: %s:%u: a test's id and then the reason, with a link, are wanted\n",
-			r->o->known, line);
-	else
-		fprintf(stderr, "assay: %s: %s\n", r->o->known, strerror(-ret));
+		fprintf(stderr, "assay: %s:%u: a test's id and then the reason, with a link, are wanted\n",
+			path, line);
+	else if (ret)
+		fprintf(stderr, "assay: %s: %s\n", path, strerror(-ret));
+	free(path);
+	return !ret;
+}
+
+/* --- options of hosts that boot a kernel of their own ------------------------------------ */
+
+static bool recipe_takes(const struct run *r, const char *var, const char *option)
+{
+	size_t i, k;
+
+	for (i = 0; i < r->recipe->n; i++)
+		for (k = 0; k < r->recipe->sections[i].n; k++)
+			if (strcmp(r->recipe->sections[i].keys[k].key, var) == 0)
+				return true;
+	fprintf(stderr, "assay: %s: host %s has no use for it (--host nested has)\n", option,
+		r->recipe->name);
 	return false;
+}
+
+/* The option's path, made absolute, is the variable's value. */
+static bool set_option_path(struct run *r, const char *option, const char *var, const char *path, int mode)
+{
+	char *real;
+
+	if (!recipe_takes(r, var, option))
+		return false;
+	real = realpath(path, NULL);
+	if (!real || access(real, mode) != 0) {
+		fprintf(stderr, "assay: %s %s: %s\n", option, path, strerror(errno));
+		free(real);
+		return false;
+	}
+	vars_set(&r->vars.given, var, real);
+	free(real);
+	return true;
+}
+
+static bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+#define BZIMAGE "arch/x86/boot/bzImage"
+
+/* A build tree serves for both; of a bzImage inside one, or of a vmlinuz beside its modules, they are found. */
+static bool set_kernel(struct run *r)
+{
+	const char *kernel = r->o->kernel, *modules = r->o->modules;
+	char *image, *dir = NULL, *path;
+	bool ok;
+
+	if (!kernel && modules) {
+		fputs("assay: --modules goes with --kernel\n", stderr);
+		return false;
+	}
+	if (!kernel)
+		return true;
+	image = is_folder(kernel) ? xasprintf("%s/" BZIMAGE, kernel) : xstrdup(kernel);
+	if (is_folder(kernel)) {
+		dir = xstrdup(kernel);
+	} else if (has_suffix(image, "/" BZIMAGE)) {
+		dir = xstrndup(image, strlen(image) - strlen("/" BZIMAGE));
+	} else if (strrchr(image, '/')) {
+		dir = xstrndup(image, (size_t)(strrchr(image, '/') - image));
+		path = xasprintf("%s/kernel", dir);
+		if (!is_folder(path)) {
+			free(dir);
+			dir = NULL;
+		}
+		free(path);
+	}
+	ok = set_option_path(r, "--kernel", "KERNEL", image, R_OK);
+	if (ok && modules && !*modules)
+		vars_set(&r->vars.given, "MODULES", "");
+	else if (ok && (modules || dir))
+		ok = set_option_path(r, "--modules", "MODULES", modules ? modules : dir, R_OK | X_OK);
+	else if (ok)
+		vars_set(&r->vars.given, "MODULES", "");
+	free(image);
+	free(dir);
+	return ok;
+}
+
+static bool set_host_options(struct run *r)
+{
+	const struct run_options *o = r->o;
+	char number[32];
+
+	if (!set_kernel(r))
+		return false;
+	if (o->l2_qemu && !set_option_path(r, "--l2-qemu", "L2_QEMU", o->l2_qemu, X_OK))
+		return false;
+	if (o->l1_append) {
+		if (!recipe_takes(r, "L1_APPEND", "--l1-append"))
+			return false;
+		vars_set(&r->vars.given, "L1_APPEND", o->l1_append);
+	}
+	if (o->soak > 0) {
+		if (!recipe_takes(r, "SOAK_SECONDS", "--soak"))
+			return false;
+		snprintf(number, sizeof(number), "%.0f", o->soak * 60);
+		vars_set(&r->vars.given, "SOAK_SECONDS", number);
+		vars_set(&r->vars.run, "SOAK", "yes");
+	}
+	return true;
 }
 
 /* STATUS_OK: go on. */
@@ -963,7 +1158,7 @@ static int prepare(struct run *r)
 	set_programs(r);
 	set_machine(r);
 	if (!check_choice(r, "machine", r->machine) || !check_choice(r, "boot", r->boot) ||
-	    !read_known(r))
+	    !read_known(r) || !set_host_options(r))
 		return STATUS_USAGE;
 	if (!load_tests(r->elf, &r->tests))
 		return STATUS_NO_REPORT;
@@ -1032,13 +1227,14 @@ int run_command(const struct run_options *o)
 	r.out.verbose = o->verbose;
 	r.out.quiet = o->quiet;
 	r.started = now_ms();
-	r.deadline = r.started + (uint64_t)(o->timeout * 1000);
+	r.deadline = r.started + (uint64_t)((o->timeout + o->soak * 60) * 1000);
 	status = prepare(&r);
 	if (status != STATUS_OK)
 		goto out;
 	r.serial = open_in(r.dir, "serial.raw");
 	r.commands = open_in(r.dir, "commands.txt");
 	log_invocation(&r);
+	forget_host(&r);
 	r.out.total = (unsigned int)r.selected.n * o->repeat;
 	show_title(&r);
 	status = conclude(&r, run_boots(&r));
