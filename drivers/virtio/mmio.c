@@ -479,7 +479,7 @@ static bool find_resources(struct bytes b, struct slot *s)
 static void probe_aml(const struct acpi_header *t)
 {
 	const struct bytes all = { (const uint8_t *)(t + 1), t->length - sizeof(*t) };
-	size_t i, len, used;
+	size_t i, len, used = 0;
 
 	for (i = 0; i + 4 < all.n; i++) {
 		struct bytes b = { all.p + i + 2, all.n - i - 2 };
