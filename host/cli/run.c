@@ -36,6 +36,7 @@ struct run {
 	char *list;	      /* tests=, or NULL: what the payload runs by default */
 	struct known_list known;
 	const char *machine, *boot, *accel;
+	char *own_boot; /* or NULL: where boot is the machine's choice */
 	char *dir, *tmp, *elf;
 	int serial, commands;
 	struct report report;
@@ -98,6 +99,27 @@ static bool check_choice(const struct run *r, const char *type, const char *valu
 	}
 	strv_free(&names);
 	return ok;
+}
+
+/* The recipe's variable BOOTS lists what the machine can start by, the usual way first, where not all do. */
+static bool check_boot(struct run *r)
+{
+	const char *boots = vars_get(&r->vars, "BOOTS"), *p = boots;
+	const size_t n = strlen(r->boot);
+
+	for (; p && *p; p += strcspn(p, " "), p += strspn(p, " "))
+		if (strncmp(p, r->boot, n) == 0 && (p[n] == ' ' || !p[n]))
+			return true;
+	if (!boots)
+		return true;
+	if (!r->o->boot) {
+		r->boot = r->own_boot = xstrndup(boots, strcspn(boots, " "));
+		vars_set(&r->vars.run, "BOOT", r->boot);
+		return true;
+	}
+	fprintf(stderr, "assay: machine %s of host %s does not start by \"%s\"; it starts by: %s\n",
+		r->machine, r->recipe->name, r->boot, boots);
+	return false;
 }
 
 static const char *choose(const char *option, const struct run *r, const char *key,
@@ -1158,7 +1180,7 @@ static int prepare(struct run *r)
 	set_programs(r);
 	set_machine(r);
 	if (!check_choice(r, "machine", r->machine) || !check_choice(r, "boot", r->boot) ||
-	    !read_known(r) || !set_host_options(r))
+	    !check_boot(r) || !read_known(r) || !set_host_options(r))
 		return STATUS_USAGE;
 	if (!load_tests(r->elf, &r->tests))
 		return STATUS_NO_REPORT;
@@ -1214,6 +1236,7 @@ static void release(struct run *r)
 	free(r->dir);
 	free(r->tmp);
 	free(r->elf);
+	free(r->own_boot);
 }
 
 int run_command(const struct run_options *o)
