@@ -54,6 +54,7 @@ static const struct {
 	{ "host", "accel" },	   { "host", "tests" },	      { "prepare", "command" },
 	{ "prepare", "deadline" }, { "probe", "command" },    { "after", "command" },
 	{ "after", "deadline" },   { "after", "kernel-log" }, { "after", "records" },
+	{ "known", "reason" },	   { "host", "provides" },
 };
 
 static bool known_type(const char *type)

@@ -1042,6 +1042,22 @@ static char *known_path(const struct run *r)
 	return NULL;
 }
 
+/* [known GLOB] sections, which recipes inherit: deviations of programs that they start. */
+static void recipe_known(struct run *r)
+{
+	struct strv globs = { 0 };
+	size_t i;
+
+	recipe_names(r->recipe, "known", &globs);
+	for (i = 0; i < globs.n; i++) {
+		const char *reason = recipe_get(r->recipe, "known", globs.v[i], "reason");
+
+		r->known.v = xrealloc(r->known.v, (r->known.n + 1) * sizeof(*r->known.v));
+		r->known.v[r->known.n++] = (struct known){ xstrdup(globs.v[i]), xstrdup(reason ? reason : "known") };
+	}
+	strv_free(&globs);
+}
+
 static bool read_known(struct run *r)
 {
 	char *path = known_path(r);
@@ -1053,6 +1069,8 @@ static bool read_known(struct run *r)
 			path, line);
 	else if (ret)
 		fprintf(stderr, "assay: %s: %s\n", path, strerror(-ret));
+	else
+		recipe_known(r);
 	free(path);
 	return !ret;
 }
