@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# The images alone, without harness and devices: where the command line comes from, little memory, many
+# CPUs, a machine without isa-debug-exit. TAP. tests/host/test_images.sh BUILD_DIR
+set -uo pipefail
+
+out=$1
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+n=0
+
+var() { sed -n "s/^$1=//p" "$out/setup.env"; }
+qemu=$(var QEMU)
+cp "$(var OVMF_VARS)" "$tmp/vars.fd"
+exit_device=(-device "isa-debug-exit,iobase=0xf4,iosize=4")
+
+# What the payload says on its console, without carriage returns; status in $tmp/rc.
+boot() { # QEMU_ARGUMENT...
+	local rc=0
+	timeout -k 5 60 "$qemu" -accel tcg -nodefaults -vga none -display none -no-reboot -serial stdio \
+		"$@" </dev/null 2>"$tmp/stderr" | tr -d '\r' || rc=$?
+	echo "$rc" >"$tmp/rc"
+}
+pvh() { boot -M q35 -m 128 -kernel "$out/assay.elf" "${exit_device[@]}" "$@"; }
+efi() {
+	boot -M q35 -m 128 "${exit_device[@]}" \
+		-drive "if=pflash,unit=0,format=raw,readonly=on,file=$(var OVMF_CODE)" \
+		-drive "if=pflash,unit=1,format=raw,file=$tmp/vars.fd" "$@"
+}
+
+check() { # NAME FILE PATTERN...: each pattern (extended, anchored) is a line of the file
+	local name=$1 file=$2 p ok=ok
+	shift 2
+	if [ "$(cat "$tmp/rc")" = 124 ]; then
+		ok='not ok'
+		echo '# the machine did not end within 60 s'
+	fi
+	for p; do
+		grep -aqE "^$p\$" "$file" || {
+			ok='not ok'
+			echo "# no line \"$p\" in:"
+			sed 's/^/#   /' "$file" "$tmp/stderr"
+		}
+	done
+	echo "$ok $((++n)) $name"
+}
+all_pass='# Totals: pass:[1-9][0-9]* fail:0 xfail:0 xpass:0 skip:[0-9]+ error:0'
+
+echo 1..9
+pvh -append 'tests=boot.trap nonsense=1' >"$tmp/log"
+check 'PVH: kernel command line' "$tmp/log" '# warning: unknown option nonsense .*' \
+	' +ok 1 boot.trap.instructions' "$all_pass" '# end'
+
+pvh -fw_cfg name=opt/assay/cmdline,string=tests=boot.trap >"$tmp/log"
+check 'PVH: fw_cfg' "$tmp/log" ' +ok 1 boot.trap.instructions' "$all_pass" '# end'
+
+efi -kernel "$out/assay.efi" -append 'tests=boot.trap' >"$tmp/log"
+check 'EFI: load options' "$tmp/log" '# assay .* boot=efi' ' +ok 1 boot.trap.instructions' "$all_pass" \
+	'# end'
+
+echo 'tests=boot.trap' >"$tmp/assay.cfg"
+images/esp "$tmp/disk.img" "$out/assay.efi" "$tmp/assay.cfg"
+efi -drive "format=raw,file=$tmp/disk.img" >"$tmp/log"
+check 'EFI: assay.cfg on the ESP' "$tmp/log" ' +ok 1 boot.trap.instructions' "$all_pass" '# end'
+
+pvh -m 32 -append tests=boot >"$tmp/log"
+check 'PVH: 32 MiB' "$tmp/log" "$all_pass" '# end'
+
+pvh -smp 8 -append tests=boot.cpus >"$tmp/log"
+check 'PVH: 8 CPUs' "$tmp/log" '# env cpus: 8 listed, 8 online' "$all_pass" '# end'
+
+boot -M q35 -m 64 -kernel "$out/assay.elf" -append tests=boot.trap >"$tmp/log"
+check 'PVH: without isa-debug-exit the machine is switched off' "$tmp/log" "$all_pass" '# end'
+
+boot -M microvm,acpi=off -m 64 -kernel "$out/assay.elf" -append tests=boot.trap >"$tmp/log"
+check 'PVH: without ACPI the machine is reset' "$tmp/log" "$all_pass" '# end'
+
+pvh -append 'tests=no.such.test' >"$tmp/log"
+check 'a filter that matches nothing' "$tmp/log" 'Bail out! no test matches "no.such.test"'
