@@ -111,12 +111,19 @@ static void add_dsdt(void)
 		add_table(at);
 }
 
+#define RSDP_V1 20u /* bytes of revision 0, which the first checksum covers */
+
+static bool rsdp_valid(const void *p)
+{
+	return memcmp(p, "RSD PTR ", 8) == 0 && sum(p, RSDP_V1) == 0;
+}
+
 static const struct rsdp *scan(uint64_t from, uint64_t to)
 {
 	const char *p = firmware_map(from, to - from);
 
-	for (; p && from + 16 <= to; from += 16, p += 16)
-		if (memcmp(p, "RSD PTR ", 8) == 0 && sum(p, 20) == 0)
+	for (; p && from + RSDP_V1 <= to; from += 16, p += 16)
+		if (rsdp_valid(p))
 			return (const struct rsdp *)p;
 	return NULL;
 }
@@ -128,7 +135,7 @@ static const struct rsdp *find_rsdp(uint64_t pa)
 	if (!pa)
 		return scan(0xe0000, 0x100000);
 	r = firmware_map(pa, sizeof(*r));
-	if (!r || memcmp(r->signature, "RSD PTR ", 8) != 0 || sum(r, 20) != 0) {
+	if (!r || !rsdp_valid(r) || (r->revision >= 2 && sum(r, sizeof(*r)) != 0)) {
 		refuse("RSDP", pa, "signature or checksum");
 		return NULL;
 	}
