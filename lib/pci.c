@@ -148,7 +148,9 @@ static void place_bar(struct pci_dev *d, unsigned int i)
 	struct pci_bar *b = &d->bar[i];
 	const uint64_t at = (pci.hole + b->size - 1) & ~(b->size - 1);
 
-	if (b->io || b->size == 0 || b->base || at + b->size > pci.hole_end)
+	/* A size that is no power of two: a register that keeps odd bits is none that we set. */
+	if (b->io || b->size == 0 || (b->size & (b->size - 1)) || b->base ||
+	    at + b->size > pci.hole_end)
 		return;
 	pci.hole = at + b->size;
 	b->base = at;
@@ -347,8 +349,8 @@ int pci_msix_init(const struct pci_dev *d, struct pci_msix *m)
 	pba = pci_read(d, m->cap + 8, 4);
 	m->count = (control & 0x7ff) + 1;
 	if ((table & 7) > 5 || (pba & 7) > 5 ||
-	    (table & ~7u) + m->count * MSIX_ENTRY > d->bar[table & 7].size ||
-	    (pba & ~7u) + (m->count + 63) / 64 * 8 > d->bar[pba & 7].size)
+	    (uint64_t)(table & ~7u) + m->count * MSIX_ENTRY > d->bar[table & 7].size ||
+	    (uint64_t)(pba & ~7u) + (m->count + 63) / 64 * 8 > d->bar[pba & 7].size)
 		return -EIO;
 	bar = pci_map_bar(d, table & 7);
 	m->table = bar ? bar + (table & ~7u) : NULL;

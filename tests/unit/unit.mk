@@ -14,5 +14,5 @@ unit-tests += vsock_config
 unit-vsock_config := drivers/virtio/vsock_config.c
 unit-tests += vsock
 unit-vsock := $(unit-virtio) $(addprefix drivers/virtio/,vsock.c vsock_conn.c vsock_config.c)
-unit-tests += lib_text lib_mem lib_acpi
+unit-tests += lib_text lib_mem lib_acpi lib_pci
 unit-lib_text := lib/glob.c
