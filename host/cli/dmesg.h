@@ -7,7 +7,7 @@
 
 /*
  * kernel_log: lines as dmesg prints them or a serial console shows them ("[   1.234567] text"); others
- * are passed over. records: lines "@result VERDICT ID TEXT", "@diag ID TEXT", "@taint BEFORE AFTER" and,
+ * are passed over; NULL: it cannot be read. records: lines "@result VERDICT ID TEXT", "@diag ID TEXT", "@taint BEFORE AFTER" and,
  * last of each boot, "@end" (images/nested/init writes them), or NULL where the host has no such thing.
  * Adds host.dmesg.clean, host.dmesg.taint and the records' results to r, in this order.
  */

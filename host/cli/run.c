@@ -471,6 +471,17 @@ static void set_path(struct run *r, const char *var, const char *name)
 	free(path);
 }
 
+/* As `dmesg --since` and `journalctl --since` read it: local time. */
+static void set_started(struct run *r)
+{
+	const time_t now = time(NULL);
+	char text[32];
+	struct tm tm;
+
+	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", localtime_r(&now, &tm));
+	vars_set(&r->vars.run, "STARTED", text);
+}
+
 /* Scripts of the tree: where it is, or where it was installed. */
 static void set_source(struct run *r)
 {
@@ -489,6 +500,7 @@ static void set_programs(struct run *r)
 	vars_read(&r->vars.setup, env);
 	free(env);
 	vars_set(&r->vars.run, "BIN", program_dir());
+	set_started(r);
 	set_source(r);
 	set_path(r, "ASSAY", "assay");
 	set_path(r, "REFDEV", "assay-refdev");
@@ -729,7 +741,7 @@ static char *probe_kvm(struct run *r)
 	c.handler = NULL;
 	c.first_ms = PROBE_MS;
 	c.silence_ms = PROBE_MS;
-	c.deadline = now_ms() + PROBE_MS;
+	c.deadline = now_ms() + 2 * PROBE_MS;
 	report_init(&rep);
 	boot_run(&c, &rep, &o);
 	if (o.end != BOOT_DONE)
@@ -942,13 +954,16 @@ static void judge_host(struct run *r)
 	char *log = command ? output_of(r, command) : after_file(r, "kernel-log");
 	char *records = after_file(r, "records");
 
+	if (!command && !log)
+		return;
 	if (command) {
 		const struct sbuf b = { .s = log, .len = log ? strlen(log) : 0 };
 
 		write_in(r, "host-kernel.log", &b);
 	}
-	if (command || log)
-		host_judge(&r->report, log ? log : "", records);
+	/* Where nothing came to run there is nothing to judge. */
+	if (r->report.started || (log && *log) || (records && *records))
+		host_judge(&r->report, log, records);
 	free(log);
 	free(records);
 }
