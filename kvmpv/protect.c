@@ -9,6 +9,7 @@
 #include "lib/init.h"
 #include "lib/kvm_arch.h"
 #include "lib/mem.h"
+#include "lib/reboot.h"
 #include "lib/spinlock.h"
 #include "lib/test.h"
 
@@ -59,8 +60,8 @@ const struct protect_ops *protect_query(char *why, size_t size)
 			 "KVM features 0x%x: neither MEM_PROTECTED that answers nor MAP_GPA_RANGE",
 			 (unsigned int)f);
 		if ((f >> KVM_FEATURE_MEM_PROTECTED & 1) &&
-		    kvm_hypercall(KVM_HC_MEM_SHARE, 0, 0, 0, 0) == 0 &&
-		    kvm_hypercall(KVM_HC_MEM_UNSHARE, 0, 0, 0, 0) == 0)
+		    kvm_hypercall(KVM_HC_MEM_SHARE, 0, 0, 0, 0) != -KVM_ENOSYS &&
+		    kvm_hypercall(KVM_HC_MEM_UNSHARE, 0, 0, 0, 0) != -KVM_ENOSYS)
 			prot.ops = &protect_rfc_ops;
 		else if (f >> KVM_FEATURE_HC_MAP_GPA_RANGE & 1)
 			prot.ops = &protect_map_gpa_ops;
@@ -149,18 +150,38 @@ unsigned int protect_shared_ranges(void)
 	return prot.count;
 }
 
-static int64_t convert(bool share, uint64_t gfn, uint64_t n)
+static bool again(int64_t ret)
 {
-	int64_t ret = -KVM_ENOSYS;
+	return ret == -KVM_EINTR || ret == -KVM_ENOMEM;
+}
+
+int64_t protect_retry(int64_t (*call)(void))
+{
+	int64_t ret = -KVM_EINTR;
 	unsigned int i;
 
+	for (i = 0; i < RETRIES && again(ret); i++)
+		ret = call();
+	return ret;
+}
+
+int64_t protect_try(int64_t (*call)(uint64_t gfn, uint64_t npages), uint64_t gfn, uint64_t npages)
+{
+	int64_t ret = -KVM_EINTR;
+	unsigned int i;
+
+	for (i = 0; i < RETRIES && again(ret); i++)
+		ret = call(gfn, npages);
+	return ret;
+}
+
+static int64_t convert(bool share, uint64_t gfn, uint64_t n)
+{
+	int64_t ret;
+
 	if (!prot.ops)
-		return ret;
-	for (i = 0; i < RETRIES; i++) {
-		ret = share ? prot.ops->share(gfn, n) : prot.ops->unshare(gfn, n);
-		if (ret != -KVM_EINTR && ret != -KVM_ENOMEM)
-			break;
-	}
+		return -KVM_ENOSYS;
+	ret = protect_try(share ? prot.ops->share : prot.ops->unshare, gfn, n);
 	if (ret == 0 && n) {
 		spin_lock(&prot.lock);
 		if (share)
@@ -192,12 +213,17 @@ int64_t protect_enable(void)
 		return 0;
 	if (!protect_query(NULL, 0))
 		return -KVM_ENOSYS;
-	ret = prot.ops->enable();
+	ret = protect_retry(prot.ops->enable);
 	if (ret)
 		return ret;
 	prot.enabled = true;
 	prot.count = 0;
 	return bounce_init() ? -KVM_ENOMEM : 0;
+}
+
+bool protect_wanted(void)
+{
+	return cmdline_get_bool("protect", false);
 }
 
 static void env(void)
@@ -212,7 +238,8 @@ static void init(void)
 	char why[96];
 	int64_t ret;
 
-	if (!cmdline_get_bool("protect", false))
+	/* After a reset that a test asked for it is this test that enables. */
+	if (!protect_wanted() || reboot_record())
 		return;
 	if (!protect_query(why, sizeof(why))) {
 		printf("# warning: protect=on: %s\n", why);

@@ -65,9 +65,14 @@ const struct protect_ops *protect_query(char *why, size_t size);
 /* Turns protection on, once, shares a pool for DMA and makes new devices bounce. 0 or -KVM_E*. */
 int64_t protect_enable(void);
 bool protect_enabled(void);
+/* protect=on was given. */
+bool protect_wanted(void);
 /* With retries on -EINTR and -ENOMEM (8), keeping the record for protect_is_shared(). */
 int64_t protect_share(uint64_t gfn, uint64_t npages);
 int64_t protect_unshare(uint64_t gfn, uint64_t npages);
+/* A call as often as it answers -EINTR or -ENOMEM, at most 8 times; no record is kept. */
+int64_t protect_retry(int64_t (*call)(void));
+int64_t protect_try(int64_t (*call)(uint64_t gfn, uint64_t npages), uint64_t gfn, uint64_t npages);
 /* By our own record: what we asked for and were granted. */
 bool protect_is_shared(uint64_t gfn);
 /* Ranges shared now, by the record. */

@@ -33,6 +33,12 @@ enum end_status {
  * "halt"): only that one, then halt. NULL or unknown: all. */
 _Noreturn void arch_end(enum end_status status, const char *how);
 
+/* The platform's reset: ACPI, port 0xcf9, keyboard controller, triple fault, each tried in turn. */
+_Noreturn void arch_reset(void);
+/* Bytes of non-volatile memory that firmware does not use (x86: CMOS), n at most 56. */
+void arch_nvram_read(void *buf, size_t n);
+void arch_nvram_write(const void *buf, size_t n);
+
 /* A file of QEMU's fw_cfg as a string. Bytes, -ENODEV (no fw_cfg), -ENOENT. */
 int arch_fw_cfg_read(const char *file, char *buf, size_t size);
 

@@ -14,6 +14,7 @@
 static struct {
 	const struct console *out[MAX_CONSOLES];
 	unsigned int count;
+	bool mute;
 	unsigned int owner; /* atomic: 1 + the CPU that writes, 0: nobody */
 	struct {
 		char buf[LINE_SIZE];
@@ -32,6 +33,11 @@ int console_add(const struct console *c)
 void console_clear(void)
 {
 	con.count = 0;
+}
+
+void console_mute(bool on)
+{
+	con.mute = on;
 }
 
 /* A CPU that died inside must not silence the others for good. */
@@ -58,6 +64,8 @@ void console_write(const char *s, size_t n)
 	unsigned int i;
 	bool locked;
 
+	if (con.mute)
+		return;
 	guard_hold();
 	locked = lock(smp_this_cpu() + 1);
 	for (i = 0; i < con.count; i++)

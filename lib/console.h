@@ -3,6 +3,7 @@
 #ifndef LIB_CONSOLE_H
 #define LIB_CONSOLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* One output; all that are present get everything. */
@@ -17,6 +18,8 @@ int console_add(const struct console *c);
 void console_write(const char *s, size_t n);
 /* Ends a line of this CPU that was left half printed, and lets go what its writer held. */
 void console_fresh_line(void);
+/* on: what is printed goes nowhere, until off. */
+void console_mute(bool on);
 /* Forgets all outputs: others were asked for. */
 void console_clear(void);
 

@@ -4,5 +4,8 @@
 
 /* One level of nesting (ktap.rst: two spaces or more; the kernel prints four). */
 #define KTAP_INDENT "    "
+/* Nested comments around a reset that a test asks for: between them the firmware talks. */
+#define KTAP_RESET "# the test resets the machine"
+#define KTAP_BACK  "# the machine is back"
 
 #endif

@@ -13,6 +13,7 @@
 #include "lib/libc.h"
 #include "lib/mem.h"
 #include "lib/pci.h"
+#include "lib/reboot.h"
 #include "lib/test.h"
 
 #ifndef ASSAY_VERSION
@@ -111,6 +112,7 @@ _Noreturn void assay_main(const struct boot_info *info)
 
 	boot = info;
 	arch_early_init();
+	reboot_init();
 	/* Firmware leaves its own escape sequences on the line. */
 	printf("%sKTAP version 1\n# assay %s boot=%s\n", info->method == BOOT_EFI ? "\n" : "",
 	       ASSAY_VERSION, info->method == BOOT_EFI ? "efi" : "pvh");
@@ -134,7 +136,9 @@ _Noreturn void assay_main(const struct boot_info *info)
 		(*f)();
 	print_env(info, acpi_ret);
 	cmdline_warn_unknown();
+	reboot_begin();
 	totals = test_run_all();
+	reboot_end();
 	printf("# end\n");
 	fflush(stdout);
 	arch_end(status_of(&totals), cmdline_get("exit"));

@@ -22,6 +22,11 @@ int smp_call_async(unsigned int cpu, void (*fn)(void *arg), void *arg);
 int smp_wait(unsigned int cpu, uint64_t ns);
 /* Both in one. */
 int smp_call(unsigned int cpu, void (*fn)(void *arg), void *arg, uint64_t ns);
+/* The page below 1 MiB where CPUs start, 0: there is none. */
+uint64_t smp_trampoline(void);
+/* Takes an idle CPU down by INIT and starts it again; meanwhile (or NULL) is called while it comes up. 0,
+ * -EINVAL, -EBUSY, -ENODEV (no trampoline), -ETIMEDOUT: it is gone. */
+int smp_restart(unsigned int cpu, void (*meanwhile)(void *arg), void *arg);
 /* Takes CPUs that are still at work out of it, by NMI; how many there were. Called between tests: one that
  * hangs on another CPU costs one test. A CPU that does not even answer this stays busy for good. */
 unsigned int smp_reclaim(void);

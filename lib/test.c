@@ -12,6 +12,7 @@
 #include "lib/glob.h"
 #include "lib/mem.h"
 #include "lib/ktap.h"
+#include "lib/reboot.h"
 #include "lib/smp.h"
 
 OPTION("tests", "which tests run: globs, separated by commas; -GLOB leaves out");
@@ -43,7 +44,14 @@ struct test_ctx {
 	char reason[REASON];
 	deadline_t end;
 	uint64_t random;
+	unsigned int step;
+	uint32_t value;
 };
+
+static struct {
+	unsigned int results; /* in the report */
+	const struct test_totals *sum, *suite;
+} progress;
 
 static struct {
 	uint64_t probed, met;
@@ -178,6 +186,43 @@ uint64_t test_time_left(const struct test_ctx *t)
 const struct test *test_self(const struct test_ctx *t)
 {
 	return t->test;
+}
+
+unsigned int test_step(const struct test_ctx *t, uint32_t *value)
+{
+	*value = t->value;
+	return t->step;
+}
+
+static void pack(uint16_t out[4], const struct test_totals *x)
+{
+	out[0] = (uint16_t)x->pass;
+	out[1] = (uint16_t)x->fail;
+	out[2] = (uint16_t)x->skip;
+	out[3] = (uint16_t)x->error;
+}
+
+static struct test_totals unpack(const uint16_t in[4])
+{
+	return (struct test_totals){ in[0], in[1], in[2], in[3] };
+}
+
+_Noreturn void test_reboot(struct test_ctx *t, unsigned int step, uint32_t value)
+{
+	struct reboot_record r = {
+		.tests = (uint16_t)progress.results,
+		.checks = (uint16_t)t->checks,
+		.failures = (uint16_t)t->failures,
+		.step = (uint16_t)step,
+		.value = value,
+	};
+	char why[96];
+
+	if (!reboot_usable(why, sizeof(why)))
+		test_skip(t, "%s", why);
+	pack(r.sum, progress.sum);
+	pack(r.suite, progress.suite);
+	reboot_now(&r);
 }
 
 uint64_t test_random(struct test_ctx *t)
@@ -324,10 +369,23 @@ static void tear_down(struct test_ctx *t)
 		test_note(t, "the clean-up failed: %s", why);
 }
 
+static void check_left(struct test_ctx *t)
+{
+	const struct test_fixture *f;
+	const char *what;
+
+	for (f = start_assay_fixtures; f < stop_assay_fixtures && t->verdict == V_PASS; f++) {
+		what = applies(f, t->test) && f->check ? f->check() : NULL;
+		if (what)
+			error_reason(t, "it leaves behind: ", what);
+	}
+}
+
 static void run(struct test_ctx *t)
 {
 	const uint64_t limit = cmdline_get_u64("timeout", 0) * SEC;
-	const char *why = unmet(t->test->needs);
+	/* What was met before a reset that the test asked for is taken as met: it tells itself what is gone. */
+	const char *why = t->step ? NULL : unmet(t->test->needs);
 	uint64_t before, after;
 	unsigned int busy;
 
@@ -345,6 +403,7 @@ static void run(struct test_ctx *t)
 	} else {
 		tear_down(t);
 	}
+	check_left(t);
 	busy = smp_reclaim();
 	if (busy && t->verdict == V_PASS)
 		error_reason(t, "it leaves other CPUs at work", "");
@@ -375,10 +434,19 @@ static void report(struct test_ctx *t, unsigned int number)
 static enum verdict run_one(const struct test *test, unsigned int number, uint64_t seed,
 			    unsigned int round)
 {
+	const struct reboot_record *r = reboot_record();
 	struct test_ctx t = { .test = test };
 
 	t.random = hash(test->id, seed + round);
-	printf(KTAP_INDENT "# start %s\n", test->id);
+	if (r) { /* it asked for the reset: the report goes on */
+		t.checks = r->checks;
+		t.failures = r->failures;
+		t.step = r->step;
+		t.value = r->value;
+		reboot_resumed();
+	} else {
+		printf(KTAP_INDENT "# start %s\n", test->id);
+	}
 	run(&t);
 	report(&t, number);
 	return t.verdict;
@@ -483,6 +551,29 @@ static void count(struct test_totals *sum, enum verdict v)
 	sum->error += v == V_ERROR;
 }
 
+/* Whether this one stands in the report already, from before a reset; restores the counts at the first that
+ * does not. */
+static bool reported(struct test_totals *sum, struct test_totals *suite)
+{
+	const struct reboot_record *r = reboot_record();
+
+	if (!r)
+		return false;
+	if (progress.results < r->tests)
+		return true;
+	*suite = unpack(r->suite);
+	*sum = unpack(r->sum);
+	return false;
+}
+
+static void add(struct test_totals *sum, const struct test_totals *x)
+{
+	sum->pass += x->pass;
+	sum->fail += x->fail;
+	sum->skip += x->skip;
+	sum->error += x->error;
+}
+
 /* Runs o[0..n), one suite, and adds to *sum. */
 static void run_suite(const struct order *o, unsigned int n, unsigned int suite, uint64_t seed,
 		      unsigned int repeat, struct test_totals *sum)
@@ -493,15 +584,17 @@ static void run_suite(const struct order *o, unsigned int n, unsigned int suite,
 
 	printf(KTAP_INDENT "KTAP version 1\n" KTAP_INDENT "# Subtest: %.*s\n" KTAP_INDENT "1..%u\n",
 	       len, o->test->id, n * repeat);
+	progress.sum = sum;
+	progress.suite = &mine;
 	for (r = 0; r < repeat; r++)
-		for (i = 0; i < n; i++)
-			count(&mine, run_one(o[i].test, ++number, seed, r));
+		for (i = 0; i < n; i++, progress.results++) {
+			number++;
+			if (!reported(sum, &mine))
+				count(&mine, run_one(o[i].test, number, seed, r));
+		}
 	printf("%s %u %.*s%s\n", mine.fail || mine.error ? "not ok" : "ok", suite, len, o->test->id,
 	       mine.skip == n * repeat ? " # SKIP all tests skipped" : "");
-	sum->pass += mine.pass;
-	sum->fail += mine.fail;
-	sum->skip += mine.skip;
-	sum->error += mine.error;
+	add(sum, &mine);
 }
 
 static void list_tests(const struct order *o, unsigned int n)

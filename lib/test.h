@@ -64,6 +64,8 @@ struct test_fixture {
 	const char *suite;  /* applies to ids that begin with it; "" to all */
 	int (*setup)(void); /* negative errno: the test is an ERROR */
 	void (*teardown)(void);
+	/* After the teardown: NULL, or what a test that passed has left behind; it becomes an ERROR. */
+	const char *(*check)(void);
 };
 #define FIXTURE(sym, ...)                                                                          \
 	static const struct test_fixture fixture_##sym                                             \
@@ -101,6 +103,12 @@ void test_hexdump(struct test_ctx *t, const char *what, const void *p, size_t n)
 uint64_t test_time_left(const struct test_ctx *t);
 /* The descriptor of the running test. */
 const struct test *test_self(const struct test_ctx *t);
+/*
+ * A test may reset the machine, where reboot=on allows it (else it is a SKIP): it is run again from its begin
+ * with the step (1 and up; 0 at first) and the value that it gave. Checks and failures before count.
+ */
+unsigned int test_step(const struct test_ctx *t, uint32_t *value);
+_Noreturn void test_reboot(struct test_ctx *t, unsigned int step, uint32_t value);
 /* Deterministic pseudo-random numbers, seeded from shuffle= and the test's id. */
 uint64_t test_random(struct test_ctx *t);
 

@@ -61,7 +61,7 @@ TEST(bounce_sizes,
      .clause = "Assay bounce buffers: every size and offset, both directions, nothing beside it",
      .owner = "Assay (kvmpv/bounce.c)",
      .needs = NEED_KVM | NEED_PROTECT,
-     .timeout = 20 * SEC)
+     .timeout = 60 * SEC)
 {
 	struct dma_dev d;
 	uint8_t *buf;
@@ -72,10 +72,12 @@ TEST(bounce_sizes,
 	buf = mem_pages(260, PAGE_SIZE);
 	if (!buf)
 		test_error(t, "no memory");
-	for (len = 1; len <= 8192; len += len < 80 ? 1 : len < 4000 ? 97 : 211)
+	for (len = 1; len <= 8192; len++)
 		one_size(t, &d, buf, len * 7 % 4093, len);
-	for (len = 65535; len <= 1000001; len = len * 3 + 1)
+	for (len = 65535; len <= 1048576; len = len * 2 - 1)
 		one_size(t, &d, buf, 1 + len % 2047, len);
+	one_size(t, &d, buf, 1, 1048576);
+	expect(t, !protect_is_shared(virt_to_phys(buf) >> PAGE_SHIFT), "the buffers' own pages are shared");
 	expect(t, bounce_scrubbed(), "free slots hold old data");
 	mem_pages_free(buf, 260);
 }
@@ -125,6 +127,67 @@ TEST(bounce_exhaustion,
 	expect_eq(t, b1.used, b0.used, "slots in use afterwards");
 	expect(t, bounce_scrubbed(), "free slots hold old data");
 	mem_pages_free(buf, CHUNK / PAGE_SIZE);
+}
+
+struct hog {
+	struct dma_dev d;
+	dma_addr_t addr[1024];
+	unsigned int n;
+	uint8_t *buf;
+};
+
+/* All slots but what is too small for a packet. */
+static void hog_take(struct test_ctx *t, struct hog *h)
+{
+	dma_dev_init(&h->d);
+	h->buf = mem_pages(16, PAGE_SIZE);
+	if (!h->buf)
+		test_error(t, "no memory");
+	while (h->n < 1024 && !dma_map(&h->d, h->buf, h->n < 960 ? 65536 : 2048, DMA_TO_DEVICE, &h->addr[h->n]))
+		h->n++;
+	while (h->n < 1024 && !dma_map(&h->d, h->buf, 2048, DMA_TO_DEVICE, &h->addr[h->n]))
+		h->n++;
+}
+
+static void hog_give(struct hog *h)
+{
+	while (h->n)
+		h->n--, dma_unmap(&h->d, h->addr[h->n], h->buf, 2048, DMA_TO_DEVICE);
+	mem_pages_free(h->buf, 16);
+}
+
+TEST(bounce_pressure,
+     .id = "kvmpv.bounce.full_pool_and_traffic",
+     .clause = "Assay bounce buffers: a driver without room waits or is refused; its data arrives whole",
+     .owner = "Assay (kvmpv/bounce.c, drivers/virtio)",
+     .needs = NEED_KVM | NEED_PROTECT | NEED_VSOCK | NEED_PEER)
+{
+	static struct hog h;
+	static uint8_t buf[4096], in[4096];
+	struct vsock_conn *c;
+	struct vsock_env *e;
+	ssize_t sent;
+	int ret;
+
+	kvmpv_protected(t);
+	e = kvmpv_device(t);
+	h.n = 0;
+	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT), CONNECT_NS, &c);
+	require(t, ret == 0, "connect: errno %d", -ret);
+	hog_take(t, &h);
+	pattern_fill(buf, sizeof(buf), 5, 0);
+	sent = vsock_send(c, buf, sizeof(buf), 100 * MSEC);
+	expect(t, sent < (ssize_t)sizeof(buf), "4096 bytes went out without a buffer");
+	expect(t, sent >= -4096 && vsock_conn_state(c) == VSOCK_ESTABLISHED,
+	       "the connection is gone: send %d, state %d", (int)sent, (int)vsock_conn_state(c));
+	hog_give(&h);
+	if (sent < 0)
+		sent = 0;
+	require_eq(t, vsock_send(c, buf + sent, sizeof(buf) - (size_t)sent, IO_NS), sizeof(buf) - (size_t)sent,
+		   "bytes sent when there was room again");
+	ret = recv_exact(c, in, sizeof(in), IO_NS);
+	require(t, ret == 0 && memcmp(in, buf, sizeof(in)) == 0, "echo: errno %d", -ret);
+	vsock_conn_close(c, IO_NS);
 }
 
 TEST(bounce_vsock_leaks,
@@ -181,16 +244,22 @@ TEST(leak_scan,
 
 /* A tx descriptor straight at private memory, past the bounce buffers. */
 static void send_private(struct test_ctx *t, struct vsock_env *e, uint64_t hdr_pa, uint64_t data_pa,
-			 uint32_t len)
+			 uint32_t len, uint8_t *table)
 {
 	struct virtqueue *tx = vsock_device(e->vs)->vq[1];
 	uint16_t idx = 0;
-	const struct vq_raw_desc d[2] = {
+	struct vq_raw_desc d[2] = {
 		{ hdr_pa, sizeof(struct vsock_hdr), 1, 1 },
 		{ data_pa, len, 0, 0 },
 	};
 
 	wait_for((vsock_poll(e->vs), vq_in_flight(tx) == 0), SEC);
+	if (table) {
+		if (!virtio_has(vsock_device(e->vs), VIRTIO_F_INDIRECT_DESC))
+			test_skip(t, "VIRTIO_F_INDIRECT_DESC (bit 28) is not offered");
+		memcpy(table, d, sizeof(d)); /* 2.7.5.3: as in the descriptor table */
+		d[0] = (struct vq_raw_desc){ virt_to_phys(table), sizeof(d), 4, 0 };
+	}
 	if (vq_raw_used_idx(tx, &idx) || vq_raw_desc(tx, 0, &d[0]) || vq_raw_desc(tx, 1, &d[1]))
 		test_error(t, "no raw access to this queue");
 	vq_raw_avail(tx, idx, 0);
@@ -205,14 +274,34 @@ static void send_private(struct test_ctx *t, struct vsock_env *e, uint64_t hdr_p
 		 100 * MSEC);
 }
 
-static void private_dma(struct test_ctx *t, bool header_private)
+/* Has the device taken a data packet of this connection? */
+static bool host_saw(struct test_ctx *t, struct vsock_env *e, uint32_t src_port, uint32_t dst_port)
+{
+	static struct ctl_headers_reply r;
+	unsigned int i;
+
+	CTL_OK(t, ctl_headers(e->ctl, src_port, dst_port, true, &r));
+	for (i = 0; i < le32_to_cpu(r.count) && i < CTL_HEADERS_MAX; i++) {
+		struct vsock_hdr h;
+
+		memcpy(&h, r.hdr[i], sizeof(h));
+		if (le16_to_cpu(h.op) == VSOCK_OP_RW)
+			return true;
+	}
+	return false;
+}
+
+enum which { HEADER, PAYLOAD, TABLE };
+
+static void private_dma(struct test_ctx *t, enum which private)
 {
 	struct ctl_mem_state s0, s1;
 	struct ctl_report r;
 	struct vsock_conn *c;
 	struct vsock_env *e;
 	uint32_t port = 0;
-	uint8_t *priv, *shared;
+	uint8_t *priv, *shared, *hdr, *data;
+	struct vsock_addr local;
 	struct vsock_hdr h;
 	int ret;
 
@@ -237,10 +326,13 @@ static void private_dma(struct test_ctx *t, bool header_private)
 		.op = cpu_to_le16(VSOCK_OP_RW),
 		.buf_alloc = cpu_to_le32(65536),
 	};
-	memcpy(header_private ? priv : shared, &h, sizeof(h));
-	memcpy((header_private ? shared : priv) + 512, secret, sizeof(secret));
-	send_private(t, e, virt_to_phys(header_private ? priv : shared),
-		     virt_to_phys(header_private ? shared : priv) + 512, sizeof(secret));
+	local = vsock_conn_local(c);
+	hdr = private == HEADER ? priv : shared;
+	data = private == PAYLOAD ? priv : shared;
+	memcpy(hdr, &h, sizeof(h));
+	memcpy(data + 512, secret, sizeof(secret));
+	send_private(t, e, virt_to_phys(hdr), virt_to_phys(data) + 512, sizeof(secret),
+		     private == TABLE ? priv + 1024 : NULL);
 	/* The queue is dead now, as it should be: a new start, and what did the host note? */
 	vsock_env_drop();
 	e = kvmpv_device(t);
@@ -249,6 +341,8 @@ static void private_dma(struct test_ctx *t, bool header_private)
 	       "a descriptor at private memory was not refused: the host touched it");
 	expect_eq(t, le64_to_cpu(s1.last_addr) >> PAGE_SHIFT, virt_to_phys(priv) >> PAGE_SHIFT,
 		  "frame that the host refused");
+	kvmpv_provoked(le32_to_cpu(s1.violations));
+	expect(t, !host_saw(t, e, local.port, port), "the packet reached the peer");
 	memset(shared, 0, PAGE_SIZE);
 	protect_unshare(virt_to_phys(shared) >> PAGE_SHIFT, 1);
 	mem_pages_free(priv, 1);
@@ -261,7 +355,7 @@ TEST(leak_payload,
      .owner = OWNER,
      .needs = STATE)
 {
-	private_dma(t, false);
+	private_dma(t, PAYLOAD);
 }
 
 TEST(leak_header,
@@ -270,7 +364,47 @@ TEST(leak_header,
      .owner = OWNER,
      .needs = STATE)
 {
-	private_dma(t, true);
+	private_dma(t, HEADER);
+}
+
+TEST(leak_table,
+     .id = "kvmpv.leak.private_indirect_table_refused",
+     .clause = "RFCv2: host access to a private page faults, indirect tables included",
+     .owner = OWNER,
+     .needs = STATE)
+{
+	private_dma(t, TABLE);
+}
+
+/* Secrets at the heads of many pages, while packets of all sizes come and go. */
+TEST(leak_traffic,
+     .id = "kvmpv.leak.none_under_traffic",
+     .clause = "RFCv2, map_gpa: what is private is nowhere in what the host can read, nor in what it writes",
+     .owner = OWNER,
+     .needs = STATE,
+     .timeout = 20 * SEC)
+{
+	enum { PAGES = 64 };
+	struct ctl_mem_scan_reply r;
+	struct vsock_env *e;
+	unsigned int i;
+	uint8_t *p;
+
+	kvmpv_protected(t);
+	e = kvmpv_device(t);
+	p = mem_pages(PAGES, PAGE_SIZE);
+	if (!p)
+		test_error(t, "no memory");
+	for (i = 0; i < PAGES; i++)
+		memcpy(p + i * PAGE_SIZE + 8, secret, sizeof(secret));
+	for (i = 0; i < 12; i++) {
+		kvmpv_echo(t, e, 20 + 1500 * i);
+		CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
+		expect_eq(t, le64_to_cpu(r.matches), 0, "places where the host reads the secret (first 0x%llx)",
+			  (unsigned long long)le64_to_cpu(r.first_addr));
+	}
+	memset(p, 0, PAGES * PAGE_SIZE);
+	mem_pages_free(p, PAGES);
 }
 
 TEST(leak_no_platform,

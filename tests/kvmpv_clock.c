@@ -6,6 +6,7 @@
 
 #include "kvmpv/clock.h"
 #include "lib/kvm_arch.h"
+#include "lib/mem.h"
 #include "lib/mmio.h"
 #include "lib/smp.h"
 
@@ -165,6 +166,34 @@ TEST(clock_cpus,
 		}
 	}
 	unregister_all(t, n);
+}
+
+TEST(clock_conversions,
+     .id = "kvmpv.clock.across_conversions",
+     .clause = "kvm msr.rst, RFCv2: conversions, the clock page's own too, do not disturb the clock",
+     .owner = OWNER,
+     .needs = NEED_KVM | NEED_PROTECT)
+{
+	uint64_t last = 0, now = 0;
+	unsigned int i;
+	uint8_t *p;
+
+	kvmpv_protected(t);
+	p = mem_pages(1, PAGE_SIZE);
+	if (!p)
+		test_error(t, "no memory");
+	for (i = 0; i < 100; i++) {
+		if (i % 20 == 0)
+			register_all(t, 1);
+		protect_share(virt_to_phys(p) >> PAGE_SHIFT, 1);
+		require(t, kvm_clock_read(0, &now) == 0, "the clock cannot be read after %u conversions", 2 * i);
+		protect_unshare(virt_to_phys(p) >> PAGE_SHIFT, 1);
+		expect(t, now >= last, "%llu after %llu", (unsigned long long)now, (unsigned long long)last);
+		last = now;
+		if (i % 20 == 19)
+			unregister_all(t, 1);
+	}
+	mem_pages_free(p, 1);
 }
 
 TEST(clock_wall,

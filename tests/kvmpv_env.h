@@ -13,5 +13,12 @@ const struct protect_ops *kvmpv_protected(struct test_ctx *t);
 struct vsock_env *kvmpv_device(struct test_ctx *t);
 /* Pages that the host counts as shared now. */
 uint64_t kvmpv_shared_pages(struct test_ctx *t, struct vsock_env *e);
+/* What the host refused so far was provoked by tests: vsock_protected.violations takes no offence. */
+void kvmpv_provoked(uint32_t violations);
+uint32_t kvmpv_provoked_so_far(void);
+/* Everything that devices see shared again, after an enable that made it private. */
+void kvmpv_share_pool(struct test_ctx *t);
+/* n bytes to the host's echo service and back, over a connection of its own. */
+void kvmpv_echo(struct test_ctx *t, struct vsock_env *e, uint32_t n);
 
 #endif

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/ktap.h"
+
 #define MAX_PROBLEMS 20
 #define MAX_DIAGS    200
 #define MAX_ENV	     256
@@ -707,6 +709,14 @@ static void line(struct ktap *k, const char *s, size_t n)
 
 	if (!r->started) {
 		await_version(k, s, n);
+		return;
+	}
+	if (k->firmware) {
+		k->firmware = strcmp(s, KTAP_INDENT KTAP_BACK) != 0;
+		return;
+	}
+	if (strcmp(s, KTAP_INDENT KTAP_RESET) == 0) {
+		k->firmware = true;
 		return;
 	}
 	if (has_control(s, n)) {

@@ -81,6 +81,7 @@ struct ktap {
 	size_t len;
 	bool overlong;
 	/* where the reader is */
+	bool firmware; /* a reset that a test asked for: lines are not ours */
 	bool plan_seen;
 	unsigned int suites_planned, suites_done;
 	bool in_suite, suite_plan_seen, suite_bad;

@@ -185,6 +185,42 @@ static void end_reset(void)
 	__asm__ volatile("lidt %0; int3" : : "m"(no_idt)); /* triple fault */
 }
 
+_Noreturn void arch_reset(void)
+{
+	irq_save();
+	end_reset();
+	cpu_halt_forever();
+	__builtin_unreachable();
+}
+
+/* CMOS: what lies between the fields of firmware and of QEMU (hw/i386/pc.c uses up to 0x3f and 0x5b to 0x5f). */
+static uint8_t cmos_index(size_t i)
+{
+	return (uint8_t)(i < 24 ? 0x40 + i : 0x60 - 24 + i);
+}
+
+void arch_nvram_read(void *buf, size_t n)
+{
+	uint8_t *p = buf;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		io_out8(0x70, cmos_index(i));
+		p[i] = io_in8(0x71);
+	}
+}
+
+void arch_nvram_write(const void *buf, size_t n)
+{
+	const uint8_t *p = buf;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		io_out8(0x70, cmos_index(i));
+		io_out8(0x71, p[i]);
+	}
+}
+
 static const char *known_end(const char *how)
 {
 	static const char *const known[] = { "debug", "acpi", "reset", "halt" };

@@ -34,6 +34,7 @@ struct ap_params { /* boot/ap.S */
 static struct {
 	struct cpu *cpu[SMP_MAX_CPUS];
 	unsigned int present, online;
+	uint8_t *page; /* trampoline */
 } smp = { .cpu = { &boot_cpu }, .present = 1, .online = 1 };
 
 unsigned int smp_cpus_present(void)
@@ -174,7 +175,7 @@ static struct cpu *cpu_new(unsigned int index, uint32_t id)
 }
 
 /* Universal start-up algorithm, with short waits: virtual CPUs need no 10 ms. */
-static bool start_one(struct cpu *c, uint8_t *page)
+static bool start_one(struct cpu *c, uint8_t *page, void (*meanwhile)(void *), void *arg)
 {
 	struct ap_params p = {
 		.cr3 = (uint32_t)paging_root(),
@@ -193,6 +194,8 @@ static bool start_one(struct cpu *c, uint8_t *page)
 	wait_for(false, 200 * USEC);
 	for (tries = 0; tries < 2; tries++) {
 		apic_send_startup(c->apic_id, (uint8_t)(virt_to_phys(page) >> 12));
+		if (meanwhile && tries == 0)
+			meanwhile(arg);
 		if (wait_for(__atomic_load_n(&c->online, __ATOMIC_ACQUIRE),
 			     tries == 0 ? 100 * MSEC : SEC))
 			return true;
@@ -215,7 +218,7 @@ void smp_init(void)
 {
 	uint32_t ids[SMP_MAX_CPUS];
 	const unsigned int n = list_cpus(ids, SMP_MAX_CPUS);
-	uint8_t *page = mem_low_page();
+	uint8_t *page = smp.page = mem_low_page();
 	unsigned int i;
 
 	boot_cpu.apic_id = apic_id();
@@ -232,10 +235,40 @@ void smp_init(void)
 		if (!c)
 			break;
 		smp.cpu[smp.online] = c;
-		if (start_one(c, page))
+		if (start_one(c, page, NULL, NULL))
 			__atomic_store_n(&smp.online, smp.online + 1, __ATOMIC_RELEASE);
 	}
 	paging_protect(virt_to_phys(page), PAGE_SIZE, PROT_R | PROT_W);
+}
+
+uint64_t smp_trampoline(void)
+{
+	return virt_to_phys(smp.page);
+}
+
+int smp_restart(unsigned int cpu, void (*meanwhile)(void *arg), void *arg)
+{
+	struct cpu *c;
+	bool ok;
+
+	if (cpu == 0 || cpu >= smp_cpus_online())
+		return -EINVAL;
+	c = smp.cpu[cpu];
+	if (__atomic_load_n(&c->busy, __ATOMIC_ACQUIRE))
+		return -EBUSY;
+	if (!smp.page)
+		return -ENODEV;
+	/* The tables first: flushing them waits for every CPU, and this one goes. */
+	paging_protect(virt_to_phys(smp.page), PAGE_SIZE, PROT_R | PROT_W | PROT_X);
+	__atomic_store_n(&c->online, 0, __ATOMIC_RELEASE);
+	ok = start_one(c, smp.page, meanwhile, arg);
+	if (!ok) { /* busy for good: nobody waits for it */
+		c->lost = true;
+		__atomic_store_n(&c->busy, 1, __ATOMIC_RELEASE);
+		return -ETIMEDOUT;
+	}
+	paging_protect(virt_to_phys(smp.page), PAGE_SIZE, PROT_R | PROT_W);
+	return 0;
 }
 
 int irq_send_ipi(unsigned int cpu, int vector)

@@ -269,15 +269,19 @@ static bool kvm_clock_base(uint32_t *features)
 static uint64_t hz_pvclock(void)
 {
 	static volatile struct pvclock page __attribute__((aligned(64)));
-	uint32_t features = 0, mul;
-	int shift;
+	static uint32_t mul; /* once: the host may not write to the page when memory is protected */
+	static int shift;
+	uint32_t features = 0;
 
 	if (!kvm_clock_base(&features) || !(features >> 3 & 1)) /* KVM_FEATURE_CLOCKSOURCE2 */
 		return 0;
+	if (mul)
+		goto known;
 	wrmsr(MSR_KVM_SYSTEM_TIME, virt_to_phys(&page) | 1);
 	mul = page.mul;
 	shift = page.shift;
 	wrmsr(MSR_KVM_SYSTEM_TIME, 0);
+known:
 	if (mul == 0 || shift < -31 || shift > 31)
 		return 0;
 	return shift < 0 ? (uint64_t)(((unsigned __int128)SEC << 32 << -shift) / mul) :
