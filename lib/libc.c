@@ -43,6 +43,37 @@ void *sbrk(ptrdiff_t n)
 	return old;
 }
 
+static void swap(char *a, char *b, size_t size)
+{
+	while (size--) {
+		const char c = *a;
+
+		*a++ = *b;
+		*b++ = c;
+	}
+}
+
+/* Heap sort: picolibc's qsort() takes 4 KiB of an image whose size is limited. */
+void qsort(void *base, size_t n, size_t size, int (*compare)(const void *, const void *))
+{
+	size_t root = n / 2, end = n, i, child;
+	char *const v = base;
+
+	while (end > 1) {
+		if (root)
+			root--;
+		else
+			swap(v, v + --end * size, size);
+		for (i = root; (child = 2 * i + 1) < end; i = child) {
+			if (child + 1 < end && compare(v + child * size, v + (child + 1) * size) < 0)
+				child++;
+			if (compare(v + i * size, v + child * size) >= 0)
+				break;
+			swap(v + i * size, v + child * size, size);
+		}
+	}
+}
+
 /* Both end in an exception, whose dump says where: it ends the test, or outside of one the run. */
 _Noreturn void _exit(int status)
 {

@@ -484,7 +484,12 @@ static int compare(const void *a, const void *b)
 /* Benchmarks print numbers and take time: they run only when named. */
 static bool by_default(const char *list, const char *id)
 {
-	return strncmp(id, "bench.", 6) != 0 || (list && strstr(list, "bench"));
+	if (strncmp(id, "bench.", 6) != 0)
+		return true;
+	for (; list && (list = strchr(list, 'b')); list++)
+		if (strncmp(list, "bench", 5) == 0)
+			return true;
+	return false;
 }
 
 static bool check_patterns(const char *list)
