@@ -16,3 +16,5 @@ unit-tests += vsock
 unit-vsock := $(unit-virtio) $(addprefix drivers/virtio/,vsock.c vsock_conn.c vsock_config.c)
 unit-tests += lib_text lib_mem lib_acpi lib_pci
 unit-lib_text := lib/glob.c
+unit-tests += peer
+unit-peer := host/peer/peer.c host/peer/control.c
