@@ -373,6 +373,8 @@ static int64_t map_gpa_range(struct refkvm *k, unsigned int cpu, uint64_t gpa, u
 	uint64_t gfn = gpa >> PAGE_STATE_SHIFT;
 	const struct refkvm_range *s;
 
+	if (fault_on(k->faults, RF_CPUID_FEATURE_LIES))
+		return -KVM_ENOSYS;
 	if ((gpa & 0xfff) && !fault_on(k->faults, RF_MAP_GPA_UNALIGNED_OK))
 		return -EINVAL;
 	if (n == 0)
@@ -393,8 +395,6 @@ static int64_t map_gpa_range(struct refkvm *k, unsigned int cpu, uint64_t gpa, u
 
 static int64_t rfc_call(struct refkvm *k, const struct refkvm_call *c)
 {
-	if (fault_on(k->faults, RF_CPUID_FEATURE_LIES))
-		return -KVM_ENOSYS;
 	switch (c->rax) {
 	case KVM_HC_ENABLE_MEM_PROTECTED:
 		return rfc_enable(k, c->cpu);
