@@ -14,7 +14,7 @@ MAKEFLAGS += --no-print-directory -r
 .SUFFIXES:
 
 # --- targets for people ----------------------------------------------------------------------
-.PHONY: setup all run test unit faults bench bench-boot nested nested-regression images dist lint format fuzz \
+.PHONY: setup all run test unit faults bench bench-boot nested nested-regression images dist lint format fuzz conformance \
 	clean help
 # Jobs come from the first make where it has some.
 inner = +@$(MAKE) -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) SETUP=1
@@ -59,6 +59,9 @@ dist: setup
 lint: setup
 	@scripts/setup lint
 	$(inner) lint-all
+conformance: setup
+	$(inner) build
+	@scripts/conformance $(O)
 format:
 	@scripts/setup lint
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
@@ -79,6 +82,7 @@ help:
 	@echo "make dist        an archive with the images and the programs"
 	@echo "make lint        clang-format, clang-tidy, cppcheck, shellcheck"
 	@echo "make format      clang-format, in place"
+	@echo "make conformance docs/conformance.md, from the clauses that the tests name"
 	@echo "make fuzz        the drivers facing a hostile device, FUZZ_SECONDS=60 each"
 	@echo "make clean       removes the build folder; downloads stay in the cache"
 	@echo "O=DIR            another build folder than build/"
