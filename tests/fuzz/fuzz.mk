@@ -5,3 +5,7 @@ fuzz-refdev := tests/unit/fake_guest.c host/common/page_state.c host/peer/peer.c
 	$(addprefix host/refdev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c)
 fuzz-tests += refdev_tx
 fuzz-refdev_tx := $(fuzz-refdev)
+fuzz-tests += vsock_rx
+fuzz-vsock_rx := $(fuzz-virtio) $(addprefix drivers/virtio/,vsock.c vsock_conn.c vsock_config.c)
+fuzz-tests += ktap
+fuzz-ktap := host/common/ktap.c host/common/util.c
