@@ -700,6 +700,13 @@ static void await_version(struct ktap *k, const char *s, size_t n)
 	event(k, KTAP_BEGIN, NULL);
 }
 
+/* The first one says why; the payload prints one for each pattern that matches nothing. */
+static void bail_out(struct report *r, const char *why)
+{
+	if (!r->bail)
+		r->bail = xstrdup(why);
+}
+
 static void line(struct ktap *k, const char *s, size_t n)
 {
 	struct report *r = k->report;
@@ -741,7 +748,7 @@ static void line(struct ktap *k, const char *s, size_t n)
 	else if (parse_result(s, &l))
 		suite_result(k, &l);
 	else if (!nested && strncmp(s, "Bail out!", 9) == 0)
-		move_string(&r->bail, &(char *){ xstrdup(s + 9 + strspn(s + 9, " ")) });
+		bail_out(r, s + 9 + strspn(s + 9, " "));
 	else if (!(nested && strcmp(s, "KTAP version 1") == 0))
 		r->garbage++;
 }
