@@ -338,6 +338,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fake_init(&dev, VIRTIO_ID_VSOCK, features, 3, !registered);
 	registered = true;
 	dev.on_notify = on_notify;
+	for (steps = 0; steps < 3; steps++)
+		dev.q[steps].max = 8; /* less memory to clear for each input */
 	memcpy(dev.config, three, sizeof(three));
 	dev.config_len = sizeof(three);
 	memset(conns, 0, sizeof(conns));
