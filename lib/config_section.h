@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #define CONFIG_SECTION_MAGIC "\177ASSAY-CONFIG-1" /* 15 bytes and the terminating 0 */
-#define CONFIG_SECTION_SIZE  4096
+#define CONFIG_SECTION_SIZE  2048
 
 struct config_section {
 	char magic[16];

@@ -306,8 +306,9 @@ TEST(irq_masked,
 		pci_msix_mask(&p->msix, 0, true);
 		before = count(&a);
 		one(t, &a);
+		expect(t, wait_for(pci_msix_pending(&p->msix, 0), ANSWER_NS),
+		       "%s: the pending bit is not set", actor_who(&a));
 		expect(t, quiet(&a, before), "%s: an interrupt through a masked entry", actor_who(&a));
-		expect(t, pci_msix_pending(&p->msix, 0), "%s: the pending bit is not set", actor_who(&a));
 		pci_msix_mask(&p->msix, 0, false);
 		expect(t, wait_for(count(&a) > before, ANSWER_NS),
 		       "%s: the pending interrupt does not come when unmasked", actor_who(&a));
