@@ -143,7 +143,7 @@ $(O)/assay.elf: $(g_obj) $(pvh_obj) linker/payload.lds
 
 # A shared object, of which objcopy makes a PE file; GNU-EFI's start-up code relocates it.
 EFI_MAX := 262144
-EFI_SECTIONS := .text .reloc .rodata .data .dynamic .rela .relr.dyn .dynsym .dynstr .bss
+EFI_SECTIONS := .text .reloc .rodata .data .dynamic .rela .relr.dyn .bss
 $(O)/assay.efi: $(g_obj) $(efi_obj) linker/efi.lds
 	@echo "  LD      $@"
 	$(Q)ld -shared -Bsymbolic -znocombreloc -z pack-relative-relocs --no-undefined $(G_LDFLAGS) -T linker/efi.lds -o $@.so \

@@ -105,18 +105,20 @@ void test_hexdump(struct test_ctx *t, const char *what, const void *p, size_t n)
 }
 
 /* The first failure explains itself in full; later ones say only what was wrong. */
-static void failed(struct test_ctx *t, const char *file, int line, const char *what)
+static void failed(struct test_ctx *t, const char *file, unsigned int where, const char *what)
 {
 	char text[2 * REASON];
 
 	t->failures++;
-	snprintf(text, sizeof(text), "%s: %s (%s:%d)", t->test->id, what, file, line);
+	snprintf(text, sizeof(text), "%s: %s (%s:%u)", t->test->id, what, file, where & ~TEST_FATAL);
 	sanitize(text);
 	diag(t, text);
+	if (where & TEST_FATAL)
+		guard_leave();
 }
 
-void test_check(struct test_ctx *t, bool ok, bool fatal, const char *file, int line,
-		const char *fmt, ...)
+void test_check(struct test_ctx *t, bool ok, const char *file, unsigned int where, const char *fmt,
+		...)
 {
 	char text[REASON];
 	va_list ap;
@@ -127,13 +129,11 @@ void test_check(struct test_ctx *t, bool ok, bool fatal, const char *file, int l
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	failed(t, file, line, text);
-	if (fatal)
-		guard_leave();
+	failed(t, file, where, text);
 }
 
-void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, bool fatal, const char *file,
-		   int line, const char *fmt, ...)
+void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, const char *file,
+		   unsigned int where, const char *fmt, ...)
 {
 	char what[REASON - 96], text[REASON];
 	va_list ap;
@@ -147,9 +147,7 @@ void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, bool fatal, 
 	snprintf(text, sizeof(text), "%s: expected 0x%llx (%lld), seen 0x%llx (%lld)", what,
 		 (unsigned long long)want, (long long)want, (unsigned long long)got,
 		 (long long)got);
-	failed(t, file, line, text);
-	if (fatal)
-		guard_leave();
+	failed(t, file, where, text);
 }
 
 _Noreturn static void __attribute__((format(printf, 3, 0)))

@@ -78,17 +78,19 @@ typedef void (*env_fn)(void);
 void env_line(const char *key, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Checks. They count; a failed one records and goes on (expect) or ends the test (require). */
-void test_check(struct test_ctx *t, bool ok, bool fatal, const char *file, int line,
-		const char *fmt, ...) __attribute__((format(printf, 6, 7)));
-void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, bool fatal, const char *file,
-		   int line, const char *fmt, ...) __attribute__((format(printf, 7, 8)));
-#define expect(t, cond, ...)  test_check(t, !!(cond), false, __FILE__, __LINE__, __VA_ARGS__)
-#define require(t, cond, ...) test_check(t, !!(cond), true, __FILE__, __LINE__, __VA_ARGS__)
+#define TEST_FATAL 0x80000000u /* in `where`, beside the line: few arguments make short calls */
+void test_check(struct test_ctx *t, bool ok, const char *file, unsigned int where, const char *fmt,
+		...) __attribute__((format(printf, 5, 6)));
+void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, const char *file,
+		   unsigned int where, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+#define expect(t, cond, ...)  test_check(t, !!(cond), __FILE__, __LINE__, __VA_ARGS__)
+#define require(t, cond, ...) test_check(t, !!(cond), __FILE__, __LINE__ | TEST_FATAL, __VA_ARGS__)
 /* Integers; the failure line reads "WHAT: expected 0x5 (5), seen 0x4 (4)". */
 #define expect_eq(t, got, want, ...)                                                               \
-	test_check_eq(t, (uint64_t)(got), (uint64_t)(want), false, __FILE__, __LINE__, __VA_ARGS__)
+	test_check_eq(t, (uint64_t)(got), (uint64_t)(want), __FILE__, __LINE__, __VA_ARGS__)
 #define require_eq(t, got, want, ...)                                                              \
-	test_check_eq(t, (uint64_t)(got), (uint64_t)(want), true, __FILE__, __LINE__, __VA_ARGS__)
+	test_check_eq(t, (uint64_t)(got), (uint64_t)(want), __FILE__, __LINE__ | TEST_FATAL,       \
+		      __VA_ARGS__)
 
 /* The other ways out: they do not return. */
 _Noreturn void test_skip(struct test_ctx *t, const char *fmt, ...)

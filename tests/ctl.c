@@ -357,3 +357,9 @@ int ctl_interrupt(struct ctl *c, uint32_t queue_mask, uint32_t count, uint32_t i
 
 	return call(c, CTL_INTERRUPT, &a, sizeof(a), CALL_NS, NULL, 0);
 }
+
+void ctl_check(struct test_ctx *t, int ret, const char *file, unsigned int line)
+{
+	if (ret)
+		test_error(t, "control connection: errno %d (%s:%u)", -ret, file, line);
+}

@@ -53,11 +53,7 @@ int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, en
 int ctl_connect_end(struct ctl *c, struct ctl_report *r);
 
 /* Ends the test as an ERROR if the control call failed. */
-#define CTL_OK(t, call)                                                                            \
-	do {                                                                                       \
-		const int ctl_ret_ = (call);                                                       \
-		if (ctl_ret_)                                                                      \
-			test_error(t, "control: %s: errno %d", #call, -ctl_ret_);                  \
-	} while (0)
+#define CTL_OK(t, call) ctl_check(t, call, __FILE__, __LINE__)
+void ctl_check(struct test_ctx *t, int ret, const char *file, unsigned int line);
 
 #endif
