@@ -18,3 +18,5 @@ unit-tests += lib_text lib_mem lib_acpi lib_pci
 unit-lib_text := lib/glob.c
 unit-tests += peer
 unit-peer := host/peer/peer.c host/peer/control.c
+unit-tests += framework
+unit-framework := lib/test.c lib/glob.c host/common/ktap.c host/common/util.c
