@@ -1132,11 +1132,24 @@ static bool is_folder(const char *path)
 
 #define BZIMAGE "arch/x86/boot/bzImage"
 
+/* The modules in the folder of a kernel: lib/modules/VERSION itself, or one named so. NULL: none. */
+static char *beside(const char *image)
+{
+	char *dir = xstrndup(image, (size_t)(strrchr(image, '/') - image));
+	char *own = xasprintf("%s/kernel", dir), *named = xasprintf("%s/modules", dir);
+	char *found = is_folder(own) ? xstrdup(dir) : is_folder(named) ? xstrdup(named) : NULL;
+
+	free(own);
+	free(named);
+	free(dir);
+	return found;
+}
+
 /* A build tree serves for both; of a bzImage inside one, or of a vmlinuz beside its modules, they are found. */
 static bool set_kernel(struct run *r)
 {
 	const char *kernel = r->o->kernel, *modules = r->o->modules;
-	char *image, *dir = NULL, *path;
+	char *image, *dir = NULL;
 	bool ok;
 
 	if (!kernel && modules) {
@@ -1151,13 +1164,7 @@ static bool set_kernel(struct run *r)
 	} else if (has_suffix(image, "/" BZIMAGE)) {
 		dir = xstrndup(image, strlen(image) - strlen("/" BZIMAGE));
 	} else if (strrchr(image, '/')) {
-		dir = xstrndup(image, (size_t)(strrchr(image, '/') - image));
-		path = xasprintf("%s/kernel", dir);
-		if (!is_folder(path)) {
-			free(dir);
-			dir = NULL;
-		}
-		free(path);
+		dir = beside(image);
 	}
 	ok = set_option_path(r, "--kernel", "KERNEL", image, R_OK);
 	if (ok && modules && !*modules)

@@ -102,4 +102,4 @@ hint 'something new' "a mirror must be reachable through this machine's own apt 
 # --- words of the command line
 same "unknown component" 1 "$(status main no-such-component)"
 same "unknown option" 1 "$(status main --no-such-option)"
-same "paths" 8 "$( (main --print-env) | grep -c '^[A-Z_]*=/')"
+same "paths" 9 "$( (main --print-env) | grep -c '^[A-Z_]*=/')"
