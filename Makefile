@@ -48,7 +48,7 @@ nested: setup
 	$(inner) build
 	@$(O)/assay run --host nested
 nested-regression: setup
-	@scripts/setup --env $(O)/setup.env nested
+	@scripts/setup --env $(O)/setup.env nested-regression
 	$(inner) build
 	@scripts/nested-regression $(O)
 images: setup
@@ -78,6 +78,7 @@ help:
 	@echo "make bench       throughput and latency of vsock"
 	@echo "make bench-boot  from QEMU's start to the first line, PVH and OVMF"
 	@echo "make nested      the payload on real KVM and vhost-vsock, inside an emulated machine"
+	@echo "make nested-regression  a broken vhost_vsock module is caught there, the healthy one passes"
 	@echo "make images      assay.elf (PVH), assay.efi, assay.img (ESP disk)"
 	@echo "make dist        an archive with the images and the programs"
 	@echo "make lint        clang-format, clang-tidy, cppcheck, shellcheck"
