@@ -27,13 +27,6 @@ static void *shared_page(void)
 	return p;
 }
 
-static void give_page(void *p)
-{
-	if (protect_enabled())
-		protect_unshare(virt_to_phys(p) >> PAGE_SHIFT, 1);
-	mem_pages_free(p, 1);
-}
-
 int kvm_clock_register(unsigned int cpu)
 {
 	void *p;
@@ -44,7 +37,7 @@ int kvm_clock_register(unsigned int cpu)
 	if (!p)
 		return -ENOMEM;
 	if (!kvm_arch_set_system_time(virt_to_phys(p) | 1)) {
-		give_page(p);
+		protect_pages_free(p, 1);
 		return -ENODEV;
 	}
 	clocks.page[cpu] = p;
@@ -56,7 +49,7 @@ void kvm_clock_unregister(unsigned int cpu)
 	if (cpu >= SMP_MAX_CPUS || !clocks.page[cpu])
 		return;
 	kvm_arch_set_system_time(0);
-	give_page((void *)(uintptr_t)clocks.page[cpu]);
+	protect_pages_free((void *)(uintptr_t)clocks.page[cpu], 1);
 	clocks.page[cpu] = NULL;
 }
 
@@ -108,6 +101,6 @@ int kvm_wall_clock(struct pvclock_wall_clock *out)
 	out->version = w->version;
 	out->sec = w->sec;
 	out->nsec = w->nsec;
-	give_page((void *)(uintptr_t)w);
+	protect_pages_free((void *)(uintptr_t)w, 1);
 	return ret;
 }

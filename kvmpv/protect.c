@@ -14,6 +14,7 @@
 #include "lib/test.h"
 
 OPTION("kvmpv", "off: no hypercall is ever made (on some hosts they do not return)");
+OPTION("protect.contents", "lost: a page that is converted loses its contents here; default: kept");
 OPTION("protect", "on: protect all memory from the start, devices use bounce buffers");
 
 #define MAX_RANGES 256
@@ -145,6 +146,16 @@ bool protect_is_shared(uint64_t gfn)
 	return found || !prot.enabled;
 }
 
+uint64_t protect_shared_pages(void)
+{
+	uint64_t sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < prot.count; i++)
+		sum += prot.range[i].n;
+	return sum;
+}
+
 unsigned int protect_shared_ranges(void)
 {
 	return prot.count;
@@ -203,6 +214,27 @@ int64_t protect_unshare(uint64_t gfn, uint64_t npages)
 	return convert(false, gfn, npages);
 }
 
+void protect_forget(void)
+{
+	prot.count = 0;
+}
+
+void protect_pages_free(void *p, size_t n)
+{
+	const uint64_t gfn = virt_to_phys(p) >> PAGE_SHIFT;
+	size_t i;
+
+	for (i = 0; p && prot.enabled && i < n; i++) {
+		if (!protect_is_shared(gfn + i))
+			continue;
+		if (protect_unshare(gfn, n)) {
+			mem_keep(n);
+			return;
+		}
+	}
+	mem_pages_free(p, n);
+}
+
 /* --- on ---------------------------------------------------------------------------------------- */
 
 int64_t protect_enable(void)
@@ -219,6 +251,13 @@ int64_t protect_enable(void)
 	prot.enabled = true;
 	prot.count = 0;
 	return bounce_init() ? -KVM_ENOMEM : 0;
+}
+
+bool protect_keeps_contents(void)
+{
+	const char *v = cmdline_get("protect.contents");
+
+	return !v || strcmp(v, "lost") != 0;
 }
 
 bool protect_wanted(void)

@@ -67,6 +67,10 @@ int64_t protect_enable(void);
 bool protect_enabled(void);
 /* protect=on was given. */
 bool protect_wanted(void);
+/* Not protect.contents=lost. */
+bool protect_keeps_contents(void);
+/* Everything is private again, by a call that went past this interface: so says the record. */
+void protect_forget(void);
 /* With retries on -EINTR and -ENOMEM (8), keeping the record for protect_is_shared(). */
 int64_t protect_share(uint64_t gfn, uint64_t npages);
 int64_t protect_unshare(uint64_t gfn, uint64_t npages);
@@ -75,7 +79,10 @@ int64_t protect_retry(int64_t (*call)(void));
 int64_t protect_try(int64_t (*call)(uint64_t gfn, uint64_t npages), uint64_t gfn, uint64_t npages);
 /* By our own record: what we asked for and were granted. */
 bool protect_is_shared(uint64_t gfn);
-/* Ranges shared now, by the record. */
+/* Frees pages of mem_pages(): unshares them first; what the host does not take back is never used again. */
+void protect_pages_free(void *p, size_t n);
+/* Ranges and pages shared now, by the record. */
 unsigned int protect_shared_ranges(void);
+uint64_t protect_shared_pages(void);
 
 #endif

@@ -237,9 +237,9 @@ TEST(leak_scan,
 		if (le64_to_cpu(r.matches) == 0)
 			test_error(t, "the host's scan does not find the secret in a shared page");
 		memset(p + 2 * PAGE_SIZE, 0, PAGE_SIZE);
-		protect_unshare(virt_to_phys(p + 2 * PAGE_SIZE) >> PAGE_SHIFT, 1);
 	}
-	mem_pages_free(p, 3);
+	protect_pages_free(p + 2 * PAGE_SIZE, 1);
+	mem_pages_free(p, 2);
 }
 
 /* A tx descriptor straight at private memory, past the bounce buffers. */
@@ -344,9 +344,8 @@ static void private_dma(struct test_ctx *t, enum which private)
 	kvmpv_provoked(le32_to_cpu(s1.violations));
 	expect(t, !host_saw(t, e, local.port, port), "the packet reached the peer");
 	memset(shared, 0, PAGE_SIZE);
-	protect_unshare(virt_to_phys(shared) >> PAGE_SHIFT, 1);
 	mem_pages_free(priv, 1);
-	mem_pages_free(shared, 1);
+	protect_pages_free(shared, 1);
 }
 
 TEST(leak_payload,

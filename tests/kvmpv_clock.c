@@ -193,7 +193,7 @@ TEST(clock_conversions,
 		if (i % 20 == 19)
 			unregister_all(t, 1);
 	}
-	mem_pages_free(p, 1);
+	protect_pages_free(p, 1);
 }
 
 TEST(clock_wall,

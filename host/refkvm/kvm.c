@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -113,6 +114,7 @@ static void start_state(struct refkvm *k)
 {
 	fill_slots(k, PAGE_SHARED);
 	set_protected(k, k->mode == REFKVM_MAP_GPA);
+	memset(k->was_shared, 0, k->pages.file->frames);
 	memset(k->clock, 0, sizeof(k->clock));
 	k->wall_clock_msr = 0;
 	k->calls = 0;
@@ -130,9 +132,14 @@ int refkvm_init(struct refkvm *k, const char *state_path)
 	for (i = 0; i < k->slots; i++)
 		if (k->slot[i].first + k->slot[i].count > frames)
 			frames = k->slot[i].first + k->slot[i].count;
+	k->was_shared = calloc(frames, 1);
+	if (!k->was_shared)
+		return -ENOMEM;
 	ret = page_states_create(state_path, frames, &k->pages);
-	if (ret)
+	if (ret) {
+		free(k->was_shared);
 		return ret;
+	}
 	pthread_mutex_init(&k->lock, NULL);
 	start_state(k);
 	return 0;
@@ -141,6 +148,7 @@ int refkvm_init(struct refkvm *k, const char *state_path)
 void refkvm_fini(struct refkvm *k)
 {
 	page_states_close(&k->pages);
+	free(k->was_shared);
 	pthread_mutex_destroy(&k->lock);
 }
 
@@ -227,8 +235,11 @@ static void convert_pages(struct refkvm *k, uint64_t gfn, uint64_t n, enum page_
 		if (get_page(k, i) == to)
 			continue;
 		set_page(k, i, to);
-		if (lose)
+		/* Not when a guest in map_gpa mode makes its memory private at first: it runs there. */
+		if (lose && (to == PAGE_SHARED || k->was_shared[i]))
 			scramble(k, i);
+		if (to == PAGE_SHARED)
+			k->was_shared[i] = 1;
 	}
 	__atomic_fetch_add(&k->pages.file->conversions, 1, __ATOMIC_RELEASE);
 }
@@ -269,6 +280,16 @@ static uint64_t faulty_count(const struct refkvm *k, const struct refkvm_range *
 	return n;
 }
 
+static bool any_was_shared(const struct refkvm *k, uint64_t gfn, uint64_t n)
+{
+	uint64_t i;
+
+	for (i = gfn; i < gfn + n; i++)
+		if (k->was_shared[i])
+			return true;
+	return k->mode == REFKVM_RFC; /* there the call itself is what is missing */
+}
+
 /* Applies one conversion inside a slot, faults included. */
 static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t gfn, uint64_t n,
 		       bool share)
@@ -277,7 +298,7 @@ static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t 
 
 	if (again)
 		return again;
-	if (!share && k->behave.no_unshare)
+	if (!share && k->behave.no_unshare && any_was_shared(k, gfn, n))
 		return -EOPNOTSUPP;
 	if (share && fault_on(k->faults, RF_SHARE_REPEAT_FAILS) && all_are(k, gfn, n, PAGE_SHARED))
 		return -EEXIST;

@@ -28,7 +28,7 @@ enum refkvm_mode {
 struct refkvm_behaviour {
 	bool eintr_once;	 /* every conversion answers -EINTR first, then works */
 	bool enomem_once;	 /* -ENOMEM likewise */
-	bool lose_contents;	 /* a converted page loses its contents */
+	bool lose_contents; /* a page loses its contents when it is shared, and when it is private again */
 	bool no_unshare;	 /* unsharing answers -EOPNOTSUPP (April 2021 follow-up) */
 	unsigned int max_shared; /* shared ranges at most, 0: no limit; -ENOSPC beyond it */
 };
@@ -53,6 +53,7 @@ struct refkvm {
 	struct refkvm_range slot[REFKVM_MAX_SLOTS];
 	unsigned int slots;
 	struct page_states pages;
+	uint8_t *was_shared; /* by frame: the guest asked for it; only then has a conversion contents to lose */
 	struct refkvm_io io;
 	FILE *log; /* or NULL */
 	uint64_t tsc_hz;
