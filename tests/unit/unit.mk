@@ -20,3 +20,5 @@ unit-tests += peer
 unit-peer := host/peer/peer.c host/peer/control.c
 unit-tests += framework
 unit-framework := lib/test.c lib/glob.c host/common/ktap.c host/common/util.c
+unit-tests += dmesg
+unit-dmesg := host/cli/dmesg.c host/common/ktap.c host/common/util.c
