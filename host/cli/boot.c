@@ -37,6 +37,7 @@ struct boot {
 	struct report *report;
 	uint64_t started, progress; /* ms: the VMM's start, the last event of the report */
 	uint64_t test_ms;	    /* deadline of the running test from its start */
+	uint64_t test_start;	    /* ms */
 };
 
 static uint64_t test_deadline(const struct boot *b, const char *id)
@@ -57,8 +58,10 @@ static void on_event(void *arg, enum ktap_event event, const char *text)
 		b->progress = now_ms();
 	if (event == KTAP_BEGIN)
 		b->o->first_ms = b->progress - b->started;
-	if (event == KTAP_START)
+	if (event == KTAP_START) {
 		b->test_ms = test_deadline(b, text);
+		b->test_start = b->progress;
+	}
 	if (event == KTAP_RESULT) {
 		free(b->o->last);
 		b->o->last = xstrdup(text);
@@ -582,6 +585,22 @@ static void wait_events(struct boot *b, uint64_t left)
 	}
 }
 
+static void disturb(struct boot *b, bool over)
+{
+	const struct boot_view v = {
+		.test = over ? NULL : ktap_current(&b->ktap),
+		.test_ms = now_ms() - b->test_start,
+		.programs = b->list,
+		.n = b->n,
+		.vmm = b->vmm,
+		.tmp_dir = b->c->tmp_dir,
+		.over = over,
+	};
+
+	if (b->c->disturb)
+		b->c->disturb(b->c->disturb_arg, &v);
+}
+
 static void watch(struct boot *b)
 {
 	uint64_t end;
@@ -594,6 +613,7 @@ static void watch(struct boot *b)
 		wait_events(b, left);
 		if (b->c->tick)
 			b->c->tick(b->c->arg);
+		disturb(b, false);
 		if (b->o->end == BOOT_FLOOD && b->o->message) {
 			conclude(b, V_FAIL, false, NULL);
 			return;
@@ -670,6 +690,7 @@ void boot_run(const struct boot_config *c, struct report *r, struct boot_outcome
 	proc_stop(b->list, b->n, STOP_MS);
 	if (o->end == BOOT_DONE && !stopped)
 		judge_late_crash(b);
+	disturb(b, true);
 	ktap_free(&b->ktap);
 	for (i = 0; i < b->n; i++)
 		proc_free(b->list[i]);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "host/cli/image.h"
+#include "host/cli/proc.h"
 #include "host/cli/recipe.h"
 #include "host/common/ktap.h"
 
@@ -23,6 +24,18 @@ enum boot_end {
 	BOOT_INTERRUPTED, /* a signal to this program */
 	BOOT_DEADLINE,	  /* the time of the whole run is over */
 };
+
+/* What a disturbance sees, and may do harm to: see host/cli/cmd_race.c. */
+struct boot_view {
+	const char *test; /* that runs now, or NULL */
+	uint64_t test_ms; /* for so long */
+	struct proc *const *programs;
+	size_t n;
+	struct proc *vmm; /* NULL: not started */
+	const char *tmp_dir;
+	bool over; /* all have ended */
+};
+typedef void (*boot_disturb)(void *arg, const struct boot_view *v);
 
 struct boot_config {
 	const struct vars *vars; /* with everything that the templates need */
@@ -41,6 +54,8 @@ struct boot_config {
 	ktap_handler handler;		 /* watches the report */
 	void (*tick)(void *arg);	 /* some ten times a second */
 	void *arg;
+	boot_disturb disturb; /* or NULL; called as often as tick, and at the end */
+	void *disturb_arg;
 };
 
 struct boot_outcome {

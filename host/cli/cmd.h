@@ -11,6 +11,7 @@ int cmd_configure(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_faults(int argc, char **argv);
+int cmd_race(int argc, char **argv);
 
 /* A whole number from min to max; false: text is none. */
 bool parse_number(const char *text, unsigned int min, unsigned int max, unsigned int *out);

@@ -29,6 +29,7 @@ static const struct {
 	{ "report", cmd_report, "merge reports; turn them into JUnit XML, HTML or JSON" },
 	{ "diff", cmd_diff, "compare two reports: what got worse, what got better" },
 	{ "faults", cmd_faults, "inject every known fault and see that the right test fails" },
+	{ "race", cmd_race, "end devices and VMMs under a flood, in every way, again and again" },
 };
 
 bool parse_number(const char *text, unsigned int min, unsigned int max, unsigned int *out)

@@ -62,32 +62,56 @@ static char *unescape(const char *s)
 	return sbuf_steal(&out);
 }
 
+/* The socket at path, ready for commands, or -1. What came so far is in *b. */
+static int open_qmp(const char *path, struct sbuf *b, uint64_t end)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(a.sun_path))
+		return -1;
+	strcpy(a.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -1;
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && await(fd, b, 0, "QMP", end) &&
+	    ask(fd, b, "{\"execute\":\"qmp_capabilities\"}\r\n", "return", end))
+		return fd;
+	close(fd);
+	return -1;
+}
+
 char *qmp_registers(const char *path, unsigned int timeout_ms)
 {
 	static const char request[] = "{\"execute\":\"human-monitor-command\",\"arguments\":"
 				      "{\"command-line\":\"info registers -a\"}}\r\n";
 	const uint64_t end = now_ms() + timeout_ms;
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	struct sbuf b = { 0 };
 	char *text = NULL, *at;
-	size_t from;
-	int fd;
+	const int fd = open_qmp(path, &b, end);
+	const size_t from = b.len;
 
-	if (strlen(path) >= sizeof(a.sun_path))
-		return NULL;
-	strcpy(a.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return NULL;
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && await(fd, &b, 0, "QMP", end) &&
-	    ask(fd, &b, "{\"execute\":\"qmp_capabilities\"}\r\n", "return", end)) {
-		from = b.len;
-		if (ask(fd, &b, request, "\"}", end)) {
-			at = strstr(b.s + from, "\"return\": \"");
-			text = at ? unescape(at + strlen("\"return\": \"")) : NULL;
-		}
+	if (fd >= 0 && ask(fd, &b, request, "\"}", end)) {
+		at = strstr(b.s + from, "\"return\": \"");
+		text = at ? unescape(at + strlen("\"return\": \"")) : NULL;
 	}
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	sbuf_free(&b);
 	return text;
+}
+
+bool qmp_execute(const char *path, const char *command, unsigned int timeout_ms)
+{
+	const uint64_t end = now_ms() + timeout_ms;
+	char *request = xasprintf("{\"execute\":\"%s\"}\r\n", command);
+	struct sbuf b = { 0 };
+	const int fd = open_qmp(path, &b, end);
+	const bool ok = fd >= 0 && ask(fd, &b, request, "\"return\"", end);
+
+	if (fd >= 0)
+		close(fd);
+	sbuf_free(&b);
+	free(request);
+	return ok;
 }

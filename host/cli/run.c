@@ -714,6 +714,8 @@ static struct boot_config boot_config(struct run *r, unsigned int number)
 		.handler = on_event,
 		.tick = on_tick,
 		.arg = r,
+		.disturb = r->o->disturb,
+		.disturb_arg = r->o->disturb_arg,
 	};
 }
 
@@ -739,6 +741,7 @@ static char *probe_kvm(struct run *r)
 	c.run_dir = r->tmp; /* its logs are of no further use */
 	c.serial = c.commands = -1;
 	c.handler = NULL;
+	c.disturb = NULL;
 	c.first_ms = PROBE_MS;
 	c.silence_ms = PROBE_MS;
 	c.deadline = now_ms() + 2 * PROBE_MS;

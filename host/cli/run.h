@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "host/cli/boot.h"
 #include "host/cli/image.h"
 #include "host/cli/recipe.h"
 #include "host/common/ktap.h"
@@ -27,6 +28,8 @@ struct run_options {
 	unsigned int cpus, repeat, shard, shards, reboots;
 	double timeout, first_timeout, test_timeout, grace;
 	bool keep, verbose, quiet;
+	boot_disturb disturb; /* or NULL: see boot.h */
+	void *disturb_arg;
 };
 
 void run_options_init(struct run_options *o);

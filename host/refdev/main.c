@@ -35,7 +35,7 @@ struct options {
 	struct device_options dev[MAX_DEVICES];
 	unsigned int num; /* dev[0]: what stands outside of --device */
 	const char *log;
-	bool verbose, once, print_config_size;
+	bool verbose, once, connect, print_config_size;
 };
 
 enum {
@@ -49,6 +49,7 @@ enum {
 	OPT_DEVICE,
 	OPT_PAGE_STATE,
 	OPT_ONCE,
+	OPT_CONNECT,
 	OPT_PRINT_CONFIG_SIZE,
 	OPT_CONFIG_BYTES,
 	OPT_ACCESS_PLATFORM,
@@ -75,6 +76,8 @@ static const struct argp_option option_list[] = {
 	  "print all faults: id, clause, tests that must fail, needs, what (tab-separated)", 1 },
 	{ "log", OPT_LOG, "FILE", 0, "log there (default: standard error)", 2 },
 	{ "verbose", 'v', NULL, 0, "log connections and queues, too", 2 },
+	{ "connect", OPT_CONNECT, NULL, 0,
+	  "the VMM listens at the sockets: connect, again and again", 2 },
 	{ "once", OPT_ONCE, NULL, 0, "end when every VMM has gone", 2 },
 	{ "print-config-size", OPT_PRINT_CONFIG_SIZE, NULL, 0,
 	  "print the bytes of config space of each device (QEMU's config_size=) and end", 2 },
@@ -207,6 +210,9 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 	case 'v':
 		all->verbose = true;
 		return 0;
+	case OPT_CONNECT:
+		all->connect = true;
+		return 0;
 	case OPT_ONCE:
 		all->once = true;
 		return 0;
@@ -286,12 +292,14 @@ static int settle_all(struct options *all)
 	return 0;
 }
 
-static volatile sig_atomic_t ended;
+static volatile sig_atomic_t ended, dropped;
 
 static void on_signal(int sig)
 {
-	(void)sig;
-	ended = 1;
+	if (sig == SIGUSR1)
+		dropped = 1;
+	else
+		ended = 1;
 }
 
 static bool all_served(const struct options *all)
@@ -311,11 +319,14 @@ static int wait_for_events(struct options *all, bool busy, const sigset_t *unblo
 	int64_t timeout = busy ? 0 : -1;
 
 	for (unsigned int i = 0; i < all->num; i++) {
-		const int64_t t = busy ? 0 : device_timeout_ns(all->dev[i].device);
+		const int64_t t[2] = { busy ? 0 : device_timeout_ns(all->dev[i].device),
+				       vhu_timeout_ns(all->dev[i].vhu) };
 
 		first[i + 1] = first[i] + vhu_poll_fill(all->dev[i].vhu, fds + first[i]);
-		if (t >= 0 && (timeout < 0 || t < timeout))
-			timeout = t;
+		for (unsigned int k = 0; k < 2; k++) {
+			if (t[k] >= 0 && (timeout < 0 || t[k] < timeout))
+				timeout = t[k];
+		}
 	}
 	ts.tv_sec = timeout / 1000000000;
 	ts.tv_nsec = timeout % 1000000000;
@@ -336,11 +347,13 @@ static int serve(struct options *all)
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
+	sigaction(SIGUSR1, &sa, NULL);
 	/* Only ppoll() lets them in: none is missed between the look and the wait. */
 	sigemptyset(&block);
 	sigaddset(&block, SIGTERM);
 	sigaddset(&block, SIGINT);
 	sigaddset(&block, SIGHUP);
+	sigaddset(&block, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &block, &unblocked);
 	while (!ended && !(all->once && all_served(all))) {
 		const int ret = wait_for_events(all, busy, &unblocked);
@@ -349,6 +362,12 @@ static int serve(struct options *all)
 			rd_log("poll: %s", strerror(-ret));
 			return 1;
 		}
+		/* For tests of VMMs: the back end goes away in the middle, and is there again at once. */
+		if (dropped) {
+			dropped = 0;
+			for (unsigned int i = 0; i < all->num; i++)
+				vhu_drop(all->dev[i].vhu);
+		}
 		busy = false;
 		for (unsigned int i = 0; i < all->num; i++)
 			busy |= device_run(all->dev[i].device);
@@ -356,14 +375,14 @@ static int serve(struct options *all)
 	return 0;
 }
 
-static int open_device(struct device_options *o)
+static int open_device(struct device_options *o, bool connect)
 {
 	o->device = device_new(&o->params);
 	if (!o->device) {
 		fprintf(stderr, "assay-refdev: %s: %s\n", o->socket, strerror(errno));
 		return -1;
 	}
-	o->vhu = vhu_new(o->socket, o->device);
+	o->vhu = (connect ? vhu_new_client : vhu_new)(o->socket, o->device);
 	if (!o->vhu) {
 		fprintf(stderr, "assay-refdev: %s: %s\n", o->socket,
 			errno == EADDRINUSE ? "in use by another process, or no socket" :
@@ -398,7 +417,7 @@ static int run(struct options *all)
 	for (unsigned int i = 0; i < all->num; i++) {
 		if (i && fault(F_DEVICES_SHARED_CID))
 			all->dev[i].params.cids = all->dev[0].params.cids;
-		if (open_device(&all->dev[i]))
+		if (open_device(&all->dev[i], all->connect))
 			goto out;
 	}
 	for (unsigned int i = 0; i < all->num; i++)

@@ -15,6 +15,7 @@
 
 #define MAX_FDS	      VHU_MAX_REGIONS
 #define SEND_LIMIT_MS 2000
+#define CONNECT_NS    10000000ll /* between two tries */
 
 #define PROTOCOL_FEATURES                                                                          \
 	(1ull << VHU_P_MQ | 1ull << VHU_P_REPLY_ACK | 1ull << VHU_P_BACKEND_REQ |                  \
@@ -25,6 +26,8 @@ struct vhu {
 	struct device *d;
 	char *path;
 	int listen_fd, fd, backend_fd;
+	bool client;	    /* connects to path instead of listening there */
+	int64_t connect_ns; /* not before */
 	bool served;
 	uint64_t features, protocol;
 	uint8_t status;
@@ -89,6 +92,11 @@ static void vhu_disconnect(struct vhu *v, const char *why)
 	v->served = true;
 }
 
+void vhu_drop(struct vhu *v)
+{
+	vhu_disconnect(v, "SIGUSR1");
+}
+
 /* --- sending --- */
 
 static int send_all(int fd, const void *buf, size_t len)
@@ -127,20 +135,37 @@ static void reply_u64(struct vhu *v, struct vhu_msg *m, uint64_t value)
 	reply(v, m, sizeof(m->u64));
 }
 
-static void config_changed(void *arg)
+/* True: the VMM will say when it told the guest; device_config_told() follows. */
+static bool config_changed(void *arg)
 {
 	struct vhu *v = arg;
+	const bool answers = v->protocol & 1ull << VHU_P_REPLY_ACK;
 	const struct vhu_header h = {
 		.request = VHU_BACKEND_CONFIG_CHANGE_MSG,
-		.flags = VHU_VERSION,
+		.flags = VHU_VERSION | (answers ? VHU_NEED_REPLY : 0),
 	};
 
 	if (v->backend_fd < 0) {
 		rd_log("%s: the VMM gave no channel for config changes", v->d->name);
-		return;
+		return false;
 	}
-	if (send_all(v->backend_fd, &h, sizeof(h)))
+	if (send_all(v->backend_fd, &h, sizeof(h))) {
 		rd_log("%s: config change: %s", v->d->name, strerror(errno));
+		return false;
+	}
+	return answers;
+}
+
+/* Replies on the channel of our requests: only one kind is sent, so what they say is known. */
+static void read_backend(struct vhu *v)
+{
+	uint8_t buf[256];
+	const ssize_t n = recv(v->backend_fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (n > 0)
+		device_config_told(v->d);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		close_fd(&v->backend_fd);
 }
 
 /* --- messages --- */
@@ -476,9 +501,23 @@ static bool receive(struct vhu *v)
 	return v->got == sizeof(v->msg.h) + v->msg.h.size;
 }
 
+static int connect_to(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
 static void accept_vmm(struct vhu *v)
 {
-	v->fd = accept4(v->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	v->fd = v->client ? connect_to(v->path) :
+			    accept4(v->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (v->fd < 0)
 		return;
 	rd_log("%s: a VMM connected", v->d->name);
@@ -492,12 +531,18 @@ unsigned int vhu_poll_fill(struct vhu *v, struct pollfd *fds)
 {
 	unsigned int n = 0;
 
+	if (v->fd < 0 && v->client && rd_now_ns() >= v->connect_ns) {
+		v->connect_ns = rd_now_ns() + CONNECT_NS;
+		accept_vmm(v);
+	}
 	if (v->fd < 0) {
 		if (v->listen_fd >= 0)
 			fds[n++] = (struct pollfd){ .fd = v->listen_fd, .events = POLLIN };
 		return n;
 	}
 	fds[n++] = (struct pollfd){ .fd = v->fd, .events = POLLIN };
+	if (v->backend_fd >= 0)
+		fds[n++] = (struct pollfd){ .fd = v->backend_fd, .events = POLLIN };
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		const struct ring *r = &v->d->ring[i];
 
@@ -531,6 +576,8 @@ void vhu_poll_done(struct vhu *v, const struct pollfd *fds, unsigned int n)
 			continue;
 		if (fds[i].fd == v->listen_fd)
 			accept_vmm(v);
+		else if (fds[i].fd == v->backend_fd)
+			read_backend(v);
 		else if (fds[i].fd != v->fd)
 			read_kick(v, fds[i].fd);
 		else if (receive(v))
@@ -619,6 +666,22 @@ struct vhu *vhu_new(const char *path, struct device *d)
 	return NULL;
 }
 
+struct vhu *vhu_new_client(const char *path, struct device *d)
+{
+	struct vhu *v = new (d);
+
+	if (v) {
+		v->client = true;
+		v->path = strdup(path);
+	}
+	return v;
+}
+
+int64_t vhu_timeout_ns(const struct vhu *v)
+{
+	return v->client && v->fd < 0 ? CONNECT_NS : -1;
+}
+
 struct vhu *vhu_new_connected(int fd, struct device *d)
 {
 	struct vhu *v = new (d);
@@ -636,7 +699,7 @@ void vhu_free(struct vhu *v)
 		return;
 	vhu_disconnect(v, "refdev ends");
 	close_fd(&v->listen_fd);
-	if (v->path)
+	if (v->path && !v->client)
 		unlink(v->path);
 	free(v->path);
 	free(v);

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * `assay race`: what a guest cannot do to its host. Cycles of: start a VM, flood it (irq.storm.*), end the
+ * device, its back end or the VMM in the middle, each time another way and at another moment. Eventfds
+ * are closed while the other side signals them; nothing may crash or hang, and after each round of ways a
+ * fresh guest must pass the smoke suite. Each cycle is a child process of this program.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host/cli/cmd.h"
+#include "host/cli/print.h"
+#include "host/cli/proc.h"
+#include "host/cli/qmp.h"
+#include "host/cli/run.h"
+#include "lib/glob.h"
+
+#define SMOKE	     "vsock.stream.connect,vsock.stream.from_host,irq.deliver.*"
+#define FLOOD	     "irq.storm.mask"
+#define AFTER	     "vsock.stream.connect"
+#define EARLIEST_MS  20	  /* into the flood */
+#define SPREAD_MS    400
+#define GONE_MS	     5000 /* a VMM that was told to end has so long */
+#define RESET_MS     600  /* of the guest that boots anew */
+#define ALONE_MS     2500 /* with a guest that waits 2 s for its device */
+#define QMP_MS	     2000
+#define CYCLE_S	     60
+#define DEFAULT_S    30
+
+enum act { DEVICE_RESETS, VMM_KILL, VMM_TERM, VMM_QUIT, GUEST_RESET, BACKEND_DROP, BACKEND_AGAIN, BACKEND_KILL,
+	   ACTS };
+
+static const struct {
+	const char *name, *tests, *must_pass, *what;
+} ways[ACTS] = {
+	[DEVICE_RESETS] = { "device-reset", "irq.storm.reset,irq.storm.driver_ok", "irq.storm.*",
+			    "the guest resets the device, again and again" },
+	[VMM_KILL] = { "vmm-sigkill", FLOOD, NULL, "SIGKILL of the VMM" },
+	[VMM_TERM] = { "vmm-sigterm", FLOOD, NULL, "SIGTERM of the VMM" },
+	[VMM_QUIT] = { "vm-destroyed", FLOOD, NULL, "QMP quit: the VM is destroyed" },
+	[GUEST_RESET] = { "guest-reset", FLOOD, NULL, "QMP system_reset: the guest boots anew" },
+	[BACKEND_DROP] = { "backend-disconnect", FLOOD, NULL, "the back end disconnects; the VM lives on" },
+	[BACKEND_AGAIN] = { "backend-reconnect", FLOOD "," AFTER, AFTER,
+			    "the back end disconnects, and is there again at once" },
+	[BACKEND_KILL] = { "backend-sigkill", FLOOD, NULL, "SIGKILL of the back end" },
+};
+
+struct race_options {
+	const char *host, *boot, *machine, *output, *image;
+	double seconds;
+	unsigned int cycles, cpus;
+	struct strv only;
+};
+
+enum { OPT_HOST = 256, OPT_BOOT, OPT_MACHINE, OPT_CYCLES, OPT_SOAK, OPT_SECONDS, OPT_OUTPUT, OPT_IMAGE, OPT_CPUS, OPT_WAY };
+
+static const struct argp_option options[] = {
+	{ "host", OPT_HOST, "NAME|FILE", 0, "the host; default: ref", 0 },
+	{ "cycles", OPT_CYCLES, "N", 0, "end after N cycles, however long they take", 0 },
+	{ "seconds", OPT_SECONDS, "S", 0, "end after S seconds; default: 30", 0 },
+	{ "soak", OPT_SOAK, "MINUTES", 0, "end after so many minutes", 0 },
+	{ "way", OPT_WAY, "NAME[,NAME...]", 0, "these ways only (globs)", 0 },
+	{ "boot", OPT_BOOT, "efi|pvh", 0, "how the payload starts; default: pvh, the fastest", 0 },
+	{ "machine", OPT_MACHINE, "NAME", 0, "the machine; default: the host's", 0 },
+	{ "cpus", OPT_CPUS, "N", 0, "virtual CPUs; default: 2", 0 },
+	{ "image", OPT_IMAGE, "FILE", 0, "another payload (ELF)", 0 },
+	{ "output", OPT_OUTPUT, "DIR", 0, "logs go there; default: build/runs/race", 0 },
+	{ 0 },
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct race_options *o = state->input;
+	char *copy, *next, *word;
+
+	switch (key) {
+	case OPT_HOST:
+		o->host = arg;
+		return 0;
+	case OPT_BOOT:
+		o->boot = arg;
+		return 0;
+	case OPT_MACHINE:
+		o->machine = arg;
+		return 0;
+	case OPT_OUTPUT:
+		o->output = arg;
+		return 0;
+	case OPT_IMAGE:
+		o->image = arg;
+		return 0;
+	case OPT_CYCLES:
+		if (!parse_number(arg, 1, 1000000, &o->cycles))
+			argp_error(state, "--cycles %s: a number is wanted", arg);
+		return 0;
+	case OPT_CPUS:
+		if (!parse_number(arg, 1, 64, &o->cpus))
+			argp_error(state, "--cpus %s: a number from 1 to 64 is wanted", arg);
+		return 0;
+	case OPT_SECONDS:
+	case OPT_SOAK:
+		if (!parse_seconds(arg, &o->seconds))
+			argp_error(state, "%s: a time is wanted", arg);
+		if (key == OPT_SOAK)
+			o->seconds *= 60;
+		return 0;
+	case OPT_WAY:
+		next = copy = xstrdup(arg);
+		while ((word = strsep(&next, ",")))
+			if (*word)
+				strv_add(&o->only, word);
+		free(copy);
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "\"%s\" is no option", arg);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp argp = {
+	.options = options,
+	.parser = parse,
+	.doc = "Ends devices, back ends and VMMs while they signal each other, in every way: nothing may crash or "
+	       "hang, and a fresh guest must work after each round."
+	       "\v"
+	       "Exit status: 0 all went well, 1 something crashed, hung or failed, 2 a cycle could not be made, "
+	       "4 usage.",
+};
+
+/* --- one cycle, in its own process --------------------------------------------------------- */
+
+struct cycle {
+	enum act act;
+	uint64_t at_ms; /* into the flood */
+	uint64_t acted; /* ms, 0: not yet */
+	bool bad;
+};
+
+static void __attribute__((format(printf, 2, 3))) complain(struct cycle *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	c->bad = true;
+	fputs("race: ", stdout);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+static struct proc *backend(const struct boot_view *v)
+{
+	size_t i;
+
+	for (i = 0; i < v->n; i++)
+		if (v->programs[i] != v->vmm)
+			return v->programs[i];
+	return NULL;
+}
+
+static void act(struct cycle *c, const struct boot_view *v)
+{
+	char *qmp = xasprintf("%s/qmp.sock", v->tmp_dir);
+	struct proc *back = backend(v);
+
+	c->acted = now_ms();
+	switch (c->act) {
+	case VMM_KILL:
+		kill(v->vmm->pid, SIGKILL);
+		break;
+	case VMM_TERM:
+		kill(v->vmm->pid, SIGTERM);
+		break;
+	case VMM_QUIT:
+		/* It may be gone before it answers. */
+		(void)qmp_execute(qmp, "quit", QMP_MS);
+		break;
+	case GUEST_RESET:
+		if (!qmp_execute(qmp, "system_reset", QMP_MS))
+			complain(c, "the VMM does not answer system_reset within %u ms", QMP_MS);
+		break;
+	case BACKEND_DROP:
+	case BACKEND_AGAIN:
+	case BACKEND_KILL:
+		if (back)
+			kill(back->pid, c->act == BACKEND_KILL ? SIGKILL : SIGUSR1);
+		else
+			complain(c, "there is no back end");
+		break;
+	default:
+		break;
+	}
+	free(qmp);
+}
+
+/* Programs were told to end by SIGTERM; what needed SIGKILL then did not react. */
+static void judge_programs(struct cycle *c, const struct boot_view *v)
+{
+	size_t i;
+
+	for (i = 0; i < v->n; i++) {
+		const struct proc *p = v->programs[i];
+		const bool killed = p == v->vmm ? c->act == VMM_KILL || c->act == GUEST_RESET || c->act == BACKEND_DROP :
+						  c->act == BACKEND_KILL;
+		char *how = p->exited ? proc_describe(p) : NULL;
+
+		if (!p->exited)
+			continue;
+		if (proc_crashed(p))
+			complain(c, "%s crashed: %s", p->name, how);
+		else if (WIFSIGNALED(p->status) && WTERMSIG(p->status) == SIGKILL && !killed)
+			complain(c, "%s did not end in time when it was told to", p->name);
+		free(how);
+	}
+}
+
+static void disturb(void *arg, const struct boot_view *v)
+{
+	struct cycle *c = arg;
+
+	if (v->over) {
+		judge_programs(c, v);
+		return;
+	}
+	if (c->act == DEVICE_RESETS)
+		c->acted = 1;
+	if (!c->acted && v->test && strcmp(v->test, FLOOD) == 0 && v->test_ms >= c->at_ms)
+		act(c, v);
+	if (!c->acted || !v->vmm || v->vmm->exited)
+		return;
+	if (c->act == GUEST_RESET && now_ms() - c->acted > RESET_MS)
+		kill(v->vmm->pid, SIGKILL); /* it had come up again, with the same device */
+	if (c->act == BACKEND_DROP && now_ms() - c->acted > ALONE_MS)
+		kill(v->vmm->pid, SIGKILL); /* the guest found out, and reset its device */
+	if ((c->act == VMM_TERM || c->act == VMM_QUIT) && now_ms() - c->acted > GONE_MS) {
+		complain(c, "the VMM did not end within %u ms", GONE_MS);
+		kill(v->vmm->pid, SIGKILL);
+	}
+}
+
+/* The tests that must have passed in spite of all. */
+static void judge_report(struct cycle *c, const char *dir, const char *must_pass)
+{
+	char *file = xasprintf("%s/report.ktap", dir);
+	unsigned int passed = 0;
+	struct report r;
+	size_t i;
+
+	if (report_read(&r, file)) {
+		complain(c, "no report");
+		free(file);
+		return;
+	}
+	for (i = 0; i < r.n; i++) {
+		const struct result *t = &r.results[i];
+
+		if (!glob_list_selects(must_pass, t->id))
+			continue;
+		passed += t->verdict == V_PASS || t->verdict == V_SKIP;
+		if (t->verdict != V_PASS && t->verdict != V_SKIP)
+			complain(c, "%s does not pass", t->id);
+	}
+	if (!passed)
+		complain(c, "no verdict of %s", must_pass);
+	report_free(&r);
+	free(file);
+}
+
+static void prepare(struct run_options *r, const struct race_options *o, const char *dir, const char *tests)
+{
+	run_options_init(r);
+	r->host = o->host;
+	r->boot = o->boot;
+	r->machine = o->machine;
+	r->image = o->image;
+	r->cpus = o->cpus;
+	r->output = dir;
+	r->reboots = 0;
+	r->timeout = CYCLE_S;
+	r->grace = 10;
+	strv_add(&r->tests, tests);
+}
+
+static int run_cycle(const struct race_options *o, const char *dir, enum act a, unsigned int random)
+{
+	struct cycle c = { .act = a, .at_ms = EARLIEST_MS + random % SPREAD_MS };
+	struct run_options r;
+
+	prepare(&r, o, dir, ways[a].tests);
+	r.disturb = disturb;
+	r.disturb_arg = &c;
+	/* The flood lasts until the end comes; after a reconnect the next test's turn must come. */
+	strv_add(&r.append, a == DEVICE_RESETS ? "irq.storm=1" : "irq.storm=5");
+	if (a == BACKEND_AGAIN)
+		strv_add(&r.set, "LINK=connect");
+	if (a == GUEST_RESET) {
+		strv_add(&r.vmm_args, "-action");
+		strv_add(&r.vmm_args, "reboot=reset");
+	}
+	(void)run_command(&r); /* that something ended is what was wanted */
+	run_options_free(&r);
+	if (!c.acted) {
+		printf("race: the flood was not reached\n");
+		return STATUS_ERROR;
+	}
+	if (ways[a].must_pass)
+		judge_report(&c, dir, ways[a].must_pass);
+	return c.bad ? STATUS_FAIL : STATUS_OK;
+}
+
+static int run_smoke(const struct race_options *o, const char *dir)
+{
+	struct run_options r;
+	int status;
+
+	prepare(&r, o, dir, SMOKE);
+	status = run_command(&r);
+	run_options_free(&r);
+	return status;
+}
+
+/* --- all --------------------------------------------------------------------------------- */
+
+struct race {
+	const struct race_options *o;
+	struct recipe *recipe;
+	char *dir;
+	unsigned int done[ACTS], bad[ACTS], total, smokes, smokes_bad, broken;
+	uint64_t ms[ACTS], smoke_ms, started;
+	struct printer out;
+};
+
+/* The reason why this way is known not to work on this host, or NULL. */
+static const char *known(const struct race *r, int a)
+{
+	char *id = xasprintf("race.%s", ways[a].name);
+	const char *reason = recipe_get(r->recipe, "known", id, "reason");
+
+	free(id);
+	return reason;
+}
+
+/* a ACTS: the smoke suite. The status of the child. */
+static int in_child(struct race *r, const char *dir, int a, unsigned int random)
+{
+	char *path = xasprintf("%s/run.txt", dir);
+	pid_t pid;
+	int fd, status = 0;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
+			_exit(STATUS_ERROR);
+		status = a == ACTS ? run_smoke(r->o, dir) : run_cycle(r->o, dir, (enum act)a, random);
+		fflush(stdout);
+		_exit(status);
+	}
+	free(path);
+	while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0) {
+		if (signals_seen()) {
+			kill(pid, SIGTERM); /* it cleans up */
+			while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+				;
+			break;
+		}
+		printer_tick(&r->out);
+		usleep(20000);
+	}
+	return pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_ERROR;
+}
+
+/* What the child said. */
+static void show_failure(struct race *r, const char *name, const char *dir)
+{
+	char *path = xasprintf("%s/run.txt", dir), *line = NULL;
+	FILE *f = fopen(path, "re");
+	size_t cap = 0;
+
+	printer_clear(&r->out);
+	printf("%s: %s\n", name, path);
+	while (f && getline(&line, &cap, f) > 0)
+		if (strncmp(line, "race: ", 6) == 0 || strncmp(line, "assay: ", 7) == 0)
+			printf("  %s", line);
+	free(line);
+	if (f)
+		fclose(f);
+	free(path);
+	fflush(stdout);
+}
+
+static int one(struct race *r, int a)
+{
+	const char *name = a == ACTS ? "smoke" : ways[a].name;
+	/* Logs of what went wrong stay. */
+	char *dir = xasprintf("%s/%s%s%u", r->dir, name, "-", a == ACTS ? r->smokes_bad : r->bad[a]);
+	const uint64_t start = now_ms();
+	int status;
+
+	printer_start(&r->out, name);
+	if (mkdir_p(dir)) {
+		fprintf(stderr, "assay: %s: %s\n", dir, strerror(errno));
+		free(dir);
+		return STATUS_ERROR;
+	}
+	status = in_child(r, dir, a, (unsigned int)random());
+	if (signals_seen()) {
+		free(dir);
+		return STATUS_ERROR;
+	}
+	if (a == ACTS) {
+		r->smokes++;
+		r->smokes_bad += status != STATUS_OK;
+		r->smoke_ms += now_ms() - start;
+	} else {
+		r->total++;
+		r->done[a]++;
+		r->bad[a] += status != STATUS_OK;
+		r->ms[a] += now_ms() - start;
+	}
+	r->broken += status != STATUS_OK && status != STATUS_FAIL;
+	if (status != STATUS_OK && (a == ACTS || !known(r, a)))
+		show_failure(r, name, dir);
+	r->out.done = r->total;
+	free(dir);
+	return status;
+}
+
+static bool wanted(const struct race_options *o, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < o->only.n; i++)
+		if (glob_selects(o->only.v[i], strlen(o->only.v[i]), name))
+			return true;
+	return !o->only.n;
+}
+
+static bool enough(const struct race *r)
+{
+	if (r->o->cycles)
+		return r->total >= r->o->cycles;
+	return now_ms() - r->started >= (uint64_t)(r->o->seconds * 1000);
+}
+
+static void run_all(struct race *r)
+{
+	int a;
+
+	while (!enough(r) && !signals_seen()) {
+		for (a = 0; a < ACTS && !enough(r) && !signals_seen(); a++)
+			/* What is known to go wrong is tried once, to see that it still does. */
+			if (wanted(r->o, ways[a].name) && !(known(r, a) && r->done[a]))
+				one(r, a);
+		if (!signals_seen())
+			one(r, ACTS);
+		/* A host that cannot even start would go on for the whole time. */
+		if (r->broken > 3)
+			return;
+	}
+}
+
+static int sum_up(const struct race *r)
+{
+	unsigned int bad = r->smokes_bad;
+	int a;
+
+	for (a = 0; a < ACTS; a++) {
+		if (!r->done[a])
+			continue;
+		bad += known(r, a) ? 0 : r->bad[a];
+		printf("%-18s %5u cycles %5u bad  %7.1f s  %s\n", ways[a].name, r->done[a], r->bad[a],
+		       (double)r->ms[a] / 1000, ways[a].what);
+		if (known(r, a))
+			printf("%-18s %s: %s\n", "", r->bad[a] ? "known" : "known, but it went well", known(r, a));
+	}
+	printf("%-18s %5u runs   %5u bad  %7.1f s  a fresh guest: %s\n", "smoke", r->smokes, r->smokes_bad,
+	       (double)r->smoke_ms / 1000, SMOKE);
+	printf("\n%u cycles in %.1f s, %u bad\n", r->total, (double)(now_ms() - r->started) / 1000, bad);
+	if (signals_seen()) {
+		fputs("assay: interrupted\n", stderr);
+		return STATUS_ERROR;
+	}
+	return bad > r->broken ? STATUS_FAIL : r->broken ? STATUS_ERROR : STATUS_OK;
+}
+
+int cmd_race(int argc, char **argv)
+{
+	struct race_options o = { .host = "ref", .boot = "pvh", .seconds = DEFAULT_S, .cpus = 2 };
+	struct race r = { .o = &o };
+	struct sbuf err = { 0 };
+	int status, a, n = 0;
+
+	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
+		return STATUS_USAGE;
+	for (a = 0; a < ACTS; a++)
+		n += wanted(&o, ways[a].name);
+	if (!n) {
+		fputs("assay: there is no such way; there are:", stderr);
+		for (a = 0; a < ACTS; a++)
+			fprintf(stderr, " %s", ways[a].name);
+		fputc('\n', stderr);
+		return STATUS_USAGE;
+	}
+	r.recipe = recipe_load(o.host, &err);
+	if (!r.recipe) {
+		fprintf(stderr, "assay: %s", err.s);
+		sbuf_free(&err);
+		return STATUS_USAGE;
+	}
+	signals_init();
+	srandom((unsigned int)now_ms());
+	printer_init(&r.out, stdout);
+	r.dir = o.output ? xstrdup(o.output) : xasprintf("%s/runs/race", program_dir());
+	r.started = now_ms();
+	printf("host %s, a flood of interrupts; logs: %s\n", o.host, r.dir);
+	run_all(&r);
+	printer_clear(&r.out);
+	status = sum_up(&r);
+	printer_free(&r.out);
+	recipe_free(r.recipe);
+	strv_free(&o.only);
+	free(r.dir);
+	return status;
+}
