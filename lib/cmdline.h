@@ -15,8 +15,8 @@
 void cmdline_add(const char *text, const char *source);
 /* The value of key, NULL when not given ("" for `key` or `key=`). */
 const char *cmdline_get(const char *key);
-/* The i-th value of a key that may be repeated (virtio_mmio.device), NULL past the last. */
-const char *cmdline_get_nth(const char *key, unsigned int i);
+/* The n-th value of a key that may be repeated (virtio_mmio.device), NULL past the last. */
+const char *cmdline_get_nth(const char *key, unsigned int n);
 /* Decimal or 0x number; dflt when absent; malformed: dflt and a warning. */
 uint64_t cmdline_get_u64(const char *key, uint64_t dflt);
 /* on/off, 1/0, yes/no, true/false. */

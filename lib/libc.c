@@ -31,6 +31,7 @@ int libc_heap_init(size_t bytes)
 	return 0;
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): picolibc's name is a reserved one */
 void *sbrk(ptrdiff_t n)
 {
 	char *const old = heap.brk;
@@ -65,7 +66,8 @@ void qsort(void *base, size_t n, size_t size, int (*compare)(const void *, const
 		else
 			swap(v, v + --end * size, size);
 		for (i = root; (child = 2 * i + 1) < end; i = child) {
-			if (child + 1 < end && compare(v + child * size, v + (child + 1) * size) < 0)
+			if (child + 1 < end &&
+			    compare(v + child * size, v + (child + 1) * size) < 0)
 				child++;
 			if (compare(v + i * size, v + child * size) >= 0)
 				break;

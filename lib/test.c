@@ -110,7 +110,8 @@ static void failed(struct test_ctx *t, const char *file, unsigned int where, con
 	char text[2 * REASON];
 
 	t->failures++;
-	snprintf(text, sizeof(text), "%s: %s (%s:%u)", t->test->id, what, file, where & ~TEST_FATAL);
+	snprintf(text, sizeof(text), "%s: %s (%s:%u)", t->test->id, what, file,
+		 where & ~TEST_FATAL);
 	sanitize(text);
 	diag(t, text);
 	if (where & TEST_FATAL)
@@ -150,12 +151,11 @@ void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, const char *
 	failed(t, file, where, text);
 }
 
-_Noreturn static void __attribute__((format(printf, 3, 0)))
-leave(struct test_ctx *t, enum verdict v, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 3, 0)))
+give_up(struct test_ctx *t, enum verdict v, const char *fmt, va_list ap)
 {
 	t->verdict = v;
 	vsnprintf(t->reason, sizeof(t->reason), fmt, ap);
-	guard_leave();
 }
 
 void test_skip(struct test_ctx *t, const char *fmt, ...)
@@ -163,7 +163,9 @@ void test_skip(struct test_ctx *t, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	leave(t, V_SKIP, fmt, ap);
+	give_up(t, V_SKIP, fmt, ap);
+	va_end(ap);
+	guard_leave();
 }
 
 void test_error(struct test_ctx *t, const char *fmt, ...)
@@ -171,7 +173,9 @@ void test_error(struct test_ctx *t, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	leave(t, V_ERROR, fmt, ap);
+	give_up(t, V_ERROR, fmt, ap);
+	va_end(ap);
+	guard_leave();
 }
 
 uint64_t test_time_left(const struct test_ctx *t)

@@ -51,7 +51,8 @@ static void do_access(void *arg)
 		__asm__ volatile("" : : "r"(v));
 		break;
 	case TRAP_WRITE:
-		*p->at = *p->at;
+		v = *p->at;
+		*p->at = v;
 		break;
 	case TRAP_FETCH:
 		((void (*)(void))(uintptr_t)p->at)();

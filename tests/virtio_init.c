@@ -315,7 +315,7 @@ TEST(init_config_early,
 		expect(t, memcmp(early, late, len) == 0 || d->ops->config_generation(d) != gen,
 		       "%s: config before FEATURES_OK differs from config after DRIVER_OK, with the generation unchanged at %u",
 		       who(d), (unsigned int)gen);
-		if (memcmp(early, late, len)) {
+		if (memcmp(early, late, len) != 0) {
 			test_hexdump(t, "early", early, len);
 			test_hexdump(t, "late", late, len);
 		}

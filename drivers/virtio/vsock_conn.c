@@ -696,7 +696,7 @@ static const struct chunk *message_end(const struct vsock_conn *c)
 ssize_t vsock_recv_msg(struct vsock_conn *c, void *buf, size_t len, uint64_t ns, size_t *msg_len,
 		       bool *eor)
 {
-	const struct chunk *last;
+	const struct chunk *k, *last;
 	size_t done = 0, total = 0;
 	bool end = false;
 	int ret;
@@ -710,8 +710,7 @@ ssize_t vsock_recv_msg(struct vsock_conn *c, void *buf, size_t len, uint64_t ns,
 	if (!last)
 		return c->state == VSOCK_RESET || c->state == VSOCK_TRANSPORT_RESET ? -ECONNRESET :
 										      -EPIPE;
-	while (!end) {
-		struct chunk *k = c->head;
+	for (k = c->head; k && !end; k = c->head) {
 		const size_t n = len - done < k->len ? len - done : k->len;
 
 		end = k == last;

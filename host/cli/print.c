@@ -121,10 +121,8 @@ void printer_field(struct printer *p, const char *key, const char *value)
 		return;
 	printer_clear(p);
 	sbuf_add_clean(&b, value);
-	if (p->live && !p->verbose && b.len > width(p) - 17) {
-		b.s[width(p) - 20] = '\0';
-		strcat(b.s, "...");
-	}
+	if (p->live && !p->verbose && b.len > width(p) - 17)
+		memcpy(b.s + width(p) - 20, "...", sizeof("..."));
 	fprintf(p->out, "  %s%-12.12s%s  %s\n", on(p, DIM), key, off(p), b.s ? b.s : "");
 	sbuf_free(&b);
 }

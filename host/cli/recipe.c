@@ -456,7 +456,7 @@ static bool applies(const struct vars *v, const struct recipe_section *s, unsign
 		return false;
 	if (strcmp(s->type, "vars") == 0 && !*s->name)
 		return true;
-	for (i = 0; s->type[i] && i < sizeof(name) - 1; i++)
+	for (i = 0; i < sizeof(name) - 1 && s->type[i]; i++)
 		name[i] = (char)toupper((unsigned char)s->type[i]);
 	name[i] = '\0';
 	value = depth < DEPTH_MAX ? get(v, name, &splits, depth + 1) : NULL;

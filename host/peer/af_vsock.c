@@ -84,7 +84,7 @@ static int vm_connect(void *arg, const struct ctl_addr *local, const struct ctl_
 
 static void vm_addresses(void *arg, int fd, struct ctl_addr *local, struct ctl_addr *remote)
 {
-	struct sockaddr_vm a;
+	struct sockaddr_vm a = { 0 };
 	socklen_t len = sizeof(a);
 
 	(void)arg;

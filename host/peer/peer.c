@@ -91,10 +91,10 @@ void peer_conn_free(struct peer_conn *c)
 	else
 		p->ended -= c->counted_ended;
 	peer_control_gone(p, c);
-	if (c->prev)
-		c->prev->next = c->next;
-	else
+	if (c == p->conns)
 		p->conns = c->next;
+	else
+		c->prev->next = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
 	else
@@ -263,6 +263,12 @@ static void on_eof(struct peer_conn *c)
 	}
 }
 
+static void data_closed(struct peer_conn *c, int err)
+{
+	c->err = err;
+	peer_conn_end(c, err == -ECONNRESET ? CTL_CONN_RESET : 0);
+}
+
 static void read_some(struct peer_conn *c)
 {
 	const struct peer_transport_ops *ops = c->p->cfg.ops;
@@ -284,7 +290,7 @@ static void read_some(struct peer_conn *c)
 			return;
 		if (n < 0) {
 			if (n == -ECONNRESET)
-				peer_on_closed(c, -ECONNRESET);
+				data_closed(c, -ECONNRESET);
 			return;
 		}
 		if (n == 0 && !eom) {
@@ -322,7 +328,8 @@ static struct listener *find_listener(struct peer *p, uint64_t cid, uint32_t por
 	struct listener *l;
 
 	for (l = p->listeners; l; l = l->next)
-		if (l->port == port && l->type == type && (l->cid == ASSAY_CID_ANY || l->cid == cid))
+		if (l->port == port && l->type == type &&
+		    (l->cid == ASSAY_CID_ANY || l->cid == cid))
 			return l;
 	return NULL;
 }
@@ -418,7 +425,8 @@ void peer_on_shutdown(struct peer_conn *c, unsigned int how)
 		c->flags |= CTL_CONN_GUEST_SHUT_SEND;
 	if (how & 1)
 		c->send_left = 0;
-	if (!c->again && !(c->flags & CTL_CONN_PAUSED) && (c->service != CTL_SVC_ECHO || pump_echo(c)))
+	if (!c->again && !(c->flags & CTL_CONN_PAUSED) &&
+	    (c->service != CTL_SVC_ECHO || pump_echo(c)))
 		on_eof(c);
 	peer_check_waits(c->p);
 }
@@ -429,8 +437,7 @@ void peer_on_closed(struct peer_conn *c, int err)
 		peer_conn_free(c);
 		return;
 	}
-	c->err = err;
-	peer_conn_end(c, err == -ECONNRESET ? CTL_CONN_RESET : 0);
+	data_closed(c, err);
 }
 
 void peer_on_device_reset(struct peer *p)
@@ -495,7 +502,8 @@ int peer_unlisten(struct peer *p, uint64_t cid, uint32_t port, uint16_t type)
 	struct listener **at;
 
 	for (at = &p->listeners; *at; at = &(*at)->next) {
-		if (!(*at)->dynamic || (*at)->cid != cid || (*at)->port != port || (*at)->type != type)
+		if (!(*at)->dynamic || (*at)->cid != cid || (*at)->port != port ||
+		    (*at)->type != type)
 			continue;
 		listener_free(p, at);
 		return 0;
@@ -519,7 +527,9 @@ void peer_unlisten_dynamic(struct peer *p)
 
 static int listen_fixed(struct peer *p, uint32_t port, uint16_t type, uint16_t service)
 {
-	const struct listener l = { .cid = ASSAY_CID_ANY, .port = port, .type = type, .service = service };
+	const struct listener l = {
+		.cid = ASSAY_CID_ANY, .port = port, .type = type, .service = service
+	};
 	uint32_t got;
 
 	return peer_listen(p, &l, &got);

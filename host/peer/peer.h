@@ -63,8 +63,8 @@ struct peer *peer_new(const struct peer_config *cfg);
 void peer_free(struct peer *p);
 
 /* A connection came in on a listener. Returns the record, NULL: refuse (the transport sends RST and
- * frees c). remote: guest address, local: the host CID and port that were addressed. */
-struct peer_conn *peer_on_accept(struct peer *p, struct tconn *c, struct ctl_addr local,
+ * frees t). remote: guest address, local: the host CID and port that were addressed. */
+struct peer_conn *peer_on_accept(struct peer *p, struct tconn *t, struct ctl_addr local,
 				 struct ctl_addr remote, uint16_t type);
 void peer_on_connected(struct peer_conn *pc);
 void peer_on_readable(struct peer_conn *pc);

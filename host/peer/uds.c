@@ -130,7 +130,7 @@ static int uds_hello_reply(void *arg, const char *line, struct ctl_addr *local)
 	unsigned long port;
 
 	(void)arg;
-	if (strncmp(line, "OK ", 3))
+	if (strncmp(line, "OK ", 3) != 0)
 		return -ECONNREFUSED;
 	port = strtoul(line + 3, &end, 10);
 	if (end == line + 3 || port > UINT32_MAX)

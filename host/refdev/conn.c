@@ -121,10 +121,10 @@ static void conn_free(struct tconn *c)
 {
 	unhash(c);
 	unlist_send(c);
-	if (c->prev)
-		c->prev->next = c->next;
-	else
+	if (c == c->d->conns)
 		c->d->conns = c->next;
+	else
+		c->prev->next = c->next;
 	if (c->next)
 		c->next->prev = c->prev;
 	fifo_free(&c->rx);

@@ -140,14 +140,13 @@ static uint64_t *entry_at(uint64_t pa, unsigned int level)
 	uint64_t *t = pg.root, *e;
 	unsigned int l;
 
-	for (l = pg.levels;; l--) {
+	for (l = pg.levels; l > level; l--) {
 		e = &t[pa >> shift_of(l) & 511];
-		if (l == level)
-			return e;
 		t = table_below(e, l);
 		if (!t)
 			return NULL;
 	}
+	return &t[pa >> shift_of(level) & 511];
 }
 
 /* The entry that maps pa now, or the one where the walk ends; nothing is made. */

@@ -270,7 +270,7 @@ static uint64_t hz_pvclock(void)
 {
 	static volatile struct pvclock page __attribute__((aligned(64)));
 	static uint32_t mul; /* once: the host may not write to the page when memory is protected */
-	static int shift;
+	static int8_t shift;
 	uint32_t features = 0;
 
 	if (!kvm_clock_base(&features) || !(features >> 3 & 1)) /* KVM_FEATURE_CLOCKSOURCE2 */

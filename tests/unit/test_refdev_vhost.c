@@ -9,6 +9,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -42,14 +43,14 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	int fds[2];
 
-	if (!f || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
-		return -1;
+	assert_non_null(f);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	f->d = device_new(&p);
 	f->v = vhu_new_connected(fds[0], f->d);
 	f->fd = fds[1];
 	f->mem_fd = memfd_create("guest", MFD_CLOEXEC);
-	if (f->mem_fd < 0 || ftruncate(f->mem_fd, MEM_SIZE))
-		return -1;
+	assert_true(f->mem_fd >= 0);
+	assert_int_equal(ftruncate(f->mem_fd, MEM_SIZE), 0);
 	f->mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, f->mem_fd, 0);
 	f->g.low = f->mem;
 	for (unsigned int q = 0; q < DEV_QUEUES; q++) {
@@ -410,8 +411,7 @@ static void socket_file(void **state)
 	struct vhu *v, *again;
 
 	assert_non_null(mkdtemp(dir));
-	strcpy(path, dir);
-	strcat(path, "/s");
+	snprintf(path, sizeof(path), "%s/s", dir);
 	v = vhu_new(path, f->d);
 	assert_non_null(v);
 	again = vhu_new(path, f->d);
@@ -424,7 +424,7 @@ static void socket_file(void **state)
 		struct sockaddr_un sa = { .sun_family = AF_UNIX };
 		const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-		strcpy(sa.sun_path, path);
+		snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
 		assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 		close(fd);
 	}
