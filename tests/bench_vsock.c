@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bench.vsock.*: throughput, latency and connections of a vsock device, as medians over slices of one
- * run. They run only when named (tests=bench); the numbers are notes "# ID: VALUE UNIT ...", which
- * scripts/bench reads. A benchmark judges only that what it counts really moved.
+ * run. They run only when named (tests=bench); the numbers are notes, "# VALUE UNIT, ...", which scripts/bench
+ * reads. A benchmark judges only that what it counts really moved.
  */
 #include <errno.h>
 #include <inttypes.h>
