@@ -165,6 +165,7 @@ common_obj := $(call h_obj,$(wildcard host/common/*.c) lib/glob.c)
 peer_obj := $(call h_obj,$(filter-out host/peer/main.c,$(wildcard host/peer/*.c)))
 cli_obj := $(call h_obj,$(wildcard host/cli/*.c host/peer/main.c))
 refdev_obj := $(call h_obj,$(wildcard host/refdev/*.c))
+refirq_obj := $(O)/pic/host/refirq/refirq.c.o
 refkvm_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/refkvm/*.c) host/common/page_state.c)
 
 h_stamp := $(O)/host/flags
@@ -199,6 +200,11 @@ $(O)/assay-refkvm: $(call h_obj,host/refkvm/faults.c host/refkvm/list/main.c)
 $(O)/refkvm.so: $(refkvm_obj)
 	@echo "  PLUGLD  $@"
 	$(Q)gcc -shared -o $@ $^
+$(O)/refirq.so: $(refirq_obj) $(O)/refirq.faults
+	@echo "  PLUGLD  $@"
+	$(Q)gcc -shared -o $@ $(refirq_obj)
+$(O)/refirq.faults: host/refirq/faults
+	$(Q)cp $< $@
 
 # --- the version: only what names it is built again when it changes
 v_stamp := $(O)/version
@@ -244,7 +250,7 @@ endef
 $(foreach t,$(fuzz-tests),$(eval $(call fuzz_rule,$(t))))
 
 # --- what the targets for people ask for. A program whose main() is not there is left out.
-build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(O)/refkvm.so $(O)/assay-irqfd $(O)/assay-refkvm
+build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(O)/refkvm.so $(O)/refirq.so $(O)/assay-irqfd $(O)/assay-refkvm
 	@:
 ifneq ($(wildcard host/cli/main.c),)
 build: $(O)/assay
