@@ -15,13 +15,14 @@
 #include "host/refdev/faults.h"
 #include "host/refdev/log.h"
 
-#define BIT(n)	      (1ull << (n))
-#define TX_BUDGET     256 /* chains a round */
-#define TX_BATCH      32  /* chains a published index */
-#define SCAN_NS	      100000000ll
-#define CIDS_ASK_NS   10000000ll
-#define CIDS_GIVE_UP  500000000ll
-#define FAULT_PACKETS 60 /* crash, hang */
+#define BIT(n)	       (1ull << (n))
+#define TX_BUDGET      256 /* chains a round */
+#define TX_BATCH       32  /* chains a published index */
+#define SCAN_NS	       100000000ll
+#define CIDS_ASK_NS    10000000ll
+#define CIDS_GIVE_UP   500000000ll
+#define CONFIG_TOLD_NS 500000000ll
+#define FAULT_PACKETS  60 /* crash, hang */
 
 /* --- life --- */
 
@@ -134,10 +135,12 @@ static void device_reset(struct device *d)
 
 	rd_debug("%s: device reset", d->name);
 	device_drop_conns(d);
-	for (struct device *s = d->sibling; s && s != d && fault(F_DEVICES_RESET_ALL); s = s->sibling)
+	for (struct device *s = d->sibling; s && s != d && fault(F_DEVICES_RESET_ALL);
+	     s = s->sibling)
 		device_drop_conns(s);
 	drop_replies(d);
 	d->events = 0;
+	d->events_at_ns = 0;
 	d->config_index = 0;
 	d->cids_next.event = 0;
 	d->cids_waits = false;
@@ -220,7 +223,7 @@ int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
 		d->events = 1;
 	if (queue == DEV_RX && d->info.resets && fault(F_IRQ_STALE)) {
 		r->again = 3;
-		r->again_ns = rd_now_ns() + 20000000;
+		r->again_ns = rd_now_ns() + 2000000;
 	}
 	return 0;
 }
@@ -264,6 +267,11 @@ void device_kick(struct device *d, unsigned int queue)
 }
 
 /* --- config --- */
+
+void device_config_told(struct device *d)
+{
+	d->events_at_ns = 0;
+}
 
 void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len)
 {
@@ -561,6 +569,9 @@ static void run_events(struct device *d)
 		.id = htole32(fault(F_EVENT_WRONG_ID) ? 1 : VIRTIO_VSOCK_EVENT_TRANSPORT_RESET),
 	};
 
+	if (d->events_at_ns && rd_now_ns() < d->events_at_ns)
+		return;
+	d->events_at_ns = 0;
 	while (d->events) {
 		const int ret = ring_pop(r, &d->chain);
 
@@ -608,9 +619,15 @@ void device_apply_cids(struct device *d)
 				conn_end(c, -ECONNRESET);
 		}
 	}
-	if (!fault(F_CONFIG_CHANGE_NO_NOTIFY) && d->config_changed)
-		d->config_changed(d->config_arg);
-	if (s->event && !fault(F_EVENT_NO_RESET))
+	/*
+	 * The event comes after the notification: QEMU 11.1 crashes if the guest has reset the device before it
+	 * reads the message.
+	 */
+	if (!fault(F_CONFIG_CHANGE_NO_NOTIFY) && d->config_changed &&
+	    d->config_changed(d->config_arg))
+		d->events_at_ns = rd_now_ns() + CONFIG_TOLD_NS;
+	if (s->event && !fault(F_EVENT_NO_RESET) &&
+	    !(fault(F_EVENT_ONLY_FIRST) && d->ring[DEV_EVENT].used_idx))
 		d->events++;
 }
 
@@ -734,6 +751,8 @@ int64_t device_timeout_ns(struct device *d)
 		earlier(&best, d->cids_waits ? d->cids_ask_ns : d->cids_at_ns, now);
 	if (d->irq.count)
 		earlier(&best, d->irq_at_ns, now);
+	if (d->events_at_ns)
+		earlier(&best, d->events_at_ns, now);
 	if (d->stale_at_ns)
 		earlier(&best, d->stale_at_ns, now);
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {

@@ -127,7 +127,7 @@ struct device {
 	size_t config_space; /* bytes that the VMM gives the guest */
 	uint32_t config_index;
 	uint64_t config_reads;
-	void (*config_changed)(void *arg);
+	bool (*config_changed)(void *arg); /* true: device_config_told() follows */
 	void *config_arg;
 
 	uint64_t features_offered, features_acked;
@@ -144,6 +144,7 @@ struct device {
 	struct dev_listener *listeners;
 	struct dev_packet *reply_first, *reply_last;
 	unsigned int replies, num_conns, events;
+	int64_t events_at_ns; /* until then events wait for device_config_told(); 0: they do not */
 	uint64_t next_seq;
 	uint32_t next_port;
 	int64_t next_scan_ns;
@@ -187,6 +188,8 @@ void device_memory_changed(struct device *d);
 void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len);
 void device_config_write(struct device *d, uint32_t off, const void *buf, uint32_t len);
 void device_kick(struct device *d, unsigned int queue);
+/* The VMM has told the guest of the last change of the config. */
+void device_config_told(struct device *d);
 
 /* Work and timers. True: there is more, call again soon. */
 bool device_run(struct device *d);

@@ -37,6 +37,7 @@ enum fault_id {
 	F_CONFIG_INDEX_STUCK,
 	F_EVENT_NO_RESET,
 	F_EVENT_WRONG_ID,
+	F_EVENT_ONLY_FIRST,
 	F_CREDIT_NEVER_RETURNED,
 	F_CREDIT_IGNORED,
 	F_CREDIT_NO_ANSWER,
@@ -75,6 +76,7 @@ enum fault_id {
 	F_RING_INDIRECT_FIRST_ONLY,
 	F_RING_DESC_WRITTEN,
 	F_RING_FRAMING,
+	F_RING_USED_FLAGS,
 	F_RING_STALE_AFTER_RESET,
 	F_RING_WRAP,
 	F_IRQ_LOST,
@@ -82,6 +84,8 @@ enum fault_id {
 	F_IRQ_SUPPRESSED,
 	F_IRQ_EVENT_OFF_BY_ONE,
 	F_IRQ_STALE,
+	F_IRQ_EVENT_HONOURED,
+	F_IRQ_FLAG_HONOURED,
 	F_IRQ_STALL,
 	F_INIT_RESERVED_FEATURE,
 	F_INIT_NO_VERSION_1,
@@ -98,9 +102,13 @@ enum fault_id {
 struct fault_info {
 	const char *id;
 	const char *clause; /* what it breaks */
-	const char *expect; /* glob of the test ids that must FAIL */
-	const char
-		*needs; /* device set-up it shows in: any, multi, multi-host, indexed, page-state */
+	/*
+	 * Glob of the test ids that must FAIL; "note:" in front where only a SHOULD is broken: they pass and
+	 * note it. "-": the device dies or stops, which the harness tells.
+	 */
+	const char *expect;
+	const char *
+		needs; /* any, a layout, page-state, machine=NAME, cpus=N, or a variable's VAR=VALUE */
 	const char *what; /* what the device does */
 };
 extern const struct fault_info fault_table[F_COUNT];

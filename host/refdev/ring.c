@@ -334,7 +334,8 @@ static bool wants_signal(struct ring *r, uint16_t old, uint16_t new)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (fault(F_IRQ_SUPPRESSED))
 		return true;
-	if (!r->event_idx)
+	if ((!r->event_idx && !fault(F_IRQ_EVENT_HONOURED)) ||
+	    (r->event_idx && fault(F_IRQ_FLAG_HONOURED)))
 		return !(le16toh(__atomic_load_n(&r->avail->flags, __ATOMIC_RELAXED)) &
 			 VRING_AVAIL_F_NO_INTERRUPT);
 	if (!r->signalled_valid)
@@ -379,6 +380,9 @@ bool ring_want_kicks(struct ring *r, bool on)
 		__atomic_store_n(avail_event,
 				 htole16(on ? r->last_avail : (uint16_t)(r->last_avail - 1)),
 				 __ATOMIC_RELAXED);
+		if (fault(F_RING_USED_FLAGS))
+			__atomic_store_n(&r->used->flags, htole16(VRING_USED_F_NO_NOTIFY),
+					 __ATOMIC_RELAXED);
 	} else {
 		__atomic_store_n(&r->used->flags, htole16(on ? 0 : VRING_USED_F_NO_NOTIFY),
 				 __ATOMIC_RELAXED);
