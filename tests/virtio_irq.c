@@ -11,7 +11,8 @@
 #include "lib/mmio.h"
 #include "tests/virtio_util.h"
 
-#define EVENT VIRTIO_BIT(VIRTIO_F_EVENT_IDX)
+#define EVENT	VIRTIO_BIT(VIRTIO_F_EVENT_IDX)
+#define BUFFERS 40u
 
 static uint64_t get(const uint64_t *n)
 {
@@ -44,6 +45,15 @@ static bool quiet(struct actor *a, uint64_t before)
 	return !wait_for(count(a) != before, QUIET_NS);
 }
 
+/* Drivers have to bear them (2.7.7.1); that they come is worth a word. */
+static void note_extra(struct test_ctx *t, struct actor *a, uint64_t due, const char *what)
+{
+	(void)wait_for(count(a) > due, QUIET_NS / 4);
+	if (count(a) > due)
+		test_note(t, "%s: %u interrupts %s", actor_who(a), (unsigned int)(count(a) - due),
+			  what);
+}
+
 /* --- a used buffer is told -------------------------------------------------------------------- */
 
 TEST(irq_used,
@@ -54,18 +64,21 @@ TEST(irq_used,
      .timeout = 20 * SEC)
 {
 	const struct bring_up how = { 0 };
+	uint64_t before, first;
 	unsigned int i, k;
 	struct actor a;
-	uint64_t before;
 
 	actor_need(t);
-	for (i = 0; actor_mode_up(t, i, &how, &a); i++)
-		for (k = 0; k < 20; k++) {
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		for (k = 0, first = count(&a); k < BUFFERS; k++) {
 			before = count(&a);
 			one(t, &a);
-			expect(t, wait_for(count(&a) > before, ANSWER_NS),
-			       "%s: no interrupt within 2 s of used buffer %u", actor_who(&a), k + 1);
+			require(t, wait_for(count(&a) > before, ANSWER_NS),
+				"%s: no interrupt within 2 s of used buffer %u", actor_who(&a),
+				k + 1);
 		}
+		note_extra(t, &a, first + BUFFERS, "beyond those of used buffers");
+	}
 	need_interrupts(t, i);
 }
 
@@ -88,9 +101,9 @@ TEST(irq_ignores_event,
 		for (k = 0; k < 4; k++) {
 			before = count(&a);
 			one(t, &a);
-			expect(t, wait_for(count(&a) > before, ANSWER_NS),
-			       "%s: no interrupt for used buffer %u with used_event 0x4000",
-			       actor_who(&a), k + 1);
+			require(t, wait_for(count(&a) > before, ANSWER_NS),
+				"%s: no interrupt for used buffer %u with used_event 0x4000",
+				actor_who(&a), k + 1);
 		}
 	}
 	need_interrupts(t, i);
@@ -104,29 +117,26 @@ TEST(irq_event_idx,
      .timeout = 20 * SEC)
 {
 	const struct bring_up how = { .features = EVENT };
-	unsigned int i, k, early = 0;
+	uint64_t before, first;
+	unsigned int i, k;
 	struct actor a;
-	uint64_t before;
 
 	actor_need(t);
-	for (i = 0; actor_mode_up(t, i, &how, &a); i++)
-		for (k = 0; k < 5; k++) {
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		for (k = 0, first = count(&a); k < 5; k++) {
 			/* The third one from here on. */
 			vq_raw_used_event(a.vq, (uint16_t)(a.used_idx + 2));
+			one(t, &a);
+			one(t, &a);
 			before = count(&a);
 			one(t, &a);
-			one(t, &a);
-			early += !quiet(&a, before);
-			before = count(&a);
-			one(t, &a);
-			expect(t, wait_for(count(&a) > before, ANSWER_NS),
-			       "%s: no interrupt within 2 s of the element with index used_event (%u)",
-			       actor_who(&a), (uint16_t)(a.used_idx - 1));
+			require(t, wait_for(count(&a) > before, ANSWER_NS),
+				"%s: no interrupt within 2 s of the element with index used_event (%u)",
+				actor_who(&a), (uint16_t)(a.used_idx - 1));
 		}
+		note_extra(t, &a, first + 5, "while used_event was not reached (SHOULD NOT)");
+	}
 	need_interrupts(t, i);
-	if (early)
-		test_note(t, "%u interrupts came before used_event was reached (SHOULD NOT)",
-			  early);
 }
 
 /* The flag is set as by a driver that wants no interrupt; used_event says that it wants one. */
@@ -149,9 +159,9 @@ TEST(irq_event_idx_flag,
 			vq_raw_used_event(a.vq, a.used_idx);
 			before = count(&a);
 			one(t, &a);
-			expect(t, wait_for(count(&a) > before, ANSWER_NS),
-			       "%s: no interrupt at used_event %u with avail.flags 1", actor_who(&a),
-			       (uint16_t)(a.used_idx - 1));
+			require(t, wait_for(count(&a) > before, ANSWER_NS),
+				"%s: no interrupt at used_event %u with avail.flags 1",
+				actor_who(&a), (uint16_t)(a.used_idx - 1));
 		}
 	}
 	need_interrupts(t, i);
@@ -182,12 +192,9 @@ TEST(irq_suppressed,
 			before = count(&a);
 			for (k = 0; k < 10; k++)
 				one(t, &a);
-			if (!quiet(&a, before))
-				test_note(
-					t,
-					"%s: %u interrupts for 10 buffers that are not to be told (%s)",
-					actor_who(&a), (unsigned int)(count(&a) - before),
-					e ? "used_event" : "avail.flags");
+			note_extra(t, &a, before,
+				   e ? "for 10 buffers before used_event" :
+				       "for 10 buffers with avail.flags 1");
 		}
 	}
 	need_interrupts(t, tried);
@@ -228,8 +235,10 @@ TEST(irq_after_reset,
 			(void)wait_for(false, MSEC);
 			before = count(&a);
 			spurious = irq_spurious_count(NULL);
-			expect(t, quiet(&a, before), "%s: %u interrupts after the reset", actor_who(&a),
-			       (unsigned int)(count(&a) - before));
+			/* Each round a while, the last one long enough for a slow one. */
+			(void)wait_for(count(&a) != before, round < 3 ? QUIET_NS / 10 : QUIET_NS);
+			expect(t, count(&a) == before, "%s: %u interrupts after the reset",
+			       actor_who(&a), (unsigned int)(count(&a) - before));
 			expect_eq(t, irq_spurious_count(NULL), spurious,
 				  "%s: interrupts on unused vectors", actor_who(&a));
 		}
@@ -267,6 +276,7 @@ TEST(irq_no_vector,
 	struct actor a;
 	unsigned int i;
 	uint64_t before;
+	uint16_t q;
 
 	for (i = 0; msix_actor(t, i, &a); i++) {
 		p = virtio_pci(a.d);
@@ -278,8 +288,10 @@ TEST(irq_no_vector,
 		const struct bring_up half = { .irq = VIRTIO_IRQ_MSIX1, .no_driver_ok = true };
 
 		actor_up(t, &a, &half);
-		expect_eq(t, virtio_pci_set_queue_vector(p, a.queue, VIRTIO_NO_VECTOR),
-			  VIRTIO_NO_VECTOR, "%s: queue_msix_vector", actor_who(&a));
+		for (q = 0; q < a.d->max_queues; q++)
+			expect_eq(t, virtio_pci_set_queue_vector(p, q, VIRTIO_NO_VECTOR),
+				  VIRTIO_NO_VECTOR, "%s: queue_msix_vector of queue %u",
+				  actor_who(&a), q);
 		require_eq(t, -virtio_driver_ok(a.d), 0, "%s: %s", actor_who(&a), a.d->error);
 		before = get(&a.d->irqs.shared);
 		one(t, &a);
@@ -308,7 +320,8 @@ TEST(irq_masked,
 		one(t, &a);
 		expect(t, wait_for(pci_msix_pending(&p->msix, 0), ANSWER_NS),
 		       "%s: the pending bit is not set", actor_who(&a));
-		expect(t, quiet(&a, before), "%s: an interrupt through a masked entry", actor_who(&a));
+		expect(t, quiet(&a, before), "%s: an interrupt through a masked entry",
+		       actor_who(&a));
 		pci_msix_mask(&p->msix, 0, false);
 		expect(t, wait_for(count(&a) > before, ANSWER_NS),
 		       "%s: the pending interrupt does not come when unmasked", actor_who(&a));
@@ -320,7 +333,8 @@ TEST(irq_masked,
 		pci_msix_function_mask(p->pci, &p->msix, true);
 		before = count(&a);
 		one(t, &a);
-		expect(t, quiet(&a, before), "%s: an interrupt with the function masked", actor_who(&a));
+		expect(t, quiet(&a, before), "%s: an interrupt with the function masked",
+		       actor_who(&a));
 		pci_msix_function_mask(p->pci, &p->msix, false);
 		expect(t, wait_for(count(&a) > before, ANSWER_NS),
 		       "%s: the pending interrupt does not come when the function is unmasked",
@@ -394,7 +408,8 @@ TEST(irq_own_vector,
 		for (q = 0; q < a.d->max_queues; q++)
 			others -= q == a.queue ? 0 : get(&a.d->irqs.queue[q]);
 		others -= get(&a.d->irqs.config);
-		expect_eq(t, -others, 0, "%s: interrupts on the vectors of other events", actor_who(&a));
+		expect_eq(t, -others, 0, "%s: interrupts on the vectors of other events",
+			  actor_who(&a));
 	}
 	if (!tried)
 		test_skip(
@@ -428,8 +443,9 @@ TEST(irq_needs_reset,
 		shared = count(&a);
 		actor_post(&a, 0xffff);
 		vq_notify(a.vq);
-		if (!wait_for(a.d->ops->get_status(a.d) & VIRTIO_S_NEEDS_RESET, QUIET_NS * 2)) {
-			test_note(t, "%s: stays silent at an available head of 0xffff", actor_who(&a));
+		if (!wait_for(a.d->ops->get_status(a.d) & VIRTIO_S_NEEDS_RESET, QUIET_NS / 2)) {
+			test_note(t, "%s: stays silent at an available head of 0xffff",
+				  actor_who(&a));
 			continue;
 		}
 		said++;

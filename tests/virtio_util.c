@@ -222,6 +222,7 @@ FIXTURE(virtio_suites, .suite = "virtio.", .setup = set_up, .teardown = vt_reset
 #define RX_BUFFERS 4
 #define RX_SIZE	   1024u
 #define RX_OFF	   (ACTOR_MEM - RX_BUFFERS * RX_SIZE) /* receive buffers at the end of mem */
+#define RX_GUARD   64u /* bytes at the end of each that the device is not given */
 #define RNG_LEN	   64u
 #define PATTERN	   0xa5
 
@@ -294,8 +295,9 @@ void actor_need(struct test_ctx *t)
 static void post_rx(struct actor *a)
 {
 	struct virtqueue *rx = a->d->vq[0];
-	struct vq_seg seg = { .len = RX_SIZE };
+	struct vq_seg seg = { .len = RX_SIZE - RX_GUARD };
 
+	memset(a->mem + RX_OFF, PATTERN, RX_BUFFERS * RX_SIZE);
 	for (; vq_in_flight(rx) < RX_BUFFERS && vq_free_count(rx);) {
 		seg.buf = a->mem + RX_OFF + vq_in_flight(rx) * RX_SIZE;
 		if (vq_add(rx, NULL, 0, &seg, 1, seg.buf))
@@ -451,7 +453,7 @@ static bool take_rst(struct actor *a)
 	void *buf;
 
 	while (vq_get(rx, &buf, &len) == 1) {
-		const struct vq_seg seg = { buf, RX_SIZE };
+		const struct vq_seg seg = { buf, RX_SIZE - RX_GUARD };
 
 		found |= is_our_rst(a, buf, len);
 		vq_add(rx, NULL, 0, &seg, 1, buf);
@@ -483,8 +485,7 @@ const char *actor_who(const struct actor *a)
 	return text;
 }
 
-bool actor_mode_up(struct test_ctx *t, unsigned int n, const struct bring_up *how,
-			struct actor *a)
+bool actor_mode_up(struct test_ctx *t, unsigned int n, const struct bring_up *how, struct actor *a)
 {
 	static const enum virtio_irq_mode modes[] = { VIRTIO_IRQ_MSIX, VIRTIO_IRQ_MSIX1,
 						      VIRTIO_IRQ_INTX };
@@ -507,4 +508,28 @@ bool actor_mode_up(struct test_ctx *t, unsigned int n, const struct bring_up *ho
 			return true;
 		}
 	return false;
+}
+
+static bool is_pattern(const uint8_t *p, uint32_t n)
+{
+	while (n && *p == PATTERN) {
+		p++;
+		n--;
+	}
+	return n == 0;
+}
+
+bool actor_in_bounds(const struct actor *a)
+{
+	const uint32_t step = a->writes ? RX_OFF : RX_SIZE,
+		       guard = a->writes ? RX_OFF - a->len : RX_GUARD;
+	uint32_t end;
+
+	for (end = a->writes ? RX_OFF : RX_OFF + RX_SIZE; end <= ACTOR_MEM; end += step) {
+		if (!is_pattern(a->mem + end - guard, guard))
+			return false;
+		if (a->writes)
+			break;
+	}
+	return true;
 }

@@ -21,7 +21,7 @@
 /* Long enough for a loaded host; used only where an answer is due. */
 #define ANSWER_NS (2 * SEC)
 /* How long nothing must happen where nothing may. */
-#define QUIET_NS (50 * MSEC)
+#define QUIET_NS (20 * MSEC)
 
 struct bring_up {
 	uint64_t features; /* of those offered; VERSION_1 and ACCESS_PLATFORM come on top */
@@ -98,5 +98,10 @@ bool actor_round(struct actor *a);
  * judged by the use of the buffer alone: true.
  */
 bool actor_understood(struct actor *a, uint32_t used_len);
+/*
+ * Whether what lies behind the last request's writable buffers is as it was: the receive buffers of a vsock
+ * device, the plain buffer of a rng.
+ */
+bool actor_in_bounds(const struct actor *a);
 
 #endif

@@ -22,6 +22,12 @@ void vsock_env_drop(void);
 /* The control connection anew, after a test (or a TRANSPORT_RESET) lost it. 0 or errno. */
 int vsock_env_reconnect(void);
 
+/*
+ * Moves the guest's CIDs to those of was, plus by, and follows: event, config space, control connection.
+ * Any of it missing ends the test as a FAIL. Needs NEED_DEVICE_CTL.
+ */
+void vsock_change_cids(struct test_ctx *t, const struct vsock_config *was, uint64_t by);
+
 #define CONNECT_NS (1 * SEC)
 #define IO_NS	   (3 * SEC)
 
