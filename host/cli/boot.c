@@ -141,7 +141,8 @@ static void read_registers(struct boot *b)
 
 static void hang(struct boot *b, uint64_t waited)
 {
-	finish(b, BOOT_HANG, "the guest hung: no sign of it for %.1f s", (double)waited / 1000);
+	finish(b, BOOT_HANG, "the guest hung: no sign of it for %.1f s%s", (double)waited / 1000,
+	       b->vmm->out < 0 ? "; its console was closed" : "");
 	read_registers(b);
 	conclude(b, V_FAIL, true, NULL);
 }
@@ -324,6 +325,16 @@ out:
 	return ok;
 }
 
+/* The socket or file of the boot before; a file elsewhere is the machine's own (/dev/...). */
+static void forget_ready(const struct boot *b, const char *path)
+{
+	const size_t n = strlen(b->c->tmp_dir);
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && (S_ISSOCK(st.st_mode) || (strncmp(path, b->c->tmp_dir, n) == 0 && path[n] == '/')))
+		unlink(path);
+}
+
 static bool start_device(struct boot *b, const char *name)
 {
 	const struct recipe *r = b->c->vars->recipe;
@@ -347,7 +358,7 @@ static bool start_device(struct boot *b, const char *name)
 			finish(b, BOOT_START, "[device %s] ready: %s", name, err.s);
 			goto out;
 		}
-		unlink(socket); /* of the boot before */
+		forget_ready(b, socket);
 	}
 	if (pattern && regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB)) {
 		finish(b, BOOT_START, "[device %s] ready-log: not a regular expression", name);
@@ -549,8 +560,8 @@ static uint64_t time_left(struct boot *b)
 	if (idle < limit)
 		return limit - idle;
 	if (!b->report->started) {
-		finish(b, BOOT_HANG, "no report from the payload within %.1f s",
-		       (double)limit / 1000);
+		finish(b, BOOT_HANG, "no report from the payload within %.1f s%s",
+		       (double)limit / 1000, b->vmm->out < 0 ? "; its console was closed" : "");
 		read_registers(b);
 		explain(b, b->vmm);
 	} else {
@@ -688,6 +699,7 @@ void boot_run(const struct boot_config *c, struct report *r, struct boot_outcome
 	stopped = b->vmm &&
 		  !proc_ended(b->vmm); /* a VMM that is stopped by force may die in any way */
 	proc_stop(b->list, b->n, STOP_MS);
+	proc_end_orphans();
 	if (o->end == BOOT_DONE && !stopped)
 		judge_late_crash(b);
 	disturb(b, true);

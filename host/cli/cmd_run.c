@@ -18,6 +18,7 @@ enum {
 	OPT_FIRST,
 	OPT_TEST_TIMEOUT,
 	OPT_GRACE,
+	OPT_SILENCE,
 	OPT_REBOOTS,
 	OPT_APPEND,
 	OPT_FAULT,
@@ -87,6 +88,8 @@ static const struct argp_option options[] = {
 	  "seconds for each test; default: the test's own limit", 4 },
 	{ "grace", OPT_GRACE, "S", 0,
 	  "seconds that a test may overrun before the guest counts as hung; default: 15", 4 },
+	{ "silence", OPT_SILENCE, "S", 0,
+	  "seconds between two tests before the guest counts as hung, and the grace on top; default: 30", 4 },
 	{ "reboots", OPT_REBOOTS, "N", 0, "how often a guest that died boots again; default: 5",
 	  4 },
 	{ NULL, 0, NULL, 0, "Output:", 5 },
@@ -164,6 +167,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_GRACE:
 		if (!parse_seconds(arg, &o->grace))
 			argp_error(state, "--grace %s: seconds are wanted", arg);
+		return 0;
+	case OPT_SILENCE:
+		if (!parse_seconds(arg, &o->silence))
+			argp_error(state, "--silence %s: seconds are wanted", arg);
 		return 0;
 	case OPT_REBOOTS:
 		if (!parse_number(arg, 0, 1000, &o->reboots))

@@ -12,6 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define CHILDREN_MAX (1u << 20)
+#define ORPHANS_MS   1000
+
 static volatile sig_atomic_t seen;
 static int signal_pipe[2] = { -1, -1 };
 
@@ -256,6 +259,37 @@ void proc_stop(struct proc *const list[], size_t n, unsigned int grace_ms)
 	}
 	while (waitpid(-1, NULL, WNOHANG) > 0) /* inherited grandchildren */
 		;
+}
+
+/* SIGKILL to each child that there is. */
+static void kill_children(void)
+{
+	char *path = xasprintf("/proc/self/task/%d/children", getpid()), *text, *next, *word;
+
+	if (read_file(path, CHILDREN_MAX, &text, NULL) == 0) {
+		for (next = text; (word = strsep(&next, " \n"));) {
+			const pid_t pid = (pid_t)strtol(word, NULL, 10);
+
+			if (pid > 0)
+				kill(pid, SIGKILL);
+		}
+		free(text);
+	}
+	free(path);
+}
+
+void proc_end_orphans(void)
+{
+	const uint64_t end = now_ms() + ORPHANS_MS;
+	pid_t pid;
+
+	do {
+		kill_children();
+		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+			;
+		if (pid == 0)
+			poll(NULL, 0, 2);
+	} while (pid == 0 && now_ms() < end);
 }
 
 void proc_free(struct proc *p)

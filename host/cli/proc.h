@@ -38,6 +38,11 @@ bool proc_drain(struct proc *p, int *fd);
 bool proc_ended(struct proc *p);
 /* Ends the whole group: SIGTERM, SIGKILL after grace_ms; waits, and closes everything. */
 void proc_stop(struct proc *const list[], size_t n, unsigned int grace_ms);
+/*
+ * Ends all children that are left, once every program was stopped: what programs started in sessions of
+ * their own, and which became ours (signals_init() asks for that).
+ */
+void proc_end_orphans(void);
 void proc_free(struct proc *p);
 /* "was killed by signal 9 (Killed)", "exited with status 1". */
 char *proc_describe(const struct proc *p);

@@ -21,7 +21,6 @@
 
 #define PROBE_MS   10000
 #define HOST_LOG_MAX (64u << 20)
-#define SILENCE_MS 30000
 #define APPEND_MAX                                                                                 \
 	3500 /* of the 4096 bytes that a PVH command line may have; the VMM adds its own */
 #define CMDLINE_MAX  8000 /* what the payload reads from fw_cfg */
@@ -44,6 +43,7 @@ struct run {
 	struct printer out;
 	bool env_shown;
 	struct strv boots; /* "1: what happened" */
+	unsigned int number; /* of boots so far */
 	uint64_t started, deadline;
 };
 
@@ -57,6 +57,7 @@ void run_options_init(struct run_options *o)
 	o->timeout = 300;
 	o->first_timeout = 60;
 	o->grace = 15;
+	o->silence = 30;
 }
 
 void run_options_free(struct run_options *o)
@@ -435,6 +436,9 @@ static int open_in(const char *dir, const char *name)
 	char *path = xasprintf("%s/%s", dir, name);
 	const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 
+	if (fd < 0)
+		fprintf(stderr, "assay: %s: %s\nassay: --output DIR or ASSAY_RUNS=DIR names another place\n", path,
+			strerror(errno));
 	free(path);
 	return fd;
 }
@@ -586,7 +590,7 @@ static void add_word(struct sbuf *b, const char *key, const char *value)
 		sbuf_addf(b, "%s%s=%s", b->len ? " " : "", key, value);
 }
 
-static bool make_cmdline(struct run *r, const char *after)
+static bool make_cmdline(struct run *r, const char *list, const char *after)
 {
 	const char *own = vars_get(&r->vars, "GUEST_APPEND");
 	struct sbuf b = { 0 }, err = { 0 };
@@ -603,7 +607,7 @@ static bool make_cmdline(struct run *r, const char *after)
 		sbuf_add(&b, ok ? text : "");
 		free(text);
 	}
-	add_word(&b, "tests", r->list);
+	add_word(&b, "tests", list);
 	add_word(&b, "shuffle", r->o->shuffle);
 	if (r->o->repeat > 1) {
 		snprintf(number, sizeof(number), "%u", r->o->repeat);
@@ -707,7 +711,7 @@ static struct boot_config boot_config(struct run *r, unsigned int number)
 		.test_timeout_ms = (uint64_t)(r->o->test_timeout * 1000),
 		.grace_ms = (unsigned int)(r->o->grace * 1000),
 		.first_ms = (unsigned int)(r->o->first_timeout * 1000),
-		.silence_ms = SILENCE_MS + (unsigned int)(r->o->grace * 1000),
+		.silence_ms = (unsigned int)((r->o->silence + r->o->grace) * 1000),
 		.deadline = r->deadline,
 		.serial = r->serial,
 		.commands = r->commands,
@@ -787,13 +791,13 @@ static bool choose_accel(struct run *r)
 	return true;
 }
 
-static size_t without_verdict(const struct run *r)
+static size_t without_verdict(const struct run *r, const struct strv *ids)
 {
 	size_t i, k, n = 0;
 
-	for (i = 0; i < r->selected.n; i++) {
+	for (i = 0; i < ids->n; i++) {
 		for (k = 0; k < r->report.n; k++)
-			if (strcmp(r->report.results[k].id, r->selected.v[i]) == 0)
+			if (strcmp(r->report.results[k].id, ids->v[i]) == 0)
 				break;
 		n += k == r->report.n;
 	}
@@ -820,67 +824,117 @@ static void tell_end(struct run *r, const struct boot_outcome *o)
 		printer_note(&r->out, "  %s", o->detail.v[i]);
 }
 
-/* Boots until all selected tests have a verdict. True: they have. */
-static bool run_boots(struct run *r)
+/* A boot that ended badly while no test ran: else nobody would hear of it in the report. */
+static void blame_harness(struct run *r, const struct boot_outcome *o)
 {
-	unsigned int number;
-	char *after = NULL;
-	bool complete = false;
+	printer_result(&r->out,
+		       report_add(&r->report, "harness.end", V_ERROR, o->message ? o->message : "no end"));
+}
 
-	for (number = 1;; number++) {
-		struct boot_config c = boot_config(r, number);
+/*
+ * Boots until these tests have a verdict; list is how the payload is told of them. Returns how the last boot
+ * ended; *complete: they have.
+ */
+static enum boot_end boot_tests(struct run *r, const struct strv *ids, const char *list, bool *complete)
+{
+	unsigned int boots = 0;
+	enum boot_end end = BOOT_START;
+	char *after = NULL;
+	bool go_on = true;
+
+	*complete = false;
+	while (go_on && make_cmdline(r, list, after)) {
+		struct boot_config c = boot_config(r, ++r->number);
 		struct boot_outcome o;
 		struct report part;
-		bool go_on;
 		size_t left;
 
-		if (!make_cmdline(r, after))
-			break;
+		boots++;
 		report_init(&part);
 		r->current = &part;
 		boot_run(&c, &part, &o);
 		r->current = NULL;
 		report_append(&r->report, &part);
-		remember_boot(r, number, &o);
-		left = without_verdict(r);
-		complete = o.end == BOOT_DONE || left == 0;
-		if (complete && o.end != BOOT_DONE && !o.test)
-			printer_result(&r->out, report_add(&r->report, "harness.end", V_ERROR,
-							   o.message ? o.message : "no end"));
-		go_on = !complete && o.last && o.end != BOOT_START && o.end != BOOT_INTERRUPTED &&
-			o.end != BOOT_DEADLINE && number <= r->o->reboots;
-		if (o.end != BOOT_DONE)
+		remember_boot(r, r->number, &o);
+		end = o.end;
+		left = without_verdict(r, ids);
+		*complete = end == BOOT_DONE || left == 0;
+		go_on = !*complete && o.last && end != BOOT_START && end != BOOT_INTERRUPTED &&
+			end != BOOT_DEADLINE && boots <= r->o->reboots;
+		if ((*complete || go_on) && end != BOOT_DONE && !o.test)
+			blame_harness(r, &o);
+		if (end != BOOT_DONE)
 			tell_end(r, &o);
 		if (go_on)
 			printer_note(&r->out, "booting again for the remaining %zu test%s", left,
 				     left == 1 ? "" : "s");
-		else if (!complete && number > r->o->reboots)
-			printer_note(&r->out, "%u boots are enough: %zu tests have no verdict",
-				     number, left);
+		else if (!*complete && boots > r->o->reboots)
+			printer_note(&r->out, "%u boot%s enough: %zu test%s no verdict", boots,
+				     boots == 1 ? " is" : "s are", left, left == 1 ? " has" : "s have");
 		free(after);
 		after = o.last ? xstrdup(o.last) : NULL;
 		if (go_on && r->o->repeat > 1)
 			printer_note(&r->out,
 				     "repetitions that stood before %s are not made up for", after);
 		boot_outcome_free(&o);
-		if (!go_on)
-			break;
 	}
 	free(after);
-	r->report.ended = complete;
-	return complete;
+	return end;
+}
+
+/* Tests that leave this host broken, [host] alone = GLOB,...: each runs in a boot of its own, after the others. */
+static void part_tests(const struct run *r, struct strv *together, struct strv *alone)
+{
+	const char *globs = recipe_get(r->recipe, "host", "", "alone");
+	size_t i;
+
+	for (i = 0; i < r->selected.n; i++) {
+		const char *id = r->selected.v[i];
+
+		strv_add(globs && *globs && glob_list_selects(globs, id) ? alone : together, id);
+	}
+}
+
+/* Boots until all selected tests have a verdict. True: they have. */
+static bool run_boots(struct run *r)
+{
+	struct strv together = { 0 }, alone = { 0 };
+	enum boot_end end = BOOT_DONE;
+	bool complete = true, all = true;
+	char *list;
+	size_t i;
+
+	part_tests(r, &together, &alone);
+	if (together.n) {
+		list = alone.n ? tests_list(&r->tests, &together) : r->list ? xstrdup(r->list) : NULL;
+		end = boot_tests(r, &together, list, &all);
+		free(list);
+	}
+	for (i = 0; i < alone.n && end != BOOT_START && end != BOOT_INTERRUPTED && end != BOOT_DEADLINE; i++) {
+		const struct strv one = { .v = &alone.v[i], .n = 1 };
+
+		end = boot_tests(r, &one, alone.v[i], &complete);
+		all = all && complete;
+	}
+	all = all && i == alone.n;
+	strv_free(&together);
+	strv_free(&alone);
+	r->report.ended = all;
+	return all;
 }
 
 /* --- the end ----------------------------------------------------------------------------- */
 
-static void write_in(const struct run *r, const char *name, const struct sbuf *b)
+static bool write_in(const struct run *r, const char *name, const struct sbuf *b)
 {
 	char *path = xasprintf("%s/%s", r->dir, name);
 	const int ret = write_file(path, b->s ? b->s : "", b->len);
 
 	if (ret)
-		fprintf(stderr, "assay: %s: %s\n", path, strerror(-ret));
+		fprintf(stderr, "assay: %s: %s\nassay: --output DIR or ASSAY_RUNS=DIR names another place\n", path,
+			strerror(-ret));
 	free(path);
+	return !ret;
 }
 
 static void run_meta(const struct run *r, struct strv *meta)
@@ -902,19 +956,24 @@ static void run_meta(const struct run *r, struct strv *meta)
 		strv_take(meta, xasprintf("boot %zu=%s", i + 1, r->boots.v[i]));
 }
 
-static void write_reports(const struct run *r)
+/* False: they are not there, and it has said why. */
+static bool write_reports(const struct run *r)
 {
 	struct strv meta = { 0 };
 	struct sbuf b = { 0 };
+	bool ok;
 
 	run_meta(r, &meta);
 	report_to_ktap(&r->report, &b);
-	write_in(r, "report.ktap", &b);
+	ok = write_in(r, "report.ktap", &b);
 	sbuf_free(&b);
-	output_json(&r->report, &meta, &b);
-	write_in(r, "result.json", &b);
-	sbuf_free(&b);
+	if (ok) {
+		output_json(&r->report, &meta, &b);
+		ok = write_in(r, "result.json", &b);
+		sbuf_free(&b);
+	}
 	strv_free(&meta);
+	return ok;
 }
 
 static void show_path(const struct run *r, const char *label, const char *name)
@@ -992,7 +1051,8 @@ static void forget_host(const struct run *r)
 static int conclude(struct run *r, bool complete)
 {
 	const unsigned int garbage = r->report.garbage;
-	const size_t left = without_verdict(r), n = r->report.n;
+	const size_t left = without_verdict(r, &r->selected), n = r->report.n;
+	bool written;
 	size_t i;
 	int status;
 
@@ -1003,7 +1063,7 @@ static int conclude(struct run *r, bool complete)
 		known_apply(&r->known, &r->report.results[i]);
 	for (i = n; i < r->report.n; i++)
 		printer_result(&r->out, &r->report.results[i]);
-	write_reports(r);
+	written = write_reports(r);
 	if (r->report.bail)
 		printer_note(&r->out, "the payload gave up: %s", r->report.bail);
 	if (garbage)
@@ -1012,7 +1072,7 @@ static int conclude(struct run *r, bool complete)
 	if (!complete)
 		printer_note(&r->out, "the report is incomplete: %zu of %zu tests have no verdict",
 			     left, r->selected.n);
-	status = complete && r->report.n ? report_status(&r->report) : STATUS_NO_REPORT;
+	status = complete && written && r->report.n ? report_status(&r->report) : STATUS_NO_REPORT;
 	if (!r->o->quiet) {
 		printer_summary(&r->out, &r->report, now_ms() - r->started);
 		show_path(r, "Full log:", "serial.raw");
@@ -1298,7 +1358,11 @@ int run_command(const struct run_options *o)
 	if (status != STATUS_OK)
 		goto out;
 	r.serial = open_in(r.dir, "serial.raw");
-	r.commands = open_in(r.dir, "commands.txt");
+	r.commands = r.serial < 0 ? -1 : open_in(r.dir, "commands.txt");
+	if (r.commands < 0) {
+		status = STATUS_NO_REPORT;
+		goto out;
+	}
 	log_invocation(&r);
 	forget_host(&r);
 	r.out.total = (unsigned int)r.selected.n * o->repeat;

@@ -26,7 +26,7 @@ struct run_options {
 	double soak;					    /* minutes; 0: none */
 	struct strv tests, append, faults, set, vmm_args;
 	unsigned int cpus, repeat, shard, shards, reboots;
-	double timeout, first_timeout, test_timeout, grace;
+	double timeout, first_timeout, test_timeout, grace, silence;
 	bool keep, verbose, quiet;
 	boot_disturb disturb; /* or NULL: see boot.h */
 	void *disturb_arg;
