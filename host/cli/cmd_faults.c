@@ -28,7 +28,7 @@
 	"vsock.stream.connect" /* what else runs, where it exists: is the host alive at all? */
 #define SHOULD "note:" /* in front of a glob: breaks a SHOULD, so the test notes it and passes */
 
-static const char *const all_hosts[] = { "ref", "ref-protected" };
+static const char *const all_hosts[] = { "ref", "ref-vectors", "ref-protected" };
 
 /* What a fault shows on, and what a healthy host is tried with. */
 struct setup {
@@ -80,7 +80,7 @@ enum {
 
 static const struct argp_option options[] = {
 	{ "host", OPT_HOST, "NAME|FILE[,...]", 0,
-	  "hosts that inject faults; default: ref,ref-protected", 0 },
+	  "hosts that inject faults; default: ref,ref-vectors,ref-protected", 0 },
 	{ "fault", OPT_FAULT, "ID[,ID...]", 0, "these faults only (globs); may be repeated", 0 },
 	{ "quick", OPT_QUICK, NULL, 0, "the first fault of each kind and every sixth of the rest",
 	  0 },

@@ -84,6 +84,8 @@ struct device *device_new(const struct device_params *p)
 		d->ring[i].violation = on_violation;
 		d->ring[i].arg = d;
 	}
+	d->ring[DEV_RX].other = &d->ring[DEV_TX];
+	d->ring[DEV_TX].other = &d->ring[DEV_RX];
 	d->ops = transport_ops;
 	if (!p->page_state)
 		d->ops.caps &= ~(uint32_t)CTL_CAP_MEM_STATE;

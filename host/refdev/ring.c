@@ -322,7 +322,7 @@ void ring_signal(struct ring *r)
 {
 	r->calls++;
 	r->calls_since_start++;
-	signal_fd(r->call_fd);
+	signal_fd(fault(F_IRQ_WRONG_QUEUE) && r->other ? r->other->call_fd : r->call_fd);
 }
 
 /* 2.7.7.2 */
@@ -359,6 +359,8 @@ void ring_publish(struct ring *r)
 	wanted = wants_signal(r, r->signalled_valid ? r->signalled : old, r->used_idx);
 	r->signalled = r->used_idx;
 	r->signalled_valid = true;
+	if (wanted && ++r->due % 25 == 0 && fault(F_IRQ_LOST_SOME))
+		return;
 	if (!wanted || fault(F_IRQ_LOST) || (fault(F_IRQ_STALL) && r->calls_since_start >= 31))
 		return;
 	ring_signal(r);

@@ -64,6 +64,8 @@ struct ring {
 	uint64_t calls_since_start;
 	unsigned int trips; /* victims seen since start: when a fault strikes */
 	int64_t again_ns;   /* an injected extra notification is due */
+	unsigned int due;   /* notifications that were due, those not sent included */
+	struct ring *other; /* the queue that a fault takes this one for */
 	unsigned int again;
 };
 
