@@ -224,6 +224,7 @@ static void judge_taint(struct report *r, unsigned long before, unsigned long af
 struct records {
 	struct report out; /* their results, each id once */
 	struct strv diag;  /* "ID TEXT" */
+	struct strv *notes;
 	unsigned long before, after;
 	bool taint, open; /* a taint was recorded; the last boot's records have no end */
 };
@@ -289,6 +290,9 @@ static void record_line(struct records *x, char *line)
 	} else if (strncmp(line, "@diag ", 6) == 0) {
 		if (x->diag.n < RECORDS_MAX)
 			strv_add(&x->diag, line + 6);
+	} else if (strncmp(line, "@note ", 6) == 0) {
+		if (x->notes->n < RECORDS_MAX)
+			strv_add(x->notes, line + 6);
 	} else if (sscanf(line, "@taint %lu %lu", &before, &after) == 2) {
 		x->before |= before;
 		x->after |= after;
@@ -317,9 +321,9 @@ static void place_text(struct records *x)
 	}
 }
 
-static void judge_records(struct report *r, const char *text)
+static void judge_records(struct report *r, const char *text, struct strv *notes)
 {
-	struct records x = { .open = true };
+	struct records x = { .open = true, .notes = notes };
 	char *copy = xstrdup(text), *next = copy, *line;
 
 	report_init(&x.out);
@@ -342,9 +346,9 @@ static void judge_records(struct report *r, const char *text)
 	strv_free(&x.diag);
 }
 
-void host_judge(struct report *r, const char *kernel_log, const char *records)
+void host_judge(struct report *r, const char *kernel_log, const char *records, struct strv *notes)
 {
 	judge_log(r, kernel_log, records != NULL);
 	if (records)
-		judge_records(r, records);
+		judge_records(r, records, notes);
 }

@@ -1015,6 +1015,8 @@ static void judge_host(struct run *r)
 	const char *command = recipe_get(r->recipe, "after", "", "command");
 	char *log = command ? output_of(r, command) : after_file(r, "kernel-log");
 	char *records = after_file(r, "records");
+	struct strv notes = { 0 };
+	size_t i;
 
 	if (!command && !log)
 		return;
@@ -1025,7 +1027,10 @@ static void judge_host(struct run *r)
 	}
 	/* Where nothing came to run there is nothing to judge. */
 	if (r->report.started || (log && *log) || (records && *records))
-		host_judge(&r->report, log, records);
+		host_judge(&r->report, log, records, &notes);
+	for (i = 0; i < notes.n; i++)
+		printer_note(&r->out, "%s", notes.v[i]);
+	strv_free(&notes);
 	free(log);
 	free(records);
 }

@@ -33,10 +33,13 @@ static const struct result *find(const struct report *r, const char *id)
 static enum verdict judge(struct report *r, const char *log, const char *records, const char *id)
 {
 	const struct result *t;
+	struct strv notes = { 0 };
 
 	report_init(r);
 	r->ended = true;
-	host_judge(r, log, records);
+	host_judge(r, log, records, &notes);
+	assert_true(notes.n <= 1);
+	strv_free(&notes);
 	t = find(r, id);
 	assert_non_null(t);
 	return t->verdict;
@@ -159,6 +162,7 @@ static void test_records(void **state)
 	      "@diag host.leak.slab filp: 1 before, 900 after\n"
 	      "@result FAIL host.leak.slab objects stay\n"
 	      "@result PASS host.leak.vm no VM is left\n"
+	      "@note 1000 cycles\n"
 	      "@taint 0 0\n@end\n"
 	      "@result FAIL host.leak.vm one VM is left\n" /* a second boot: the worst counts */
 	      "@result PASS host.leak.slab fine\n"
