@@ -87,53 +87,16 @@ static uint32_t mmio_config_len(struct virtio_device *d)
 	return to_mmio(d)->size - VIRTIO_MMIO_CONFIG;
 }
 
-static bool config_range_ok(struct virtio_device *d, uint32_t off, uint32_t len)
-{
-	const uint32_t size = mmio_config_len(d);
-
-	return off <= size && len <= size - off;
-}
-
 static int mmio_config_read(struct virtio_device *d, uint32_t off, void *buf, uint32_t len)
 {
-	const volatile uint8_t *cfg = to_mmio(d)->regs + VIRTIO_MMIO_CONFIG;
-	uint8_t *out = buf;
-	uint32_t v, w;
-
-	if (!config_range_ok(d, off, len))
-		return -ERANGE;
-	for (; len; off += w, out += w, len -= w) {
-		w = virtio_access_width(off, len);
-		v = w == 4 ? mmio_read32(cfg + off) :
-		    w == 2 ? mmio_read16(cfg + off) :
-			     mmio_read8(cfg + off);
-		v = cpu_to_le32(v);
-		memcpy(out, &v, w);
-	}
-	return 0;
+	return virtio_config_in(to_mmio(d)->regs + VIRTIO_MMIO_CONFIG, mmio_config_len(d), off, buf,
+				len);
 }
 
 static int mmio_config_write(struct virtio_device *d, uint32_t off, const void *buf, uint32_t len)
 {
-	volatile uint8_t *cfg = to_mmio(d)->regs + VIRTIO_MMIO_CONFIG;
-	const uint8_t *in = buf;
-	uint32_t v, w;
-
-	if (!config_range_ok(d, off, len))
-		return -ERANGE;
-	for (; len; off += w, in += w, len -= w) {
-		v = 0;
-		w = virtio_access_width(off, len);
-		memcpy(&v, in, w);
-		v = le32_to_cpu(v);
-		if (w == 4)
-			mmio_write32(cfg + off, v);
-		else if (w == 2)
-			mmio_write16(cfg + off, (uint16_t)v);
-		else
-			mmio_write8(cfg + off, (uint8_t)v);
-	}
-	return 0;
+	return virtio_config_out(to_mmio(d)->regs + VIRTIO_MMIO_CONFIG, mmio_config_len(d), off,
+				 buf, len);
 }
 
 /* --- queues ---------------------------------------------------------------------------- */
@@ -241,7 +204,8 @@ static int mmio_irq_setup(struct virtio_device *d, enum virtio_irq_mode mode)
 	return ret;
 }
 
-static int mmio_irq_ctl(struct virtio_device *d, enum virtio_irq_ctl what, int event, unsigned int arg)
+static int mmio_irq_ctl(struct virtio_device *d, enum virtio_irq_ctl what, int event,
+			unsigned int arg)
 {
 	const uint32_t why = reg_read(d, VIRTIO_MMIO_INTERRUPT_STATUS);
 
@@ -250,7 +214,8 @@ static int mmio_irq_ctl(struct virtio_device *d, enum virtio_irq_ctl what, int e
 		return -EOPNOTSUPP;
 	if (what != VIRTIO_IRQ_ACK)
 		return virtio_line_ctl(d, what, arg);
-	reg_write(d, VIRTIO_MMIO_INTERRUPT_ACK, why & (VIRTIO_MMIO_INT_USED | VIRTIO_MMIO_INT_CONFIG));
+	reg_write(d, VIRTIO_MMIO_INTERRUPT_ACK,
+		  why & (VIRTIO_MMIO_INT_USED | VIRTIO_MMIO_INT_CONFIG));
 	return (int)why;
 }
 

@@ -88,53 +88,14 @@ static uint32_t pci_config_len(struct virtio_device *d)
 	return cap ? (uint32_t)cap->length : 0;
 }
 
-static bool config_range_ok(struct virtio_device *d, uint32_t off, uint32_t len)
-{
-	const uint32_t size = pci_config_len(d);
-
-	return off <= size && len <= size - off;
-}
-
 static int pci_config_read(struct virtio_device *d, uint32_t off, void *buf, uint32_t len)
 {
-	const volatile uint8_t *cfg = to_pci(d)->device;
-	uint8_t *out = buf;
-	uint32_t v, w;
-
-	if (!config_range_ok(d, off, len))
-		return -ERANGE;
-	for (; len; off += w, out += w, len -= w) {
-		w = virtio_access_width(off, len);
-		v = w == 4 ? mmio_read32(cfg + off) :
-		    w == 2 ? mmio_read16(cfg + off) :
-			     mmio_read8(cfg + off);
-		v = cpu_to_le32(v);
-		memcpy(out, &v, w);
-	}
-	return 0;
+	return virtio_config_in(to_pci(d)->device, pci_config_len(d), off, buf, len);
 }
 
 static int pci_config_write(struct virtio_device *d, uint32_t off, const void *buf, uint32_t len)
 {
-	volatile uint8_t *cfg = to_pci(d)->device;
-	const uint8_t *in = buf;
-	uint32_t v, w;
-
-	if (!config_range_ok(d, off, len))
-		return -ERANGE;
-	for (; len; off += w, in += w, len -= w) {
-		v = 0;
-		w = virtio_access_width(off, len);
-		memcpy(&v, in, w);
-		v = le32_to_cpu(v);
-		if (w == 4)
-			mmio_write32(cfg + off, v);
-		else if (w == 2)
-			mmio_write16(cfg + off, (uint16_t)v);
-		else
-			mmio_write8(cfg + off, (uint8_t)v);
-	}
-	return 0;
+	return virtio_config_out(to_pci(d)->device, pci_config_len(d), off, buf, len);
 }
 
 /* --- queues ---------------------------------------------------------------------------- */
@@ -425,10 +386,13 @@ static int steer_entry(struct virtio_pci *p, unsigned int entry, unsigned int cp
 	return 0;
 }
 
-static int pci_irq_ctl(struct virtio_device *d, enum virtio_irq_ctl what, int event, unsigned int arg)
+static int pci_irq_ctl(struct virtio_device *d, enum virtio_irq_ctl what, int event,
+		       unsigned int arg)
 {
 	struct virtio_pci *p = to_pci(d);
-	const unsigned int entry = d->irq_mode == VIRTIO_IRQ_MSIX && event >= 0 ? (unsigned int)event + 1 : 0;
+	const unsigned int entry = d->irq_mode == VIRTIO_IRQ_MSIX && event >= 0 ?
+					   (unsigned int)event + 1 :
+					   0;
 
 	if (d->irq_mode == VIRTIO_IRQ_INTX && what == VIRTIO_IRQ_ACK)
 		return mmio_read8(p->isr);

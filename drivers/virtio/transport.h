@@ -15,6 +15,11 @@ int virtio_error(struct virtio_device *d, int err, const char *fmt, ...)
 
 /* Cuts an access to config space into natural widths: 4, 2 or 1 bytes, each aligned (4.1.3.1). */
 uint32_t virtio_access_width(uint32_t off, uint32_t len);
+/* Config space of `size` bytes at cfg, read or written in such accesses. 0, -ERANGE past its end. */
+int virtio_config_in(const volatile uint8_t *cfg, uint32_t size, uint32_t off, void *buf,
+		     uint32_t len);
+int virtio_config_out(volatile uint8_t *cfg, uint32_t size, uint32_t off, const void *buf,
+		      uint32_t len);
 
 /* What interrupt handlers do, by cause. */
 void virtio_irq_queue(struct virtio_device *d, uint16_t queue); /* a queue's own vector */

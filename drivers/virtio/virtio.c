@@ -83,6 +83,48 @@ uint32_t virtio_access_width(uint32_t off, uint32_t len)
 	return len >= 2 && off % 2 == 0 ? 2 : 1;
 }
 
+int virtio_config_in(const volatile uint8_t *cfg, uint32_t size, uint32_t off, void *buf,
+		     uint32_t len)
+{
+	uint8_t *out = buf;
+	uint32_t v, w;
+
+	if (off > size || len > size - off)
+		return -ERANGE;
+	for (; len; off += w, out += w, len -= w) {
+		w = virtio_access_width(off, len);
+		v = w == 4 ? mmio_read32(cfg + off) :
+		    w == 2 ? mmio_read16(cfg + off) :
+			     mmio_read8(cfg + off);
+		v = cpu_to_le32(v);
+		memcpy(out, &v, w);
+	}
+	return 0;
+}
+
+int virtio_config_out(volatile uint8_t *cfg, uint32_t size, uint32_t off, const void *buf,
+		      uint32_t len)
+{
+	const uint8_t *in = buf;
+	uint32_t v, w;
+
+	if (off > size || len > size - off)
+		return -ERANGE;
+	for (; len; off += w, in += w, len -= w) {
+		v = 0;
+		w = virtio_access_width(off, len);
+		memcpy(&v, in, w);
+		v = le32_to_cpu(v);
+		if (w == 4)
+			mmio_write32(cfg + off, v);
+		else if (w == 2)
+			mmio_write16(cfg + off, (uint16_t)v);
+		else
+			mmio_write8(cfg + off, (uint8_t)v);
+	}
+	return 0;
+}
+
 /* --- initialisation -------------------------------------------------------------------- */
 
 static void free_queues(struct virtio_device *d)

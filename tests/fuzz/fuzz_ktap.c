@@ -8,12 +8,7 @@
 #include <string.h>
 
 #include "host/common/ktap.h"
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
+#include "tests/fuzz/input.h"
 
 /* Reads it in pieces of n bytes. */
 static void read_all(struct report *r, const uint8_t *data, size_t size, size_t n)
@@ -39,7 +34,6 @@ static bool has(const struct report *r, const char *id)
 	return false;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct report a, b;

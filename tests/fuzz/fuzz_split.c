@@ -10,42 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/input.h"
 #include "tests/unit/fake_virtio.h"
 
 #define MAX_TOKENS 64
 #define ROOM	   64
-
-struct input {
-	const uint8_t *p;
-	size_t n;
-};
 
 static struct token {
 	bool posted;
 	uint32_t writable;
 	uint8_t buf[ROOM];
 } tokens[MAX_TOKENS];
-
-static uint8_t u8(struct input *in)
-{
-	if (in->n == 0)
-		return 0;
-	in->n--;
-	return *in->p++;
-}
-
-static uint16_t u16(struct input *in)
-{
-	const uint16_t low = u8(in);
-
-	return (uint16_t)(u8(in) << 8 | low);
-}
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void add(struct virtqueue *vq, struct input *in)
 {
@@ -153,7 +128,6 @@ static void step(struct fake_device *f, struct virtqueue *vq, struct input *in, 
 	must(vq_in_flight(vq) <= vq_size(vq));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct fake_device f;

@@ -13,49 +13,17 @@
 #include <string.h>
 
 #include "drivers/virtio/vsock_internal.h"
+#include "tests/fuzz/input.h"
 #include "tests/unit/fake_virtio.h"
 
 #define MAX_CONNS 8
 #define MAX_STEPS 256
-
-struct input {
-	const uint8_t *p;
-	size_t n;
-};
 
 static struct fake_device dev; /* registered: stays */
 static struct vsock *vs;
 static struct vsock_conn *conns[MAX_CONNS];
 static struct vsock_listener *listeners[2];
 static bool tx_stuck, was_stuck, lied;
-
-static uint8_t u8(struct input *in)
-{
-	if (in->n == 0)
-		return 0;
-	in->n--;
-	return *in->p++;
-}
-
-static uint16_t u16(struct input *in)
-{
-	const uint16_t low = u8(in);
-
-	return (uint16_t)(u8(in) << 8 | low);
-}
-
-static uint32_t u32(struct input *in)
-{
-	const uint32_t low = u16(in);
-
-	return (uint32_t)u16(in) << 16 | low;
-}
-
-static void must(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* The guest never sends beyond the credit that the last header gave it. Told at once: tx was never full. */
 static void watch_credit(const struct vsock_hdr *h)
@@ -321,7 +289,6 @@ static void tap(void *arg, const struct vsock_hdr *h, uint32_t used_len)
 	must(used_len >= sizeof(*h) && used_len <= 16384);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static bool registered;

@@ -171,6 +171,38 @@ static void access_width(void **state)
 	assert_int_equal(virtio_access_width(0, 1), 1);
 }
 
+/* Each byte once, in its place, and nothing behind the end. */
+static void config_copies(void **state)
+{
+	static const uint8_t pattern[] = "0123456789abcdef";
+	uint8_t cfg[16], b[18];
+	uint32_t off, len;
+
+	(void)state;
+	for (off = 0; off <= 16; off++) {
+		for (len = 0; len <= 17; len++) {
+			memset(b, 0xee, sizeof(b));
+			memcpy(cfg, pattern, sizeof(cfg));
+			if (off + len > 16) {
+				assert_int_equal(virtio_config_in(cfg, 16, off, b, len), -ERANGE);
+				assert_int_equal(virtio_config_out(cfg, 16, off, b, len), -ERANGE);
+				continue;
+			}
+			assert_int_equal(virtio_config_in(cfg, 16, off, b + 1, len), 0);
+			assert_memory_equal(b + 1, pattern + off, len);
+			assert_int_equal(b[0], 0xee);
+			assert_int_equal(b[len + 1], 0xee);
+			memset(cfg, 0xdd, sizeof(cfg));
+			assert_int_equal(virtio_config_out(cfg, 16, off, pattern + off, len), 0);
+			memset(b, 0xdd, sizeof(b));
+			memcpy(b + off, pattern + off, len);
+			assert_memory_equal(cfg, b, 16);
+		}
+	}
+	assert_int_equal(virtio_config_in(cfg, 16, 0xffffffff, b, 2), -ERANGE);
+	assert_int_equal(virtio_config_in(cfg, 16, 2, b, 0xffffffff), -ERANGE);
+}
+
 static void names(void **state)
 {
 	(void)state;
@@ -229,8 +261,8 @@ int main(void)
 		cmocka_unit_test(driver_refused),  cmocka_unit_test(reset_waits),
 		cmocka_unit_test(reset_times_out), cmocka_unit_test(queue_sizes),
 		cmocka_unit_test(irq_falls_back),  cmocka_unit_test(config_generation),
-		cmocka_unit_test(access_width),	   cmocka_unit_test(names),
-		cmocka_unit_test(rng_reads),
+		cmocka_unit_test(access_width),	   cmocka_unit_test(config_copies),
+		cmocka_unit_test(names),	   cmocka_unit_test(rng_reads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
