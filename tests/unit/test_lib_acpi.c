@@ -79,8 +79,13 @@ static void fix_sum(uint64_t pa, size_t n, size_t at)
 {
 	uint8_t *p = ram + (pa - BASE);
 
+	unsigned int total = 0;
+	size_t i;
+
 	p[at] = 0;
-	p[at] = (uint8_t)-sum(p, n);
+	for (i = 0; i < n; i++)
+		total += p[i];
+	p[at] = (uint8_t)(0u - total);
 }
 
 /* n more bytes of memory; their address. */
@@ -175,6 +180,21 @@ static void by_rsdt(void **state)
 	assert_int_equal(acpi_init(rsdp_at(more(36), 0, root)), 0);
 	assert_non_null(acpi_table("AAAA", 0));
 	assert_non_null(acpi_table("BBBB", 0));
+}
+
+/* Revision 2 without an XSDT. */
+static void by_rsdt_all_the_same(void **state)
+{
+	const uint32_t one = (uint32_t)table("AAAA", "1", 1);
+	const uint32_t root = (uint32_t)table("RSDT", &one, sizeof(one));
+	const uint64_t at = rsdp_at(more(36), 2, 0);
+
+	(void)state;
+	put32(at + 16, root);
+	fix_sum(at, RSDP_V1, 8);
+	fix_sum(at, 36, 32);
+	assert_int_equal(acpi_init(at), 0);
+	assert_int_equal(acpi.count, 1);
 }
 
 static void found_below_1m(void **state)
@@ -319,6 +339,7 @@ static void cpus(void **state)
 		77, 4,	0, 0,					     /* unknown */
 		9,  16, 0, 0,	 0, 1, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, /* x2APIC 0x100 */
 		9,  16, 0, 0,	 7, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, /* the same as LAPIC 7 */
+		9,  16, 0, 0,	 5, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, /* and as LAPIC 5 */
 	};
 	struct acpi_cpu c[8];
 
@@ -463,6 +484,17 @@ static void power(void **state)
 	assert_int_equal(reg[8], 5 << 2 | 1 << 5);
 	assert_int_equal(acpi_reset(), -EIO);
 	assert_int_equal(reg[4], 0x6e);
+	/* SLP_TYP 1 as OneOp, without a prefix. */
+	fresh(state);
+	{
+		static const uint8_t one[] = { 0x08, '_',  'S', '5', '_', 0x12, 0x05, 0x04, 0x01,
+					       0x0a, 0x07, 0,	0,   0,	  0,	0,    0,    0 };
+
+		dsdt = table("DSDT", one, sizeof(one));
+	}
+	assert_int_equal(acpi_init(root_of_one(fadt_with(dsdt, 268, 1u << 20))), 0);
+	assert_int_equal(acpi_power_off(), -EIO);
+	assert_int_equal(reg[8], 1 << 2 | 1 << 5);
 }
 
 static void no_power(void **state)
@@ -510,9 +542,11 @@ static void no_power(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(whole),      T(by_rsdt), T(found_below_1m), T(bad_roots),
-		T(bad_tables), T(many),	   T(cpus),	      T(madt_entries_that_lie),
-		T(ioapics),    T(mcfg),	   T(power),	      T(no_power),
+		T(whole),	   T(by_rsdt),	 T(by_rsdt_all_the_same),
+		T(found_below_1m), T(bad_roots), T(bad_tables),
+		T(many),	   T(cpus),	 T(madt_entries_that_lie),
+		T(ioapics),	   T(mcfg),	 T(power),
+		T(no_power),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, end);

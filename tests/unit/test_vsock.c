@@ -375,6 +375,26 @@ static void connects(void **state)
 	assert_int_equal(stats().conns, 0);
 }
 
+/* Ports that are taken are passed over; the last but one is followed by the first. */
+static void chooses_ports(void **state)
+{
+	struct vsock_conn *c, *d, *e;
+
+	(void)state;
+	vs->next_port = 60000;
+	c = connect_from(VSOCK_STREAM, 3, 60001, 1234);
+	d = connected(VSOCK_STREAM);
+	e = connected(VSOCK_STREAM);
+	assert_int_equal(vsock_conn_local(c).port, 60001);
+	assert_int_equal(vsock_conn_local(d).port, 60000);
+	assert_int_equal(vsock_conn_local(e).port, 60002);
+	vs->next_port = UINT32_MAX - 2;
+	d = connected(VSOCK_STREAM);
+	e = connected(VSOCK_STREAM);
+	assert_int_equal(vsock_conn_local(d).port, UINT32_MAX - 2);
+	assert_int_equal(vsock_conn_local(e).port, 49152);
+}
+
 static void connect_refused(void **state)
 {
 	const struct vsock_addr l = { 4, 77 }, r = { 2, 1 };
@@ -667,6 +687,50 @@ static void host_shuts_sending(void **state)
 	assert_int_equal(vsock_send(c, "xyz", 3, MSEC), -EPIPE);
 }
 
+/* Over several packets, never more than there is room for. */
+static void reads_in_pieces(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM), *d = connected(VSOCK_SEQPACKET);
+	char b[9] = "########";
+	size_t len;
+
+	(void)state;
+	host_sends(c, "abc", 3, 0);
+	host_sends(c, "defgh", 5, 0);
+	polled(2);
+	assert_int_equal(vsock_recv(c, b, 5, MSEC), 5);
+	assert_string_equal(b, "abcde###");
+	assert_int_equal(vsock_readable(c), 3);
+	assert_int_equal(vsock_recv(c, b, 2, MSEC), 2);
+	assert_string_equal(b, "fgcde###");
+	expect_data(c, "h");
+	host_sends(d, "123", 3, 0);
+	host_sends(d, "45678", 5, VSOCK_SEQ_EOM);
+	assert_int_equal(vsock_recv_msg(d, b, 4, MSEC, &len, NULL), 4);
+	assert_string_equal(b, "1234e###");
+	assert_int_equal(len, 8);
+	assert_int_equal(vsock_readable(d), 0);
+}
+
+/* The host's RST is the end that was agreed on, or not. */
+static void rst_after_shutdown(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM), *d = connected(VSOCK_STREAM);
+
+	(void)state;
+	host.answers_shutdown = false;
+	vsock_shutdown(c, BOTH);
+	assert_int_equal(vsock_send(c, "x", 1, MSEC), -EPIPE);
+	host_op(c, VSOCK_OP_RST, 0);
+	assert_int_equal(vsock_conn_state(c), VSOCK_CLOSED_ORDERLY);
+	host_sends(d, "abc", 3, 0);
+	host_op(d, VSOCK_OP_SHUTDOWN, BOTH);
+	host_op(d, VSOCK_OP_RST, 0); /* it does not wait for ours */
+	assert_int_equal(vsock_conn_state(d), VSOCK_CLOSED_ORDERLY);
+	expect_data(d, "abc");
+	assert_int_equal(stats().rst_sent, 0);
+}
+
 static void host_shuts_receiving(void **state)
 {
 	struct vsock_conn *c = connected(VSOCK_STREAM);
@@ -882,6 +946,33 @@ static void sees_overruns(void **state)
 	assert_int_equal(credit(c).rx_cnt, 16001 + 100 * 16000);
 }
 
+/* What was promised holds: a smaller buffer is no overrun of what the host sent before it knew. */
+static void smaller_buffer(void **state)
+{
+	struct vsock_conn *c;
+	static uint8_t b[16000];
+
+	(void)state;
+	vsock_set_buf(vs, 16000);
+	c = connected(VSOCK_STREAM);
+	vsock_conn_set_buf(c, 100);
+	host_sends(c, b, 16000, 0);
+	polled(1);
+	assert_int_equal(credit(c).overruns, 0);
+	assert_int_equal(vsock_recv(c, b, 16000, MSEC), 16000);
+	host_sends(c, b, 100, 0);
+	polled(1);
+	assert_int_equal(credit(c).overruns, 0);
+	host_sends(c, b, 1, 0);
+	polled(1);
+	assert_int_equal(credit(c).overruns, 1);
+	/* A larger one holds once it was told. */
+	vsock_conn_set_buf(c, 5000);
+	host_sends(c, b, 4899, 0);
+	polled(1);
+	assert_int_equal(credit(c).overruns, 1);
+}
+
 /* Empty messages and single bytes cost memory too. */
 static void flood_of_small_packets(void **state)
 {
@@ -1024,8 +1115,12 @@ static void messages_go_whole(void **state)
 	assert_int_equal(last()->len, 0);
 	host.buf = 100;
 	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	host.fwd = credit(c).tx_cnt;
+	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
 	assert_int_equal(vsock_send(c, b, 101, MSEC), -EMSGSIZE);
 	assert_int_equal(num_sent, 1);
+	assert_int_equal(vsock_send(c, b, 100, MSEC), 100);
+	assert_int_equal(num_sent, 2);
 }
 
 /* --- malformed ------------------------------------------------------------------------------- */
@@ -1367,6 +1462,7 @@ int main(void)
 		cmocka_unit_test_teardown(open_fails, down),
 		cmocka_unit_test_teardown(only_asked_features, down),
 		T(connects),
+		T(chooses_ports),
 		T(connect_refused),
 		T(bad_addresses),
 		cmocka_unit_test_teardown(types_offered, down),
@@ -1379,12 +1475,15 @@ int main(void)
 		T(ended_in_backlog),
 		T(host_shuts_sending),
 		T(host_shuts_receiving),
+		T(reads_in_pieces),
+		T(rst_after_shutdown),
 		T(we_shut),
 		T(resets),
 		T(sends_within_credit),
 		T(credit_wraps),
 		T(gives_credit),
 		T(sees_overruns),
+		T(smaller_buffer),
 		T(flood_of_small_packets),
 		T(hostile_credit),
 		T(messages_come_whole),
