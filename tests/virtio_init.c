@@ -421,7 +421,8 @@ TEST(init_reset_busy,
 				who(a.d), a.d->ops->get_status(a.d));
 			vq_raw_used_idx(a.vq, &idx);
 			memcpy(before, a.mem, sizeof(before));
-			(void)wait_for(false, QUIET_NS / 4);
+			/* Each round a while, the last one long enough for a slow one. */
+			(void)wait_for(false, round < 7 ? QUIET_NS / 10 : QUIET_NS);
 			vq_raw_used_idx(a.vq, &later);
 			expect_eq(t, later, idx, "%s: used.idx some time after the reset",
 				  who(a.d));

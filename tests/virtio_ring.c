@@ -530,10 +530,11 @@ static void run_many(struct test_ctx *t, struct actor *a, unsigned int total)
 		for (i = 0; i < n; i++)
 			actor_post(a, i);
 		vq_notify(a->vq);
-		k = actor_wait(a, n, ANSWER_NS);
+		(void)actor_wait(a, n, ANSWER_NS);
+		k = actor_wait(a, n + 1, 0);
 		require(t, k == n,
-			"%s: queue size %u: of %u buffers from number %u on, %u were used", who(a),
-			size, n, done, k);
+			"%s: queue size %u: of %u buffers from number %u on, used.idx counts %u",
+			who(a), size, n, done, k);
 		memset(seen, 0, n);
 		for (k = 0; k < n; k++) {
 			actor_used(a, k, &id, &len);

@@ -151,6 +151,7 @@ TEST(stream_to_host, .id = "vsock.stream.to_host",
 	struct ctl_report r;
 	struct vsock_conn *c;
 	size_t sent = 0;
+	int ret;
 
 	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
 	c = connect_to(t, e, port);
@@ -164,7 +165,10 @@ TEST(stream_to_host, .id = "vsock.stream.to_host",
 			   (unsigned long long)sent);
 		sent += n;
 	}
-	CTL_OK(t, ctl_wait(e->ctl, le32_to_cpu(r.conn), CTL_WAIT_RX, TOTAL, 2000, &r));
+	/* Too few bytes are told below. */
+	ret = ctl_wait(e->ctl, le32_to_cpu(r.conn), CTL_WAIT_RX, TOTAL, 2000, &r);
+	if (ret)
+		CTL_OK(t, ctl_find(e->ctl, c, VSOCK_STREAM, &r));
 	expect_eq(t, le64_to_cpu(r.rx_bytes), TOTAL, "bytes that the host received");
 	expect_eq(t, le32_to_cpu(r.rx_crc), crc, "CRC-32 of what the host received");
 	vsock_conn_close(c, IO_NS);
