@@ -225,7 +225,7 @@ int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
 		d->events = 1;
 	if (queue == DEV_RX && d->info.resets && fault(F_IRQ_STALE)) {
 		r->again = 3;
-		r->again_ns = rd_now_ns() + 2000000;
+		r->again_ns = rd_now_ns() + 20000000;
 	}
 	return 0;
 }
@@ -726,8 +726,8 @@ bool device_run(struct device *d)
 	conn_run_todo(d);
 	run_rx(d);
 	run_events(d);
-	/* Replies drained: tx goes on. */
-	if (d->look_at_tx && !tx_paused(d) && ring_pending(&d->ring[DEV_TX]))
+	/* Replies drained: tx goes on. The guest does not kick, since nobody has asked it to. */
+	if (d->look_at_tx && d->ring[DEV_TX].running && !d->ring[DEV_TX].broken && !tx_paused(d))
 		more = true;
 	if ((d->reply_first || d->send_first) && ring_pending(&d->ring[DEV_RX]))
 		more = true;

@@ -118,9 +118,14 @@ static bool ring_memory_ok(struct ring *r)
 	       may_touch(r, r->used_gpa, used_bytes(r), CTL_MEM_RING);
 }
 
+static bool stuck(const struct ring *r)
+{
+	return fault(F_RING_WRAP) && r->index == 1 && r->last_avail >= 256;
+}
+
 bool ring_pending(const struct ring *r)
 {
-	if (!r->running || r->broken)
+	if (!r->running || r->broken || stuck(r))
 		return false;
 	return le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE)) != r->last_avail;
 }
@@ -233,7 +238,7 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 			return -EIO;
 		ready = (uint16_t)(le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE)) -
 				   r->last_avail);
-		if (ready == 0 || (r->index == 1 && fault(F_RING_WRAP) && r->last_avail >= 256))
+		if (ready == 0 || stuck(r))
 			return 0;
 		if (ready > r->num) {
 			ring_break(r, "the avail index leaps", ready);
