@@ -495,11 +495,25 @@ static bool is_should(const struct fault *x)
 static bool should_catch(const struct fault *x, const char *id)
 {
 	if (is_harness(x))
-		return strncmp(id, "vsock.stream.", 13) == 0;
+		return strcmp(id, HARNESS) == 0;
 	return glob_list_selects(x->expect + (is_should(x) ? strlen(SHOULD) : 0), id);
 }
 
-/* The tests that should catch it, as far as the payload has them, and the smoke set. NULL: none should. */
+/* A healthy host's test: what is there for one of the faults of the same set-up. */
+static bool of_setup(const struct faults *f, const struct setup *s, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < f->n; i++)
+		if (*f->v[i].id && same_setup(&f->v[i].setup, s) && should_catch(&f->v[i], id))
+			return true;
+	return false;
+}
+
+/*
+ * The tests that should catch a fault, as far as the payload has them, and the smoke set. Healthy: the first
+ * host runs all. NULL: all, or no test should catch it.
+ */
 static char *tests_for(const struct faults *f, const struct fault *x)
 {
 	struct strv ids = { 0 };
@@ -507,9 +521,11 @@ static char *tests_for(const struct faults *f, const struct fault *x)
 	char *list;
 	size_t i;
 
+	if (!*x->id && strcmp(x->setup.host, f->o->hosts.v[0]) == 0)
+		return NULL;
 	for (i = 0; i < f->tests.n; i++) {
 		const char *id = f->tests.v[i].id;
-		const bool mine = should_catch(x, id);
+		const bool mine = *x->id ? should_catch(x, id) : of_setup(f, &x->setup, id);
 
 		any |= mine;
 		if (mine || strcmp(id, SMOKE) == 0)
@@ -541,8 +557,10 @@ static void child(const struct faults *f, const struct fault *x, const char *tes
 	o.cpus = x->setup.cpus;
 	o.timeout = 60;
 	o.grace = 10;
-	if (is_harness(x))
+	if (is_harness(x)) {
 		o.reboots = 1; /* it would go the same way each time */
+		o.grace = 3;
+	}
 	if (f->o->timeout)
 		parse_seconds(f->o->timeout, &o.timeout);
 	if (tests)
@@ -560,7 +578,7 @@ static void child(const struct faults *f, const struct fault *x, const char *tes
 
 static int launch(struct faults *f, struct fault *x)
 {
-	char *tests = *x->id ? tests_for(f, x) : NULL;
+	char *tests = tests_for(f, x);
 	int ret;
 
 	if (*x->id && !tests) {
