@@ -18,6 +18,9 @@ static struct {
 	size_t slots;
 	size_t next;   /* where the search goes on */
 	uint16_t *run; /* slots of the mapping that begins here, 0: free or inside of one */
+	struct extent {
+		uint32_t first, n;
+	} *data; /* of that mapping: bytes from its first slot on that may hold data */
 	uint8_t *taken;
 	spinlock_t lock;
 	struct bounce_stats stats;
@@ -62,6 +65,7 @@ static uint8_t *take(size_t n, size_t align)
 	}
 	memset(pool.taken + i, 1, n);
 	pool.run[i] = (uint16_t)n;
+	pool.data[i] = (struct extent){ 0, (uint32_t)(n * BOUNCE_SLOT) };
 	pool.next = i + n;
 	pool.stats.used += n;
 	if (pool.stats.used > pool.stats.peak)
@@ -76,12 +80,22 @@ static void give(const uint8_t *p)
 	const size_t i = (size_t)(p - pool.base) / BOUNCE_SLOT;
 	const size_t n = pool.run[i];
 
-	memset(pool.base + i * BOUNCE_SLOT, 0, n * BOUNCE_SLOT); /* nothing of it stays visible */
+	/* Nothing of it stays visible. */
+	memset(pool.base + i * BOUNCE_SLOT + pool.data[i].first, 0, pool.data[i].n);
 	spin_lock(&pool.lock);
 	memset(pool.taken + i, 0, n);
 	pool.run[i] = 0;
+	if (i < pool.next)
+		pool.next = i; /* slots just used are in the caches, and in the TLB */
 	pool.stats.used -= n;
 	spin_unlock(&pool.lock);
+}
+
+/* The mapping at slot p holds data in n bytes from the first on, at most. */
+static void holds(const uint8_t *p, size_t first, size_t n)
+{
+	pool.data[(size_t)(p - pool.base) / BOUNCE_SLOT] =
+		(struct extent){ (uint32_t)first, (uint32_t)n };
 }
 
 static uint8_t *slot_of(dma_addr_t addr)
@@ -101,8 +115,10 @@ static void *bounce_alloc(struct dma_dev *d, size_t size, size_t align, dma_addr
 	uint8_t *p = take(slots_of(0, size), align < BOUNCE_SLOT ? BOUNCE_SLOT : align);
 
 	(void)d;
+	if (p) /* free slots are zero, unless a device wrote where it should not */
+		memset(p, 0, slots_of(0, size) * BOUNCE_SLOT);
 	*addr = virt_to_phys(p);
-	return p; /* free slots are zero */
+	return p;
 }
 
 static void bounce_free(struct dma_dev *d, void *p, size_t size, dma_addr_t addr)
@@ -123,6 +139,7 @@ static int bounce_map(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir
 		return -ENOMEM;
 	if (dir & DMA_TO_DEVICE)
 		memcpy(p + offset, buf, len);
+	holds(p, offset, len);
 	*addr = virt_to_phys(p + offset);
 	return 0;
 }
@@ -131,8 +148,15 @@ static void bounce_sync_for_cpu(struct dma_dev *d, dma_addr_t addr, void *buf, s
 				enum dma_dir dir)
 {
 	(void)d;
-	if ((dir & DMA_FROM_DEVICE) && in_pool(addr, len))
-		memcpy(buf, phys_to_virt(addr), len);
+	uint8_t *slot;
+
+	if (!(dir & DMA_FROM_DEVICE) || !in_pool(addr, len))
+		return;
+	slot = slot_of(addr);
+	memcpy(buf, phys_to_virt(addr), len);
+	/* The device says how much it wrote; nothing is what it says of a buffer that it did not use. */
+	if (dir == DMA_FROM_DEVICE && len)
+		holds(slot, addr - virt_to_phys(slot), len);
 }
 
 static void bounce_sync_for_device(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
@@ -176,8 +200,9 @@ int bounce_init(void)
 		pool.base = mem_pages(bytes / PAGE_SIZE, PAGE_SIZE);
 		pool.slots = bytes / BOUNCE_SLOT;
 		pool.run = calloc(pool.slots, sizeof(*pool.run));
+		pool.data = calloc(pool.slots, sizeof(*pool.data));
 		pool.taken = calloc(pool.slots, 1);
-		if (!pool.base || !pool.run || !pool.taken)
+		if (!pool.base || !pool.run || !pool.data || !pool.taken)
 			return -ENOMEM;
 		mem_keep(bytes / PAGE_SIZE);
 	}

@@ -28,7 +28,7 @@ struct dma_ops {
 	/* Zeroed memory that both sides use at the same time (rings). NULL: none. */
 	void *(*alloc)(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr);
 	void (*free)(struct dma_dev *d, void *p, size_t size, dma_addr_t addr);
-	/* A buffer for the time of one transfer. 0, -ENOMEM, -EINVAL. */
+	/* A buffer for the time of one transfer; what the CPU wrote is visible. 0, -ENOMEM, -EINVAL. */
 	int (*map)(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr);
 	void (*unmap)(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir);
 	/* Makes what the other side wrote visible, while mapped. */

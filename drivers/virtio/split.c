@@ -126,7 +126,6 @@ static int map_segs(struct split *s, struct chain *c, const struct vq_seg *seg, 
 		ret = dma_map(dma, m->buf, m->len, dir, &m->addr);
 		if (ret)
 			return ret;
-		dma_sync_for_device(dma, m->addr, m->buf, m->len, dir);
 		c->segs++;
 		if (dir == DMA_FROM_DEVICE)
 			c->writable = c->writable + m->len < c->writable ? UINT32_MAX :
