@@ -1213,6 +1213,17 @@ static char *beside(const char *image)
 	return found;
 }
 
+/* A file, a build tree, or lib/modules/VERSION with its vmlinuz, as some distributions have it. */
+static char *image_in(const char *kernel)
+{
+	char *image = xasprintf("%s/" BZIMAGE, kernel);
+
+	if (is_folder(kernel) && access(image, F_OK) == 0)
+		return image;
+	free(image);
+	return is_folder(kernel) ? xasprintf("%s/vmlinuz", kernel) : xstrdup(kernel);
+}
+
 /* A build tree serves for both; of a bzImage inside one, or of a vmlinuz beside its modules, they are found. */
 static bool set_kernel(struct run *r)
 {
@@ -1226,7 +1237,7 @@ static bool set_kernel(struct run *r)
 	}
 	if (!kernel)
 		return true;
-	image = is_folder(kernel) ? xasprintf("%s/" BZIMAGE, kernel) : xstrdup(kernel);
+	image = image_in(kernel);
 	if (is_folder(kernel)) {
 		dir = xstrdup(kernel);
 	} else if (has_suffix(image, "/" BZIMAGE)) {
