@@ -28,8 +28,11 @@ all: setup
 run: setup
 	$(inner) build
 	@$(O)/assay run --host ref --host ref-protected
+# Fuzzers run for some seconds where clang can build them; `make fuzz` sets it up and runs them for long.
+can_fuzz = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+	clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null && echo fuzzers)
 test: setup
-	$(inner) build units
+	$(inner) build units $(can_fuzz)
 	@scripts/test $(O)
 unit: setup
 	$(inner) units
@@ -95,7 +98,7 @@ include $(O)/setup.env
 # A release archive has no history: there the version stands in a file.
 VERSION := $(or $(shell cat VERSION 2>/dev/null),$(shell git describe --always --dirty 2>/dev/null),0)
 
-.PHONY: build units fuzz-all lint-all dist-files FORCE
+.PHONY: build units fuzzers fuzz-all lint-all dist-files FORCE
 
 # $(call stamp,FILE,TEXT): a file that changes only when its text does.
 stamp = $(shell mkdir -p $(dir $(1)); echo '$(2)' | cmp -s - $(1) || echo '$(2)' >$(1))
@@ -268,6 +271,8 @@ units: $(unit_here:%=$(O)/unit/%)
 	@echo '$(unit_here)' >$(O)/unit/list
 
 fuzz_bin := $(patsubst %,$(O)/fuzz/%,$(call present,fuzz,$(fuzz-tests)))
+fuzzers: $(fuzz_bin)
+	@echo '$(notdir $(fuzz_bin))' >$(O)/fuzz/list
 fuzz-all: $(fuzz_bin)
 	@scripts/fuzz $(O) $(fuzz_bin)
 
