@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kvmpv/bounce.c over ordinary memory: alignment, copies by direction, scrubbing, exhaustion. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kvmpv/bounce.h"
+#include "kvmpv/protect.h"
+#include "lib/dma.h"
+#include "lib/mem.h"
+
+static struct {
+	uint64_t gfn, n;
+	int64_t answer;
+} shared;
+
+void *mem_pages(size_t n, size_t align)
+{
+	void *p = aligned_alloc(align, n * PAGE_SIZE);
+
+	if (p)
+		memset(p, 0, n * PAGE_SIZE);
+	return p;
+}
+
+void mem_pages_free(void *p, size_t n)
+{
+	(void)n;
+	free(p);
+}
+
+uint64_t mem_free_bytes(void)
+{
+	return 1u << 20; /* an eighth of it: 128 KiB, 64 slots */
+}
+
+void mem_keep(size_t n)
+{
+	(void)n;
+}
+
+int64_t protect_share(uint64_t gfn, uint64_t npages)
+{
+	shared.gfn = gfn;
+	shared.n = npages;
+	return shared.answer;
+}
+
+static int init(void **state)
+{
+	(void)state;
+	shared.answer = -KVM_ENOMEM;
+	if (bounce_init() != -EIO || dma_restricted())
+		return -1;
+	shared.answer = 0;
+	return bounce_init();
+}
+
+static void pool(void **state)
+{
+	struct bounce_stats b;
+
+	(void)state;
+	bounce_stats(&b);
+	assert_int_equal(b.slots, 64);
+	assert_int_equal(b.base >> PAGE_SHIFT, shared.gfn);
+	assert_int_equal(b.size >> PAGE_SHIFT, shared.n);
+	assert_true(dma_restricted());
+	assert_true(bounce_scrubbed());
+}
+
+static void sizes(void **state)
+{
+	static uint8_t buf[40000];
+	struct bounce_stats b;
+	struct dma_dev d;
+	size_t len, off, i;
+	dma_addr_t addr;
+	uint8_t *seen;
+
+	(void)state;
+	dma_dev_init(&d);
+	for (len = 1; len < 20000; len += 1 + len / 7) {
+		off = len * 11 % 5000;
+		memset(buf, 0x5a, sizeof(buf));
+		for (i = 0; i < len; i++)
+			buf[off + i] = (uint8_t)(i * 7 + 1);
+		assert_int_equal(dma_map(&d, buf + off, len, DMA_TO_DEVICE, &addr), 0);
+		seen = phys_to_virt(addr);
+		assert_int_equal((uintptr_t)seen % BOUNCE_SLOT, (uintptr_t)(buf + off) % BOUNCE_SLOT);
+		assert_memory_equal(seen, buf + off, len);
+		/* What stands beside it in its slots is nobody's. */
+		for (i = 1; (uintptr_t)(seen - i + 1) % BOUNCE_SLOT; i++)
+			assert_int_equal(seen[-(ptrdiff_t)i], 0);
+		dma_unmap(&d, addr, buf + off, len, DMA_TO_DEVICE);
+		assert_true(bounce_scrubbed());
+
+		assert_int_equal(dma_map(&d, buf + off, len, DMA_FROM_DEVICE, &addr), 0);
+		seen = phys_to_virt(addr);
+		for (i = 0; i < len; i++)
+			assert_int_equal(seen[i], 0); /* the guest's bytes stay where they are */
+		memset(seen, 0x33, len);
+		dma_sync_for_cpu(&d, addr, buf + off, len, DMA_FROM_DEVICE);
+		dma_unmap(&d, addr, buf + off, len, DMA_FROM_DEVICE);
+		for (i = 0; i < len; i++)
+			assert_int_equal(buf[off + i], 0x33);
+		assert_int_equal(buf[off + len], 0x5a);
+		assert_true(off == 0 || buf[off - 1] == 0x5a);
+		assert_true(bounce_scrubbed());
+	}
+	bounce_stats(&b);
+	assert_int_equal(b.used, 0);
+}
+
+/* A buffer that the device wrote and nobody took: a reset. */
+static void never_synced(void **state)
+{
+	static uint8_t buf[5000];
+	struct dma_dev d;
+	dma_addr_t addr;
+
+	(void)state;
+	dma_dev_init(&d);
+	assert_int_equal(dma_map(&d, buf, sizeof(buf), DMA_FROM_DEVICE, &addr), 0);
+	memset(phys_to_virt(addr), 0x77, sizeof(buf));
+	dma_unmap(&d, addr, buf, sizeof(buf), DMA_FROM_DEVICE);
+	assert_true(bounce_scrubbed());
+	assert_int_equal(buf[0], 0);
+	/* The device says that it wrote nothing. */
+	assert_int_equal(dma_map(&d, buf, sizeof(buf), DMA_FROM_DEVICE, &addr), 0);
+	memset(phys_to_virt(addr), 0x77, sizeof(buf));
+	dma_sync_for_cpu(&d, addr, buf, 0, DMA_FROM_DEVICE);
+	dma_unmap(&d, addr, buf, sizeof(buf), DMA_FROM_DEVICE);
+	assert_true(bounce_scrubbed());
+}
+
+static void exhaustion(void **state)
+{
+	static uint8_t buf[3 * BOUNCE_SLOT] __attribute__((aligned(BOUNCE_SLOT)));
+	dma_addr_t addr[64], more;
+	struct bounce_stats b;
+	struct dma_dev d;
+	unsigned int n, i;
+
+	(void)state;
+	dma_dev_init(&d);
+	for (n = 0; dma_map(&d, buf, sizeof(buf), DMA_TO_DEVICE, &addr[n]) == 0; n++)
+		for (i = 0; i < n; i++)
+			assert_true(addr[i] + sizeof(buf) <= addr[n] || addr[n] + sizeof(buf) <= addr[i]);
+	assert_int_equal(n, 64 / 3);
+	assert_int_equal(dma_map(&d, buf, sizeof(buf), DMA_TO_DEVICE, &more), -ENOMEM);
+	assert_null(dma_alloc(&d, 2 * BOUNCE_SLOT, 64, &more));
+	/* One slot is left, and a hole in the middle is found. */
+	assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &more), 0);
+	dma_unmap(&d, more, buf, 1, DMA_TO_DEVICE);
+	dma_unmap(&d, addr[5], buf, sizeof(buf), DMA_TO_DEVICE);
+	assert_int_equal(dma_map(&d, buf, sizeof(buf), DMA_TO_DEVICE, &more), 0);
+	assert_int_equal(more, addr[5]);
+	for (i = 0; i < n; i++)
+		dma_unmap(&d, addr[i], buf, sizeof(buf), DMA_TO_DEVICE);
+	bounce_stats(&b);
+	assert_int_equal(b.used, 0);
+	assert_true(b.full >= 3);
+	assert_true(bounce_scrubbed());
+}
+
+static void rings(void **state)
+{
+	struct dma_dev d;
+	dma_addr_t addr;
+	uint8_t *p;
+
+	(void)state;
+	dma_dev_init(&d);
+	p = dma_alloc(&d, 5000, 4096, &addr);
+	assert_non_null(p);
+	assert_int_equal(addr % 4096, 0);
+	assert_int_equal(p[0] | p[4999], 0);
+	memset(p, 0xee, 5000);
+	dma_free(&d, p, 5000, addr);
+	assert_true(bounce_scrubbed());
+}
+
+/* Addresses that are not the pool's are left alone. */
+static void foreign(void **state)
+{
+	uint8_t buf[16] = { 1 };
+	struct bounce_stats b;
+	struct dma_dev d;
+
+	(void)state;
+	dma_dev_init(&d);
+	bounce_stats(&b);
+	dma_sync_for_cpu(&d, b.base + b.size - 8, buf, sizeof(buf), DMA_FROM_DEVICE);
+	dma_sync_for_cpu(&d, b.base - 8, buf, sizeof(buf), DMA_FROM_DEVICE);
+	dma_unmap(&d, b.base + b.size, buf, sizeof(buf), DMA_TO_DEVICE);
+	assert_int_equal(buf[0], 1);
+	assert_true(bounce_scrubbed());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pool),	      cmocka_unit_test(sizes), cmocka_unit_test(never_synced),
+		cmocka_unit_test(exhaustion), cmocka_unit_test(rings), cmocka_unit_test(foreign),
+	};
+
+	return cmocka_run_group_tests_name("bounce", tests, init, NULL);
+}
