@@ -20,7 +20,7 @@ static struct {
 	uint16_t *run; /* slots of the mapping that begins here, 0: free or inside of one */
 	struct extent {
 		uint32_t first, n;
-	} *data; /* of that mapping: bytes from its first slot on that may hold data */
+	} * data; /* of that mapping: bytes from its first slot on that may hold data */
 	uint8_t *taken;
 	spinlock_t lock;
 	struct bounce_stats stats;
@@ -94,8 +94,8 @@ static void give(const uint8_t *p)
 /* The mapping at slot p holds data in n bytes from the first on, at most. */
 static void holds(const uint8_t *p, size_t first, size_t n)
 {
-	pool.data[(size_t)(p - pool.base) / BOUNCE_SLOT] =
-		(struct extent){ (uint32_t)first, (uint32_t)n };
+	pool.data[(size_t)(p - pool.base) / BOUNCE_SLOT] = (struct extent){ (uint32_t)first,
+									    (uint32_t)n };
 }
 
 static uint8_t *slot_of(dma_addr_t addr)

@@ -9,9 +9,13 @@
 #include "lib/console.h"
 #include "lib/ktap.h"
 
-OPTION("reboot", "on: the host starts the payload again after a reset; tests may reset the machine");
+OPTION("reboot",
+       "on: the host starts the payload again after a reset; tests may reset the machine");
 
-enum reboot_state { RUNNING = 'R', ASKED = 'A' };
+enum reboot_state {
+	RUNNING = 'R',
+	ASKED = 'A'
+};
 
 struct nvram {
 	uint8_t magic[4];
@@ -88,9 +92,10 @@ bool reboot_usable(char *why, size_t size)
 {
 	if (reboot.running)
 		return true;
-	snprintf(why, size, cmdline_get_bool("reboot", false) ?
-				    "no NVRAM (CMOS) to remember the test in" :
-				    "not allowed to reset the machine (reboot=on); the host may end with it");
+	snprintf(why, size,
+		 cmdline_get_bool("reboot", false) ?
+			 "no NVRAM (CMOS) to remember the test in" :
+			 "not allowed to reset the machine (reboot=on); the host may end with it");
 	return false;
 }
 

@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 struct reboot_record {
-	uint16_t tests;		  /* results that stand in the report */
+	uint16_t tests;		   /* results that stand in the report */
 	uint16_t checks, failures; /* of the test that asked */
-	uint16_t step;		  /* from 1 */
-	uint32_t value;		  /* the test's own */
+	uint16_t step;		   /* from 1 */
+	uint32_t value;		   /* the test's own */
 	uint16_t sum[4], suite[4]; /* pass, fail, skip, error: of all, of the suite so far */
 };
 

@@ -37,7 +37,7 @@ struct irq_chaos {
 	struct virtio_device *d;
 	int event;
 	uint32_t random;
-	uint64_t times; /* atomic */
+	uint64_t times;	    /* atomic */
 	bool stop, recheck; /* atomic; recheck: what came meanwhile may have been lost by right */
 	bool elsewhere;
 };

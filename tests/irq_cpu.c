@@ -99,8 +99,8 @@ TEST(irq_halt,
 				continue;
 			for (k = 0; k < SAMPLES; k++) {
 				ns[k] = latency(t, &a, cpu, vector);
-				expect(t, ns[k], "%s: CPU %u sleeps on for 2 s (%s)", actor_who(&a), cpu,
-				       irq_state(a.d, a.queue));
+				expect(t, ns[k], "%s: CPU %u sleeps on for 2 s (%s)", actor_who(&a),
+				       cpu, irq_state(a.d, a.queue));
 				if (!ns[k])
 					break;
 			}
@@ -108,9 +108,12 @@ TEST(irq_halt,
 				break;
 			qsort(ns, SAMPLES, sizeof(ns[0]), compare);
 			if (cpu < 2)
-				test_note(t, "%s: notification to handler, CPU %u in HLT: %u us, %u to %u",
-					  actor_who(&a), cpu, (unsigned int)(ns[SAMPLES / 2] / USEC),
-					  (unsigned int)(ns[0] / USEC), (unsigned int)(ns[SAMPLES - 1] / USEC));
+				test_note(
+					t,
+					"%s: notification to handler, CPU %u in HLT: %u us, %u to %u",
+					actor_who(&a), cpu, (unsigned int)(ns[SAMPLES / 2] / USEC),
+					(unsigned int)(ns[0] / USEC),
+					(unsigned int)(ns[SAMPLES - 1] / USEC));
 		}
 	irq_free(vector);
 	irq_need(t, i, "can be set up");
@@ -138,7 +141,8 @@ static void send_all(void *arg)
 		const uint64_t want = __atomic_load_n(&cross.ipis[to], __ATOMIC_ACQUIRE) + 1;
 
 		irq_send_ipi(to, cross.vector);
-		(void)wait_for(__atomic_load_n(&cross.ipis[to], __ATOMIC_ACQUIRE) >= want, ANSWER_NS / 4);
+		(void)wait_for(__atomic_load_n(&cross.ipis[to], __ATOMIC_ACQUIRE) >= want,
+			       ANSWER_NS / 4);
 	}
 }
 
@@ -150,7 +154,8 @@ static void check_ipis(struct test_ctx *t, const char *mode)
 	for (i = 0; i < n; i++)
 		cross.ipis[i] = 0;
 	for (i = 0; i < n; i++)
-		require_eq(t, -smp_call(i, send_all, NULL, n * ANSWER_NS), 0, "%s: CPU %u runs", mode, i);
+		require_eq(t, -smp_call(i, send_all, NULL, n * ANSWER_NS), 0, "%s: CPU %u runs",
+			   mode, i);
 	for (i = 0; i < n; i++)
 		expect_eq(t, cross.ipis[i], n, "%s: IPIs on CPU %u, one from each", mode, i);
 }

@@ -7,6 +7,7 @@
  * interrupting that it has; causes are used buffers, one at a time, so that their number is known.
  */
 #include "tests/irq.h"
+#include "tests/vsock_env.h"
 
 #define ROUNDS 32
 #define CAUSES 5 /* while it is masked */
@@ -27,10 +28,10 @@ TEST(irq_once,
 		for (k = 0; k < ROUNDS; k++)
 			irq_round(t, &a, "one at a time");
 		(void)wait_for(irq_total() > ROUNDS, QUIET_NS);
-		expect(t, irq_total() == ROUNDS, "%s: %u interrupts for %u causes (%s)", actor_who(&a),
-		       (unsigned int)irq_total(), ROUNDS, irq_state(a.d, a.queue));
-		expect_eq(t, irq_spurious_count(NULL), stray, "%s: interrupts on vectors that nobody has",
-			  actor_who(&a));
+		expect(t, irq_total() == ROUNDS, "%s: %u interrupts for %u causes (%s)",
+		       actor_who(&a), (unsigned int)irq_total(), ROUNDS, irq_state(a.d, a.queue));
+		expect_eq(t, irq_spurious_count(NULL), stray,
+			  "%s: interrupts on vectors that nobody has", actor_who(&a));
 	}
 	irq_need(t, i, "can be set up");
 }
@@ -53,10 +54,61 @@ TEST(irq_steered,
 			irq_watch(a.d, a.queue);
 			for (k = 0; k < 8; k++)
 				irq_round(t, &a, "steered");
-			expect_eq(t, irq_seen.cpu[cpu], irq_total(), "%s: interrupts on CPU %u of all",
-				  actor_who(&a), cpu);
+			expect_eq(t, irq_seen.cpu[cpu], irq_total(),
+				  "%s: interrupts on CPU %u of all", actor_who(&a), cpu);
 		}
 	irq_need(t, tried, "can be steered");
+}
+
+static unsigned int config_cpu; /* that took the last one; atomic */
+static void (*next_on_config)(struct virtio_device *d);
+
+static void on_config(struct virtio_device *d)
+{
+	__atomic_store_n(&config_cpu, smp_this_cpu(), __ATOMIC_RELAXED);
+	next_on_config(d);
+}
+
+TEST(irq_config,
+     .id = "irq.deliver.config",
+     .clause = "virtio 1.4, 4.1.5.1.2.1, 4.1.5.4 MUST: a change of the configuration is notified, once, on its vector",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VSOCK | NEED_DEVICE_CTL,
+     .timeout = 20 * SEC)
+{
+	const int opened = vsock_env_open();
+	struct vsock_env *e = opened ? NULL : vsock_env_ctl(t);
+	const struct vsock_config *c = e ? vsock_config(e->vs) : NULL;
+	struct virtio_device *d = e ? vsock_device(e->vs) : NULL;
+	unsigned int k, cpu;
+	uint64_t before;
+
+	if (!e)
+		test_error(t, "the device does not come up: errno %d", -opened);
+	if (d->irq_mode == VIRTIO_IRQ_POLL)
+		test_skip(t, "the vsock device has no interrupt that can be set up");
+	next_on_config = d->on_config;
+	d->on_config = on_config;
+	for (k = 0; k < 4; k++) {
+		cpu = k % smp_cpus_online();
+		if (virtio_irq_ctl(d, VIRTIO_IRQ_STEER, VIRTIO_EVENT_CONFIG, cpu))
+			test_error(t, "CPU %u cannot be steered to", cpu);
+		before = __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED);
+		/* The same CIDs once more: a change all the same. */
+		CTL_OK(t,
+		       ctl_set_cids(e->ctl, c->guest, c->num_guest, c->host, c->num_host, false));
+		require(t,
+			wait_for(vsock_poll(e->vs) >= 0 &&
+					 __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) !=
+						 before,
+				 ANSWER_NS),
+			"%s: no interrupt within 2 s of change %u", d->name, k + 1);
+		(void)wait_for(false, MSEC);
+		expect_eq(t, __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) - before, 1,
+			  "interrupts for change %u", k + 1);
+		expect_eq(t, __atomic_load_n(&config_cpu, __ATOMIC_RELAXED), cpu,
+			  "CPU that took it");
+	}
 }
 
 /* What is masked waits: one message for all causes, when it is unmasked. */
@@ -77,19 +129,22 @@ static unsigned int masked(struct test_ctx *t, struct actor *a, int event, const
 	expect(t, irq_total() == 0, "%s: %u interrupts with the %s masked", actor_who(a),
 	       (unsigned int)irq_total(), what);
 	/* The device may signal well after the used index: a loaded host. */
-	(void)wait_for((pending = virtio_irq_ctl(a->d, VIRTIO_IRQ_PENDING, a->queue, 0)), ANSWER_NS);
-	expect(t, pending, "%s: %u causes with the %s masked, the pending bit is not set", actor_who(a), CAUSES,
-	       what);
+	(void)wait_for((pending = virtio_irq_ctl(a->d, VIRTIO_IRQ_PENDING, a->queue, 0)),
+		       ANSWER_NS);
+	expect(t, pending, "%s: %u causes with the %s masked, the pending bit is not set",
+	       actor_who(a), CAUSES, what);
 	if (own)
 		expect_eq(t, virtio_irq_ctl(a->d, VIRTIO_IRQ_PENDING, VIRTIO_EVENT_CONFIG, 0), 0,
 			  "%s: pending bit of another vector", actor_who(a));
 	irq_watch(a->d, a->queue);
 	virtio_irq_ctl(a->d, VIRTIO_IRQ_MASK, event, 0);
-	expect(t, wait_for(irq_total(), ANSWER_NS), "%s: nothing comes when the %s is unmasked (%s)",
-	       actor_who(a), what, irq_state(a->d, a->queue));
+	expect(t, wait_for(irq_total(), ANSWER_NS),
+	       "%s: nothing comes when the %s is unmasked (%s)", actor_who(a), what,
+	       irq_state(a->d, a->queue));
 	(void)wait_for(irq_total() > CAUSES, QUIET_NS);
-	expect(t, irq_total() <= CAUSES, "%s: %u interrupts for %u causes, after the %s was unmasked",
-	       actor_who(a), (unsigned int)irq_total(), CAUSES, what);
+	expect(t, irq_total() <= CAUSES,
+	       "%s: %u interrupts for %u causes, after the %s was unmasked", actor_who(a),
+	       (unsigned int)irq_total(), CAUSES, what);
 	if (pending >= 0)
 		expect_eq(t, virtio_irq_ctl(a->d, VIRTIO_IRQ_PENDING, a->queue, 0), 0,
 			  "%s: pending bit after the interrupt", actor_who(a));
@@ -108,7 +163,8 @@ TEST(irq_mask_source,
 	struct actor a;
 
 	for (i = 0; irq_subject(t, i, &a); i++)
-		tried += masked(t, &a, a.queue, a.d->irq_mode < VIRTIO_IRQ_MSIX1 ? "line" : "vector");
+		tried += masked(t, &a, a.queue,
+				a.d->irq_mode < VIRTIO_IRQ_MSIX1 ? "line" : "vector");
 	irq_need(t, tried, "can be masked without loss (a vector, a level-triggered line)");
 }
 
@@ -141,17 +197,21 @@ TEST(irq_withdrawn,
 	int why;
 
 	for (i = 0; irq_subject(t, i, &a); i++) {
-		if (a.d->irq_mode != VIRTIO_IRQ_INTX || virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 1))
+		if (a.d->irq_mode != VIRTIO_IRQ_INTX ||
+		    virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 1))
 			continue;
 		tried++;
 		actor_prepare(&a, true);
 		require(t, actor_round(&a), "%s: a buffer is not used", actor_who(&a));
 		/* The line may rise after the used index. */
-		require(t, wait_for((why = virtio_irq_ctl(a.d, VIRTIO_IRQ_ACK, a.queue, 0)) != 0, ANSWER_NS),
-			"%s: the status register shows no cause for a used buffer within 2 s", actor_who(&a));
+		require(t,
+			wait_for((why = virtio_irq_ctl(a.d, VIRTIO_IRQ_ACK, a.queue, 0)) != 0,
+				 ANSWER_NS),
+			"%s: the status register shows no cause for a used buffer within 2 s",
+			actor_who(&a));
 		expect_eq(t, why & 3, 1, "%s: causes shown", actor_who(&a));
-		expect_eq(t, virtio_irq_ctl(a.d, VIRTIO_IRQ_ACK, a.queue, 0), 0, "%s: causes, read again",
-			  actor_who(&a));
+		expect_eq(t, virtio_irq_ctl(a.d, VIRTIO_IRQ_ACK, a.queue, 0), 0,
+			  "%s: causes, read again", actor_who(&a));
 		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 0);
 		expect(t, !wait_for(irq_total() || a.d->irqs.unexpected, QUIET_NS),
 		       "%s: an interrupt after its cause was taken back (%s)", actor_who(&a),
@@ -187,10 +247,10 @@ static void under_load(struct test_ctx *t, bool (*once)(struct irq_chaos *), con
 		}
 		irq_chaos_stop(t, &c);
 		(void)wait_for(irq_total() > n, QUIET_NS);
-		expect(t, irq_total() <= n, "%s, %s: %u interrupts for %u causes", actor_who(&a), what,
-		       (unsigned int)irq_total(), (unsigned int)n);
-		expect_eq(t, irq_spurious_count(NULL), stray, "%s: interrupts on vectors that nobody has",
-			  actor_who(&a));
+		expect(t, irq_total() <= n, "%s, %s: %u interrupts for %u causes", actor_who(&a),
+		       what, (unsigned int)irq_total(), (unsigned int)n);
+		expect_eq(t, irq_spurious_count(NULL), stray,
+			  "%s: interrupts on vectors that nobody has", actor_who(&a));
 	}
 	irq_need(t, tried, "allow this");
 }

@@ -11,8 +11,9 @@
 #include "tests/vsock_env.h"
 
 #define FLOODS 12
-#define BUFFER 8192 /* of a connection: small, so that the host runs out of credit and the guest sleeps */
-#define RX     0 /* 5.10.2 */
+#define BUFFER                                                                                     \
+	8192 /* of a connection: small, so that the host runs out of credit and the guest sleeps */
+#define RX 0 /* 5.10.2 */
 
 static struct {
 	struct vsock *vs;
@@ -50,12 +51,15 @@ static void sleep_once(struct test_ctx *t, struct irq_chaos *c, const char *what
 	if (vq_interrupts(rx, true))
 		return;
 	storm.sleeps++;
-	if (wait_for(irq_total() != before || (c && __atomic_exchange_n(&c->recheck, false, __ATOMIC_ACQ_REL)),
+	if (wait_for(irq_total() != before ||
+			     (c && __atomic_exchange_n(&c->recheck, false, __ATOMIC_ACQ_REL)),
 		     ANSWER_NS))
 		return;
-	require(t, !vq_pending(rx), "%s: a wake-up is lost: buffers came, and no interrupt within 2 s (%s)", what,
+	require(t, !vq_pending(rx),
+		"%s: a wake-up is lost: buffers came, and no interrupt within 2 s (%s)", what,
 		irq_state(storm.d, RX));
-	require(t, false, "%s: the host's source sends nothing for 2 s (%s)", what, irq_state(storm.d, RX));
+	require(t, false, "%s: the host's source sends nothing for 2 s (%s)", what,
+		irq_state(storm.d, RX));
 }
 
 /* Up (it is, with a control connection), flooded and watched. */
@@ -72,8 +76,8 @@ static void flood(struct test_ctx *t, struct vsock *vs)
 	irq_watch(storm.d, RX);
 	vsock_set_buf(vs, BUFFER);
 	for (i = 0; i < FLOODS; i++) {
-		ret = vsock_connect(vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_SOURCE_PORT), CONNECT_NS,
-				    &storm.conn[i]);
+		ret = vsock_connect(vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_SOURCE_PORT),
+				    CONNECT_NS, &storm.conn[i]);
 		if (ret)
 			test_error(t, "connection %u to the host's source: errno %d", i, -ret);
 	}
@@ -101,8 +105,9 @@ static void check_counts(struct test_ctx *t, struct ctl *ctl, const char *what)
 	CTL_OK(t, ctl_dev_info(ctl, &info));
 	(void)wait_for(false, QUIET_NS / 5);
 	seen = irq_total();
-	expect(t, seen <= le64_to_cpu(info.calls), "%s: %u interrupts, and the device signalled %u times", what,
-	       (unsigned int)seen, (unsigned int)le64_to_cpu(info.calls));
+	expect(t, seen <= le64_to_cpu(info.calls),
+	       "%s: %u interrupts, and the device signalled %u times", what, (unsigned int)seen,
+	       (unsigned int)le64_to_cpu(info.calls));
 	expect(t, seen > 0, "%s: not one interrupt (%s)", what, irq_state(storm.d, RX));
 }
 
@@ -133,9 +138,11 @@ static void run_storm(struct test_ctx *t, bool (*once)(struct irq_chaos *), cons
 	for (i = 0; i < 50; i++)
 		sleep_once(t, i ? NULL : &c, what);
 	test_note(t, "%u times, %u interrupts for %u sleeps, %u KiB", (unsigned int)c.times,
-		  (unsigned int)irq_total(), (unsigned int)storm.sleeps, (unsigned int)(storm.bytes >> 10));
+		  (unsigned int)irq_total(), (unsigned int)storm.sleeps,
+		  (unsigned int)(storm.bytes >> 10));
 	check_counts(t, e->ctl, what);
-	expect_eq(t, irq_spurious_count(NULL), stray, "%s: interrupts on vectors that nobody has", what);
+	expect_eq(t, irq_spurious_count(NULL), stray, "%s: interrupts on vectors that nobody has",
+		  what);
 }
 
 #define NEEDS (NEED_VSOCK | NEED_PEER)
@@ -179,15 +186,18 @@ static void resets(struct test_ctx *t, const uint8_t *status, unsigned int n)
 
 	for (k = 0; k < n || !deadline_passed(end); k++) {
 		ret = vsock_open(0, 0, &vs);
-		require(t, ret == 0, "after %u resets the device does not come up: errno %d", k, -ret);
+		require(t, ret == 0, "after %u resets the device does not come up: errno %d", k,
+			-ret);
 		flood(t, vs);
 		for (i = 0; i < 3; i++)
 			sleep_once(t, NULL, "after a reset and a new start");
 		vq_interrupts(storm.d->vq[RX], true);
 		if (status[k % n])
-			storm.d->ops->set_status(storm.d, storm.d->ops->get_status(storm.d) ^ status[k % n]);
+			storm.d->ops->set_status(storm.d,
+						 storm.d->ops->get_status(storm.d) ^ status[k % n]);
 		storm.d->ops->set_status(storm.d, 0);
-		require(t, wait_for(storm.d->ops->get_status(storm.d) == 0, ANSWER_NS), "reset %u does not end", k);
+		require(t, wait_for(storm.d->ops->get_status(storm.d) == 0, ANSWER_NS),
+			"reset %u does not end", k);
 		(void)wait_for(false, MSEC); /* what was on its way is taken */
 		before = irq_total();
 		stray = irq_spurious_count(NULL);
@@ -195,7 +205,8 @@ static void resets(struct test_ctx *t, const uint8_t *status, unsigned int n)
 		late += irq_total() - before + irq_spurious_count(NULL) - stray;
 		vsock_close(vs);
 	}
-	expect(t, late == 0, "%u interrupts after the device was reset (%u resets)", (unsigned int)late, k);
+	expect(t, late == 0, "%u interrupts after the device was reset (%u resets)",
+	       (unsigned int)late, k);
 	test_note(t, "%u resets", k);
 }
 

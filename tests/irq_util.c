@@ -7,7 +7,8 @@
 #include "lib/cmdline.h"
 #include "tests/vsock_env.h"
 
-OPTION("irq.storm", "seconds that each irq.storm.* test lasts, 0 is a quarter; raise timeout= as well");
+OPTION("irq.storm",
+       "seconds that each irq.storm.* test lasts, 0 is a quarter; raise timeout= as well");
 
 struct irq_seen irq_seen;
 static uint16_t watched;
@@ -63,12 +64,15 @@ const char *irq_state(struct virtio_device *d, uint16_t queue)
 	uint16_t used = 0;
 
 	vq_raw_used_idx(d->vq[queue], &used);
-	snprintf(text, sizeof(text),
-		 "used index %u, %u buffers with the device, %s, %u interrupts, %u elsewhere, %u without a cause",
-		 used, vq_in_flight(d->vq[queue]),
-		 pending < 0 ? "no pending bit" : pending ? "pending" : "not pending", (unsigned int)irq_total(),
-		 (unsigned int)irq_spurious_count(NULL),
-		 (unsigned int)__atomic_load_n(&d->irqs.unexpected, __ATOMIC_RELAXED));
+	snprintf(
+		text, sizeof(text),
+		"used index %u, %u buffers with the device, %s, %u interrupts, %u elsewhere, %u without a cause",
+		used, vq_in_flight(d->vq[queue]),
+		pending < 0 ? "no pending bit" :
+		pending	    ? "pending" :
+			      "not pending",
+		(unsigned int)irq_total(), (unsigned int)irq_spurious_count(NULL),
+		(unsigned int)__atomic_load_n(&d->irqs.unexpected, __ATOMIC_RELAXED));
 	return text;
 }
 
@@ -157,7 +161,8 @@ bool irq_chaos_steer(struct irq_chaos *c)
 	/* An edge-triggered line loses what comes while its pin is rewritten. */
 	if (c->d->irq_mode < VIRTIO_IRQ_MSIX1 && virtio_irq_ctl(c->d, VIRTIO_IRQ_MASK, c->event, 0))
 		return false;
-	return virtio_irq_ctl(c->d, VIRTIO_IRQ_STEER, c->event, irq_random(c, smp_cpus_online())) == 0;
+	return virtio_irq_ctl(c->d, VIRTIO_IRQ_STEER, c->event, irq_random(c, smp_cpus_online())) ==
+	       0;
 }
 
 /* Without MSI-X the device would use its line, which is off: what comes meanwhile is lost by right. */

@@ -53,7 +53,8 @@ TEST(after_violations,
      .owner = OWNER,
      .needs = STATE)
 {
-	static const char *const reasons[] = { "nothing", "a ring", "an indirect table", "a header", "payload" };
+	static const char *const reasons[] = { "nothing", "a ring", "an indirect table", "a header",
+					       "payload" };
 	struct vsock_env *e = device(t);
 	struct ctl_mem_state s;
 	uint32_t reason;
@@ -81,7 +82,8 @@ TEST(after_secrets,
 		test_error(t, "nothing was planted");
 	CTL_OK(t, ctl_mem_scan(e->ctl, planted.text, sizeof(planted.text), &r));
 	expect(t, le64_to_cpu(r.scanned_pages) > 0, "the host scanned nothing");
-	expect_eq(t, le64_to_cpu(r.matches), 0, "places where the host reads a planted secret (first 0x%llx)",
+	expect_eq(t, le64_to_cpu(r.matches), 0,
+		  "places where the host reads a planted secret (first 0x%llx)",
 		  (unsigned long long)le64_to_cpu(r.first_addr));
 }
 

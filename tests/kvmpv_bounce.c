@@ -77,7 +77,8 @@ TEST(bounce_sizes,
 	for (len = 65535; len <= 1048576; len = len * 2 - 1)
 		one_size(t, &d, buf, 1 + len % 2047, len);
 	one_size(t, &d, buf, 1, 1048576);
-	expect(t, !protect_is_shared(virt_to_phys(buf) >> PAGE_SHIFT), "the buffers' own pages are shared");
+	expect(t, !protect_is_shared(virt_to_phys(buf) >> PAGE_SHIFT),
+	       "the buffers' own pages are shared");
 	expect(t, bounce_scrubbed(), "free slots hold old data");
 	mem_pages_free(buf, 260);
 }
@@ -143,7 +144,8 @@ static void hog_take(struct test_ctx *t, struct hog *h)
 	h->buf = mem_pages(16, PAGE_SIZE);
 	if (!h->buf)
 		test_error(t, "no memory");
-	while (h->n < 1024 && !dma_map(&h->d, h->buf, h->n < 960 ? 65536 : 2048, DMA_TO_DEVICE, &h->addr[h->n]))
+	while (h->n < 1024 &&
+	       !dma_map(&h->d, h->buf, h->n < 960 ? 65536 : 2048, DMA_TO_DEVICE, &h->addr[h->n]))
 		h->n++;
 	while (h->n < 1024 && !dma_map(&h->d, h->buf, 2048, DMA_TO_DEVICE, &h->addr[h->n]))
 		h->n++;
@@ -172,7 +174,8 @@ TEST(bounce_pressure,
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
 	h.n = 0;
-	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT), CONNECT_NS, &c);
+	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
+			    CONNECT_NS, &c);
 	require(t, ret == 0, "connect: errno %d", -ret);
 	hog_take(t, &h);
 	pattern_fill(buf, sizeof(buf), 5, 0);
@@ -183,8 +186,8 @@ TEST(bounce_pressure,
 	hog_give(&h);
 	if (sent < 0)
 		sent = 0;
-	require_eq(t, vsock_send(c, buf + sent, sizeof(buf) - (size_t)sent, IO_NS), sizeof(buf) - (size_t)sent,
-		   "bytes sent when there was room again");
+	require_eq(t, vsock_send(c, buf + sent, sizeof(buf) - (size_t)sent, IO_NS),
+		   sizeof(buf) - (size_t)sent, "bytes sent when there was room again");
 	ret = recv_exact(c, in, sizeof(in), IO_NS);
 	require(t, ret == 0 && memcmp(in, buf, sizeof(in)) == 0, "echo: errno %d", -ret);
 	vsock_conn_close(c, IO_NS);
@@ -291,7 +294,11 @@ static bool host_saw(struct test_ctx *t, struct vsock_env *e, uint32_t src_port,
 	return false;
 }
 
-enum which { HEADER, PAYLOAD, TABLE };
+enum which {
+	HEADER,
+	PAYLOAD,
+	TABLE
+};
 
 static void private_dma(struct test_ctx *t, enum which private)
 {
@@ -403,7 +410,11 @@ TEST(leak_traffic,
      .needs = STATE,
      .timeout = 20 * SEC)
 {
-	enum { PAGES = 64, ROUNDS = 20, PACKETS = 60 };
+	enum {
+		PAGES = 64,
+		ROUNDS = 20,
+		PACKETS = 60
+	};
 	struct ctl_mem_scan_reply scan;
 	struct vsock_hdr h = { 0 };
 	struct vsock_env *e;
@@ -432,7 +443,8 @@ TEST(leak_traffic,
 	}
 	expect(t, !leaked, "the secret stands in a buffer that the host wrote");
 	CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &scan));
-	expect_eq(t, le64_to_cpu(scan.matches), 0, "places where the host reads the secret (first 0x%llx)",
+	expect_eq(t, le64_to_cpu(scan.matches), 0,
+		  "places where the host reads the secret (first 0x%llx)",
 		  (unsigned long long)le64_to_cpu(scan.first_addr));
 	memset(p, 0, PAGES * PAGE_SIZE);
 	mem_pages_free(p, PAGES);

@@ -186,9 +186,11 @@ TEST(clock_conversions,
 		if (i % 20 == 0)
 			register_all(t, 1);
 		protect_share(virt_to_phys(p) >> PAGE_SHIFT, 1);
-		require(t, kvm_clock_read(0, &now) == 0, "the clock cannot be read after %u conversions", 2 * i);
+		require(t, kvm_clock_read(0, &now) == 0,
+			"the clock cannot be read after %u conversions", 2 * i);
 		protect_unshare(virt_to_phys(p) >> PAGE_SHIFT, 1);
-		expect(t, now >= last, "%llu after %llu", (unsigned long long)now, (unsigned long long)last);
+		expect(t, now >= last, "%llu after %llu", (unsigned long long)now,
+		       (unsigned long long)last);
 		last = now;
 		if (i % 20 == 19)
 			unregister_all(t, 1);

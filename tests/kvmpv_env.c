@@ -71,15 +71,17 @@ void kvmpv_echo(struct test_ctx *t, struct vsock_env *e, uint32_t n)
 	uint32_t pos, part;
 	int ret;
 
-	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT), CONNECT_NS, &c);
+	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
+			    CONNECT_NS, &c);
 	require(t, ret == 0, "connect: errno %d", -ret);
 	for (pos = 0; pos < n; pos += part) {
 		part = n - pos < sizeof(buf) ? n - pos : sizeof(buf);
 		pattern_fill(buf, part, n, pos);
-		require_eq(t, vsock_send(c, buf, part, IO_NS), part, "bytes sent at %u", (unsigned int)pos);
+		require_eq(t, vsock_send(c, buf, part, IO_NS), part, "bytes sent at %u",
+			   (unsigned int)pos);
 		ret = recv_exact(c, in, part, IO_NS);
-		require(t, ret == 0 && memcmp(in, buf, part) == 0, "echo at %u: errno %d", (unsigned int)pos,
-			-ret);
+		require(t, ret == 0 && memcmp(in, buf, part) == 0, "echo at %u: errno %d",
+			(unsigned int)pos, -ret);
 	}
 	vsock_conn_close(c, IO_NS);
 }

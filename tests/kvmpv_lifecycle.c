@@ -50,14 +50,15 @@ static void unprotected(struct test_ctx *t, uint32_t violations)
 	ret = vsock_env_open();
 	require(t, ret == 0, "the device does not come up after the reset: errno %d", -ret);
 	e = vsock_env();
-	require(t, e->ctl != NULL, "the device does not work after the reset: is memory still private?");
+	require(t, e->ctl != NULL,
+		"the device does not work after the reset: is memory still private?");
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
 	/* MAP_GPA_RANGE has no switch: the host always tells private pages from shared ones. */
 	if (is_rfc())
 		expect_eq(t, le32_to_cpu(s.protected_mode), 0, "protection after the reset");
 	expect_eq(t, le64_to_cpu(s.private_pages), 0, "private pages after the reset");
-	expect_eq(t, le32_to_cpu(s.violations), violations, "violations, which were %u before the reset",
-		  (unsigned int)violations);
+	expect_eq(t, le32_to_cpu(s.violations), violations,
+		  "violations, which were %u before the reset", (unsigned int)violations);
 }
 
 /* Enables under the running device: its rings become private. */
@@ -76,13 +77,16 @@ static void protect_again(struct test_ctx *t, uint32_t violations)
 	expect(t, ret <= 0 && ret > -KVM_ENOSYS, "share before enable: %lld", (long long)ret);
 	expect_eq(t, protect_enable(), 0, "enable after the reset");
 	vq_notify(vsock_device(e->vs)->vq[1]);
-	expect(t, vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT), 200 * MSEC, &c),
+	expect(t,
+	       vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
+			     200 * MSEC, &c),
 	       "a connection over rings that became private");
 	vsock_env_drop();
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
 	expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection after enabling again");
-	expect(t, le32_to_cpu(s.violations) > violations, "the host went on with rings that became private");
+	expect(t, le32_to_cpu(s.violations) > violations,
+	       "the host went on with rings that became private");
 	if (is_rfc()) /* MAP_GPA_RANGE: firmware's own memory stays as it was */
 		expect_eq(t, le64_to_cpu(s.shared_pages), protect_shared_pages(),
 			  "shared pages: the pool, not what was shared before enabling");
@@ -214,14 +218,17 @@ TEST(lifecycle_device,
 		e = kvmpv_device(t);
 		kvmpv_echo(t, e, 5000);
 		CTL_OK(t, ctl_mem_state(e->ctl, &s));
-		expect(t, i == 0 || le64_to_cpu(s.shared_pages) == shared, "round %u: %llu shared pages, not %llu", i,
+		expect(t, i == 0 || le64_to_cpu(s.shared_pages) == shared,
+		       "round %u: %llu shared pages, not %llu", i,
 		       (unsigned long long)le64_to_cpu(s.shared_pages), (unsigned long long)shared);
-		expect_eq(t, le32_to_cpu(s.violations), kvmpv_provoked_so_far(), "violations in round %u", i);
+		expect_eq(t, le32_to_cpu(s.violations), kvmpv_provoked_so_far(),
+			  "violations in round %u", i);
 		shared = le64_to_cpu(s.shared_pages);
 		vsock_env_drop();
 		bounce_stats(&b1);
-		expect(t, b1.base == b0.base && b1.used == b0.used, "round %u: %llu slots in use, not %llu", i,
-		       (unsigned long long)b1.used, (unsigned long long)b0.used);
+		expect(t, b1.base == b0.base && b1.used == b0.used,
+		       "round %u: %llu slots in use, not %llu", i, (unsigned long long)b1.used,
+		       (unsigned long long)b0.used);
 	}
 }
 
@@ -259,7 +266,9 @@ TEST(lifecycle_page,
 	memcpy(q + 64, secret, sizeof(secret));
 	expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages of the next owner");
 	CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
-	expect_eq(t, le64_to_cpu(r.matches), 0, "places where the host reads the next owner's data");
-	expect(t, memcmp(q + 64, secret, sizeof(secret)) == 0, "the page does not hold what was written");
+	expect_eq(t, le64_to_cpu(r.matches), 0,
+		  "places where the host reads the next owner's data");
+	expect(t, memcmp(q + 64, secret, sizeof(secret)) == 0,
+	       "the page does not hold what was written");
 	mem_pages_free(q, 1);
 }

@@ -157,8 +157,11 @@ TEST(enable_running,
 	ret = protect_retry(ops->enable);
 	if (ret)
 		test_skip(t, "a second enable is refused here: %lld", (long long)ret);
-	vq_notify(vsock_device(e->vs)->vq[1]); /* whatever the driver makes of what it finds in the rings */
-	expect(t, vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT), 200 * MSEC, &c),
+	vq_notify(vsock_device(e->vs)
+			  ->vq[1]); /* whatever the driver makes of what it finds in the rings */
+	expect(t,
+	       vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
+			     200 * MSEC, &c),
 	       "a connection over private rings");
 	kvmpv_share_pool(t);
 	vsock_env_drop();
@@ -568,7 +571,8 @@ TEST(map_gpa_negative,
 		expect_eq(t, map_gpa_retry(gpa, cases[i].n, cases[i].attrs), -KVM_EINVAL, "%s",
 			  cases[i].what);
 	}
-	for (i = 0; i < 2; i++) { /* the VMM decides; a range that is not memory cannot be promised */
+	for (i = 0; i < 2;
+	     i++) { /* the VMM decides; a range that is not memory cannot be promised */
 		const uint64_t gpa = i ? (ram_end() - 1) << PAGE_SHIFT : 0xd0000000ull;
 		const int64_t ret = map_gpa_retry(gpa, 1 + i, MAP_GPA_ENCRYPTED);
 

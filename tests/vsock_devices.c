@@ -74,9 +74,8 @@ static struct vsock_conn *connect_on(struct test_ctx *t, unsigned int i, uint32_
 				     uint32_t port)
 {
 	struct vsock_conn *c;
-	const int ret = vsock_connect(all.vs[i], VSOCK_STREAM,
-				      (struct vsock_addr){ 0, local_port }, host_port(port),
-				      CONNECT_NS, &c);
+	const int ret = vsock_connect(all.vs[i], VSOCK_STREAM, (struct vsock_addr){ 0, local_port },
+				      host_port(port), CONNECT_NS, &c);
 
 	require(t, ret == 0, "connect through device %u (CID %llu): errno %d", i,
 		(unsigned long long)cid_of(i), -ret);
@@ -116,8 +115,8 @@ TEST(devices_source_seen, .id = "vsock.devices.source_seen",
 	open_rest(t);
 	for (i = 0; i < all.n; i++) {
 		port = 0;
-		CTL_OK(t, ctl_listen(all.ctl[i], ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE,
-				     0));
+		CTL_OK(t,
+		       ctl_listen(all.ctl[i], ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
 		c = connect_on(t, i, VSOCK_PORT_ANY, port);
 		CTL_OK(t, ctl_accept(all.ctl[i], ASSAY_CID_ANY, port, VSOCK_STREAM, 1000, &r));
 		expect_eq(t, le64_to_cpu(r.guest.cid), cid_of(i),

@@ -55,7 +55,9 @@ TEST(seq_boundaries_to_host, .id = "vsock.seqpacket.boundaries_to_host",
      .clause = "virtio 1.4, 5.10.6: message boundaries are preserved towards the host",
      .owner = OWNER, .needs = NEEDS)
 {
-	enum { COUNT = 20 };
+	enum {
+		COUNT = 20
+	};
 	struct vsock_env *e = vsock_env_ctl(t);
 	uint32_t port = 0, lens = 0;
 	uint8_t buf[1000];
@@ -87,7 +89,10 @@ TEST(seq_boundaries_from_host, .id = "vsock.seqpacket.boundaries_from_host",
      .clause = "virtio 1.4, 5.10.6: message boundaries are preserved towards the guest",
      .owner = OWNER, .needs = NEEDS)
 {
-	enum { MSG = 1500, COUNT = 10 };
+	enum {
+		MSG = 1500,
+		COUNT = 10
+	};
 	struct vsock_env *e = vsock_env_ctl(t);
 	uint32_t port = 0;
 	uint8_t buf[4 * MSG];

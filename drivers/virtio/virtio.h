@@ -72,8 +72,8 @@ enum {
 };
 
 enum virtio_irq_ctl {
-	VIRTIO_IRQ_STEER,   /* to CPU arg; an MSI-X entry is masked while it is rewritten */
-	VIRTIO_IRQ_MASK,    /* arg 1 or 0. VIRTIO_EVENT_ALL: the function's mask. Lines: level-triggered only */
+	VIRTIO_IRQ_STEER, /* to CPU arg; an MSI-X entry is masked while it is rewritten */
+	VIRTIO_IRQ_MASK, /* arg 1 or 0. VIRTIO_EVENT_ALL: the function's mask. Lines: level-triggered only */
 	VIRTIO_IRQ_PENDING, /* 1 or 0: MSI-X's pending bit */
 	VIRTIO_IRQ_ENABLE,  /* arg 1 or 0: MSI-X as a whole */
 	VIRTIO_IRQ_ACK,	    /* lines: reads the causes, which lowers the line; the causes */
@@ -108,7 +108,8 @@ struct virtio_transport_ops {
 	int (*irq_setup)(struct virtio_device *d, enum virtio_irq_mode mode);
 	void (*irq_teardown)(struct virtio_device *d);
 	/* See virtio_irq_ctl(). */
-	int (*irq_ctl)(struct virtio_device *d, enum virtio_irq_ctl what, int event, unsigned int arg);
+	int (*irq_ctl)(struct virtio_device *d, enum virtio_irq_ctl what, int event,
+		       unsigned int arg);
 	/* Releases what probing took; status is 0 by then. */
 	void (*remove)(struct virtio_device *d);
 };

@@ -331,7 +331,8 @@ static void forget_ready(const struct boot *b, const char *path)
 	const size_t n = strlen(b->c->tmp_dir);
 	struct stat st;
 
-	if (lstat(path, &st) == 0 && (S_ISSOCK(st.st_mode) || (strncmp(path, b->c->tmp_dir, n) == 0 && path[n] == '/')))
+	if (lstat(path, &st) == 0 &&
+	    (S_ISSOCK(st.st_mode) || (strncmp(path, b->c->tmp_dir, n) == 0 && path[n] == '/')))
 		unlink(path);
 }
 
@@ -449,7 +450,8 @@ static bool prepare_all(struct boot *b)
 
 static bool start_all(struct boot *b)
 {
-	const char *vmm = b->c->vmm ? b->c->vmm : recipe_get(b->c->vars->recipe, "vmm", "", "command");
+	const char *vmm = b->c->vmm ? b->c->vmm :
+				      recipe_get(b->c->vars->recipe, "vmm", "", "command");
 	struct strv names = { 0 };
 	bool ok = true;
 	size_t i;

@@ -24,20 +24,29 @@
 #include "host/cli/run.h"
 #include "lib/glob.h"
 
-#define SMOKE	     "vsock.stream.connect,vsock.stream.from_host,irq.deliver.*"
-#define FLOOD	     "irq.storm.mask"
-#define AFTER	     "vsock.stream.connect"
-#define EARLIEST_MS  20	  /* into the flood */
-#define SPREAD_MS    400
-#define GONE_MS	     5000 /* a VMM that was told to end has so long */
-#define RESET_MS     600  /* of the guest that boots anew */
-#define ALONE_MS     2500 /* with a guest that waits 2 s for its device */
-#define QMP_MS	     2000
-#define CYCLE_S	     60
-#define DEFAULT_S    30
+#define SMOKE	    "vsock.stream.connect,vsock.stream.from_host,irq.deliver.*"
+#define FLOOD	    "irq.storm.mask"
+#define AFTER	    "vsock.stream.connect"
+#define EARLIEST_MS 20 /* into the flood */
+#define SPREAD_MS   400
+#define GONE_MS	    5000 /* a VMM that was told to end has so long */
+#define RESET_MS    600	 /* of the guest that boots anew */
+#define ALONE_MS    2500 /* with a guest that waits 2 s for its device */
+#define QMP_MS	    2000
+#define CYCLE_S	    60
+#define DEFAULT_S   30
 
-enum act { DEVICE_RESETS, VMM_KILL, VMM_TERM, VMM_QUIT, GUEST_RESET, BACKEND_DROP, BACKEND_AGAIN, BACKEND_KILL,
-	   ACTS };
+enum act {
+	DEVICE_RESETS,
+	VMM_KILL,
+	VMM_TERM,
+	VMM_QUIT,
+	GUEST_RESET,
+	BACKEND_DROP,
+	BACKEND_AGAIN,
+	BACKEND_KILL,
+	ACTS
+};
 
 static const struct {
 	const char *name, *tests, *must_pass, *what;
@@ -48,7 +57,8 @@ static const struct {
 	[VMM_TERM] = { "vmm-sigterm", FLOOD, NULL, "SIGTERM of the VMM" },
 	[VMM_QUIT] = { "vm-destroyed", FLOOD, NULL, "QMP quit: the VM is destroyed" },
 	[GUEST_RESET] = { "guest-reset", FLOOD, NULL, "QMP system_reset: the guest boots anew" },
-	[BACKEND_DROP] = { "backend-disconnect", FLOOD, NULL, "the back end disconnects; the VM lives on" },
+	[BACKEND_DROP] = { "backend-disconnect", FLOOD, NULL,
+			   "the back end disconnects; the VM lives on" },
 	[BACKEND_AGAIN] = { "backend-reconnect", FLOOD "," AFTER, AFTER,
 			    "the back end disconnects, and is there again at once" },
 	[BACKEND_KILL] = { "backend-sigkill", FLOOD, NULL, "SIGKILL of the back end" },
@@ -61,7 +71,18 @@ struct race_options {
 	struct strv only;
 };
 
-enum { OPT_HOST = 256, OPT_BOOT, OPT_MACHINE, OPT_CYCLES, OPT_SOAK, OPT_SECONDS, OPT_OUTPUT, OPT_IMAGE, OPT_CPUS, OPT_WAY };
+enum {
+	OPT_HOST = 256,
+	OPT_BOOT,
+	OPT_MACHINE,
+	OPT_CYCLES,
+	OPT_SOAK,
+	OPT_SECONDS,
+	OPT_OUTPUT,
+	OPT_IMAGE,
+	OPT_CPUS,
+	OPT_WAY
+};
 
 static const struct argp_option options[] = {
 	{ "host", OPT_HOST, "NAME|FILE", 0, "the host; default: ref", 0 },
@@ -211,7 +232,8 @@ static void judge_programs(struct cycle *c, const struct boot_view *v)
 
 	for (i = 0; i < v->n; i++) {
 		const struct proc *p = v->programs[i];
-		const bool killed = p == v->vmm ? c->act == VMM_KILL || c->act == GUEST_RESET || c->act == BACKEND_DROP :
+		const bool killed = p == v->vmm ? c->act == VMM_KILL || c->act == GUEST_RESET ||
+							  c->act == BACKEND_DROP :
 						  c->act == BACKEND_KILL;
 		char *how = p->exited ? proc_describe(p) : NULL;
 
@@ -277,7 +299,8 @@ static void judge_report(struct cycle *c, const char *dir, const char *must_pass
 	free(file);
 }
 
-static void prepare(struct run_options *r, const struct race_options *o, const char *dir, const char *tests)
+static void prepare(struct run_options *r, const struct race_options *o, const char *dir,
+		    const char *tests)
 {
 	run_options_init(r);
 	r->host = o->host;
@@ -366,7 +389,8 @@ static int in_child(struct race *r, const char *dir, int a, unsigned int random)
 		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 		if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
 			_exit(STATUS_ERROR);
-		status = a == ACTS ? run_smoke(r->o, dir) : run_cycle(r->o, dir, (enum act)a, random);
+		status = a == ACTS ? run_smoke(r->o, dir) :
+				     run_cycle(r->o, dir, (enum act)a, random);
 		fflush(stdout);
 		_exit(status);
 	}
@@ -407,7 +431,8 @@ static int one(struct race *r, int a)
 {
 	const char *name = a == ACTS ? "smoke" : ways[a].name;
 	/* Logs of what went wrong stay. */
-	char *dir = xasprintf("%s/%s%s%u", r->dir, name, "-", a == ACTS ? r->smokes_bad : r->bad[a]);
+	char *dir = xasprintf("%s/%s%s%u", r->dir, name, "-",
+			      a == ACTS ? r->smokes_bad : r->bad[a]);
 	const uint64_t start = now_ms();
 	int status;
 
@@ -483,14 +508,16 @@ static int sum_up(const struct race *r)
 		if (!r->done[a])
 			continue;
 		bad += known(r, a) ? 0 : r->bad[a];
-		printf("%-18s %5u cycles %5u bad  %7.1f s  %s\n", ways[a].name, r->done[a], r->bad[a],
-		       (double)r->ms[a] / 1000, ways[a].what);
+		printf("%-18s %5u cycles %5u bad  %7.1f s  %s\n", ways[a].name, r->done[a],
+		       r->bad[a], (double)r->ms[a] / 1000, ways[a].what);
 		if (known(r, a))
-			printf("%-18s %s: %s\n", "", r->bad[a] ? "known" : "known, but it went well", known(r, a));
+			printf("%-18s %s: %s\n", "",
+			       r->bad[a] ? "known" : "known, but it went well", known(r, a));
 	}
-	printf("%-18s %5u runs   %5u bad  %7.1f s  a fresh guest: %s\n", "smoke", r->smokes, r->smokes_bad,
-	       (double)r->smoke_ms / 1000, SMOKE);
-	printf("\n%u cycles in %.1f s, %u bad\n", r->total, (double)(now_ms() - r->started) / 1000, bad);
+	printf("%-18s %5u runs   %5u bad  %7.1f s  a fresh guest: %s\n", "smoke", r->smokes,
+	       r->smokes_bad, (double)r->smoke_ms / 1000, SMOKE);
+	printf("\n%u cycles in %.1f s, %u bad\n", r->total, (double)(now_ms() - r->started) / 1000,
+	       bad);
 	if (signals_seen()) {
 		fputs("assay: interrupted\n", stderr);
 		return STATUS_ERROR;

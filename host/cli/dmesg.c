@@ -126,7 +126,8 @@ static void read_line(struct log *l, const char *line)
 		l->left = 0;
 }
 
-static struct result *add(struct report *r, const char *id, enum verdict v, const char *clause, char *reason)
+static struct result *add(struct report *r, const char *id, enum verdict v, const char *clause,
+			  char *reason)
 {
 	struct result *t = report_add(r, id, v, reason && *reason ? reason : NULL);
 
@@ -209,8 +210,8 @@ static void judge_taint(struct report *r, unsigned long before, unsigned long af
 		if (!(after >> i & 1))
 			continue;
 		bug |= taints[i].bug;
-		sbuf_addf(&letters, "%s%c (%s%s)", letters.len ? ", " : "", taints[i].letter, taints[i].what,
-			  before >> i & 1 ? ", before the first guest" : "");
+		sbuf_addf(&letters, "%s%c (%s%s)", letters.len ? ", " : "", taints[i].letter,
+			  taints[i].what, before >> i & 1 ? ", before the first guest" : "");
 	}
 	t = add(r, "host.dmesg.taint", bug ? V_FAIL : V_PASS, CLAUSE_LOG,
 		bug ? xasprintf("the host's kernel is tainted: %s", letters.s) : NULL);
@@ -244,7 +245,8 @@ static bool parse_verdict(const char *word, size_t n, enum verdict *v)
 static bool good_id(const char *id)
 {
 	return strncmp(id, "host.", 5) == 0 && id[5] &&
-	       strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789._") == strlen(id) && strlen(id) < 100;
+	       strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789._") == strlen(id) &&
+	       strlen(id) < 100;
 }
 
 /* Of several boots the worst counts. */

@@ -54,7 +54,7 @@ static const struct {
 	{ "host", "accel" },	   { "host", "tests" },	      { "prepare", "command" },
 	{ "prepare", "deadline" }, { "probe", "command" },    { "after", "command" },
 	{ "after", "deadline" },   { "after", "kernel-log" }, { "after", "records" },
-	{ "known", "reason" },	   { "host", "provides" },   { "host", "alone" },
+	{ "known", "reason" },	   { "host", "provides" },    { "host", "alone" },
 };
 
 static bool known_type(const char *type)

@@ -19,7 +19,7 @@
 #include "host/cli/proc.h"
 #include "lib/glob.h"
 
-#define PROBE_MS   10000
+#define PROBE_MS     10000
 #define HOST_LOG_MAX (64u << 20)
 #define APPEND_MAX                                                                                 \
 	3500 /* of the 4096 bytes that a PVH command line may have; the VMM adds its own */
@@ -42,7 +42,7 @@ struct run {
 	struct report *current; /* of the boot that is going on */
 	struct printer out;
 	bool env_shown;
-	struct strv boots; /* "1: what happened" */
+	struct strv boots;   /* "1: what happened" */
 	unsigned int number; /* of boots so far */
 	uint64_t started, deadline;
 };
@@ -437,8 +437,9 @@ static int open_in(const char *dir, const char *name)
 	const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 
 	if (fd < 0)
-		fprintf(stderr, "assay: %s: %s\nassay: --output DIR or ASSAY_RUNS=DIR names another place\n", path,
-			strerror(errno));
+		fprintf(stderr,
+			"assay: %s: %s\nassay: --output DIR or ASSAY_RUNS=DIR names another place\n",
+			path, strerror(errno));
 	free(path);
 	return fd;
 }
@@ -564,7 +565,7 @@ static bool set_cmdline(struct run *r, const char *text)
 	vars_set(&r->vars.run, "CMDLINE", text);
 	if (n >= CMDLINE_MAX) {
 		fprintf(stderr,
-			"assay: the payload's command line would have %zu characters (at most %u)\n",
+			"assay: the payload's command line would have %zu characters (at most %d)\n",
 			n, CMDLINE_MAX);
 		return false;
 	}
@@ -778,8 +779,9 @@ static bool choose_accel(struct run *r)
 		r->accel = "kvm";
 	} else if (strcmp(want, "kvm") == 0) {
 		fprintf(stderr, "assay: no KVM here: %s\n", why);
-		fputs(r->o->accel ? "assay: --accel tcg emulates the CPU and works everywhere\n" :
-				    "assay: --host nested brings its own KVM, inside an emulated machine\n",
+		fputs(r->o->accel ?
+			      "assay: --accel tcg emulates the CPU and works everywhere\n" :
+			      "assay: --host nested brings its own KVM, inside an emulated machine\n",
 		      stderr);
 		free(why);
 		return false;
@@ -827,15 +829,16 @@ static void tell_end(struct run *r, const struct boot_outcome *o)
 /* A boot that ended badly while no test ran: else nobody would hear of it in the report. */
 static void blame_harness(struct run *r, const struct boot_outcome *o)
 {
-	printer_result(&r->out,
-		       report_add(&r->report, "harness.end", V_ERROR, o->message ? o->message : "no end"));
+	printer_result(&r->out, report_add(&r->report, "harness.end", V_ERROR,
+					   o->message ? o->message : "no end"));
 }
 
 /*
  * Boots until these tests have a verdict; list is how the payload is told of them. Returns how the last boot
  * ended; *complete: they have.
  */
-static enum boot_end boot_tests(struct run *r, const struct strv *ids, const char *list, bool *complete)
+static enum boot_end boot_tests(struct run *r, const struct strv *ids, const char *list,
+				bool *complete)
 {
 	unsigned int boots = 0;
 	enum boot_end end = BOOT_START;
@@ -870,7 +873,8 @@ static enum boot_end boot_tests(struct run *r, const struct strv *ids, const cha
 				     left == 1 ? "" : "s");
 		else if (!*complete && boots > r->o->reboots)
 			printer_note(&r->out, "%u boot%s enough: %zu test%s no verdict", boots,
-				     boots == 1 ? " is" : "s are", left, left == 1 ? " has" : "s have");
+				     boots == 1 ? " is" : "s are", left,
+				     left == 1 ? " has" : "s have");
 		free(after);
 		after = o.last ? xstrdup(o.last) : NULL;
 		if (go_on && r->o->repeat > 1)
@@ -906,11 +910,15 @@ static bool run_boots(struct run *r)
 
 	part_tests(r, &together, &alone);
 	if (together.n) {
-		list = alone.n ? tests_list(&r->tests, &together) : r->list ? xstrdup(r->list) : NULL;
+		list = alone.n ? tests_list(&r->tests, &together) :
+		       r->list ? xstrdup(r->list) :
+				 NULL;
 		end = boot_tests(r, &together, list, &all);
 		free(list);
 	}
-	for (i = 0; i < alone.n && end != BOOT_START && end != BOOT_INTERRUPTED && end != BOOT_DEADLINE; i++) {
+	for (i = 0;
+	     i < alone.n && end != BOOT_START && end != BOOT_INTERRUPTED && end != BOOT_DEADLINE;
+	     i++) {
 		const struct strv one = { .v = &alone.v[i], .n = 1 };
 
 		end = boot_tests(r, &one, alone.v[i], &complete);
@@ -931,8 +939,9 @@ static bool write_in(const struct run *r, const char *name, const struct sbuf *b
 	const int ret = write_file(path, b->s ? b->s : "", b->len);
 
 	if (ret)
-		fprintf(stderr, "assay: %s: %s\nassay: --output DIR or ASSAY_RUNS=DIR names another place\n", path,
-			strerror(-ret));
+		fprintf(stderr,
+			"assay: %s: %s\nassay: --output DIR or ASSAY_RUNS=DIR names another place\n",
+			path, strerror(-ret));
 	free(path);
 	return !ret;
 }
@@ -1136,7 +1145,8 @@ static void recipe_known(struct run *r)
 		const char *reason = recipe_get(r->recipe, "known", globs.v[i], "reason");
 
 		r->known.v = xrealloc(r->known.v, (r->known.n + 1) * sizeof(*r->known.v));
-		r->known.v[r->known.n++] = (struct known){ xstrdup(globs.v[i]), xstrdup(reason ? reason : "known") };
+		r->known.v[r->known.n++] = (struct known){ xstrdup(globs.v[i]),
+							   xstrdup(reason ? reason : "known") };
 	}
 	strv_free(&globs);
 }
@@ -1148,7 +1158,8 @@ static bool read_known(struct run *r)
 	const int ret = path ? known_read(path, &r->known, &line) : 0;
 
 	if (ret == -EBADMSG)
-		fprintf(stderr, "assay: %s:%u: a test's id and then the reason, with a link, are wanted\n",
+		fprintf(stderr,
+			"assay: %s:%u: a test's id and then the reason, with a link, are wanted\n",
 			path, line);
 	else if (ret)
 		fprintf(stderr, "assay: %s: %s\n", path, strerror(-ret));
@@ -1174,7 +1185,8 @@ static bool recipe_takes(const struct run *r, const char *var, const char *optio
 }
 
 /* The option's path, made absolute, is the variable's value. */
-static bool set_option_path(struct run *r, const char *option, const char *var, const char *path, int mode)
+static bool set_option_path(struct run *r, const char *option, const char *var, const char *path,
+			    int mode)
 {
 	char *real;
 
@@ -1249,7 +1261,8 @@ static bool set_kernel(struct run *r)
 	if (ok && modules && !*modules)
 		vars_set(&r->vars.given, "MODULES", "");
 	else if (ok && (modules || dir))
-		ok = set_option_path(r, "--modules", "MODULES", modules ? modules : dir, R_OK | X_OK);
+		ok = set_option_path(r, "--modules", "MODULES", modules ? modules : dir,
+				     R_OK | X_OK);
 	else if (ok)
 		vars_set(&r->vars.given, "MODULES", "");
 	free(image);

@@ -22,8 +22,9 @@ enum {
 
 struct run_options {
 	const char *host, *boot, *machine, *accel, *memory, *known, *output, *image, *shuffle;
-	const char *kernel, *modules, *l1_append, *l2_qemu; /* of hosts that boot a kernel of their own */
-	double soak;					    /* minutes; 0: none */
+	const char *kernel, *modules, *l1_append,
+		*l2_qemu; /* of hosts that boot a kernel of their own */
+	double soak;	  /* minutes; 0: none */
 	struct strv tests, append, faults, set, vmm_args;
 	unsigned int cpus, repeat, shard, shards, reboots;
 	double timeout, first_timeout, test_timeout, grace, silence;

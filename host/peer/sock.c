@@ -437,7 +437,8 @@ static void connecting_event(struct tconn *c, uint32_t events)
  */
 static bool sending_over(const struct tconn *c)
 {
-	return c->shut_send || (send(c->n.fd, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EPIPE);
+	return c->shut_send ||
+	       (send(c->n.fd, "", 0, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EPIPE);
 }
 
 static void open_event(struct tconn *c, uint32_t events)

@@ -14,20 +14,33 @@
 #include "host/refkvm/qemu_plugin.h"
 
 #define MAX_ENTRIES   64
-#define MSI_ADDRESS   0xfee /* bits 20 and up (Intel SDM 3A, 11.11.1) */
+#define MSI_ADDRESS   0xfee	/* bits 20 and up (Intel SDM 3A, 11.11.1) */
 #define STATUS_OFFSET 20	/* device_status of struct virtio_pci_common_cfg (4.1.4.3) */
 #define LATE_NS	      2000000ll /* after the reset */
 
-enum { ADDR_LO, ADDR_HI, DATA, CONTROL, WORDS };
+enum {
+	ADDR_LO,
+	ADDR_HI,
+	DATA,
+	CONTROL,
+	WORDS
+};
 
 struct entry { /* of some MSI-X table, by its place in memory */
 	uint64_t at;
 	uint32_t word[WORDS];
 };
 
-enum fault { NONE, WHILE_MASKED, AFTER_RESET, WRONG_VECTOR, FAULTS };
+enum fault {
+	NONE,
+	WHILE_MASKED,
+	AFTER_RESET,
+	WRONG_VECTOR,
+	FAULTS
+};
 
-static const char *const fault_ids[FAULTS] = { "", "irq.while_masked", "irq.after_reset", "irq.wrong_vector" };
+static const char *const fault_ids[FAULTS] = { "", "irq.while_masked", "irq.after_reset",
+					       "irq.wrong_vector" };
 
 static struct {
 	enum fault fault;
@@ -92,7 +105,8 @@ static void on_table(uint64_t at, uint32_t value)
 	for (i = 0; i < plugin.entries && plugin.entry[i].at != start; i++)
 		;
 	if (i == plugin.entries && i < MAX_ENTRIES)
-		plugin.entry[plugin.entries++] = (struct entry){ .at = start, .word = { [CONTROL] = 1 } };
+		plugin.entry[plugin.entries++] = (struct entry){ .at = start,
+								 .word = { [CONTROL] = 1 } };
 	if (i < MAX_ENTRIES)
 		plugin.entry[i].word[(at & 15) / 4] = value;
 	g_mutex_unlock(&plugin.lock);
@@ -102,7 +116,8 @@ static void on_notify(void)
 {
 	if (plugin.fault == WHILE_MASKED)
 		send_all(true, 0);
-	if (plugin.fault == WRONG_VECTOR && __atomic_add_fetch(&plugin.notifications, 1, __ATOMIC_RELAXED) % 8 == 0)
+	if (plugin.fault == WRONG_VECTOR &&
+	    __atomic_add_fetch(&plugin.notifications, 1, __ATOMIC_RELAXED) % 8 == 0)
 		send_all(false, 1);
 }
 
@@ -117,7 +132,8 @@ static void on_late(void)
 	int64_t due = __atomic_load_n(&plugin.due_ns, __ATOMIC_RELAXED);
 
 	if (due && now_ns() >= due &&
-	    __atomic_compare_exchange_n(&plugin.due_ns, &due, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	    __atomic_compare_exchange_n(&plugin.due_ns, &due, 0, false, __ATOMIC_RELAXED,
+					__ATOMIC_RELAXED))
 		send_all(false, 0);
 }
 
@@ -150,26 +166,30 @@ static void on_block(struct qemu_plugin_tb *tb, void *userdata)
 
 	(void)userdata;
 	for (i = 0; i < n; i++)
-		qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), on_store, QEMU_PLUGIN_CB_NO_REGS,
-						 QEMU_PLUGIN_MEM_W, NULL);
+		qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), on_store,
+						 QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W, NULL);
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_API_LEVEL;
 
-QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
+QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
+					   char **argv)
 {
 	int i, f;
 
 	if (!info->system_emulation || info->version.cur < QEMU_PLUGIN_API_LEVEL) {
-		fprintf(stderr, "refirq: a system emulator with plugin API %d is needed\n", QEMU_PLUGIN_API_LEVEL);
+		fprintf(stderr, "refirq: a system emulator with plugin API %d is needed\n",
+			QEMU_PLUGIN_API_LEVEL);
 		return -1;
 	}
 	for (i = 0; i < argc; i++)
 		for (f = 1; f < FAULTS; f++)
-			if (strncmp(argv[i], "fault=", 6) == 0 && strcmp(argv[i] + 6, fault_ids[f]) == 0)
+			if (strncmp(argv[i], "fault=", 6) == 0 &&
+			    strcmp(argv[i] + 6, fault_ids[f]) == 0)
 				plugin.fault = (enum fault)f;
 	if (plugin.fault == NONE) {
-		fprintf(stderr, "refirq: fault=%s, %s or %s\n", fault_ids[1], fault_ids[2], fault_ids[3]);
+		fprintf(stderr, "refirq: fault=%s, %s or %s\n", fault_ids[1], fault_ids[2],
+			fault_ids[3]);
 		return -1;
 	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_block, NULL);

@@ -62,7 +62,8 @@ _Static_assert(RF_COUNT <= 64, "fault_set_t is a bit set");
 
 struct refkvm_fault_info {
 	const char *id;
-	const char *needs;  /* of the run, by commas: NAME=VALUE of the recipe's variables, cpus=N; "any" */
+	const char *
+		needs; /* of the run, by commas: NAME=VALUE of the recipe's variables, cpus=N; "any" */
 	const char *clause; /* what it breaks */
 	const char *expect; /* glob of the test ids that must FAIL */
 	const char *what;   /* what the host does */

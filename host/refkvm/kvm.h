@@ -26,8 +26,8 @@ enum refkvm_mode {
 
 /* What correct hosts are seen to do, each on request. */
 struct refkvm_behaviour {
-	bool eintr_once;	 /* every conversion answers -EINTR first, then works */
-	bool enomem_once;	 /* -ENOMEM likewise */
+	bool eintr_once;  /* every conversion answers -EINTR first, then works */
+	bool enomem_once; /* -ENOMEM likewise */
 	bool lose_contents; /* a page loses its contents when it is shared, and when it is private again */
 	bool no_unshare;	 /* unsharing answers -EOPNOTSUPP (April 2021 follow-up) */
 	unsigned int max_shared; /* shared ranges at most, 0: no limit; -ENOSPC beyond it */

@@ -78,7 +78,10 @@ int qemu_plugin_write_memory_hwaddr(uint64_t addr, GByteArray *data);
 /* Loads and stores (refirq). */
 typedef uint32_t qemu_plugin_meminfo_t;
 struct qemu_plugin_hwaddr;
-enum qemu_plugin_mem_rw { QEMU_PLUGIN_MEM_R = 1, QEMU_PLUGIN_MEM_W };
+enum qemu_plugin_mem_rw {
+	QEMU_PLUGIN_MEM_R = 1,
+	QEMU_PLUGIN_MEM_W
+};
 enum qemu_plugin_mem_value_type {
 	QEMU_PLUGIN_MEM_VALUE_U8,
 	QEMU_PLUGIN_MEM_VALUE_U16,

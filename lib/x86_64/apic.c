@@ -218,7 +218,7 @@ void apic_timer_set(uint64_t ns)
 static struct {
 	bool x2;
 	unsigned int arrived, failed; /* atomic */
-	bool go, off;			    /* atomic */
+	bool go, off;		      /* atomic */
 } change;
 
 /* From x2APIC to xAPIC only by way of off (Intel SDM 3A, 11.12.5); that forgets all registers. */
@@ -241,7 +241,8 @@ static void change_ap(void *arg)
 	(void)arg;
 	guard_hold();
 	__atomic_fetch_add(&change.arrived, 1, __ATOMIC_RELEASE);
-	while (!__atomic_load_n(&change.go, __ATOMIC_ACQUIRE) && !__atomic_load_n(&change.off, __ATOMIC_ACQUIRE))
+	while (!__atomic_load_n(&change.go, __ATOMIC_ACQUIRE) &&
+	       !__atomic_load_n(&change.off, __ATOMIC_ACQUIRE))
 		cpu_relax();
 	if (__atomic_load_n(&change.go, __ATOMIC_ACQUIRE))
 		change_this_cpu();

@@ -93,7 +93,8 @@ static void sizes(void **state)
 			buf[off + i] = (uint8_t)(i * 7 + 1);
 		assert_int_equal(dma_map(&d, buf + off, len, DMA_TO_DEVICE, &addr), 0);
 		seen = phys_to_virt(addr);
-		assert_int_equal((uintptr_t)seen % BOUNCE_SLOT, (uintptr_t)(buf + off) % BOUNCE_SLOT);
+		assert_int_equal((uintptr_t)seen % BOUNCE_SLOT,
+				 (uintptr_t)(buf + off) % BOUNCE_SLOT);
 		assert_memory_equal(seen, buf + off, len);
 		/* What stands beside it in its slots is nobody's. */
 		for (i = 1; (uintptr_t)(seen - i + 1) % BOUNCE_SLOT; i++)
@@ -152,7 +153,8 @@ static void exhaustion(void **state)
 	dma_dev_init(&d);
 	for (n = 0; dma_map(&d, buf, sizeof(buf), DMA_TO_DEVICE, &addr[n]) == 0; n++)
 		for (i = 0; i < n; i++)
-			assert_true(addr[i] + sizeof(buf) <= addr[n] || addr[n] + sizeof(buf) <= addr[i]);
+			assert_true(addr[i] + sizeof(buf) <= addr[n] ||
+				    addr[n] + sizeof(buf) <= addr[i]);
 	assert_int_equal(n, 64 / 3);
 	assert_int_equal(dma_map(&d, buf, sizeof(buf), DMA_TO_DEVICE, &more), -ENOMEM);
 	assert_null(dma_alloc(&d, 2 * BOUNCE_SLOT, 64, &more));
@@ -207,8 +209,9 @@ static void foreign(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pool),	      cmocka_unit_test(sizes), cmocka_unit_test(never_synced),
-		cmocka_unit_test(exhaustion), cmocka_unit_test(rings), cmocka_unit_test(foreign),
+		cmocka_unit_test(pool),		cmocka_unit_test(sizes),
+		cmocka_unit_test(never_synced), cmocka_unit_test(exhaustion),
+		cmocka_unit_test(rings),	cmocka_unit_test(foreign),
 	};
 
 	return cmocka_run_group_tests_name("bounce", tests, init, NULL);

@@ -11,11 +11,11 @@
 
 #include "host/cli/dmesg.h"
 
-#define BOOT                                                                                       \
+#define BOOT                                                                                         \
 	"[    0.000000] Linux version 7.2.12+deb13-cloud-amd64 (debian-kernel@lists.debian.org)\r\n" \
 	"[    0.113005] RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable\r\n"          \
 	"[    0.213005] WARNING: polling mode is active\r\n"                                         \
-	"Linux (none) 7.2.12+deb13-cloud-amd64 #1 SMP\r\n"                                          \
+	"Linux (none) 7.2.12+deb13-cloud-amd64 #1 SMP\r\n"                                           \
 	"[    9.147844] kvm_amd: Nested Virtualization enabled\r\n"                                  \
 	"[   12.373633] assay: guests start\r\n"
 #define DONE "[   54.177725] assay: guests ended\r\n"
@@ -61,7 +61,8 @@ static void test_quiet(void **state)
 	assert_int_equal(clean(""), V_PASS); /* since the run's start nothing was said */
 	assert_int_equal(clean(NULL), V_SKIP);
 	/* Not the kernel's words. */
-	assert_int_equal(clean(BOOT "qemu: BUG: something\r\nWARNING: CPU: 1 PID: 2 at x\r\n"), V_PASS);
+	assert_int_equal(clean(BOOT "qemu: BUG: something\r\nWARNING: CPU: 1 PID: 2 at x\r\n"),
+			 V_PASS);
 }
 
 static void test_reports(void **state)
@@ -129,8 +130,8 @@ static void test_early(void **state)
 	struct report r;
 
 	(void)state;
-	judge(&r, "[    0.0] Linux version 7\n[    1.0] BUG: x\n[    2.0] assay: guests start\n", "@end\n",
-	      "host.dmesg.clean");
+	judge(&r, "[    0.0] Linux version 7\n[    1.0] BUG: x\n[    2.0] assay: guests start\n",
+	      "@end\n", "host.dmesg.clean");
 	assert_non_null(strstr(find(&r, "host.dmesg.clean")->reason, "before the first guest"));
 	report_free(&r);
 }
@@ -200,9 +201,9 @@ static void test_cut_short(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_quiet),	cmocka_unit_test(test_reports),
-		cmocka_unit_test(test_shown),	cmocka_unit_test(test_early),
-		cmocka_unit_test(test_taint),	cmocka_unit_test(test_records),
+		cmocka_unit_test(test_quiet),	  cmocka_unit_test(test_reports),
+		cmocka_unit_test(test_shown),	  cmocka_unit_test(test_early),
+		cmocka_unit_test(test_taint),	  cmocka_unit_test(test_records),
 		cmocka_unit_test(test_cut_short),
 	};
 

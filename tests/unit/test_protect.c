@@ -83,7 +83,10 @@ enum kvm_opcode kvm_arch_opcode(void)
 
 void kvm_arch_call(enum kvm_opcode op, struct kvm_call *c)
 {
-	struct refkvm_call r = { .rax = c->nr, .rbx = c->arg[0], .rcx = c->arg[1], .rdx = c->arg[2],
+	struct refkvm_call r = { .rax = c->nr,
+				 .rbx = c->arg[0],
+				 .rcx = c->arg[1],
+				 .rdx = c->arg[2],
 				 .long_mode = true };
 
 	(void)op;
@@ -195,7 +198,8 @@ static void enable(void **state)
 		assert_int_equal(protect_enable(), 0);
 		/* The pool, and what is no whole page of RAM where each range is converted. */
 		assert_true(open_page(0x200) && open_page(0x20f));
-		assert_false(open_page(0x1ff) || open_page(0x210) || open_page(1) || open_page(0x101));
+		assert_false(open_page(0x1ff) || open_page(0x210) || open_page(1) ||
+			     open_page(0x101));
 		assert_int_equal(open_page(0xa0), modes[i] == REFKVM_MAP_GPA);
 		assert_int_equal(protect_shared_pages(), 16);
 		assert_true(protect_is_shared(0x20f));

@@ -12,8 +12,8 @@
 
 #include "host/refkvm/kvm.h"
 
-#define FRAMES 512u /* of the slot at 0; the second is at 4 GiB */
-#define HIGH   (1ull << 20)
+#define FRAMES	   512u /* of the slot at 0; the second is at 4 GiB */
+#define HIGH	   (1ull << 20)
 #define ENOSYS_KVM (-1000)
 
 static struct {
@@ -71,7 +71,12 @@ static void stop(void)
 static int64_t call_as(unsigned int cpu, unsigned int cpl, bool long_mode, uint64_t nr, uint64_t a,
 		       uint64_t b, uint64_t c)
 {
-	struct refkvm_call r = { .rax = nr, .rbx = a, .rcx = b, .rdx = c, .cpu = cpu, .cpl = cpl,
+	struct refkvm_call r = { .rax = nr,
+				 .rbx = a,
+				 .rcx = b,
+				 .rdx = c,
+				 .cpu = cpu,
+				 .cpl = cpl,
 				 .long_mode = long_mode };
 
 	refkvm_hypercall(&host.k, &r);
@@ -355,7 +360,7 @@ static void fault_list(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(leaves),  cmocka_unit_test(numbers), cmocka_unit_test(rfc),
+		cmocka_unit_test(leaves),  cmocka_unit_test(numbers),	 cmocka_unit_test(rfc),
 		cmocka_unit_test(map_gpa), cmocka_unit_test(behaviours), cmocka_unit_test(clocks),
 		cmocka_unit_test(faults),  cmocka_unit_test(fault_list),
 	};
