@@ -42,9 +42,7 @@ TEST(before_enable,
 	int64_t ret;
 
 	if (protect_enabled())
-		test_skip(
-			t,
-			"protection is on already (protect=on, or an earlier test): run this id alone");
+		test_skip(t, "protection is on already; kvmpv.lifecycle.platform_reset tries it, or protect=off");
 	page = mem_pages(1, PAGE_SIZE);
 	if (!page)
 		test_error(t, "no memory");
