@@ -410,13 +410,25 @@ static void op_conn(struct peer_conn *c, const struct ctl_header *req, const str
 	reply_report(c, req, ret, k);
 }
 
+/* One peer may serve several devices of a guest (AF_VSOCK): each has a control connection of its own. */
+static bool of_another_device(const struct peer_conn *c, const struct peer_conn *k)
+{
+	const struct peer_conn *x;
+
+	for (x = c->p->conns; x; x = x->next)
+		if (x->role == ROLE_CONTROL && x->guest.cid == k->guest.cid &&
+		    x->guest.cid != c->guest.cid)
+			return true;
+	return false;
+}
+
 static void op_forget_all(struct peer_conn *c, const struct ctl_header *req)
 {
 	struct peer_conn *k, *next;
 
 	for (k = c->p->conns; k; k = next) {
 		next = k->next;
-		if (k->role == ROLE_DATA)
+		if (k->role == ROLE_DATA && !of_another_device(c, k))
 			peer_conn_free(k);
 	}
 	peer_unlisten_dynamic(c->p);
