@@ -20,11 +20,15 @@ void vsock_change_cids(struct test_ctx *t, const struct vsock_config *was, uint6
 	struct vsock_stats before, now;
 	uint64_t cids[VSOCK_MAX_CIDS];
 	uint32_t i;
+	int ret;
 
 	for (i = 0; i < was->num_guest; i++)
 		cids[i] = was->guest[i] + by;
 	vsock_stats(e->vs, &before);
-	CTL_OK(t, ctl_set_cids(e->ctl, cids, was->num_guest, was->host, was->num_host, true));
+	ret = ctl_set_cids(e->ctl, cids, was->num_guest, was->host, was->num_host, true);
+	if (ret == -EOPNOTSUPP)
+		test_skip(t, "the device has no event queue (the VMM keeps it), so its CIDs stay");
+	CTL_OK(t, ret);
 	wait_for((vsock_poll(e->vs), vsock_stats(e->vs, &now),
 		  now.transport_resets + now.rx_malformed >
 			  before.transport_resets + before.rx_malformed),
@@ -37,8 +41,8 @@ void vsock_change_cids(struct test_ctx *t, const struct vsock_config *was, uint6
 	       vsock_config_error(e->vs));
 	require_eq(t, vsock_config(e->vs)->guest[0], cids[0],
 		   "guest CID in the config space afterwards");
-	i = (uint32_t)-vsock_env_reconnect();
-	require(t, i == 0, "connect from the new CID: errno %u", (unsigned int)i);
+	ret = vsock_env_reconnect();
+	require(t, ret == 0, "connect from the new CID: errno %d", -ret);
 }
 
 TEST(event_reset, .id = "vsock.event.transport_reset",

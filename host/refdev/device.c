@@ -224,7 +224,7 @@ int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
 	if (queue == DEV_EVENT && base != 0)
 		d->events = 1;
 	if (queue == DEV_RX && d->info.resets && fault(F_IRQ_STALE)) {
-		r->again = 3;
+		r->again = 30;
 		r->again_ns = rd_now_ns() + 20000000;
 	}
 	return 0;

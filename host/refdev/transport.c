@@ -255,6 +255,9 @@ static int set_cids(struct device *d, const struct ctl_set_cids *s)
 		return -ENOSPC;
 	if (d->cids_pending)
 		return -EBUSY;
+	/* QEMU's vhost-user-vsock keeps the event queue to itself. */
+	if (s->event && !d->ring[DEV_EVENT].running)
+		return -EOPNOTSUPP;
 	d->cids_next = *s;
 	d->cids_pending = true;
 	d->cids_waits = s->delay_ms == 0;
