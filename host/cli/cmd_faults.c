@@ -532,7 +532,7 @@ static char *tests_for(const struct faults *f, const struct fault *x)
 		if (mine || strcmp(id, SMOKE) == 0)
 			strv_add(&ids, id);
 	}
-	list = any ? tests_list(&f->tests, &ids) : NULL;
+	list = any || !*x->id ? tests_list(&f->tests, &ids) : NULL;
 	strv_free(&ids);
 	return list;
 }
