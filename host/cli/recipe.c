@@ -51,7 +51,7 @@ static const struct {
 	{ "host", "boot" },	   { "host", "memory" },      { "device", "command" },
 	{ "device", "ready" },	   { "device", "ready-log" }, { "device", "deadline" },
 	{ "vmm", "command" },	   { "faults", "list" },      { "faults", "args" },
-	{ "host", "accel" },	   { "host", "tests" },	      { "prepare", "command" },
+	{ "host", "first-line" },  { "host", "accel" },	   { "host", "tests" },	      { "prepare", "command" },
 	{ "prepare", "deadline" }, { "probe", "command" },    { "after", "command" },
 	{ "after", "deadline" },   { "after", "kernel-log" }, { "after", "records" },
 	{ "known", "reason" },	   { "host", "provides" },    { "host", "alone" },
