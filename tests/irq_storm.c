@@ -62,8 +62,8 @@ static void sleep_once(struct test_ctx *t, struct irq_chaos *c, const char *what
 		irq_state(storm.d, RX));
 }
 
-/* Up (it is, with a control connection), flooded and watched. */
-static void flood(struct test_ctx *t, struct vsock *vs)
+/* Up (it is, with a control connection), flooded and watched. After a reset of the device it must come about. */
+static void flood(struct test_ctx *t, struct vsock *vs, unsigned int resets)
 {
 	unsigned int i;
 	int ret;
@@ -78,6 +78,9 @@ static void flood(struct test_ctx *t, struct vsock *vs)
 	for (i = 0; i < FLOODS; i++) {
 		ret = vsock_connect(vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_SOURCE_PORT),
 				    CONNECT_NS, &storm.conn[i]);
+		require(t, !ret || !resets,
+			"after %u resets: connection %u to the host's source: errno %d", resets, i,
+			-ret);
 		if (ret)
 			test_error(t, "connection %u to the host's source: errno %d", i, -ret);
 	}
@@ -123,7 +126,7 @@ static void run_storm(struct test_ctx *t, bool (*once)(struct irq_chaos *), cons
 	e = vsock_env();
 	if (ret || !e->vs)
 		test_error(t, "the device does not come up: errno %d", -ret);
-	flood(t, e->vs);
+	flood(t, e->vs, 0);
 	c.d = storm.d;
 	if (!irq_chaos_start(&c))
 		test_skip(t, "the interrupts of the vsock device (%s) do not allow this",
@@ -188,7 +191,7 @@ static void resets(struct test_ctx *t, const uint8_t *status, unsigned int n)
 		ret = vsock_open(0, 0, &vs);
 		require(t, ret == 0, "after %u resets the device does not come up: errno %d", k,
 			-ret);
-		flood(t, vs);
+		flood(t, vs, k);
 		for (i = 0; i < 3; i++)
 			sleep_once(t, NULL, "after a reset and a new start");
 		vq_interrupts(storm.d->vq[RX], true);

@@ -33,6 +33,8 @@ struct boot {
 	struct proc *list[PROGRAMS_MAX + 1];
 	size_t n;
 	struct proc *vmm;
+	bool working[PROGRAMS_MAX + 1]; /* [device] thread was seen */
+	uint64_t looked;		/* for threads, ms */
 	struct ktap ktap;
 	struct report *report;
 	uint64_t started, progress; /* ms: the VMM's start, the last event of the report */
@@ -598,6 +600,45 @@ static void wait_events(struct boot *b, uint64_t left)
 	}
 }
 
+/*
+ * A back end may live on without the thread that serves its queues, and say nothing: a test that ran by then is
+ * not to blame, and runs again. True: it is so.
+ */
+static bool worker_lost(struct boot *b)
+{
+	const uint64_t now = now_ms();
+	size_t i;
+
+	if (now - b->looked < TICK_MS)
+		return false;
+	b->looked = now;
+	for (i = 0; i < b->n; i++) {
+		struct proc *p = b->list[i];
+		const char *name = p == b->vmm ? NULL :
+						 recipe_get(b->c->vars->recipe, "device", p->name,
+							    "thread");
+		const bool there = name && !proc_ended(p) && proc_has_thread(p, name);
+
+		if (!name || there || !b->working[i]) {
+			b->working[i] = there;
+			continue;
+		}
+		settle(b); /* it may have ended since the VMM did */
+		if (b->vmm->exited || b->report->ended || b->o->message)
+			return false;
+		finish(b, BOOT_WORKER, "%s is dead: its thread %s ended", p->name, name);
+		b->o->program = xstrdup(p->name);
+		explain(b, p);
+		if (b->c->suspect && ktap_current(&b->ktap) &&
+		    strcmp(b->c->suspect, ktap_current(&b->ktap)) == 0)
+			conclude(b, V_FAIL, false, p->name);
+		else if (ktap_current(&b->ktap))
+			b->o->running = xstrdup(ktap_current(&b->ktap));
+		return true;
+	}
+	return false;
+}
+
 static void disturb(struct boot *b, bool over)
 {
 	const struct boot_view v = {
@@ -635,6 +676,8 @@ static void watch(struct boot *b)
 			finish(b, BOOT_INTERRUPTED, "interrupted by signal %d", signals_seen());
 			return;
 		}
+		if (!b->report->ended && worker_lost(b))
+			return;
 		if (someone_ended(b) && !b->report->ended) {
 			settle(b);
 			if (b->o->message) /* a flood at the very end */
@@ -714,6 +757,8 @@ void boot_run(const struct boot_config *c, struct report *r, struct boot_outcome
 void boot_outcome_free(struct boot_outcome *o)
 {
 	free(o->message);
+	free(o->program);
+	free(o->running);
 	free(o->test);
 	free(o->last);
 	strv_free(&o->detail);

@@ -19,6 +19,7 @@ enum boot_end {
 	BOOT_DIED,	  /* the VMM ended before the report did: triple fault, reset */
 	BOOT_VMM,	  /* the VMM crashed or was killed */
 	BOOT_PROGRAM,	  /* another program of the host ended */
+	BOOT_WORKER,	  /* a thread of one, without which it does nothing, ended: [device] thread */
 	BOOT_FLOOD,	  /* too much output */
 	BOOT_START,	  /* the host did not start */
 	BOOT_INTERRUPTED, /* a signal to this program */
@@ -51,6 +52,7 @@ struct boot_config {
 	uint64_t deadline;		 /* of the run, in now_ms() */
 	int serial;			 /* file that gets the console's output, or -1 */
 	int commands;			 /* file that gets the command lines, or -1 */
+	const char *suspect;		 /* test that ran when a thread ended before; once more is a FAIL; or NULL */
 	ktap_handler handler;		 /* watches the report */
 	void (*tick)(void *arg);	 /* some ten times a second */
 	void *arg;
@@ -64,6 +66,8 @@ struct boot_outcome {
 	struct strv detail;    /* lines that explain: logs, registers */
 	char *test;	       /* the test that was running, and has its verdict now; or NULL */
 	char *last;	       /* the last test with a verdict, or NULL */
+	char *program;	       /* whose thread ended, at BOOT_WORKER */
+	char *running;	       /* the test that was running then, without a verdict; or NULL */
 	size_t bytes;	       /* of the console */
 	uint64_t ms, first_ms; /* until the end, until the first line */
 };

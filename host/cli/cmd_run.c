@@ -131,6 +131,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct input *in = state->input;
 	struct run_options *o = &in->o;
+	unsigned int number;
 
 	switch (key) {
 	case OPT_HOST:
@@ -175,8 +176,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--silence %s: seconds are wanted", arg);
 		return 0;
 	case OPT_REBOOTS:
-		if (!parse_number(arg, 0, 1000, &o->reboots))
+		if (!parse_number(arg, 0, 1000, &number))
 			argp_error(state, "--reboots %s: a number is wanted", arg);
+		o->reboots = (int)number;
 		return 0;
 	case OPT_APPEND:
 		strv_add(&o->append, arg);

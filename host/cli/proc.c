@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "host/cli/proc.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -195,6 +196,31 @@ bool proc_ended(struct proc *p)
 	r = waitpid(p->pid, &p->status, WNOHANG);
 	p->exited = r == p->pid || (r < 0 && errno == ECHILD);
 	return p->exited;
+}
+
+bool proc_has_thread(const struct proc *p, const char *name)
+{
+	char *path = xasprintf("/proc/%d/task", p->pid), comm[32];
+	DIR *d = opendir(path);
+	const struct dirent *e;
+	bool found = false;
+
+	while (d && !found && (e = readdir(d))) {
+		char *file = xasprintf("%s/%s/comm", path, e->d_name);
+		FILE *f = *e->d_name == '.' ? NULL : fopen(file, "re");
+
+		if (f && fgets(comm, sizeof(comm), f)) {
+			comm[strcspn(comm, "\n")] = '\0';
+			found = strcmp(comm, name) == 0;
+		}
+		if (f)
+			fclose(f);
+		free(file);
+	}
+	if (d)
+		closedir(d);
+	free(path);
+	return found;
 }
 
 static void drain_all(struct proc *p)

@@ -36,6 +36,8 @@ int proc_start(struct proc *p, const char *name, char *const argv[], const char 
 bool proc_drain(struct proc *p, int *fd);
 /* True once it ended; its status is kept. Never waits. */
 bool proc_ended(struct proc *p);
+/* It has a thread of this name. */
+bool proc_has_thread(const struct proc *p, const char *name);
 /* Ends the whole group: SIGTERM, SIGKILL after grace_ms; waits, and closes everything. */
 void proc_stop(struct proc *const list[], size_t n, unsigned int grace_ms);
 /*

@@ -24,6 +24,7 @@
 #define HOST_LOG_MAX (64u << 20)
 #define APPEND_MAX                                                                                 \
 	3500 /* of the 4096 bytes that a PVH command line may have; the VMM adds its own */
+#define REBOOTS	     5
 #define CMDLINE_MAX  8000 /* what the payload reads from fw_cfg */
 #define SOCKET_SPACE 40	  /* of the 108 bytes of a socket's path, for its name */
 
@@ -54,7 +55,7 @@ void run_options_init(struct run_options *o)
 	o->host = "ref";
 	o->cpus = 2;
 	o->repeat = 1;
-	o->reboots = 5;
+	o->reboots = -1;
 	o->timeout = 300;
 	o->grace = 15;
 	o->silence = 30;
@@ -843,6 +844,41 @@ static void blame_harness(struct run *r, const struct boot_outcome *o)
 					   o->message ? o->message : "no end"));
 }
 
+/* A program of the host that lives on and does nothing: a FAIL of its own, once. */
+static void blame_program(struct run *r, const struct boot_outcome *o)
+{
+	char *id = xasprintf("host.%s.alive", o->program);
+	struct result *t;
+	size_t i;
+
+	for (i = 0; i < r->report.n; i++)
+		if (strcmp(r->report.results[i].id, id) == 0)
+			break;
+	if (i == r->report.n) {
+		t = report_add(&r->report, id, V_FAIL, o->message);
+		t->clause = xstrdup(
+			"robustness: no component of the host crashes, whatever the guest does");
+		t->owner = xstrdup(o->program);
+		if (o->running)
+			strv_take(&t->diag,
+				  xasprintf("while %s ran, which is tried again", o->running));
+		else if (o->last)
+			strv_take(&t->diag, xasprintf("after %s", o->last));
+		known_apply(&r->known, t);
+		printer_result(&r->out, t);
+	}
+	free(id);
+}
+
+static unsigned int most_reboots(const struct run *r)
+{
+	const char *own = recipe_get(r->recipe, "host", "", "reboots");
+
+	return r->o->reboots >= 0 ? (unsigned int)r->o->reboots :
+	       own		  ? (unsigned int)atoi(own) :
+				    REBOOTS;
+}
+
 /*
  * Boots until these tests have a verdict; list is how the payload is told of them. Returns how the last boot
  * ended; *complete: they have.
@@ -852,7 +888,8 @@ static enum boot_end boot_tests(struct run *r, const struct strv *ids, const cha
 {
 	unsigned int boots = 0;
 	enum boot_end end = BOOT_START;
-	char *after = NULL;
+	const unsigned int most = most_reboots(r);
+	char *after = NULL, *suspect = NULL;
 	bool go_on = true;
 
 	*complete = false;
@@ -863,6 +900,7 @@ static enum boot_end boot_tests(struct run *r, const struct strv *ids, const cha
 		size_t left;
 
 		boots++;
+		c.suspect = suspect;
 		report_init(&part);
 		r->current = &part;
 		boot_run(&c, &part, &o);
@@ -872,27 +910,34 @@ static enum boot_end boot_tests(struct run *r, const struct strv *ids, const cha
 		end = o.end;
 		left = without_verdict(r, ids);
 		*complete = end == BOOT_DONE || left == 0;
-		go_on = !*complete && o.last && end != BOOT_START && end != BOOT_INTERRUPTED &&
-			end != BOOT_DEADLINE && boots <= r->o->reboots;
-		if ((*complete || go_on) && end != BOOT_DONE && !o.test)
+		if (end == BOOT_WORKER)
+			blame_program(r, &o);
+		go_on = !*complete && (o.last || end == BOOT_WORKER) && end != BOOT_START &&
+			end != BOOT_INTERRUPTED && end != BOOT_DEADLINE && boots <= most;
+		if ((*complete || go_on) && end != BOOT_DONE && end != BOOT_WORKER && !o.test)
 			blame_harness(r, &o);
 		if (end != BOOT_DONE)
 			tell_end(r, &o);
 		if (go_on)
 			printer_note(&r->out, "booting again for the remaining %zu test%s", left,
 				     left == 1 ? "" : "s");
-		else if (!*complete && boots > r->o->reboots)
+		else if (!*complete && boots > most)
 			printer_note(&r->out, "%u boot%s enough: %zu test%s no verdict", boots,
 				     boots == 1 ? " is" : "s are", left,
 				     left == 1 ? " has" : "s have");
-		free(after);
-		after = o.last ? xstrdup(o.last) : NULL;
+		if (o.last || end != BOOT_WORKER) {
+			free(after);
+			after = o.last ? xstrdup(o.last) : NULL;
+		}
+		free(suspect);
+		suspect = o.running ? xstrdup(o.running) : NULL;
 		if (go_on && r->o->repeat > 1)
 			printer_note(&r->out,
 				     "repetitions that stood before %s are not made up for", after);
 		boot_outcome_free(&o);
 	}
 	free(after);
+	free(suspect);
 	return end;
 }
 

@@ -26,7 +26,8 @@ struct run_options {
 		*l2_qemu; /* of hosts that boot a kernel of their own */
 	double soak;	  /* minutes; 0: none */
 	struct strv tests, append, faults, set, vmm_args;
-	unsigned int cpus, repeat, shard, shards, reboots;
+	unsigned int cpus, repeat, shard, shards;
+	int reboots; /* -1: as the recipe says */
 	double timeout, first_timeout, test_timeout, grace, silence;
 	bool keep, verbose, quiet;
 	boot_disturb disturb; /* or NULL: see boot.h */
