@@ -344,7 +344,9 @@ static void pci_irq_teardown(struct virtio_device *d)
 	for (i = 0; i <= VIRTIO_MAX_QUEUES; i++) {
 		if (p->irq[i].vector > 0)
 			irq_free(p->irq[i].vector);
-		p->irq[i].vector = 0;
+		if (p->irq[i].other > 0)
+			irq_free(p->irq[i].other);
+		p->irq[i].vector = p->irq[i].other = 0;
 	}
 }
 
@@ -371,18 +373,30 @@ static int pci_irq_setup(struct virtio_device *d, enum virtio_irq_mode mode)
 	return ret;
 }
 
+/*
+ * To another vector as well, so that address and data change. The old one stays allocated: a message that
+ * is on its way finds its handler.
+ */
 static int steer_entry(struct virtio_pci *p, unsigned int entry, unsigned int cpu)
 {
+	struct virtio_pci_vector *v = &p->irq[entry];
+	const int next = v->other ? v->other : irq_alloc(on_vector, v);
 	uint64_t addr;
 	uint32_t data;
-	int ret = irq_msi_message(p->irq[entry].vector, cpu, &addr, &data);
+	int ret;
 
+	if (next < 0)
+		return next;
+	v->other = next;
+	ret = irq_msi_message(next, cpu, &addr, &data);
 	if (ret)
 		return ret;
 	/* PCIe 6.1.4.2: address and data change only while the entry is masked. */
 	pci_msix_mask(&p->msix, entry, true);
 	pci_msix_set(&p->msix, entry, addr, data);
 	pci_msix_mask(&p->msix, entry, false);
+	v->other = v->vector;
+	v->vector = next;
 	return 0;
 }
 

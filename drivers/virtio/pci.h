@@ -78,6 +78,7 @@ struct virtio_pci {
 	struct virtio_pci_vector {
 		struct virtio_pci *dev;
 		int vector; /* 0: none */
+		int other;  /* the one before it was steered anew; still ours. 0: none */
 		int queue;  /* -1: config, -2: all */
 	} irq[VIRTIO_MAX_QUEUES + 1];
 	uint8_t generation; /* last seen by the shared vector's handler */

@@ -72,7 +72,7 @@ enum {
 };
 
 enum virtio_irq_ctl {
-	VIRTIO_IRQ_STEER, /* to CPU arg; an MSI-X entry is masked while it is rewritten */
+	VIRTIO_IRQ_STEER, /* to CPU arg, on another vector; an MSI-X entry is masked meanwhile */
 	VIRTIO_IRQ_MASK, /* arg 1 or 0. VIRTIO_EVENT_ALL: the function's mask. Lines: level-triggered only */
 	VIRTIO_IRQ_PENDING, /* 1 or 0: MSI-X's pending bit */
 	VIRTIO_IRQ_ENABLE,  /* arg 1 or 0: MSI-X as a whole */
