@@ -11,7 +11,7 @@
 #define OWNER	    "vsock device back end (events)"
 #define ANSWER_NS   (2 * SEC)
 #define BY	    100u /* how far CIDs are moved */
-#define MANY	    20u	 /* more events than the queue has buffers at a time */
+#define MANY	    10u	 /* more events than the queue has buffers at a time */
 #define SERVER_PORT 7002
 
 void vsock_change_cids(struct test_ctx *t, const struct vsock_config *was, uint64_t by)

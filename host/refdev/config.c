@@ -141,6 +141,8 @@ static uint64_t shown(const struct dev_cids *c, unsigned int i, uint64_t reads)
 
 	if (last && fault(F_CONFIG_RESERVED_CID))
 		return 2;
+	if (last && fault(F_CONFIG_OTHER_CID))
+		return c->cid[i] + 1000;
 	if (last && fault(F_CONFIG_DUPLICATE_CID))
 		return c->cid[0];
 	if (last && fault(F_CONFIG_HIGH_BITS))

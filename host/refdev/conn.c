@@ -59,7 +59,7 @@ struct tconn *conn_new(struct device *d, uint64_t host_cid, uint32_t host_port, 
 	const unsigned int slot = hash_of(host_port, guest_port);
 	struct tconn *c;
 
-	if (d->num_conns >= DEV_MAX_CONNS)
+	if (d->num_conns >= (fault(F_CONN_LIMIT) ? 512 : DEV_MAX_CONNS))
 		return NULL;
 	c = calloc(1, sizeof(*c));
 	if (!c)
@@ -196,7 +196,8 @@ void conn_reset(struct tconn *c)
 		.type = htole16(c->type),
 	};
 
-	if (c->state != TC_CLOSED)
+	if (c->state != TC_CLOSED && !(c->state == TC_ESTABLISHED && !c->guest_shut &&
+				       fault_on_conn(F_RST_NOT_SENT, c->host_port)))
 		reply_to(c->d, &from_guest, VIRTIO_VSOCK_OP_RST);
 	c->state = TC_CLOSED;
 	unhash(c);
@@ -323,7 +324,7 @@ static bool has_listener(const struct device *d, uint64_t cid, uint32_t port, ui
 static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 {
 	const struct ctl_addr local = { .cid = le64toh(h->dst_cid), .port = le32toh(h->dst_port) };
-	const struct ctl_addr remote = { .cid = le64toh(h->src_cid), .port = le32toh(h->src_port) };
+	struct ctl_addr remote = { .cid = le64toh(h->src_cid), .port = le32toh(h->src_port) };
 	const uint16_t type = le16toh(h->type);
 	struct tconn *c = NULL;
 
@@ -339,6 +340,8 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 	c->pending = TP_RESPONSE;
 	c->rx_packets = 1;
 	note_credit(c, h);
+	if (fault_on_conn(F_CIDS_SOURCE_HIDDEN, local.port))
+		remote.cid = d->cids.cid[0];
 	c->pc = peer_on_accept(d->peer, c, local, remote, type);
 	if (!c->pc) {
 		conn_reset(c);
@@ -431,6 +434,7 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 	if (fault_on_conn(F_DATA_DUPLICATED, c->host_port) && c->rx_data_packets % 3 == 0)
 		append_rx(c, chain, len);
 	if (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET && (le32toh(h->flags) & VIRTIO_VSOCK_SEQ_EOM) &&
+	    !(fault(F_SEQ_EOM_IGNORED) && c->rx_data_packets % 2) &&
 	    !fifo_put(&c->rx_ends, &c->rx_put, sizeof(c->rx_put)))
 		return;
 	peer_on_readable(c->pc);
@@ -735,7 +739,8 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 	} else if (data_packet(c, h, room, payload)) {
 		return true;
 	} else if (shut && (c->tx.len == 0 || !data_allowed(c))) {
-		fill(c, h, VIRTIO_VSOCK_OP_SHUTDOWN, 0, c->host_shut);
+		fill(c, h, VIRTIO_VSOCK_OP_SHUTDOWN, 0,
+		     fault_on_conn(F_SHUTDOWN_HOST_BOTH, c->host_port) ? SHUT_BOTH : c->host_shut);
 	} else if ((c->pending & TP_CREDIT_UPDATE) || (c->tx.len && guest_free(c))) {
 		/* The second: a buffer too small for a payload; the guest shall see that one waits. */
 		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
@@ -841,14 +846,16 @@ void conn_scan_deadlines(struct device *d, int64_t now)
 
 void device_drop_conns(struct device *d)
 {
-	struct tconn *c;
+	struct tconn *c, *next;
 
 	for (c = d->conns; c; c = c->next) {
 		c->state = TC_CLOSED;
 		unhash(c);
 	}
 	peer_on_device_reset(d->peer);
-	while ((c = d->conns))
+	for (c = d->conns; c; c = next) {
+		next = c->next;
 		conn_free(c);
+	}
 	d->todo = NULL;
 }
