@@ -55,6 +55,7 @@ static void swap(char *a, char *b, size_t size)
 }
 
 /* Heap sort: picolibc's qsort() takes 4 KiB of an image whose size is limited. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): picolibc's names are reserved ones */
 void qsort(void *base, size_t n, size_t size, int (*compare)(const void *, const void *))
 {
 	size_t root = n / 2, end = n, i, child;

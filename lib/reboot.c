@@ -49,6 +49,7 @@ static bool store(uint8_t state, const struct reboot_record *r)
 	n.sum = sum_of(&n);
 	arch_nvram_write(&n, sizeof(n));
 	arch_nvram_read(&back, sizeof(back));
+	/* Byte for byte, as it was written. NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
 	return memcmp(&n, &back, sizeof(n)) == 0;
 }
 

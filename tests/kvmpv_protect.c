@@ -42,7 +42,9 @@ TEST(before_enable,
 	int64_t ret;
 
 	if (protect_enabled())
-		test_skip(t, "protection is on already; kvmpv.lifecycle.platform_reset tries it, or protect=off");
+		test_skip(
+			t,
+			"protection is on already; kvmpv.lifecycle.platform_reset tries it, or protect=off");
 	page = mem_pages(1, PAGE_SIZE);
 	if (!page)
 		test_error(t, "no memory");
@@ -194,7 +196,7 @@ TEST(enable_race,
 	const struct protect_ops *ops = kvmpv_protected(t);
 	const unsigned int n = smp_cpus_online() < 16 ? smp_cpus_online() : 16;
 	struct ctl_mem_state s;
-	struct race r[16];
+	struct race r[16] = { { .ops = ops } };
 	struct vsock_env *e;
 	unsigned int i, ok = 0, round;
 	uint32_t go;

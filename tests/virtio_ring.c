@@ -368,7 +368,7 @@ TEST(ring_table,
 			want = (struct vq_raw_desc){ a.addr + 0x111u * k, 0x1000u + k,
 						     VRING_DESC_F_NEXT, (uint16_t)(k ^ 1) };
 			vq_raw_desc_get(a.vq, k, &seen);
-			if (memcmp(&want, &seen, sizeof(want)))
+			if (memcmp(&want, &seen, sizeof(want)) != 0)
 				test_hexdump(t, "descriptor", &seen, sizeof(seen));
 			expect(t, memcmp(&want, &seen, sizeof(want)) == 0,
 			       "%s: descriptor %u changed", who(&a), k);
@@ -518,9 +518,8 @@ static void run_many(struct test_ctx *t, struct actor *a, unsigned int total)
 	const uint16_t size = vq_size(a->vq);
 	static uint8_t seen[4096]; /* per id; a batch is at most this long */
 	const unsigned int batch = size < sizeof(seen) ? size : (unsigned int)sizeof(seen);
-	unsigned int done = 0, n, k;
+	unsigned int done = 0, n, k, i;
 	uint32_t id, len;
-	uint16_t i;
 
 	actor_prepare(a, true);
 	for (i = 0; i < batch; i++)

@@ -203,7 +203,7 @@ TEST(devices_reset_one, .id = "vsock.devices.reset_one",
      .clause = "virtio 1.4, 2.4: a reset is that of one device", .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_VSOCK_DEVICES)
 {
-	struct vsock_conn *c[DEVICES];
+	struct vsock_conn *c[DEVICES] = { NULL };
 	unsigned int i;
 	int ret;
 

@@ -49,7 +49,7 @@ struct known_list {
 };
 /* 0, or -errno of the file; -EBADMSG and *line of a line that is none. */
 int known_read(const char *path, struct known_list *out, unsigned int *line);
-int known_parse(const char *text, struct known_list *out, unsigned int *line);
+int known_parse(const char *text, struct known_list *out, unsigned int *number);
 void known_free(struct known_list *k);
 /* Turns a FAIL into XFAIL and a PASS into XPASS where the id is listed. */
 void known_apply(const struct known_list *k, struct result *t);

@@ -937,7 +937,7 @@ static void run_all(void)
 	test_delivery("irqfd.delivery.split", true, GSI_MSI);
 	test_resample("irqfd.delivery.resample");
 	for (size_t i = 0; i < WAYS; i++)
-		race(&ways[i], (uint64_t)(options.seconds / WAYS * NS));
+		race(&ways[i], (uint64_t)(options.seconds * NS) / WAYS);
 	test_state(taint_before, fds);
 	test_kmsg(kmsg);
 }

@@ -105,6 +105,17 @@ void peer_conn_free(struct peer_conn *c)
 	free(c);
 }
 
+static void free_conns(struct peer *p)
+{
+	struct peer_conn *c, *next;
+
+	for (c = p->conns; c; c = next) {
+		next = c->next;
+		peer_conn_free(c);
+	}
+	p->conns = p->conns_last = NULL;
+}
+
 struct peer_conn *peer_conn_by_id(struct peer *p, uint32_t id)
 {
 	struct peer_conn *c;
@@ -442,12 +453,7 @@ void peer_on_closed(struct peer_conn *c, int err)
 
 void peer_on_device_reset(struct peer *p)
 {
-	struct peer_conn *c;
-
-	while (p->conns) {
-		c = p->conns;
-		peer_conn_free(c);
-	}
+	free_conns(p);
 	peer_unlisten_dynamic(p);
 	peer_log(p, "device reset: every connection is over");
 }
@@ -568,8 +574,7 @@ void peer_free(struct peer *p)
 {
 	if (!p)
 		return;
-	while (p->conns)
-		peer_conn_free(p->conns);
+	free_conns(p);
 	while (p->listeners)
 		listener_free(p, &p->listeners);
 	free(p);

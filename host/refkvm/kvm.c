@@ -132,6 +132,8 @@ int refkvm_init(struct refkvm *k, const char *state_path)
 	for (i = 0; i < k->slots; i++)
 		if (k->slot[i].first + k->slot[i].count > frames)
 			frames = k->slot[i].first + k->slot[i].count;
+	if (frames == 0)
+		return -EINVAL;
 	k->was_shared = calloc(frames, 1);
 	if (!k->was_shared)
 		return -ENOMEM;

@@ -36,6 +36,8 @@ volatile void *mmio_map(uint64_t pa, uint64_t size)
 									   NULL;
 }
 
+static const char rsd_ptr[8] = { 'R', 'S', 'D', ' ', 'P', 'T', 'R', ' ' };
+
 static int fresh(void **state)
 {
 	(void)state;
@@ -121,7 +123,7 @@ static uint64_t rsdp_at(uint64_t at, uint8_t revision, uint64_t root)
 {
 	struct rsdp r = { .revision = revision, .length = sizeof(r) };
 
-	memcpy(r.signature, "RSD PTR ", 8);
+	memcpy(r.signature, rsd_ptr, 8);
 	if (revision >= 2)
 		r.xsdt = root;
 	else
@@ -204,8 +206,8 @@ static void found_below_1m(void **state)
 
 	(void)state;
 	assert_int_equal(acpi_init(0), -ENOENT);
-	memcpy(low + 0x1fff0, "RSD PTR ", 8); /* at the very end: no room for the rest of it */
-	memcpy(low + 0x100, "RSD PTR ", 8);   /* its checksum is wrong */
+	memcpy(low + 0x1fff0, rsd_ptr, 8); /* at the very end: no room for the rest of it */
+	memcpy(low + 0x100, rsd_ptr, 8);   /* its checksum is wrong */
 	low[0x110] = 1;
 	memcpy(low + 0x208, ram + (at - BASE), 36); /* not on a 16-byte boundary */
 	assert_int_equal(acpi_init(0), -ENOENT);
@@ -341,7 +343,7 @@ static void cpus(void **state)
 		9,  16, 0, 0,	 7, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, /* the same as LAPIC 7 */
 		9,  16, 0, 0,	 5, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, /* and as LAPIC 5 */
 	};
-	struct acpi_cpu c[8];
+	struct acpi_cpu c[8] = { 0 };
 
 	(void)state;
 	madt(e, sizeof(e));
@@ -394,7 +396,7 @@ static void ioapics(void **state)
 		2, 10, 1, 5, 7, 0, 0,	 0,    0,  0,	    /* not the ISA bus */
 		2, 10, 0, 6, 6, 0, 0,	 0,    15, 0,	    /* level, low */
 	};
-	struct acpi_ioapic io[3];
+	struct acpi_ioapic io[3] = { 0 };
 	uint32_t gsi;
 	int level, low_active;
 
@@ -421,7 +423,7 @@ static void ioapics(void **state)
 static void mcfg(void **state)
 {
 	uint8_t b[8 + 16 * 2 + 7] = { 0 };
-	struct acpi_mcfg m[3];
+	struct acpi_mcfg m[3] = { 0 };
 
 	(void)state;
 	b[8 + 3] = 0xb0; /* base 0xb0000000 */

@@ -252,6 +252,8 @@ static bool next_reply(struct ctl_header *h, void *out, size_t size)
 {
 	size_t n;
 
+	memset(h, 0, sizeof(*h));
+	memset(out, 0, size);
 	if (control->out_len < sizeof(*h))
 		return false;
 	memcpy(h, control->out, sizeof(*h));
@@ -684,6 +686,48 @@ static void counts_what_comes(void **state)
 	assert_int_equal(conn_call(CTL_PAUSE, id, 1), -ENOTCONN);
 }
 
+/* Each condition: not a byte too early, and as soon as it holds. */
+static void waits(void **state)
+{
+	struct tconn *c;
+	const uint32_t id = data_conn(&c, 2);
+	struct ctl_wait w = { .conn = htole32(id), .timeout_ms = htole32(60000) };
+	const struct ctl_send a = { .conn = htole32(id),
+				    .bytes = htole64(10),
+				    .async = htole32(1) };
+
+	(void)state;
+	assert_int_equal(c->buf, 0); /* no size was asked for */
+	w.what = htole32(CTL_WAIT_RX_MSGS);
+	w.value = htole64(1);
+	order(CTL_WAIT, &w, sizeof(w));
+	put(c, "abc", 3);
+	peer_on_readable(c->pc);
+	assert_true(no_reply());
+	put(c, "d", 1);
+	c->in_eom = 1;
+	peer_on_readable(c->pc);
+	assert_int_equal(reply_status(), 0);
+	w.what = htole32(CTL_WAIT_TX);
+	w.value = htole64(10);
+	c->room = 9;
+	order(CTL_WAIT, &w, sizeof(w));
+	assert_int_equal(call(CTL_SEND, &a, sizeof(a)), 0);
+	assert_true(no_reply());
+	c->room = 1;
+	peer_on_writable(c->pc);
+	assert_int_equal(reply_status(), 0);
+	w.what = htole32(CTL_WAIT_FLAGS);
+	w.value = htole64(CTL_CONN_GUEST_SHUT_SEND | CTL_CONN_GUEST_SHUT_RCV);
+	order(CTL_WAIT, &w, sizeof(w));
+	assert_true(peer_next_timeout_ns(peer) > 50000000000 &&
+		    peer_next_timeout_ns(peer) <= 60000000000);
+	peer_on_shutdown(c->pc, 1);
+	assert_true(no_reply());
+	peer_on_shutdown(c->pc, 2);
+	assert_int_equal(reply_status(), 0);
+}
+
 static void counts_messages(void **state)
 {
 	struct tconn *c;
@@ -922,25 +966,11 @@ static void many_ended(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(hello),
-		T(framing),
-		T(nonsense),
-		T(gone),
-		T(replies_unread),
-		T(listeners),
-		T(accepts),
-		T(connects),
-		T(finds),
-		T(counts_what_comes),
-		T(counts_messages),
-		T(sends),
-		T(sends_messages),
-		T(ends),
-		T(echo),
-		T(echo_messages),
-		T(sink_and_source),
-		T(nobody_listens),
-		T(device_orders),
+		T(hello),	   T(framing),		 T(nonsense),	    T(gone),
+		T(replies_unread), T(listeners),	 T(accepts),	    T(connects),
+		T(finds),	   T(counts_what_comes), T(waits),	    T(counts_messages),
+		T(sends),	   T(sends_messages),	 T(ends),	    T(echo),
+		T(echo_messages),  T(sink_and_source),	 T(nobody_listens), T(device_orders),
 		T(many_ended),
 	};
 
