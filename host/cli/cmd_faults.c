@@ -457,15 +457,15 @@ static int plan(struct faults *f)
 	int status = read_hosts(f, &faulty, &ids);
 	size_t i;
 
+	for (i = 0; i < faulty.elsewhere.n; i++)
+		if (!listed(&faulty, faulty.elsewhere.v[i]))
+			strv_add(&f->elsewhere, faulty.elsewhere.v[i]);
 	if (f->o->quick)
 		cut(&faulty);
 	for (i = 0; i < faulty.n && !f->o->only.n && !f->o->quick; i++)
 		add_healthy(f, &faulty.v[i].setup);
 	for (i = 0; i < faulty.n; i++)
 		add(f, &faulty.v[i]);
-	for (i = 0; i < faulty.elsewhere.n; i++)
-		if (!listed(f, faulty.elsewhere.v[i]))
-			strv_add(&f->elsewhere, faulty.elsewhere.v[i]);
 	if (status == STATUS_OK && !faulty.n) {
 		fputs("assay: these hosts have no such fault", stderr);
 		if (f->o->only.n)
