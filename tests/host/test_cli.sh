@@ -1,0 +1,244 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-2-Clause
+# tests/host/test_cli.sh BUILD_DIR: what people type: mistakes and their messages, reports that are merged and
+# compared, shards, known deviations, images that carry a command line, the man page. TAP.
+set -uo pipefail
+
+out=$(realpath "$1")
+assay=$out/assay
+tmp=$(mktemp -d /tmp/ac.XXXXXX)
+trap 'rm -rf "$tmp"' EXIT
+export ASSAY_RUNS=$tmp/runs TMPDIR=$tmp
+n=0
+report() { # OK NAME
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi
+}
+expect() { # NAME STATUS PATTERN... -- COMMAND...: output of both kinds; "!" before what must not be there
+	local name=$1 want=$2 patterns=() ok=0 rc=0 p
+	shift 2
+	while [ "$1" != -- ]; do
+		patterns+=("$1")
+		shift
+	done
+	shift
+	timeout -k 5 60 "$@" >"$tmp/out" 2>&1 </dev/null || rc=$?
+	[ $rc = "$want" ] || {
+		ok=1
+		echo "# status $rc instead of $want"
+	}
+	for p in "${patterns[@]}"; do
+		if [ "${p#!}" != "$p" ]; then
+			! grep -aqE -- "${p#!}" "$tmp/out" || {
+				ok=1
+				echo "# \"${p#!}\" is there"
+			}
+		elif ! grep -aqE -- "$p" "$tmp/out"; then
+			ok=1
+			echo "# no \"$p\""
+		fi
+	done
+	[ $ok = 0 ] || sed 's/^/#   | /' "$tmp/out"
+	report $ok "$name"
+}
+
+# --- mistakes: status 4, and a line that says the way out --------------------------------------------
+
+expect 'no command' 4 'Usage: assay COMMAND' -- "$assay"
+expect 'unknown command' 4 'no command "rnu" .did you mean run' -- "$assay" rnu
+expect 'unknown option' 4 "unrecognized option '--tset'" 'assay run --help' -- "$assay" run --tset x
+expect 'an argument' 4 '"vsock" is no option; tests are named by --tests' -- "$assay" run vsock
+expect 'unknown test' 4 'no test matches "vsock.stream.conect" .did you mean vsock.stream.connect' \
+	'assay list' -- "$assay" run --tests vsock.stream.conect
+expect 'unknown test to leave out' 4 'no test matches "-nothing.at.all"' -- "$assay" run --tests 'boot,-nothing.at.all'
+expect 'no test left' 4 'no test is left to run' -- "$assay" run --tests 'boot,-boot'
+expect 'unknown host' 4 'no host "reff" .did you mean ref' 'path of a .host file' -- "$assay" run --host reff
+expect 'a host file that is not there' 4 'no host "./none.host"' -- "$assay" run --host ./none.host
+expect 'a host that is a folder' 4 'Is a directory' -- "$assay" run --host "$tmp/"
+expect 'unknown machine' 4 'host ref has no machine "pc"' 'it has: q35 microvm' -- "$assay" run --machine pc
+expect 'unknown boot' 4 'has no boot "bios"' 'it has:.* efi' -- "$assay" run --boot bios
+expect 'a boot that the machine has not' 4 'microvm .*does not start by "efi"; it starts by: pvh' \
+	-- "$assay" run --machine microvm --boot efi
+expect 'unknown fault' 4 'has no fault "data.lost_pocket" .did you mean data.lost_packet' 'assay list --faults' \
+	-- "$assay" run --fault data.lost_pocket
+for s in 0/3 4/3 1/0 x/2 2 1/2/3 -1/2; do
+	expect "--shard $s" 4 "shard $s: I/N is wanted, with I from 1 to N" -- "$assay" run --shard "$s"
+done
+expect '--cpus 0' 4 'cpus 0: a number from 1' -- "$assay" run --cpus 0
+expect '--timeout x' 4 'timeout x: seconds are wanted' -- "$assay" run --timeout x
+expect '--memory lots' 4 'memory lots: a size like 256M' -- "$assay" run --memory lots
+expect '--repeat 0' 4 'repeat 0: a number from 1' -- "$assay" run --repeat 0
+expect '--shuffle x' 4 'shuffle x: a number' -- "$assay" run --shuffle x
+expect '--set x' 4 'set x: NAME=VALUE' -- "$assay" run --set x
+expect '--accel hvf' 4 'accel hvf: tcg, kvm or auto' -- "$assay" run --accel hvf
+expect '--kernel on a host without' 4 'host ref has no use for it .--host nested' -- "$assay" run --kernel /bin/sh
+expect 'a known file that is not there' 4 '/no/known: No such file' -- "$assay" run --known /no/known
+echo 'boot.trap' >"$tmp/bad.known"
+expect 'a known test without a reason' 4 'bad.known:1: .*reason' -- "$assay" run --known "$tmp/bad.known"
+expect 'an image that is not there' 3 '/no/image: No such file' 'build it with .make.' -- "$assay" run --image /no/image
+expect 'an image that is none' 3 'no ELF file' -- "$assay" run --image /bin/sh.none --image tests/host/test_cli.sh
+expect 'a QEMU that is not there' 3 'host ref cannot start: /no/qemu is missing' 'make.*QEMU' \
+	-- "$assay" run --set QEMU=/no/qemu
+expect 'a reference device that is not built' 3 '/no/refdev is missing' '.make. builds' \
+	-- "$assay" run --set REFDEV=/no/refdev
+expect 'no firmware' 3 '/no/ovmf is missing' 'scripts/setup.*OVMF' -- "$assay" run --boot efi --set OVMF_CODE=/no/ovmf --tests boot.trap
+expect 'a report that is not there' 3 '/no/report: No such file' -- "$assay" report /no/report
+expect 'a report that is none' 3 'no KTAP report in it' -- "$assay" report tests/host/test_cli.sh
+expect 'report of nothing' 4 'which reports' -- "$assay" report
+expect 'diff of one' 4 'two reports are wanted' -- "$assay" diff "$tmp"
+expect 'configure what' 4 'which image' -- "$assay" configure
+expect 'configure with a blank' 4 'KEY=VALUE without blanks' -- "$assay" configure "$out/assay.elf" 'a=b c'
+expect 'configure something else' 2 'no place for a command line' -- "$assay" configure --output "$tmp/x" "$assay" a=b
+long=$(head -c 5000 /dev/zero | tr '\0' x)
+expect 'configure too much' 2 'too long .at most' -- "$assay" configure --output "$tmp/x" "$out/assay.elf" "a=$long"
+
+bad_recipe() { # NAME PATTERN TEXT
+	printf '%b' "$3" >"$tmp/bad.host"
+	expect "recipe: $1" 4 "$2" -- "$assay" run --host "$tmp/bad.host"
+}
+bad_recipe 'empty' 'no .vmm. command' ''
+bad_recipe 'no section' 'bad.host:1: a line before the first' 'a = b\n'
+bad_recipe 'unknown key' 'bad.host:2: an unknown key' '[host]\nfoo = b\n'
+bad_recipe 'not a key' 'bad.host:2: neither' '[host]\nfoo\n'
+bad_recipe 'bad header' 'bad.host:1: a malformed' '[host\n'
+bad_recipe 'bad variable' 'bad.host:2: a name of a variable' '[vars]\nfoo = b\n'
+bad_recipe 'extends itself' 'cannot be read' "[host]\nextends = $tmp/bad.host\n"
+# shellcheck disable=SC2016 # the recipe's variable
+printf '[host]\nmachine = m\nboot = b\n[machine m]\n[boot b]\n[vmm]\ncommand = ${NOBODY_SETS_THIS} x\n' >"$tmp/unset.host"
+expect 'recipe: a variable that is not set' 3 'NOBODY_SETS_THIS. is not set' '--set NOBODY_SETS_THIS=' \
+	-- "$assay" run --host "$tmp/unset.host" --tests boot.trap
+
+# --- lists ------------------------------------------------------------------------------------------------
+
+expect 'list' 0 '^vsock.cids.connect_each +multi-cid P2' '^boot.trap.instructions ' -- "$assay" list
+expect 'list of a glob' 0 '^vsock.cids.connect_each' '!^vsock.stream' '!^boot' -- "$assay" list vsock.cids
+expect 'list of nothing' 4 'no test matches' -- "$assay" list no.such.test
+expect 'list --hosts' 0 '^ref +reference host' '^vhost-device-vsock ' '!damaged' -- "$assay" list --hosts
+expect 'list --faults' 0 '^data.lost_packet	' '^crash	' -- "$assay" list --faults
+expect 'list --json' 0 '"id": "boot.trap.instructions", "clause": ' -- "$assay" list --json boot.trap
+
+# --- reports of real runs, at the same time ------------------------------------------------------------
+
+go() { # NAME ARGUMENT...
+	local name=$1
+	shift
+	"$assay" run --host ref --boot pvh --output "$tmp/$name" "$@" >"$tmp/$name.out" 2>&1 </dev/null
+	echo $? >"$tmp/$name.rc"
+}
+cat >"$tmp/some.known" <<KNOWN
+# test			reason
+boot.paging.nx		it is not known at all	https://example.org/1
+vsock.stream.echo	bytes are flipped
+KNOWN
+some=boot.paging,boot.time,vsock.stream.echo,vsock.stream.connect
+(
+	go whole --tests "$some" &
+	go shard1 --tests "$some" --shard 1/3 &
+	wait
+	go shard2 --tests "$some" --shard 2/3 &
+	go shard3 --tests "$some" --shard 3/3 &
+	wait
+	go broken --tests "$some" --fault data.byte_flipped &
+	go known --tests "$some" --fault data.byte_flipped --known "$tmp/some.known" &
+	wait
+)
+results() { grep -aE '^    (not )?ok ' "$1" | sed 's/ok [0-9]*/ok/' | sort; }
+
+expect 'a whole run' 0 'vsock.stream.echo' ', 0 failed, 0 errors' -- sh -c "cat $tmp/whole.out; exit \$(cat $tmp/whole.rc)"
+expect 'shards unite' 0 -- "$assay" report --quiet --ktap "$tmp/shards.ktap" "$tmp/shard1" "$tmp/shard2" "$tmp/shard3"
+expect 'to the whole run' 0 -- diff <(results "$tmp/whole/report.ktap") <(results "$tmp/shards.ktap")
+ok=0
+for t in $(results "$tmp/whole/report.ktap" | awk '{ print $2 }'); do
+	[ "$(cat "$tmp"/shard[123]/report.ktap | grep -acE "^    ok [0-9]+ ${t//./\\.}( |\$)")" = 1 ] || ok=1
+done
+report $ok 'each test is in one shard'
+expect 'a fault FAILs' 1 '✗ vsock.stream.echo' -- sh -c "cat $tmp/broken.out; exit \$(cat $tmp/broken.rc)"
+expect 'known' 0 'vsock.stream.echo: known, bytes are flipped' \
+	'boot.paging.nx: passes, though known to fail, it is not known at all' '1 known to fail' \
+	-- sh -c "cat $tmp/known.out; exit \$(cat $tmp/known.rc)"
+expect 'known, later' 0 '1 known to fail' -- "$assay" report --known "$tmp/some.known" "$tmp/broken"
+
+expect 'diff: nothing changed' 0 '0 regressions' -- "$assay" diff "$tmp/whole" "$tmp/shards.ktap"
+expect 'diff: a regression' 1 'Regressions: FAIL now' 'PASS +-> FAIL +vsock.stream.echo' '1 regression' \
+	-- "$assay" diff "$tmp/whole" "$tmp/broken"
+expect 'diff: fixed' 0 'FAIL +-> PASS +vsock.stream.echo' '1 fixed' -- "$assay" diff "$tmp/broken" "$tmp/whole/report.ktap"
+expect 'diff: no longer run' 1 'passed, and no longer run' -- "$assay" diff "$tmp/whole" "$tmp/shard1"
+expect 'diff: a new one' 0 'New' 'absent +-> PASS' -- "$assay" diff "$tmp/shard1" "$tmp/whole"
+
+expect 'report in each format' 1 '✗ vsock.stream.echo' -- "$assay" report "$tmp/broken" --junit "$tmp/r.xml" \
+	--html "$tmp/r.html" --json "$tmp/r.json" --ktap "$tmp/r.ktap"
+if command -v xmllint >/dev/null; then
+	expect 'JUnit is XML' 0 -- xmllint --noout "$tmp/r.xml"
+else
+	n=$((n + 1))
+	echo "ok $n - JUnit is XML # SKIP no xmllint"
+fi
+expect 'JUnit' 0 '<testsuites? .*failures="1"' '<testcase .*name="[^"]*echo"' '<failure' -- cat "$tmp/r.xml"
+expect 'HTML is one page' 0 '<!DOCTYPE html>|<!doctype html>' 'vsock.stream.echo' '</html>' '!(src|href)="https?:' -- cat "$tmp/r.html"
+expect 'JSON' 0 '"vsock.stream.echo"' -- cat "$tmp/r.json"
+expect 'KTAP, and back' 0 '0 regressions' -- "$assay" diff "$tmp/broken" "$tmp/r.ktap"
+expect 'a serial log is a report' 0 'passed, 0 failed' -- "$assay" report "$tmp/whole/serial.raw"
+expect 'a report without its end' 2 'incomplete|stops before its end' -- \
+	sh -c "head -n 40 '$tmp/whole/report.ktap' >'$tmp/cut.ktap'; '$assay' report '$tmp/cut.ktap'"
+expect 'a report that cannot be written' 3 '/no/dir/r.xml' -- "$assay" report "$tmp/whole" --junit /no/dir/r.xml
+
+# --- images that carry a command line ---------------------------------------------------------------------
+
+for kind in elf efi img; do
+	"$assay" configure "$out/assay.$kind" --output "$tmp/assay.$kind" tests=boot.trap,-boot.memory shuffle=7
+	expect "configure: $kind shows it" 0 '^tests=boot.trap,-boot.memory shuffle=7$' -- "$assay" configure --show "$tmp/assay.$kind"
+done
+var() { sed -n "s/^$1=//p" "$out/setup.env"; }
+cp "$(var OVMF_VARS)" "$tmp/vars1.fd"
+cp "$(var OVMF_VARS)" "$tmp/vars2.fd"
+boot() { # KIND QEMU_ARGUMENT...: what the payload says
+	local kind=$1
+	shift
+	timeout -k 5 60 "$(var QEMU)" -accel tcg -M q35 -m 128 -nodefaults -vga none -display none -no-reboot \
+		-serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4 "$@" </dev/null 2>&1 | tr -d '\r' >"$tmp/$kind.log"
+}
+firmware() { # VARS
+	printf -- '-drive\nif=pflash,unit=0,format=raw,readonly=on,file=%s\n' "$(var OVMF_CODE)"
+	printf -- '-drive\nif=pflash,unit=1,format=raw,file=%s\n' "$tmp/$1"
+}
+mapfile -t firmware1 < <(firmware vars1.fd)
+mapfile -t firmware2 < <(firmware vars2.fd)
+boot elf -kernel "$tmp/assay.elf" &
+boot efi "${firmware1[@]}" -kernel "$tmp/assay.efi" &
+boot img "${firmware2[@]}" -drive "format=raw,file=$tmp/assay.img" &
+wait
+for kind in elf efi img; do
+	expect "configure: $kind obeys" 0 '^    1\.\.1$' 'ok 1 boot.trap.instructions$' 'pass:1 fail:0' '^# end$' -- cat "$tmp/$kind.log"
+done
+expect 'configure --clear' 0 -- "$assay" configure --clear "$tmp/assay.elf"
+expect 'configure: nothing is left' 0 -- cmp "$tmp/assay.elf" "$out/assay.elf"
+
+# --- the man page ------------------------------------------------------------------------------------------
+
+for c in run list peer configure report diff faults race; do
+	section=$(awk -v s=".Ss assay $c" '$0 == s { on = 1; next } /^\.S[hs]/ { on = 0 } on' docs/assay.1)
+	ok=0
+	for o in $("$assay" $c --help | grep -oE '^ +(-[a-z?V], |    )?--[a-z0-9-]+' | grep -oE -- '--[a-z0-9-]+' | sort -u); do
+		case $o in --help | --usage | --version) text=$(cat docs/assay.1) ;; *) text=$section ;; esac
+		grep -qE -- "Fl -${o#--}( |\$)" <<<"$text" || {
+			ok=1
+			echo "# docs/assay.1 does not explain $o of assay $c"
+		}
+	done
+	# shellcheck disable=SC2013 # words
+	for o in $(grep -oE 'Fl -[a-z0-9-]+' <<<"$section" | sed 's/Fl -/--/' | sort -u); do
+		"$assay" $c --help | grep -q -- "$o\b" || [[ $c$o == run--hosts || $c$o == run--faults ]] || {
+			ok=1
+			echo "# assay $c has no $o, which docs/assay.1 explains"
+		}
+	done
+	report $ok "man page: options of assay $c"
+done
+if command -v groff >/dev/null; then
+	expect 'man page: groff has nothing to say' 0 '!.' -- sh -c 'groff -mandoc -Tutf8 -ww docs/assay.1 2>&1 >/dev/null'
+else
+	n=$((n + 1))
+	echo "ok $n - man page: groff has nothing to say # SKIP no groff"
+fi
+
+echo "1..$n"
