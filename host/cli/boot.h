@@ -14,14 +14,14 @@
 #define SERIAL_MAX (16u << 20) /* bytes of console output of one boot; more is a flood */
 
 enum boot_end {
-	BOOT_DONE,	  /* "# end" was read */
-	BOOT_HANG,	  /* the guest did not go on */
-	BOOT_DIED,	  /* the VMM ended before the report did: triple fault, reset */
-	BOOT_VMM,	  /* the VMM crashed or was killed */
-	BOOT_PROGRAM,	  /* another program of the host ended */
-	BOOT_WORKER,	  /* a thread of one, without which it does nothing, ended: [device] thread */
-	BOOT_FLOOD,	  /* too much output */
-	BOOT_START,	  /* the host did not start */
+	BOOT_DONE,    /* "# end" was read */
+	BOOT_HANG,    /* the guest did not go on */
+	BOOT_DIED,    /* the VMM ended before the report did: triple fault, reset */
+	BOOT_VMM,     /* the VMM crashed or was killed */
+	BOOT_PROGRAM, /* another program of the host ended */
+	BOOT_WORKER,  /* a thread of one, without which it does nothing, ended: [device] thread */
+	BOOT_FLOOD,   /* too much output */
+	BOOT_START,   /* the host did not start */
 	BOOT_INTERRUPTED, /* a signal to this program */
 	BOOT_DEADLINE,	  /* the time of the whole run is over */
 };
@@ -52,9 +52,10 @@ struct boot_config {
 	uint64_t deadline;		 /* of the run, in now_ms() */
 	int serial;			 /* file that gets the console's output, or -1 */
 	int commands;			 /* file that gets the command lines, or -1 */
-	const char *suspect;		 /* test that ran when a thread ended before; once more is a FAIL; or NULL */
-	ktap_handler handler;		 /* watches the report */
-	void (*tick)(void *arg);	 /* some ten times a second */
+	const char *
+		suspect; /* test that ran when a thread ended before; once more is a FAIL; or NULL */
+	ktap_handler handler;	 /* watches the report */
+	void (*tick)(void *arg); /* some ten times a second */
 	void *arg;
 	boot_disturb disturb; /* or NULL; called as often as tick, and at the end */
 	void *disturb_arg;
