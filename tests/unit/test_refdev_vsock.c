@@ -600,6 +600,48 @@ static void cids_change(void **state)
 	connect_to(g, 40, 1000, ASSAY_ECHO_PORT);
 }
 
+static bool waits_for_vmm(void *arg)
+{
+	++*(unsigned int *)arg;
+	return true;
+}
+
+/* The guest hears of a change by its config first: the event waits until the VMM told it. */
+static void event_after_config(void **state)
+{
+	struct fake_guest *g = *state;
+	const struct ctl_set_cids s = { .num_guest = 1, .event = 1, .delay_ms = 1, .cids = { 40 } };
+	unsigned int told = 0;
+
+	g->d->config_changed = waits_for_vmm;
+	g->d->config_arg = &told;
+	open_control(g);
+	fg_desc(g, DEV_EVENT, 0, FG_LOW_GPA + 0x90000, 4, VRING_DESC_F_WRITE, 0);
+	fg_avail(g, DEV_EVENT, 0);
+	assert_int_equal(control(g, CTL_SET_CIDS, &s, sizeof(s), NULL, 0), 0);
+	usleep(3000);
+	fg_run(g);
+	assert_int_equal(told, 1);
+	assert_int_equal(fg_used_idx(g, DEV_EVENT), 0);
+	assert_true(device_timeout_ns(g->d) >= 0);
+	device_config_told(g->d);
+	fg_run(g);
+	assert_int_equal(fg_used_idx(g, DEV_EVENT), 1);
+}
+
+/* QEMU's vhost-user-vsock keeps the event queue: without one the CIDs cannot change. */
+static void no_event_queue(void **state)
+{
+	struct fake_guest *g = *state;
+	struct ctl_set_cids s = { .num_guest = 1, .event = 1, .delay_ms = 1, .cids = { 40 } };
+
+	open_control(g);
+	ring_stop(&g->d->ring[DEV_EVENT]);
+	assert_int_equal(control(g, CTL_SET_CIDS, &s, sizeof(s), NULL, 0), -EOPNOTSUPP);
+	s.event = 0;
+	assert_int_equal(control(g, CTL_SET_CIDS, &s, sizeof(s), NULL, 0), 0);
+}
+
 /* The host connects to the guest: REQUEST, RESPONSE; another refuses. */
 static void host_connects(void **state)
 {
@@ -726,6 +768,8 @@ int main(void)
 		T(device_operations),
 		T(raw_packets),
 		T(cids_change),
+		T(event_after_config),
+		T(no_event_queue),
 		T(host_connects),
 		cmocka_unit_test_setup_teardown(protected_memory, setup_protected, teardown),
 	};
