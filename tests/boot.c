@@ -354,24 +354,25 @@ static void time_a_shot(void *arg)
 
 	s->start = time_now();
 	irq_timer_once(TIMER_NS, on_shot, &s->shot);
-	s->fired = was_shot(&s->shot, CALL_NS);
+	/* QEMU's main loop brings it; with more CPUs than the host has, it may be long in coming. */
+	s->fired = was_shot(&s->shot, 6 * CALL_NS);
 	wait_for(false, 2 * TIMER_NS); /* a second one would come now */
 }
 
 TEST(timer,
      .id = "boot.irq.timer",
      .clause = "Intel SDM 3A, 11.5.4: the local APIC's timer interrupts once, and not before its time",
-     .owner = "local APIC timer of the VMM")
+     .owner = "local APIC timer of the VMM",
+     .timeout = 30 * SEC)
 {
 	unsigned int i;
 
 	for (i = 0; i < smp_cpus_online(); i++) {
 		struct timed s = { 0 };
 
-		require_eq(t, smp_call(i, time_a_shot, &s, 2 * SEC), 0, "CPU %u runs", i);
-		expect(t, s.fired, "no timer interrupt on CPU %u within 1 s", i);
-		if (!s.fired)
-			continue;
+		require_eq(t, smp_call(i, time_a_shot, &s, 8 * SEC), 0, "CPU %u runs", i);
+		/* A late one would count for the next CPU: the end. */
+		require(t, s.fired, "no timer interrupt on CPU %u within 6 s", i);
 		expect_eq(t, s.shot.cpu, i, "CPU that took the interrupt");
 		expect_eq(t, s.shot.count, 1, "interrupts on CPU %u", i);
 		expect(t, s.shot.at >= s.start + TIMER_NS, "CPU %u: %llu us after %llu us were set",
