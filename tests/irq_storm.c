@@ -178,6 +178,22 @@ TEST(storm_off_on, .id = "irq.storm.msix_off_on",
 	run_storm(t, irq_chaos_off_on, "MSI-X off and on");
 }
 
+static bool nothing(struct irq_chaos *c)
+{
+	(void)c;
+	return true;
+}
+
+TEST(storm_wake,
+     .id = "irq.storm.wake",
+     .clause = "virtio 1.4, 2.7.7.2 MUST notify: no wake-up is lost under a flood",
+     .owner = OWNER_FRONT,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
+{
+	run_storm(t, nothing, "sleeping");
+}
+
 /* Resets in the middle of the flood, of a device in each of these states. */
 static void resets(struct test_ctx *t, const uint8_t *status, unsigned int n)
 {
