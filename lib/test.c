@@ -20,6 +20,7 @@ OPTION("shuffle", "seed of a random order");
 OPTION("repeat", "how often each test runs");
 OPTION("after", "run only what follows this id in the order");
 OPTION("timeout", "seconds that each test has, instead of its own limit");
+OPTION("slow", "factor of the tests' own limits, for a host that is slow");
 OPTION("list", "1: name the tests and their clauses, run none");
 
 #define MAX_DIAGS 32
@@ -386,6 +387,7 @@ static void check_left(struct test_ctx *t)
 static void run(struct test_ctx *t)
 {
 	const uint64_t limit = cmdline_get_u64("timeout", 0) * SEC;
+	const uint64_t own = t->test->timeout ? t->test->timeout : TEST_TIMEOUT_DEFAULT;
 	/* What was met before a reset that the test asked for is taken as met: it tells itself what is gone. */
 	const char *why = t->step ? NULL : unmet(t->test->needs);
 	uint64_t before, after;
@@ -398,9 +400,7 @@ static void run(struct test_ctx *t)
 	}
 	before = mem_free_bytes() + mem_kept_bytes();
 	if (set_up(t)) {
-		run_body(t, limit	     ? limit :
-			    t->test->timeout ? t->test->timeout :
-					       TEST_TIMEOUT_DEFAULT);
+		run_body(t, limit ? limit : own * cmdline_get_u64("slow", 1));
 		tear_down(t);
 	} else {
 		tear_down(t);

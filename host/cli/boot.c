@@ -48,7 +48,7 @@ static uint64_t test_deadline(const struct boot *b, const char *id)
 	uint64_t ms = b->c->test_timeout_ms;
 
 	if (!ms)
-		ms = t && t->timeout_ms ? t->timeout_ms : TEST_DEFAULT_MS;
+		ms = (t && t->timeout_ms ? t->timeout_ms : TEST_DEFAULT_MS) * b->c->slow;
 	return ms + b->c->grace_ms;
 }
 

@@ -46,6 +46,7 @@ struct boot_config {
 	const char *run_dir, *tmp_dir;
 	const struct image_tests *tests; /* for the deadlines */
 	uint64_t test_timeout_ms;	 /* for all tests, 0: each its own */
+	unsigned int slow;		 /* factor of their own */
 	unsigned int grace_ms;		 /* on top of a test's own deadline */
 	unsigned int first_ms;		 /* until the first line of the report */
 	unsigned int silence_ms;	 /* between tests */

@@ -51,11 +51,12 @@ static const struct {
 	{ "host", "boot" },	   { "host", "memory" },      { "device", "command" },
 	{ "device", "ready" },	   { "device", "ready-log" }, { "device", "deadline" },
 	{ "vmm", "command" },	   { "faults", "list" },      { "faults", "args" },
-	{ "host", "first-line" },  { "host", "accel" },	      { "host", "tests" },
-	{ "prepare", "command" },  { "prepare", "deadline" }, { "probe", "command" },
-	{ "after", "command" },	   { "after", "deadline" },   { "after", "kernel-log" },
-	{ "after", "records" },	   { "known", "reason" },     { "host", "provides" },
-	{ "host", "alone" },	   { "device", "thread" },    { "host", "reboots" },
+	{ "host", "slow" },	   { "host", "first-line" },  { "host", "accel" },
+	{ "host", "tests" },	   { "prepare", "command" },  { "prepare", "deadline" },
+	{ "probe", "command" },	   { "after", "command" },    { "after", "deadline" },
+	{ "after", "kernel-log" }, { "after", "records" },    { "known", "reason" },
+	{ "host", "provides" },	   { "host", "alone" },	      { "device", "thread" },
+	{ "host", "reboots" },
 };
 
 static bool known_type(const char *type)

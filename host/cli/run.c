@@ -592,6 +592,15 @@ static void add_word(struct sbuf *b, const char *key, const char *value)
 		sbuf_addf(b, "%s%s=%s", b->len ? " " : "", key, value);
 }
 
+/* How much longer than their own limits tests may take on this host. */
+static unsigned int slow(const struct run *r)
+{
+	const char *own = recipe_get(r->recipe, "host", "", "slow");
+	const int n = own ? atoi(own) : 1;
+
+	return n > 1 ? (unsigned int)n : 1;
+}
+
 static bool make_cmdline(struct run *r, const char *list, const char *after)
 {
 	const char *own = vars_get(&r->vars, "GUEST_APPEND");
@@ -618,6 +627,10 @@ static bool make_cmdline(struct run *r, const char *list, const char *after)
 	if (r->o->test_timeout > 0) {
 		snprintf(number, sizeof(number), "%.0f", r->o->test_timeout);
 		add_word(&b, "timeout", number);
+	}
+	if (slow(r) > 1) {
+		snprintf(number, sizeof(number), "%u", slow(r));
+		add_word(&b, "slow", number);
 	}
 	add_word(&b, "after", after);
 	for (i = 0; i < r->o->append.n; i++)
@@ -720,6 +733,7 @@ static struct boot_config boot_config(struct run *r, unsigned int number)
 		.run_dir = r->dir,
 		.tmp_dir = r->tmp,
 		.tests = &r->tests,
+		.slow = slow(r),
 		.test_timeout_ms = (uint64_t)(r->o->test_timeout * 1000),
 		.grace_ms = (unsigned int)(r->o->grace * 1000),
 		.first_ms = (unsigned int)(first_line(r) * 1000),
