@@ -486,17 +486,19 @@ static bool enough(const struct race *r)
 
 static void run_all(struct race *r)
 {
+	unsigned int before;
 	int a;
 
 	while (!enough(r) && !signals_seen()) {
+		before = r->total;
 		for (a = 0; a < ACTS && !enough(r) && !signals_seen(); a++)
 			/* What is known to go wrong is tried once, to see that it still does. */
 			if (wanted(r->o, ways[a].name) && !(known(r, a) && r->done[a]))
 				one(r, a);
 		if (!signals_seen())
 			one(r, ACTS);
-		/* A host that cannot even start would go on for the whole time. */
-		if (r->broken > 3)
+		/* A host that cannot even start would go on for the whole time; and known ways come to an end. */
+		if (r->broken > 3 || r->total == before)
 			return;
 	}
 }
