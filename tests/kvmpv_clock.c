@@ -75,7 +75,7 @@ static void unregister_all(struct test_ctx *t, unsigned int n)
 
 TEST(clock_page,
      .id = "kvmpv.clock.page",
-     .clause = "kvm msr.rst: the page is filled, its version even; flag 0 follows CPUID bit 24",
+     .clause = "kvm msr.rst: the page is filled, its version even; flag 0 is set only with CPUID bit 24",
      .owner = OWNER,
      .needs = NEED_KVM)
 {
@@ -93,9 +93,7 @@ TEST(clock_page,
 	       !(p->flags & PVCLOCK_TSC_STABLE) ||
 		       kvm_arch_features() >> KVM_FEATURE_CLOCKSOURCE_STABLE & 1,
 	       "the stable flag without CPUID bit 24");
-	if (kvm_arch_features() >> KVM_FEATURE_CLOCKSOURCE_STABLE & 1)
-		expect(t, p->flags & PVCLOCK_TSC_STABLE,
-		       "CPUID bit 24 without the flag in the page (0x%x)", (unsigned int)p->flags);
+	/* Not the reverse: a host whose own TSC is in doubt has the bit, and leaves the flag clear. */
 	unregister_all(t, 1);
 }
 

@@ -181,6 +181,8 @@ bool refkvm_cpuid(struct refkvm *k, uint32_t leaf, uint32_t out[4])
 			f |= 1u << KVM_FEATURE_MEM_PROTECTED;
 		if (k->mode == REFKVM_MAP_GPA)
 			f |= 1u << KVM_FEATURE_HC_MAP_GPA_RANGE;
+		if (fault_on(k->faults, RF_CLOCK_FLAG_UNSTABLE))
+			f &= ~(1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
 		if (fault_on(k->faults, RF_CPUID_NO_FEATURES))
 			f |= 1u << KVM_FEATURE_UNASSIGNED;
 		out[0] = f;
@@ -542,8 +544,6 @@ static void write_system_time(struct refkvm *k, unsigned int cpu, uint64_t gpa, 
 			      1000000000ull * k->clock[cpu].writes;
 	if (cpu != 0 && fault_on(k->faults, RF_CLOCK_AP_OFFSET))
 		ns -= ns < 3000000000ull ? ns : 3000000000ull;
-	if (fault_on(k->faults, RF_CLOCK_FLAG_UNSTABLE))
-		t.flags = 0;
 	clock_scale(fault_on(k->faults, RF_CLOCK_RATE) ? k->tsc_hz / 2 : k->tsc_hz, &mul, &shift);
 	t.tsc_to_system_mul = mul;
 	t.tsc_shift = shift;
