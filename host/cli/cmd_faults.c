@@ -212,16 +212,19 @@ static bool has_word(const char *list, const char *word)
 	return found;
 }
 
-/* A layout of the recipe: one with a section of its own, or the default. */
-static bool is_layout(const struct recipe *r, const char *word)
+/* A layout that the recipe has as its own (true, and nothing to set), or a section for. */
+static bool is_layout(const struct recipe *r, const char *word, struct setup *s)
 {
 	const struct vars vars = { .recipe = r };
-	const char *dflt = vars_get(&vars, "LAYOUT");
+	const char *own = vars_get(&vars, "LAYOUT");
 	struct strv names = { 0 };
-	bool found;
+	bool found = own && strcmp(own, word) == 0;
 
 	recipe_names(r, "layout", &names);
-	found = strv_has(&names, word) || (dflt && strcmp(dflt, word) == 0);
+	if (!found && strv_has(&names, word)) {
+		strv_take(&s->set, xasprintf("LAYOUT=%s", word));
+		found = true;
+	}
 	strv_free(&names);
 	return found;
 }
@@ -248,9 +251,7 @@ static bool place(const struct recipe *r, const char *where, struct setup *s)
 			s->machine = xstrdup(w + 8);
 		else if (strchr(w, '='))
 			strv_add(&s->set, w);
-		else if (is_layout(r, w))
-			strv_take(&s->set, xasprintf("LAYOUT=%s", w));
-		else
+		else if (!is_layout(r, w, s))
 			ok = has_word(recipe_get(r, "host", "", "provides"), w);
 	}
 	strv_free(&words);
