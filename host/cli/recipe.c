@@ -33,11 +33,21 @@ const char *program_dir(void)
 
 const char *source_dir(void)
 {
+	static char above[PATH_MAX];
+
 #ifdef ASSAY_SOURCE_DIR
 	if (access(ASSAY_SOURCE_DIR "/host/hosts", R_OK) == 0)
 		return ASSAY_SOURCE_DIR;
 #endif
-	return access("host/hosts", R_OK) == 0 ? "." : NULL;
+	if (access("host/hosts", R_OK) == 0)
+		return ".";
+	/* The usual build folder lies in the tree. */
+	if (snprintf(above, sizeof(above), "%s/../host/hosts", program_dir()) >=
+		    (int)sizeof(above) ||
+	    access(above, R_OK) != 0)
+		return NULL;
+	above[strlen(above) - strlen("/host/hosts")] = '\0';
+	return above;
 }
 
 /* --- reading ----------------------------------------------------------------------------- */
@@ -332,6 +342,14 @@ static void say_unknown(const char *name, struct sbuf *err)
 	}
 	sbuf_addf(err, "there is no host \"%s\"%s\n", name, text ? text : "");
 	free(text);
+	if (!names.n) {
+		sbuf_add(
+			err,
+			"no recipe was found at all: go to the source tree, name a folder of .host files by "
+			"ASSAY_HOSTS, or give the path of one\n");
+		strv_free(&names);
+		return;
+	}
 	sbuf_add(err, "hosts:");
 	for (i = 0; i < names.n; i++)
 		sbuf_addf(err, " %s", names.v[i]);

@@ -281,6 +281,7 @@ static bool exists(const char *word)
 	char *copy, *next, *dir;
 	bool found = false;
 
+	errno = 0;
 	if (strchr(word, '/'))
 		return access(word, R_OK) == 0;
 	next = copy = xstrdup(path ? path : "/usr/bin:/bin");
@@ -307,7 +308,9 @@ static char *missing(const struct run *r)
 		what = xstrndup(err.s, strcspn(err.s, "\n"));
 	for (i = 0; i < words.n && !what; i++)
 		if (!exists(words.v[i]))
-			what = xasprintf("%s is missing", words.v[i]);
+			what = errno == EACCES || errno == EPERM ?
+				       xasprintf("%s may not be read by this user", words.v[i]) :
+				       xasprintf("%s is missing", words.v[i]);
 	sbuf_free(&err);
 	strv_free(&words);
 	return what;

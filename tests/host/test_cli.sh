@@ -55,6 +55,9 @@ expect 'no test left' 4 'no test is left to run' -- "$assay" run --tests 'boot,-
 expect 'unknown host' 4 'no host "reff" .did you mean ref' 'path of a .host file' -- "$assay" run --host reff
 expect 'a host file that is not there' 4 'no host "./none.host"' -- "$assay" run --host ./none.host
 expect 'a host that is a folder' 4 'Is a directory' -- "$assay" run --host "$tmp/"
+cp "$assay" "$tmp/alone"
+expect 'no recipes' 4 'no recipe was found at all' 'ASSAY_HOSTS' -- sh -c "cd / && $tmp/alone run"
+expect 'recipes by ASSAY_HOSTS' 4 'no host "nobody"' '^hosts:.* ref ' -- sh -c "cd / && ASSAY_HOSTS=$PWD/host/hosts $tmp/alone run --host nobody"
 expect 'unknown machine' 4 'host ref has no machine "pc"' 'it has: q35 microvm' -- "$assay" run --machine pc
 expect 'unknown boot' 4 'has no boot "bios"' 'it has:.* efi' -- "$assay" run --boot bios
 expect 'a boot that the machine has not' 4 'microvm .*does not start by "efi"; it starts by: pvh' \

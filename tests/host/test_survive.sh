@@ -424,6 +424,19 @@ check no-output-dir 3 'cannot be made in /proc/none' '--output DIR'
 run full-output-dir --host "$tmp/fake.host" --set MODE=good --tests boot.paging.null --output /dev/full
 check full-output-dir 3 '/dev/full' '--output DIR'
 
+begin full-disk
+mkdir "$tmp/small"
+if unshare -m mount -t tmpfs -o size=8k none "$tmp/small" 2>/dev/null; then
+	# shellcheck disable=SC2016 # for the inner shell
+	unshare -m sh -c 'mount -t tmpfs -o size=8k none "$1/small" && shift && exec "$@"' sh "$tmp" \
+		"$assay" run --host ref --boot pvh --tests boot --output "$tmp/small/run" >"$tmp/full-disk/out" 2>&1 </dev/null
+	echo $? >"$tmp/full-disk/rc"
+	check full-disk 3 'No space left on device' '--output DIR'
+else
+	planned=$((planned + 1)) n=$((n + 1))
+	echo "ok $n - full-disk # SKIP no mount here"
+fi
+
 # --- nothing is left ------------------------------------------------------------------------------------
 
 planned=$((planned + 1))
