@@ -401,13 +401,17 @@ TEST(stream_unknown_type, .id = "vsock.stream.unknown_type",
 }
 
 TEST(stream_no_connection, .id = "vsock.stream.data_without_connection",
-     .clause = "virtio 1.4, 5.10.6: a packet for no connection is answered with RST, an RST is not",
+     .clause = "Linux virtio_transport_reset_no_sock(): RST for a packet of no connection (noted; virtio 1.4 demands no answer), never for an RST",
      .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	struct vsock_hdr h = raw_header(e, VSOCK_STREAM, VSOCK_OP_RW);
+	const int op = answer_op(e, &h);
 
-	expect_eq(t, answer_op(e, &h), VSOCK_OP_RST, "answer to data without a connection");
+	if (op < 0)
+		test_note(t, "data without a connection is not answered");
+	else
+		expect_eq(t, op, VSOCK_OP_RST, "answer to data without a connection");
 	h.op = cpu_to_le16(VSOCK_OP_RST);
 	h.src_port = cpu_to_le32(51235);
 	vsock_strays_clear(e->vs);
