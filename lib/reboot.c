@@ -23,7 +23,8 @@ struct nvram {
 	uint16_t unused;
 	struct reboot_record r;
 };
-_Static_assert(sizeof(struct nvram) == 8 + sizeof(struct reboot_record), "no padding: it is compared");
+_Static_assert(sizeof(struct nvram) == 8 + sizeof(struct reboot_record),
+	       "no padding: it is compared");
 
 static const uint8_t magic[4] = { 'A', 's', 'a', 'y' };
 

@@ -18,7 +18,7 @@ void vsock_change_cids(struct test_ctx *t, const struct vsock_config *was, uint6
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	struct vsock_stats before, now;
-	uint64_t cids[VSOCK_MAX_CIDS];
+	uint64_t cids[VSOCK_MAX_CIDS] = { 0 };
 	uint32_t i;
 	int ret;
 
