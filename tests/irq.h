@@ -52,7 +52,7 @@ bool irq_chaos_function_mask(struct irq_chaos *c);
 bool irq_chaos_steer(struct irq_chaos *c);
 bool irq_chaos_off_on(struct irq_chaos *c);
 
-/* How long a storm lasts, ns: irq.storm=SECONDS, else 0.25 s. */
+/* How long a storm lasts, ns: irq.storm=SECONDS, else 0.125 s. */
 uint64_t irq_storm_ns(struct test_ctx *t);
 
 #endif

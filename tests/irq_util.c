@@ -8,7 +8,7 @@
 #include "tests/vsock_env.h"
 
 OPTION("irq.storm",
-       "seconds that each irq.storm.* test lasts, 0 is a quarter; raise timeout= as well");
+       "seconds that each irq.storm.* test lasts, 0 is an eighth; raise timeout= as well");
 
 struct irq_seen irq_seen;
 static uint16_t watched;
@@ -184,7 +184,7 @@ uint64_t irq_storm_ns(struct test_ctx *t)
 {
 	const uint64_t s = cmdline_get_u64("irq.storm", 0), left = test_time_left(t) / 2;
 
-	return !s ? SEC / 4 : s * SEC < left ? s * SEC : left;
+	return !s ? SEC / 8 : s * SEC < left ? s * SEC : left;
 }
 
 /* --- the fixture ------------------------------------------------------------------------------ */

@@ -41,9 +41,9 @@ enum {
 
 static const struct argp_option options[] = {
 	{ NULL, 0, NULL, 0, "What runs where:", 1 },
-	{ "host", OPT_HOST, "NAME|FILE", 0,
+	{ "host", OPT_HOST, "NAME|FILE[:TESTS]", 0,
 	  "the host under test: a recipe's name (`assay list --hosts`) or file; default: ref. May be repeated: "
-	  "they run at the same time",
+	  "they run at the same time. NAME:GLOB,...: with these tests",
 	  1 },
 	{ "tests", OPT_TESTS, "GLOB[,GLOB...]", 0,
 	  "run these tests only: vsock.cids, \"virtio.*\", ...; -GLOB leaves some out; may be repeated",
@@ -275,7 +275,7 @@ int cmd_run(int argc, char **argv)
 	run_options_init(&in.o);
 	if (argp_parse(&argp, argc, argv, 0, NULL, &in))
 		return STATUS_USAGE;
-	if (in.hosts.n > 1) {
+	if (in.hosts.n > 1 || (in.hosts.n == 1 && strchr(in.hosts.v[0], ':'))) {
 		status = run_several(&in.o, &in.hosts);
 	} else {
 		if (in.hosts.n)

@@ -25,13 +25,23 @@ static const char *base_name(const char *host)
 
 static int run_on(const struct run_options *o, const char *host)
 {
+	const size_t n = strcspn(host, ":");
 	struct run_options mine = *o;
-	char *dir = o->output ? xasprintf("%s/%s", o->output, base_name(host)) : NULL;
+	struct strv tests = { 0 };
+	char *name = xstrndup(host, n), *dir = NULL;
 	int status;
 
-	mine.host = host;
+	if (o->output)
+		dir = xasprintf("%s/%s", o->output, base_name(name));
+	mine.host = name;
 	mine.output = dir;
+	if (host[n]) {
+		strv_add(&tests, host + n + 1);
+		mine.tests = tests;
+	}
 	status = run_command(&mine);
+	strv_free(&tests);
+	free(name);
 	free(dir);
 	return status;
 }

@@ -7,7 +7,8 @@
 
 /*
  * Runs on all hosts at once and prints their reports one after the other, the first one live. The exit
- * status is that of the worst. o->output: a folder in which each host gets its own.
+ * status is that of the worst. o->output: a folder in which each host gets its own. A host may be
+ * "NAME:TESTS", which stands for --tests there.
  */
 int run_several(const struct run_options *o, const struct strv *hosts);
 
