@@ -154,7 +154,19 @@ static struct proc *first_with(struct boot *b, bool (*test)(const struct proc *)
 	size_t i;
 
 	for (i = 0; i < b->n; i++)
-		if (b->list[i]->exited && test(b->list[i]))
+		if (proc_ended(b->list[i]) && b->list[i]->exited && test(b->list[i]))
+			return b->list[i];
+	return NULL;
+}
+
+/* A program beside the VMM that somebody else ended. */
+static struct proc *ended_from_outside(struct boot *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->n; i++)
+		if (b->list[i] != b->vmm && proc_ended(b->list[i]) &&
+		    WIFSIGNALED(b->list[i]->status) && !proc_crashed(b->list[i]))
 			return b->list[i];
 	return NULL;
 }
@@ -178,9 +190,11 @@ static bool any(const struct proc *p)
 /* Something ended before the report did: whose fault is it? A VMM whose device died gives up as well. */
 static void judge_exit(struct boot *b)
 {
-	struct proc *p = first_with(b, proc_crashed);
+	struct proc *p = ended_from_outside(b);
 	char *how;
 
+	if (!p)
+		p = first_with(b, proc_crashed);
 	if (!p)
 		p = first_with(b, killed);
 	if (!p && !b->vmm->exited)
@@ -191,6 +205,12 @@ static void judge_exit(struct boot *b)
 	if (p != b->vmm || killed(p)) {
 		finish(b, p == b->vmm ? BOOT_VMM : BOOT_PROGRAM, "%s %s", p->name, how);
 		explain(b, p);
+		if (p != b->vmm && b->vmm->exited && proc_crashed(b->vmm)) {
+			char *then = proc_describe(b->vmm);
+
+			strv_take(&b->o->detail, xasprintf("then %s %s", b->vmm->name, then));
+			free(then);
+		}
 		/* Its own crash is a failure of that component; a signal from elsewhere says nothing. */
 		conclude(b, proc_crashed(p) || failed(p) ? V_FAIL : V_ERROR, false, p->name);
 	} else if (!b->report->started && failed(p)) {
