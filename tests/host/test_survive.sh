@@ -133,6 +133,14 @@ FAKE
 
 # --- scenarios run beside each other; what they did is looked at afterwards ---------------------
 
+children_of() { # PID; procps may not be there
+	local f stat
+	for f in /proc/[0-9]*/stat; do
+		{ read -r stat <"$f"; } 2>/dev/null || continue
+		read -r _ stat _ <<<"${stat##*) }"
+		[ "$stat" != "$1" ] || basename "${f%/stat}"
+	done
+}
 # The pid of one program of a harness.
 pid_of() { # HARNESS PROGRAM: refdev, peer, vmm or harness
 	local p word
@@ -142,7 +150,7 @@ pid_of() { # HARNESS PROGRAM: refdev, peer, vmm or harness
 	peer) word="$assay peer" ;;
 	harness) echo "$1" && return ;;
 	esac
-	for p in $(pgrep -P "$1"); do
+	for p in $(children_of "$1"); do
 		[[ "$(tr '\0' ' ' 2>/dev/null <"/proc/$p/cmdline")" != *"$word"* ]] || echo "$p"
 	done
 }
