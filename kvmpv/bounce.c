@@ -45,7 +45,7 @@ static size_t search(size_t from, size_t to, size_t n, size_t align)
 			;
 		if (k == n)
 			return i;
-		i += k + 1;
+		i += k + (pool.run[i + k] ? pool.run[i + k] : 1); /* behind that mapping */
 	}
 	return SIZE_MAX;
 }

@@ -15,6 +15,7 @@
 #define SLICES 15
 #define SLICE  (60 * MSEC)
 #define CHUNK  16384
+#define SKEW   64 /* each chunk is cut from the pattern a byte further on */
 
 static int compare_u64(const void *a, const void *b)
 {
@@ -52,33 +53,36 @@ static struct vsock_conn *connect_to(struct test_ctx *t, uint32_t port)
 	return c;
 }
 
-/* Moves up to CHUNK bytes one way: their number, or -errno. */
-typedef ssize_t (*move_fn)(struct vsock_conn *c, void *buf);
+/* Moves up to CHUNK bytes one way: their number, or -errno. fresh: what the application has to send. */
+typedef ssize_t (*move_fn)(struct vsock_conn *c, void *buf, const void *fresh);
 
-static ssize_t move_out(struct vsock_conn *c, void *buf)
+/* An application writes what it sends: a buffer that never changes would stay in the host's cache. */
+static ssize_t move_out(struct vsock_conn *c, void *buf, const void *fresh)
 {
+	memcpy(buf, fresh, CHUNK);
 	return vsock_send(c, buf, CHUNK, IO_NS);
 }
 
-static ssize_t move_in(struct vsock_conn *c, void *buf)
+static ssize_t move_in(struct vsock_conn *c, void *buf, const void *fresh)
 {
+	(void)fresh;
 	return vsock_recv(c, buf, CHUNK, IO_NS);
 }
 
 static void throughput(struct test_ctx *t, uint32_t port, move_fn move)
 {
 	struct vsock_conn *c = connect_to(t, port);
-	uint8_t *buf = malloc(CHUNK);
+	uint8_t *buf = malloc(CHUNK), *fresh = malloc(CHUNK + SKEW);
 	uint64_t rates[SLICES], bytes, start, now;
 	unsigned int i;
 
-	if (!buf)
+	if (!buf || !fresh)
 		test_error(t, "no memory");
-	pattern_fill(buf, CHUNK, 1, 0);
+	pattern_fill(fresh, CHUNK + SKEW, 1, 0);
 	for (i = 0; i < SLICES; i++) {
 		start = time_now();
 		for (bytes = 0, now = start; now - start < SLICE; now = time_now()) {
-			const ssize_t n = move(c, buf);
+			const ssize_t n = move(c, buf, fresh + bytes / CHUNK % SKEW);
 
 			require(t, n > 0, "after %" PRIu64 " bytes of slice %u: errno %d", bytes, i,
 				(int)-n);
@@ -89,6 +93,7 @@ static void throughput(struct test_ctx *t, uint32_t port, move_fn move)
 	publish(t, rates, SLICES, "MiB/s", "slices, 16 KiB at a time");
 	expect(t, rates[0] > 0, "a slice of 60 ms moved nothing");
 	vsock_conn_close(c, 0);
+	free(fresh);
 	free(buf);
 }
 

@@ -396,6 +396,7 @@ static bool run_tx(struct device *d)
 {
 	struct ring *r = &d->ring[DEV_TX];
 	unsigned int done = 0;
+	bool polling = false;
 
 	if (!d->look_at_tx || !r->running || r->broken)
 		return false;
@@ -406,6 +407,10 @@ static bool run_tx(struct device *d)
 		if (ret < 0)
 			break;
 		if (ret == 0) {
+			/* More follows soon, mostly: a look is cheaper than a kick. */
+			polling = done || rd_now_ns() - d->tx_worked_ns < DEV_TX_POLL_NS;
+			if (polling)
+				break;
 			if (ring_want_kicks(r, true))
 				continue;
 			d->look_at_tx = false;
@@ -416,7 +421,9 @@ static bool run_tx(struct device *d)
 			ring_publish(r);
 	}
 	ring_publish(r);
-	return done == TX_BUDGET;
+	if (done)
+		d->tx_worked_ns = rd_now_ns();
+	return done == TX_BUDGET || polling;
 }
 
 /* --- to the guest --- */
