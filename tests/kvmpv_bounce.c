@@ -68,7 +68,9 @@ TEST(bounce_sizes,
      .needs = NEED_KVM | NEED_PROTECT,
      .timeout = 60 * SEC)
 {
-	enum { PAGES = 260 };
+	enum {
+		PAGES = 260
+	};
 	struct dma_dev d;
 	uint8_t *buf, *pattern;
 	size_t len;

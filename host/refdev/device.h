@@ -29,8 +29,8 @@
 #define DEV_TX_LIMIT	(256 * 1024) /* bytes queued for the guest, a connection */
 #define DEV_MAX_REPLIES 2048	     /* packets without connection that wait for rx buffers */
 #define DEV_HASH	4096
-#define DEV_HEADERS	8192	      /* kept for CTL_HEADERS */
-#define DEV_TX_POLL_NS	50000	      /* how long an empty tx queue is looked at before it asks for kicks */
+#define DEV_HEADERS	8192  /* kept for CTL_HEADERS */
+#define DEV_TX_POLL_NS	50000 /* how long an empty tx queue is looked at before it asks for kicks */
 #define DEV_CLOSE_NS	8000000000ll  /* how long a closed connection waits for the guest's RST */
 #define DEV_CONNECT_NS	60000000000ll /* the peer's own timeout comes first */
 
@@ -155,9 +155,9 @@ struct device {
 	uint8_t (*headers)[sizeof(struct virtio_vsock_hdr)];
 	uint64_t headers_total, headers_from;
 	uint64_t packets_ever;
-	uint64_t leak_frame; /* fault mem.leak */
+	uint64_t leak_frame;  /* fault mem.leak */
 	int64_t tx_worked_ns; /* when a packet was taken last */
-	bool look_at_tx;     /* kicked, or not yet empty */
+	bool look_at_tx;      /* kicked, or not yet empty */
 
 	bool cids_pending;
 	bool cids_waits; /* for the control connection's reply to be read */
