@@ -11,7 +11,7 @@
 #include "lib/trap.h"
 #include "tests/needs.h"
 
-#define CALL_NS SEC
+#define CALL_NS test_sec()
 
 #define PAGING_CLAUSE "Intel SDM 3A, 4.6 and 4.7: "
 

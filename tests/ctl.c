@@ -10,8 +10,8 @@
 
 OPTION("vsock.peer", "port of the control protocol, 4000 by default");
 
-#define CALL_NS	   (3 * SEC)
-#define CONNECT_NS (2 * SEC)
+#define CALL_NS	   (3 * test_sec())
+#define CONNECT_NS (2 * test_sec())
 
 struct ctl {
 	struct vsock_conn *conn;

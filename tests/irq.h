@@ -20,7 +20,7 @@ void irq_watch(struct virtio_device *d, uint16_t queue);
 uint64_t irq_total(void);
 /* The n-th actor and interrupt mode, up, used once and watched. As actor_mode_up(). */
 bool irq_subject(struct test_ctx *t, unsigned int n, struct actor *a);
-/* One buffer, used; then its interrupt, within 2 s. Neither: the test ends as a FAIL with the state. */
+/* One buffer, used; then its interrupt, in time. Neither: the test ends as a FAIL with the state. */
 void irq_round(struct test_ctx *t, struct actor *a, const char *when);
 /* Ring, pending bit and counters of a queue, for a FAIL; one buffer for all callers. */
 const char *irq_state(struct virtio_device *d, uint16_t queue);

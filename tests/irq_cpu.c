@@ -99,7 +99,7 @@ TEST(irq_halt,
 				continue;
 			for (k = 0; k < SAMPLES; k++) {
 				ns[k] = latency(t, &a, cpu, vector);
-				expect(t, ns[k], "%s: CPU %u sleeps on for 2 s (%s)", actor_who(&a),
+				expect(t, ns[k], "%s: CPU %u sleeps on (%s)", actor_who(&a),
 				       cpu, irq_state(a.d, a.queue));
 				if (!ns[k])
 					break;

@@ -81,9 +81,9 @@ void irq_round(struct test_ctx *t, struct actor *a, const char *when)
 	const uint64_t before = irq_total();
 
 	actor_prepare(a, true);
-	require(t, actor_round(a), "%s, %s: a buffer is not used within 2 s", actor_who(a), when);
+	require(t, actor_round(a), "%s, %s: a buffer is not used in time", actor_who(a), when);
 	require(t, wait_for(irq_total() > before, ANSWER_NS),
-		"%s, %s: a used buffer, and no interrupt within 2 s (%s)", actor_who(a), when,
+		"%s, %s: a used buffer, and no interrupt in time (%s)", actor_who(a), when,
 		irq_state(a->d, a->queue));
 }
 

@@ -60,18 +60,18 @@ TEST(init_reset,
 
 	EACH(d, i) {
 		for (k = 0; k < sizeof(bits); k++) {
-			require(t, reset_now(d), "%s: status 0x%02x 2 s after a reset", who(d),
+			require(t, reset_now(d), "%s: status 0x%02x long after a reset", who(d),
 				d->ops->get_status(d));
 			vt_add_status(d, bits[k]);
 			require(t, reset_now(d),
-				"%s: status 0x%02x 2 s after a reset with 0x%02x set", who(d),
+				"%s: status 0x%02x long after a reset with 0x%02x set", who(d),
 				d->ops->get_status(d), bits[k]);
 		}
 		vt_up(t, d, &half);
-		require(t, reset_now(d), "%s: status 0x%02x 2 s after a reset from FEATURES_OK",
+		require(t, reset_now(d), "%s: status 0x%02x long after a reset from FEATURES_OK",
 			who(d), d->ops->get_status(d));
 		vt_up(t, d, &full);
-		require(t, reset_now(d), "%s: status 0x%02x 2 s after a reset from DRIVER_OK",
+		require(t, reset_now(d), "%s: status 0x%02x long after a reset from DRIVER_OK",
 			who(d), d->ops->get_status(d));
 	}
 }
@@ -421,7 +421,7 @@ TEST(init_reset_busy,
 			}
 			vq_notify(a.vq);
 			require(t, reset_now(a.d),
-				"%s: status 0x%02x 2 s after a reset with buffers under way",
+				"%s: status 0x%02x long after a reset with buffers under way",
 				who(a.d), a.d->ops->get_status(a.d));
 			vq_raw_used_idx(a.vq, &idx);
 			memcpy(before, a.mem, sizeof(before));
@@ -537,7 +537,7 @@ TEST(init_suspend,
 					(s & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK)) ==
 						VIRTIO_S_SUSPEND,
 				ANSWER_NS),
-		       "%s: status 0x%02x 2 s after SUSPEND was set", who(d),
+		       "%s: status 0x%02x long after SUSPEND was set", who(d),
 		       d->ops->get_status(d));
 		vt_add_status(d, VIRTIO_S_DRIVER_OK);
 		expect(t,
@@ -545,7 +545,7 @@ TEST(init_suspend,
 					(s & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK)) ==
 						VIRTIO_S_DRIVER_OK,
 				ANSWER_NS),
-		       "%s: status 0x%02x 2 s after it was resumed", who(d), d->ops->get_status(d));
+		       "%s: status 0x%02x long after it was resumed", who(d), d->ops->get_status(d));
 	}
 	if (!tried)
 		test_skip(t, "no device offers VIRTIO_F_SUSPEND (bit 43)");

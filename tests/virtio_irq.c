@@ -74,7 +74,7 @@ TEST(irq_used,
 			before = count(&a);
 			one(t, &a);
 			require(t, wait_for(count(&a) > before, ANSWER_NS),
-				"%s: no interrupt within 2 s of used buffer %u", actor_who(&a),
+				"%s: no interrupt in time of used buffer %u", actor_who(&a),
 				k + 1);
 		}
 		note_extra(t, &a, first + BUFFERS, "beyond those of used buffers");
@@ -131,7 +131,7 @@ TEST(irq_event_idx,
 			before = count(&a);
 			one(t, &a);
 			require(t, wait_for(count(&a) > before, ANSWER_NS),
-				"%s: no interrupt within 2 s of the element with index used_event (%u)",
+				"%s: no interrupt in time of the element with index used_event (%u)",
 				actor_who(&a), (uint16_t)(a.used_idx - 1));
 		}
 		note_extra(t, &a, first + 5, "while used_event was not reached (SHOULD NOT)");

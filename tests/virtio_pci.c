@@ -395,7 +395,7 @@ TEST(pci_queue_registers,
 				  "%s: queue %u: queue_reset after queue_enable", who(p), q);
 			mmio_write16(&p->common->queue_reset, 1);
 			expect(t, wait_for(mmio_read16(&p->common->queue_reset) == 0, ANSWER_NS),
-			       "%s: queue %u: queue_reset reads %u after 2 s", who(p), q,
+			       "%s: queue %u: queue_reset reads %u still", who(p), q,
 			       mmio_read16(&p->common->queue_reset));
 			expect_eq(t, mmio_read16(&p->common->queue_enable), 0,
 				  "%s: queue %u: queue_enable after its reset", who(p), q);

@@ -35,7 +35,7 @@ static bool send_chain(struct test_ctx *t, struct actor *a, uint16_t head, uint3
 	actor_post(a, head);
 	vq_notify(a->vq);
 	ok = actor_wait(a, 1, ANSWER_NS) == 1;
-	expect(t, ok, "%s: %s: the buffer is not used within 2 s (status 0x%02x)", who(a), what,
+	expect(t, ok, "%s: %s: the buffer is not used in time (status 0x%02x)", who(a), what,
 	       a->d->ops->get_status(a->d));
 	if (!ok)
 		return false;
@@ -114,7 +114,7 @@ static void one_cut(struct test_ctx *t, struct actor *a, const struct cut *c)
 	actor_post(a, 0);
 	vq_notify(a->vq);
 	if (actor_wait(a, 1, ANSWER_NS) < 1) {
-		expect(t, false, "%s: %s: the buffer is not used within 2 s (status 0x%02x)",
+		expect(t, false, "%s: %s: the buffer is not used in time (status 0x%02x)",
 		       who(a), c->name, a->d->ops->get_status(a->d));
 		return;
 	}
@@ -189,7 +189,7 @@ static void indirect_cut(struct test_ctx *t, struct actor *a, const struct cut *
 	actor_post(a, 0);
 	vq_notify(a->vq);
 	if (actor_wait(a, 1, ANSWER_NS) < 1) {
-		expect(t, false, "%s: %s, %s: the buffer is not used within 2 s (status 0x%02x)",
+		expect(t, false, "%s: %s, %s: the buffer is not used in time (status 0x%02x)",
 		       who(a), what, c->name, a->d->ops->get_status(a->d));
 		return;
 	}

@@ -19,7 +19,7 @@
 #define OWNER_RING  "the device's virtqueue code"
 
 /* Long enough for a loaded host; used only where an answer is due. */
-#define ANSWER_NS (2 * SEC)
+#define ANSWER_NS (2 * test_sec())
 /* How long nothing must happen where nothing may. */
 #define QUIET_NS (20 * MSEC)
 

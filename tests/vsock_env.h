@@ -28,8 +28,8 @@ int vsock_env_reconnect(void);
  */
 void vsock_change_cids(struct test_ctx *t, const struct vsock_config *was, uint64_t by);
 
-#define CONNECT_NS (1 * SEC)
-#define IO_NS	   (3 * SEC)
+#define CONNECT_NS test_sec()
+#define IO_NS	   (3 * test_sec())
 
 /* The host's echo, sink and source ports. */
 static inline struct vsock_addr host_port(uint32_t port)
