@@ -169,6 +169,7 @@ peer_obj := $(call h_obj,$(filter-out host/peer/main.c,$(wildcard host/peer/*.c)
 cli_obj := $(call h_obj,$(wildcard host/cli/*.c host/peer/main.c))
 refdev_obj := $(call h_obj,$(wildcard host/refdev/*.c))
 refirq_obj := $(O)/pic/host/refirq/refirq.c.o
+reffront_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/reffront/*.c))
 refkvm_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/refkvm/*.c) host/common/page_state.c)
 
 h_stamp := $(O)/host/flags
@@ -207,6 +208,11 @@ $(O)/refirq.so: $(refirq_obj) $(O)/refirq.faults
 	@echo "  PLUGLD  $@"
 	$(Q)gcc -shared -o $@ $(refirq_obj)
 $(O)/refirq.faults: host/refirq/faults
+	$(Q)cp $< $@
+$(O)/reffront.so: $(reffront_obj) $(O)/reffront.faults
+	@echo "  PLUGLD  $@"
+	$(Q)gcc -shared -o $@ $(reffront_obj)
+$(O)/reffront.faults: host/reffront/faults
 	$(Q)cp $< $@
 
 # --- the version: only what names it is built again when it changes
@@ -253,7 +259,7 @@ endef
 $(foreach t,$(fuzz-tests),$(eval $(call fuzz_rule,$(t))))
 
 # --- what the targets for people ask for. A program whose main() is not there is left out.
-build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(O)/refkvm.so $(O)/refirq.so $(O)/assay-irqfd $(O)/assay-refkvm
+build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(O)/refkvm.so $(O)/refirq.so $(O)/reffront.so $(O)/assay-irqfd $(O)/assay-refkvm
 	@:
 ifneq ($(wildcard host/cli/main.c),)
 build: $(O)/assay
