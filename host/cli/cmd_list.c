@@ -27,7 +27,7 @@ static const struct argp_option options[] = {
 	{ "image", OPT_IMAGE, "FILE", 0,
 	  "the payload's ELF file; default: assay.elf beside this program", 0 },
 	{ "hosts", OPT_HOSTS, NULL, 0, "the hosts that `assay run --host` knows", 0 },
-	{ "faults", OPT_FAULTS, NULL, 0, "the faults that the reference device can inject", 0 },
+	{ "faults", OPT_FAULTS, NULL, 0, "the faults that the reference hosts can inject", 0 },
 	{ 0 },
 };
 
@@ -90,11 +90,16 @@ static int list_hosts(void)
 	return STATUS_OK;
 }
 
+/* Of the device, and of the plugins, which cannot print theirs (host/hosts/ref*.host). */
 static int list_faults(void)
 {
+	static const char script[] = "\"$0/assay-refdev\" --list-faults && "
+				     "\"$0/assay-refkvm\" --list-faults && "
+				     "cat \"$0\"/*.faults | grep -v '^#'";
 	char *path = xasprintf("%s/assay-refdev", program_dir());
 
-	execl(path, path, "--list-faults", (char *)NULL);
+	if (access(path, X_OK) == 0)
+		execl("/bin/sh", "sh", "-c", script, program_dir(), (char *)NULL);
 	fprintf(stderr, "assay: %s: %s; build it with `make`\n", path, strerror(errno));
 	free(path);
 	return STATUS_NO_REPORT;
