@@ -83,8 +83,17 @@ void test_check(struct test_ctx *t, bool ok, const char *file, unsigned int wher
 		...) __attribute__((format(printf, 5, 6)));
 void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, const char *file,
 		   unsigned int where, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
-#define expect(t, cond, ...)  test_check(t, !!(cond), __FILE__, __LINE__, __VA_ARGS__)
-#define require(t, cond, ...) test_check(t, !!(cond), __FILE__, __LINE__ | TEST_FATAL, __VA_ARGS__)
+/*
+ * The condition first, then the message's arguments: these tell what was seen when it failed, and a register
+ * that they read is not read before it.
+ */
+#define test_check_(t, cond, line, ...)                                                            \
+	({                                                                                         \
+		const bool check_ok_ = (cond);                                                     \
+		test_check(t, check_ok_, __FILE__, line, __VA_ARGS__);                             \
+	})
+#define expect(t, cond, ...)  test_check_(t, cond, __LINE__, __VA_ARGS__)
+#define require(t, cond, ...) test_check_(t, cond, __LINE__ | TEST_FATAL, __VA_ARGS__)
 /* Integers; the failure line reads "WHAT: expected 0x5 (5), seen 0x4 (4)". */
 #define expect_eq(t, got, want, ...)                                                               \
 	test_check_eq(t, (uint64_t)(got), (uint64_t)(want), __FILE__, __LINE__, __VA_ARGS__)
