@@ -651,6 +651,23 @@ static bool has_message(const struct fault *x)
 	return found;
 }
 
+/*
+ * What reffront says (host/reffront): a test that fails though the fault was not there fails of something else.
+ * A run may have started the VMM several times.
+ */
+static bool not_injected(const struct fault *x)
+{
+	char *path = xasprintf("%s/vmm.log", x->dir), *text = NULL;
+	const bool not = read_file(path, 1u << 20, &text, NULL) == 0 &&
+			 (strstr(text, " is not injected: ") ||
+			  (strstr(text, " WAS NEVER INJECTED") &&
+			   !strstr(text, " loads changed, ")));
+
+	free(text);
+	free(path);
+	return not ;
+}
+
 static void judge(struct fault *x, int status)
 {
 	const int code = WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_NO_REPORT;
@@ -679,6 +696,10 @@ static void judge(struct fault *x, int status)
 		x->ok = gather(x, &r, as_expected, &names) > 0;
 		if (!x->ok)
 			gather(x, &r, instead, &names);
+		if (not_injected(x)) {
+			x->ok = false;
+			sbuf_addf(&names, "%snot injected: vmm.log", names.len ? "; but " : "");
+		}
 		x->verdict = x->ok ? "caught" : read ? "MISSED" : "NO RUN";
 	}
 	x->caught = sbuf_steal(&names);

@@ -41,6 +41,7 @@ enum {
 };
 
 #define NOBODY	 0xfeefe000u /* an MSI address: APIC 254, which no machine here has */
+#define AFTER_NS 1000000     /* of a thread that has not heard yet */
 #define EARLY_NS 5000000     /* time enough for a driver to fill a queue */
 
 /* --- when ---------------------------------------------------------------------------------- */
@@ -189,6 +190,22 @@ static void start_now(struct place *p)
 		front_store(p->base + NOTIFY_OFFSET + (uint64_t)4 * q, q, 2);
 }
 
+/* A queue's thread looks at the ring once more, behind a queue reset that only the registers know of. */
+static void run_on(const struct access *a)
+{
+	struct place *p = a->place;
+
+	if (p->region != COMMON || !a->store || a->at != COMMON_AT(queue_reset))
+		return;
+	front_store(p->base + COMMON_AT(queue_enable), 1, 2);
+	p->due_ns = front_now_ns() + AFTER_NS;
+}
+
+static void look_again(struct place *p)
+{
+	front_store(p->base + NOTIFY_OFFSET + (uint64_t)4 * p->queue_select, p->queue_select, 2);
+}
+
 /* --- the faults -------------------------------------------------------------------------------- */
 
 static const struct fault faults[] = {
@@ -236,6 +253,11 @@ static const struct fault faults[] = {
 	  .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 1, .when = queue_was_reset) } },
 	{ .id = "front.queue_reset_pending",
 	  .rule = { LOAD(COMMON, COMMON_AT(queue_reset), 2, SET, 1, .when = queue_was_reset) } },
+	/* The queue's thread is not told. */
+	{ .id = "front.queue_reset_runs_on",
+	  .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 0, .when = queue_was_reset) },
+	  .hook = run_on,
+	  .later = look_again },
 
 	/* Mask bits are kept, and not looked at. */
 	{ .id = "front.mask_ignored",
