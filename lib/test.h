@@ -95,11 +95,14 @@ void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, const char *
 #define expect(t, cond, ...)  test_check_(t, cond, __LINE__, __VA_ARGS__)
 #define require(t, cond, ...) test_check_(t, cond, __LINE__ | TEST_FATAL, __VA_ARGS__)
 /* Integers; the failure line reads "WHAT: expected 0x5 (5), seen 0x4 (4)". */
-#define expect_eq(t, got, want, ...)                                                               \
-	test_check_eq(t, (uint64_t)(got), (uint64_t)(want), __FILE__, __LINE__, __VA_ARGS__)
+#define test_check_eq_(t, got, want, line, ...)                                                    \
+	({                                                                                         \
+		const uint64_t check_got_ = (uint64_t)(got), check_want_ = (uint64_t)(want);       \
+		test_check_eq(t, check_got_, check_want_, __FILE__, line, __VA_ARGS__);            \
+	})
+#define expect_eq(t, got, want, ...) test_check_eq_(t, got, want, __LINE__, __VA_ARGS__)
 #define require_eq(t, got, want, ...)                                                              \
-	test_check_eq(t, (uint64_t)(got), (uint64_t)(want), __FILE__, __LINE__ | TEST_FATAL,       \
-		      __VA_ARGS__)
+	test_check_eq_(t, got, want, __LINE__ | TEST_FATAL, __VA_ARGS__)
 #ifdef __clang_analyzer__ /* which cannot see that a failed require() ends the test */
 _Noreturn void test_left(void);
 #undef require
