@@ -53,6 +53,22 @@ static struct tconn *find_twin(struct device *d, const struct virtio_vsock_hdr *
 	return best;
 }
 
+/* Faults: an older connection that a lookup by less than the full address finds instead. */
+static struct tconn *find_confused(struct device *d, const struct virtio_vsock_hdr *h,
+				   struct tconn *c)
+{
+	const uint32_t host_port = le32toh(h->dst_port), guest_port = le32toh(h->src_port);
+	const uint32_t mask = fault(F_CONN_PORT_LOW) ? 63 : UINT32_MAX;
+
+	for (struct tconn *o = d->conns; o; o = o->next) {
+		if (o->host_port == host_port && !((o->guest_port ^ guest_port) & mask) &&
+		    o->guest_cid == c->guest_cid &&
+		    (o->type == c->type || fault(F_CONN_TYPE_IGNORED)) && o->seq < c->seq)
+			c = o;
+	}
+	return c;
+}
+
 struct tconn *conn_new(struct device *d, uint64_t host_cid, uint32_t host_port, uint64_t guest_cid,
 		       uint32_t guest_port, uint16_t type)
 {
@@ -306,6 +322,8 @@ bool conn_type_offered(const struct device *d, uint16_t type)
 {
 	if (type == VIRTIO_VSOCK_TYPE_SEQPACKET)
 		return d->features_acked & 1ull << VIRTIO_VSOCK_F_SEQPACKET;
+	if (fault(F_CONN_STREAM_NEEDS_BIT) && !(d->features_acked & 1))
+		return false;
 	/* virtio 1.4, 5.10.3: without NO_IMPLIED_STREAM (bit 2) there are always streams. */
 	return type == VIRTIO_VSOCK_TYPE_STREAM &&
 	       ((d->features_acked & 1) || !(d->features_acked & 1ull << 2));
@@ -342,6 +360,8 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 	note_credit(c, h);
 	if (fault_on_conn(F_CIDS_SOURCE_HIDDEN, local.port))
 		remote.cid = d->cids.cid[0];
+	if (fault_on_conn(F_CIDS_SOURCE_LAST, local.port))
+		remote.cid = d->cids.cid[d->cids.num_guest - 1];
 	c->pc = peer_on_accept(d->peer, c, local, remote, type);
 	if (!c->pc) {
 		conn_reset(c);
@@ -484,6 +504,8 @@ static void receive_connecting(struct tconn *c, const struct virtio_vsock_hdr *h
 {
 	switch (le16toh(h->op)) {
 	case VIRTIO_VSOCK_OP_RESPONSE:
+		if (fault(F_CIDS_RESPONSE_IGNORED))
+			return;
 		c->state = TC_ESTABLISHED;
 		c->deadline_ns = 0;
 		note_credit(c, h);
@@ -547,6 +569,10 @@ void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
 		if (twin && c && twin->seq < c->seq)
 			c = twin;
 	}
+	if (c && op == VIRTIO_VSOCK_OP_RW &&
+	    (fault_on_conn(F_CONN_PORT_LOW, host_port) ||
+	     fault_on_conn(F_CONN_TYPE_IGNORED, host_port)))
+		c = find_confused(d, h, c);
 	if (fault_on_conn(F_CIDS_CLOSE_BOTH, host_port) && ends) {
 		twin = find_twin(d, h, cid);
 		if (twin)

@@ -47,12 +47,14 @@ static uint64_t features_of(const struct device_params *p)
 	f |= BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX);
 	if (!fault(F_INIT_NO_VERSION_1))
 		f |= BIT(VIRTIO_F_VERSION_1);
-	if (p->access_platform)
+	if (p->access_platform && !fault(F_MEM_NO_PLATFORM))
 		f |= BIT(VIRTIO_F_ACCESS_PLATFORM);
 	if (p->cids.layout == CTL_LAYOUT_INDEXED)
 		f |= BIT(VSOCK_F_INDEXED_CID);
 	if (fault(F_INIT_RESERVED_FEATURE))
 		f |= BIT(49);
+	if (fault(F_RING_NOT_IN_ORDER))
+		f |= BIT(VIRTIO_F_IN_ORDER);
 	return f;
 }
 
@@ -131,6 +133,21 @@ void device_free(struct device *d)
 	free(d);
 }
 
+/* Fault mem.touched_at_reset: a ring's page that the driver took back, say; any private page is as good. */
+static void touch_private(struct device *d)
+{
+	const struct page_states *ps = &d->mem.ps;
+
+	if (!ps->file || !page_states_protected(ps))
+		return;
+	for (uint64_t n = 0; n < ps->file->frames; n++) {
+		if (ps->file->state[n] != PAGE_PRIVATE)
+			continue;
+		on_violation(d, &d->ring[DEV_TX], n << PAGE_STATE_SHIFT, CTL_MEM_RING);
+		return;
+	}
+}
+
 static void device_reset(struct device *d)
 {
 	const uint32_t resets = d->info.resets + 1;
@@ -147,6 +164,10 @@ static void device_reset(struct device *d)
 	d->cids_next.event = 0;
 	d->cids_waits = false;
 	d->irq.count = 0;
+	if (fault(F_MEM_TOUCH_AT_RESET))
+		touch_private(d);
+	if (fault(F_CONFIG_NEW_AT_RESET))
+		d->cids.cid[d->cids.num_guest - 1]++;
 	memset(&d->info, 0, sizeof(d->info));
 	d->info.resets = resets;
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
@@ -263,6 +284,8 @@ void device_kick(struct device *d, unsigned int queue)
 	r->kicks++;
 	if (queue != DEV_TX)
 		return;
+	if (fault(F_RING_SPURIOUS) && r->chains && !ring_pending(r))
+		ring_push(r, &d->chain, 0, false);
 	if (fault(F_TX_KICK_LOST) && d->packets_ever > 100 && r->kicks % 2)
 		return;
 	d->look_at_tx = true;

@@ -214,8 +214,11 @@ static int walk(struct ring *r, struct ring_chain *c)
 		int ret;
 
 		memcpy(&d, &r->desc[i], sizeof(d));
-		if (le16toh(d.flags) & VRING_DESC_F_INDIRECT)
+		if (le16toh(d.flags) & VRING_DESC_F_INDIRECT) {
+			if (seen && fault(F_RING_INDIRECT_HEAD_ONLY))
+				return -EBADMSG;
 			return walk_indirect(r, c, &d);
+		}
 		ret = chain_add(r, c, &d, le16toh(d.flags) & VRING_DESC_F_WRITE);
 		if (ret)
 			return ret;
@@ -351,6 +354,17 @@ static bool wants_signal(struct ring *r, uint16_t old, uint16_t new)
 	return vring_need_event(event, new, old);
 }
 
+/* Fault ring.not_in_order: the first two of a batch. */
+static void swap_used(struct ring *r, uint16_t at)
+{
+	struct vring_used_elem *a = &r->used->ring[at & (r->num - 1)];
+	struct vring_used_elem *b = &r->used->ring[(at + 1) & (r->num - 1)];
+	const struct vring_used_elem was = *a;
+
+	*a = *b;
+	*b = was;
+}
+
 void ring_publish(struct ring *r)
 {
 	const uint16_t old = r->published;
@@ -358,6 +372,8 @@ void ring_publish(struct ring *r)
 
 	if (!r->running || r->used_idx == old || !ring_memory_ok(r))
 		return;
+	if (fault(F_RING_NOT_IN_ORDER) && (uint16_t)(r->used_idx - old) > 1)
+		swap_used(r, old);
 	/* 2.7.8: idx only after the elements. */
 	__atomic_store_n(&r->used->idx, htole16(r->used_idx), __ATOMIC_RELEASE);
 	r->published = r->used_idx;
@@ -384,9 +400,11 @@ bool ring_want_kicks(struct ring *r, bool on)
 		uint16_t *avail_event = (uint16_t *)(void *)&r->used->ring[r->num];
 
 		/* Off: an index just passed, which comes again after 65535 buffers only. */
-		__atomic_store_n(avail_event,
-				 htole16(on ? r->last_avail : (uint16_t)(r->last_avail - 1)),
-				 __ATOMIC_RELAXED);
+		if (!fault(F_RING_AVAIL_EVENT))
+			__atomic_store_n(avail_event,
+					 htole16(on ? r->last_avail :
+						      (uint16_t)(r->last_avail - 1)),
+					 __ATOMIC_RELAXED);
 		if (fault(F_RING_USED_FLAGS))
 			__atomic_store_n(&r->used->flags, htole16(VRING_USED_F_NO_NOTIFY),
 					 __ATOMIC_RELAXED);

@@ -319,6 +319,17 @@ static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t 
 	return 0;
 }
 
+/* The first that is shared, in front of gfn; gfn itself if there is none. */
+static uint64_t lowest_shared(const struct refkvm *k, uint64_t gfn)
+{
+	uint64_t i;
+
+	for (i = 0; i < gfn; i++)
+		if (find_slot(k, i) && get_page(k, i) == PAGE_SHARED)
+			return i;
+	return gfn;
+}
+
 /* RFCv2, kvm_protect_memory(). */
 static int64_t rfc_share(struct refkvm *k, unsigned int cpu, uint64_t gfn, uint64_t n, bool share)
 {
@@ -345,6 +356,8 @@ static int64_t rfc_share(struct refkvm *k, unsigned int cpu, uint64_t gfn, uint6
 	}
 	if (cpu != 0 && fault_on(k->faults, RF_STATE_LOST_ON_AP))
 		return 0;
+	if (cpu != 0 && !share && fault_on(k->faults, RF_UNSHARE_OTHER))
+		gfn = lowest_shared(k, gfn);
 	return convert(k, s, gfn, n, share);
 }
 
