@@ -213,13 +213,13 @@ static void judge_exit(struct boot *b)
 		}
 		/* Its own crash is a failure of that component; a signal from elsewhere says nothing. */
 		conclude(b, proc_crashed(p) || failed(p) ? V_FAIL : V_ERROR, false, p->name);
-	} else if (!b->report->started && failed(p)) {
+	} else if (!b->report->started && (failed(p) || b->report->bail)) {
 		finish(b, BOOT_START, "%s %s before the payload's first line", p->name, how);
 		explain(b, p);
 	} else {
-		finish(b, BOOT_DIED,
-		       "the guest died (triple fault or reset): %s %s before the report's end",
-		       p->name, how);
+		finish(b, BOOT_DIED, "%s%s %s before the report's end",
+		       b->report->bail ? "" : "the guest died (triple fault or reset): ", p->name,
+		       how);
 		explain(b, p);
 		conclude(b, V_FAIL, false, NULL);
 	}

@@ -700,11 +700,15 @@ static void await_version(struct ktap *k, const char *s, size_t n)
 	event(k, KTAP_BEGIN, NULL);
 }
 
+#define BAIL_OUT "Bail out!"
+
 /* The first one says why; the payload prints one for each pattern that matches nothing. */
-static void bail_out(struct report *r, const char *why)
+static void bail_out(struct report *r, const char *line)
 {
+	const char *why = line + strlen(BAIL_OUT);
+
 	if (!r->bail)
-		r->bail = xstrdup(why);
+		r->bail = xstrdup(why + strspn(why, " "));
 }
 
 static void line(struct ktap *k, const char *s, size_t n)
@@ -714,6 +718,10 @@ static void line(struct ktap *k, const char *s, size_t n)
 	unsigned int planned;
 	bool nested;
 
+	if (!r->started && strncmp(s, BAIL_OUT, strlen(BAIL_OUT)) == 0) {
+		bail_out(r, s); /* the host, on behalf of a payload that did not start */
+		return;
+	}
 	if (!r->started) {
 		await_version(k, s, n);
 		return;
@@ -747,8 +755,8 @@ static void line(struct ktap *k, const char *s, size_t n)
 		test_result(k, &l);
 	else if (parse_result(s, &l))
 		suite_result(k, &l);
-	else if (!nested && strncmp(s, "Bail out!", 9) == 0)
-		bail_out(r, s + 9 + strspn(s + 9, " "));
+	else if (!nested && strncmp(s, BAIL_OUT, strlen(BAIL_OUT)) == 0)
+		bail_out(r, s);
 	else if (!(nested && strcmp(s, "KTAP version 1") == 0))
 		r->garbage++;
 }

@@ -72,6 +72,7 @@ leaves-daemon) setsid sleep 1000 </dev/null >/dev/null 2>&1 & all ;;
 leaves-daemon-stdout) (setsid sleep 1000 &) ; all ;;
 no-end) begin; pass 0; pass 1; pass 2; say "ok 1 boot" ;;
 dies-between) say "KTAP version 1"; say "1..1"; exit 0 ;;
+bails-early) say "Bail out! no guest: out of luck"; exit 0 ;;
 bail) say "KTAP version 1"; say "Bail out! no memory"; say "# end" ;;
 lost) begin; pass 0; start 1; pass 2; end ok 3 ;;
 twice) begin 4; pass 0; say "    ok 2 ${tests[0]}"; pass 1; pass 2; end ok 4 ;;
@@ -264,7 +265,7 @@ at_once() { # FUNCTION ARGUMENT...
 (
 	for m in good crlf silent quits fails hangs hangs-between dies exits crashes killed closes closes-early \
 		ignores-term ignores-term-hang leaves-daemon leaves-daemon-stdout no-end bail lost twice \
-		wrong-plan wrong-totals wrong-words foreign numbers empty-names binary binary-inside overlong slow \
+		bails-early wrong-plan wrong-totals wrong-words foreign numbers empty-names binary binary-inside overlong slow \
 		floods-after spins; do
 		case $m in
 		silent | closes-early) at_once fake $m --first-line 1 ;;
@@ -293,6 +294,7 @@ check good 0 '✓ boot.paging.text' '3 passed, 0 failed'
 check crlf 0 '3 passed, 0 failed'
 check silent 3 'no report from the payload within 1.0 s'
 check quits 3 'exited with status 0 before the report'
+check bails-early 3 'exited with status 0 before the payload' 'the payload gave up: no guest: out of luck'
 check fails 3 'vmm exited with status 7 before the payload' 'vmm: fake: cannot open the thing'
 check hangs 1 'boot.paging.nx: timeout.*the guest hung' 'booting again for the remaining 1 test' \
 	'2 passed, 1 failed'
