@@ -99,8 +99,8 @@ TEST(irq_halt,
 				continue;
 			for (k = 0; k < SAMPLES; k++) {
 				ns[k] = latency(t, &a, cpu, vector);
-				expect(t, ns[k], "%s: CPU %u sleeps on (%s)", actor_who(&a),
-				       cpu, irq_state(a.d, a.queue));
+				expect(t, ns[k], "%s: CPU %u sleeps on (%s)", actor_who(&a), cpu,
+				       irq_state(a.d, a.queue));
 				if (!ns[k])
 					break;
 			}

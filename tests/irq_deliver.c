@@ -226,12 +226,13 @@ TEST(irq_withdrawn,
 /* Buffers one after the other, each waiting for its interrupt, while something is done to it. */
 static void under_load(struct test_ctx *t, bool (*once)(struct irq_chaos *), const char *what)
 {
-	struct irq_chaos c = { .once = once, .random = (uint32_t)test_random(t) };
+	static struct irq_chaos c; /* another CPU may be at it when a check ends the test */
 	unsigned int i, tried = 0;
 	uint64_t n, stray;
 	struct actor a;
 	deadline_t end;
 
+	c = (struct irq_chaos){ .once = once, .random = (uint32_t)test_random(t) };
 	for (i = 0; irq_subject(t, i, &a); i++) {
 		stray = irq_spurious_count(NULL);
 		c.d = a.d;

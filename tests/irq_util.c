@@ -114,6 +114,8 @@ static void chaos_main(void *arg)
 	}
 }
 
+static struct irq_chaos *at_work; /* on CPU 1 */
+
 bool irq_chaos_start(struct irq_chaos *c)
 {
 	c->times = 0;
@@ -121,6 +123,7 @@ bool irq_chaos_start(struct irq_chaos *c)
 	if (!c->once(c))
 		return false;
 	c->elsewhere = smp_call_async(1, chaos_main, c) == 0;
+	at_work = c->elsewhere ? c : NULL;
 	return true;
 }
 
@@ -135,6 +138,7 @@ void irq_chaos_turn(struct irq_chaos *c)
 void irq_chaos_stop(struct test_ctx *t, struct irq_chaos *c)
 {
 	__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
+	at_work = NULL;
 	if (c->elsewhere && smp_wait(1, ANSWER_NS))
 		test_error(t, "CPU 1 does not come back");
 }
@@ -195,9 +199,14 @@ static int set_up(void)
 	return 0;
 }
 
-/* The vsock driver ends before its queues do. */
+/* The vsock driver ends before its queues do, and before both what a failed test left at work on them. */
 static void tear_down(void)
 {
+	if (at_work) {
+		__atomic_store_n(&at_work->stop, true, __ATOMIC_RELEASE);
+		(void)smp_wait(1, ANSWER_NS);
+		at_work = NULL;
+	}
 	vsock_env_drop();
 	vt_reset_all();
 }
