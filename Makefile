@@ -170,6 +170,7 @@ cli_obj := $(call h_obj,$(wildcard host/cli/*.c host/peer/main.c))
 refdev_obj := $(call h_obj,$(wildcard host/refdev/*.c))
 refirq_obj := $(O)/pic/host/refirq/refirq.c.o
 reffront_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/reffront/*.c))
+refcpu_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/refcpu/*.c))
 refkvm_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/refkvm/*.c) host/common/page_state.c)
 
 h_stamp := $(O)/host/flags
@@ -213,6 +214,11 @@ $(O)/reffront.so: $(reffront_obj) $(O)/reffront.faults
 	@echo "  PLUGLD  $@"
 	$(Q)gcc -shared -o $@ $(reffront_obj)
 $(O)/reffront.faults: host/reffront/faults
+	$(Q)cp $< $@
+$(O)/refcpu.so: $(refcpu_obj) $(O)/refcpu.faults
+	@echo "  PLUGLD  $@"
+	$(Q)gcc -shared -o $@ $(refcpu_obj)
+$(O)/refcpu.faults: host/refcpu/faults
 	$(Q)cp $< $@
 
 # --- the version: only what names it is built again when it changes
@@ -259,7 +265,7 @@ endef
 $(foreach t,$(fuzz-tests),$(eval $(call fuzz_rule,$(t))))
 
 # --- what the targets for people ask for. A program whose main() is not there is left out.
-build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(O)/refkvm.so $(O)/refirq.so $(O)/reffront.so $(O)/assay-irqfd $(O)/assay-refkvm
+build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(O)/refkvm.so $(O)/refirq.so $(O)/reffront.so $(O)/refcpu.so $(O)/assay-irqfd $(O)/assay-refkvm
 	@:
 ifneq ($(wildcard host/cli/main.c),)
 build: $(O)/assay
