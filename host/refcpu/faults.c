@@ -425,6 +425,7 @@ static const struct fault faults[] = {
 	{ .id = "cpu.null_mapped", .kinds = BIT(K_MOV_CR3), .hook = map_null },
 	{ .id = "cpu.ist_ignored", .kinds = BIT(K_LIDT), .memory = without_ist },
 	{ .id = "cpu.ram_bit_lost", .memory = lose_bit },
+	{ .id = "cpu.pool_bit_lost", .memory = lose_bit }, /* another host's */
 	{ .id = "cpu.high_ram_lost", .memory = lose_high },
 	{ .id = "cpu.map_overlaps", .kinds = BIT(K_CLI), .early = true, .hook = overlap },
 	{ .id = "cpu.map_without_image", .kinds = BIT(K_CLI), .early = true, .hook = no_image },

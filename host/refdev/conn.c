@@ -360,6 +360,8 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 	note_credit(c, h);
 	if (fault_on_conn(F_CIDS_SOURCE_HIDDEN, local.port))
 		remote.cid = d->cids.cid[0];
+	if (fault_on_conn(F_DEVICES_OTHER_SOURCE, local.port) && d->sibling)
+		remote.cid = d->sibling->cids.cid[0];
 	if (fault_on_conn(F_CIDS_SOURCE_LAST, local.port))
 		remote.cid = d->cids.cid[d->cids.num_guest - 1];
 	c->pc = peer_on_accept(d->peer, c, local, remote, type);
@@ -568,6 +570,11 @@ void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
 		twin = find_twin(d, h, cid);
 		if (twin && c && twin->seq < c->seq)
 			c = twin;
+	}
+	if (fault_on_conn(F_DEVICES_CROSSTALK, host_port) && op == VIRTIO_VSOCK_OP_RW &&
+	    d->sibling) {
+		twin = find_twin(d->sibling, h, cid);
+		c = twin ? twin : c;
 	}
 	if (c && op == VIRTIO_VSOCK_OP_RW &&
 	    (fault_on_conn(F_CONN_PORT_LOW, host_port) ||

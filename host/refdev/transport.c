@@ -85,6 +85,8 @@ static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, u
 		return -ENETUNREACH;
 	if (!conn_type_offered(d, type))
 		return -EOPNOTSUPP;
+	if (fault(F_DEVICES_OTHER_WAY) && d->sibling)
+		d = d->sibling;
 	if (local.port == 0)
 		local.port = free_port(d, local.cid, remote, type);
 	if (conn_find(d, local.cid, local.port, remote.cid, remote.port, type))

@@ -51,6 +51,12 @@ static bool after_failed(const struct place *p)
 	return p->status == 0 && p->before_reset & VIRTIO_S_FAILED;
 }
 
+/* A reset of a device that was in use, the first time left out. */
+static bool stopped_again(const struct place *p)
+{
+	return p->status == 0 && p->before_reset & VIRTIO_S_DRIVER_OK && p->negotiations > 1;
+}
+
 static bool in_reset(const struct place *p)
 {
 	return p->status == 0;
@@ -212,6 +218,9 @@ static const struct fault faults[] = {
 	/* The first reset ends the error, the second one the initialisation. */
 	{ .id = "front.failed_sticks",
 	  .rule = { STATUS(OR, VIRTIO_S_FAILED, .when = after_failed) } },
+	/* The back end does not say that it has let go of the queues. */
+	{ .id = "front.reset_unfinished",
+	  .rule = { STATUS(OR, VIRTIO_S_ACKNOWLEDGE, .when = stopped_again) } },
 	/* The status is kept as a stage of the initialisation, and shown as one bit. */
 	{ .id = "front.status_stage",
 	  .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_ACKNOWLEDGE, .when = has_driver) } },

@@ -15,7 +15,7 @@
 #include "host/refkvm/qemu_plugin.h"
 
 #define MAX_ENTRIES   64
-#define MSI_ADDRESS   0xfee /* bits 20 and up (Intel SDM 3A, 11.11.1) */
+#define MSI_ADDRESS   0xfeeu /* bits 20 and up (Intel SDM 3A, 11.11.1) */
 #define STATUS_FAILED 128
 #define STATUS_OFFSET 20	  /* device_status of struct virtio_pci_common_cfg (4.1.4.3) */
 #define LATE_NS	      2000000ll	  /* after the reset */

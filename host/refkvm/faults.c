@@ -154,7 +154,8 @@ const struct refkvm_fault_info refkvm_faults[RF_COUNT] = {
 				    "kvmpv.clock.wall",
 				    "nanoseconds of the wall clock exceed 10^9" },
 	[RF_RESET_KEEPS_PRIVATE] = { "kvm.reset.keeps_state", "MODE=rfc",
-				     "a reset machine is a new machine", "kvmpv.lifecycle.*",
+				     "a reset machine is a new machine",
+				     "kvmpv.lifecycle.platform_reset",
 				     "after a platform reset protection is still on" },
 };
 
