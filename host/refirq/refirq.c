@@ -22,7 +22,7 @@
 #define NOBODY	      0xfeefe000u /* an MSI address: APIC 254, which no machine here has */
 #define MAX_FUNCTIONS 64
 #define ENABLES	      20 /* that MSI-X lives through */
-#define REWRITES      8	 /* of an entry, the last of which is missed */
+#define ROUTES	      8	 /* that a VMM has for the addresses of an entry, and does not give back */
 
 enum {
 	ADDR_LO,
@@ -67,7 +67,7 @@ enum fault {
 	WRONG_VECTOR,
 	FUNCTION_MASK_LOSES,
 	OLD_CPU,
-	REWRITE_LOSES,
+	ROUTES_RUN_OUT,
 	ENABLE_WEARS_OUT,
 	UNCLEAN_STOP,
 	LINE_LATCHED,
@@ -81,7 +81,7 @@ static const char *const fault_ids[FAULTS] = {
 	[WRONG_VECTOR] = "irq.wrong_vector",
 	[FUNCTION_MASK_LOSES] = "irq.function_mask_loses",
 	[OLD_CPU] = "irq.old_cpu",
-	[REWRITE_LOSES] = "irq.rewrite_loses",
+	[ROUTES_RUN_OUT] = "irq.routes_run_out",
 	[ENABLE_WEARS_OUT] = "irq.enable_wears_out",
 	[UNCLEAN_STOP] = "irq.unclean_stop",
 	[LINE_LATCHED] = "irq.line_latched",
@@ -250,7 +250,7 @@ static void on_address(struct entry *e, uint32_t old)
 	e->rewrites++;
 	if (plugin.fault == OLD_CPU && old)
 		store(e->at, old);
-	if ((plugin.fault == REWRITE_LOSES && e->rewrites % REWRITES == 0) ||
+	if ((plugin.fault == ROUTES_RUN_OUT && e->rewrites > ROUTES) ||
 	    (plugin.fault == UNCLEAN_STOP && plugin.unclean))
 		store(e->at, NOBODY);
 }
