@@ -362,8 +362,8 @@ TEST(init_repeat,
 
 	/* A nested host needs a tenth of a second for each: there a few must do. */
 	EACH(d, i) {
-		end = deadline_in(2 * SEC);
-		for (k = 0; k < 100 && (k < 30 || !deadline_passed(end)); k++) {
+		end = deadline_in(SEC);
+		for (k = 0; k < 100 && (k < 15 || !deadline_passed(end)); k++) {
 			ret = vt_try_up(d, &full);
 			require_eq(t, -ret, 0, "%s: initialisation %u: %s", who(d), k + 1,
 				   d->error);
@@ -545,7 +545,8 @@ TEST(init_suspend,
 					(s & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK)) ==
 						VIRTIO_S_DRIVER_OK,
 				ANSWER_NS),
-		       "%s: status 0x%02x long after it was resumed", who(d), d->ops->get_status(d));
+		       "%s: status 0x%02x long after it was resumed", who(d),
+		       d->ops->get_status(d));
 	}
 	if (!tried)
 		test_skip(t, "no device offers VIRTIO_F_SUSPEND (bit 43)");

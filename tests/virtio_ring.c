@@ -114,8 +114,8 @@ static void one_cut(struct test_ctx *t, struct actor *a, const struct cut *c)
 	actor_post(a, 0);
 	vq_notify(a->vq);
 	if (actor_wait(a, 1, ANSWER_NS) < 1) {
-		expect(t, false, "%s: %s: the buffer is not used in time (status 0x%02x)",
-		       who(a), c->name, a->d->ops->get_status(a->d));
+		expect(t, false, "%s: %s: the buffer is not used in time (status 0x%02x)", who(a),
+		       c->name, a->d->ops->get_status(a->d));
 		return;
 	}
 	actor_used(a, 0, &id, &len);

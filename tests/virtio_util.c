@@ -410,9 +410,16 @@ static unsigned int used_since(struct actor *a)
 	return (uint16_t)(idx - a->used_idx);
 }
 
+#define LOOK_NS (100 * MSEC)
+
 unsigned int actor_wait(struct actor *a, unsigned int n, uint64_t ns)
 {
-	(void)wait_for(used_since(a) >= n, ns);
+	const deadline_t end = deadline_in(ns);
+
+	/* A device that has given up uses nothing more. */
+	while (!wait_for(used_since(a) >= n, ns < LOOK_NS ? ns : LOOK_NS) &&
+	       !deadline_passed(end) && !(a->d->ops->get_status(a->d) & VIRTIO_S_NEEDS_RESET))
+		;
 	return used_since(a) < n ? used_since(a) : n;
 }
 
