@@ -470,7 +470,11 @@ TEST(leak_no_platform,
 	const struct virtio_device *d = virtio_find(VIRTIO_ID_VSOCK, 0);
 
 	kvmpv_protected(t);
-	expect(t, d->offered & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM),
-	       "memory is protected, and VIRTIO_F_ACCESS_PLATFORM is not offered (0x%llx)",
-	       (unsigned long long)d->offered);
+	expect(t, d->offered & VIRTIO_BIT(VIRTIO_F_VERSION_1), "VERSION_1 is not offered");
+	/* SHOULD: Assay's driver bounces all the same, others would hand out private memory. */
+	if (!(d->offered & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM)))
+		test_note(
+			t,
+			"memory is protected, and VIRTIO_F_ACCESS_PLATFORM is not offered (0x%llx)",
+			(unsigned long long)d->offered);
 }
