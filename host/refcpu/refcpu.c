@@ -209,20 +209,9 @@ static void on_block(struct qemu_plugin_tb *tb, void *userdata)
 
 static void on_vcpu_init(unsigned int cpu, void *userdata)
 {
-	GArray *regs = qemu_plugin_get_registers();
-	guint i, r;
-
 	(void)userdata;
-	for (i = 0; regs && cpu < MACHINE_CPUS && i < regs->len; i++) {
-		const qemu_plugin_reg_descriptor *d = &g_array_index(regs,
-								     qemu_plugin_reg_descriptor, i);
-
-		for (r = 0; r < MACHINE_REGS; r++)
-			if (strcmp(d->name, reg_names[r]) == 0)
-				plugin.reg[cpu][r] = d->handle;
-	}
-	if (regs)
-		g_array_free(regs, TRUE);
+	if (cpu < MACHINE_CPUS)
+		plugin_registers(reg_names, MACHINE_REGS, plugin.reg[cpu]);
 }
 
 /* As reffront says it, for `assay faults`. */
@@ -243,12 +232,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 {
 	int i;
 
-	if (!info->system_emulation || strcmp(info->target_name, "x86_64") != 0 ||
-	    info->version.cur < QEMU_PLUGIN_API_LEVEL) {
-		fprintf(stderr, "refcpu: qemu-system-x86_64 with plugin API %d is needed\n",
-			QEMU_PLUGIN_API_LEVEL);
+	if (!plugin_fits("refcpu", info))
 		return -1;
-	}
 	for (i = 0; i < argc; i++)
 		if (strncmp(argv[i], "fault=", 6) == 0)
 			plugin.fault = machine_fault(argv[i] + 6);

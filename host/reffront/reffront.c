@@ -509,20 +509,9 @@ static void on_block(struct qemu_plugin_tb *tb, void *userdata)
 
 static void on_vcpu_init(unsigned int cpu, void *userdata)
 {
-	GArray *regs = qemu_plugin_get_registers();
-	guint i, r;
-
 	(void)userdata;
-	for (i = 0; regs && cpu < MAX_CPUS && i < regs->len; i++) {
-		const qemu_plugin_reg_descriptor *d = &g_array_index(regs,
-								     qemu_plugin_reg_descriptor, i);
-
-		for (r = 0; r < REGS; r++)
-			if (strcmp(d->name, reg_names[r]) == 0)
-				plugin.reg[cpu][r] = d->handle;
-	}
-	if (regs)
-		g_array_free(regs, TRUE);
+	if (cpu < MAX_CPUS)
+		plugin_registers(reg_names, REGS, plugin.reg[cpu]);
 }
 
 static void on_end(void *userdata)
@@ -544,12 +533,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 {
 	int i;
 
-	if (!info->system_emulation || strcmp(info->target_name, "x86_64") != 0 ||
-	    info->version.cur < QEMU_PLUGIN_API_LEVEL) {
-		fprintf(stderr, "reffront: qemu-system-x86_64 with plugin API %d is needed\n",
-			QEMU_PLUGIN_API_LEVEL);
+	if (!plugin_fits("reffront", info))
 		return -1;
-	}
 	for (i = 0; i < argc; i++)
 		if (strncmp(argv[i], "fault=", 6) == 0)
 			plugin.fault = front_fault(argv[i] + 6);

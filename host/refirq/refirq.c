@@ -415,11 +415,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 {
 	int i, f;
 
-	if (!info->system_emulation || info->version.cur < QEMU_PLUGIN_API_LEVEL) {
-		fprintf(stderr, "refirq: a system emulator with plugin API %d is needed\n",
-			QEMU_PLUGIN_API_LEVEL);
+	if (!plugin_fits("refirq", info))
 		return -1;
-	}
 	for (i = 0; i < argc; i++)
 		for (f = 1; f < FAULTS; f++)
 			if (strncmp(argv[i], "fault=", 6) == 0 &&

@@ -354,20 +354,9 @@ static void on_translate(struct qemu_plugin_tb *tb, void *userdata)
 
 static void on_vcpu_init(unsigned int cpu, void *userdata)
 {
-	GArray *regs = qemu_plugin_get_registers();
-	guint i, r;
-
 	(void)userdata;
-	for (i = 0; regs && cpu < REFKVM_MAX_CPUS && i < regs->len; i++) {
-		const qemu_plugin_reg_descriptor *d = &g_array_index(regs,
-								     qemu_plugin_reg_descriptor, i);
-
-		for (r = 0; r < R_COUNT; r++)
-			if (strcmp(d->name, reg_names[r]) == 0)
-				plugin.reg[cpu][r] = d->handle;
-	}
-	if (regs)
-		g_array_free(regs, TRUE);
+	if (cpu < REFKVM_MAX_CPUS)
+		plugin_registers(reg_names, R_COUNT, plugin.reg[cpu]);
 }
 
 static void on_exit_cb(void *userdata)
@@ -507,10 +496,8 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 	struct options o = { 0 };
 	int i, ret;
 
-	if (!info->system_emulation || strcmp(info->target_name, "x86_64") != 0) {
-		complain("needs qemu-system-x86_64, this is %s", info->target_name);
+	if (!plugin_fits("refkvm", info))
 		return -1;
-	}
 	for (i = 0; i < argc; i++)
 		if (set_option(&o, argv[i]))
 			return -1;

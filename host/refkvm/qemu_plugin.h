@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #define QEMU_PLUGIN_EXPORT    __attribute__((visibility("default")))
 #define QEMU_PLUGIN_API_LEVEL 7
@@ -137,5 +139,35 @@ void qemu_plugin_outs(const char *string);
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
 					   char **argv);
+
+/* For a vCPU's init callback: the handles of the registers with these names, in their order; NULL: it has none such. */
+static inline void plugin_registers(const char *const *names, unsigned int n,
+				    struct qemu_plugin_register **handles)
+{
+	GArray *regs = qemu_plugin_get_registers();
+	unsigned int i, r;
+
+	for (i = 0; regs && i < regs->len; i++) {
+		const qemu_plugin_reg_descriptor *d = &g_array_index(regs,
+								     qemu_plugin_reg_descriptor, i);
+
+		for (r = 0; r < n; r++)
+			if (strcmp(d->name, names[r]) == 0)
+				handles[r] = d->handle;
+	}
+	if (regs)
+		g_array_free(regs, TRUE);
+}
+
+/* Is this the emulator that the plugin is for? If not, says so. */
+static inline bool plugin_fits(const char *plugin, const qemu_info_t *info)
+{
+	if (info->system_emulation && strcmp(info->target_name, "x86_64") == 0 &&
+	    info->version.cur >= QEMU_PLUGIN_API_LEVEL)
+		return true;
+	fprintf(stderr, "%s: qemu-system-x86_64 with plugin API %d is needed\n", plugin,
+		QEMU_PLUGIN_API_LEVEL);
+	return false;
+}
 
 #endif
