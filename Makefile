@@ -117,18 +117,22 @@ G_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fpie -fvisibility=hidden -mno-red-
 EFI_CFLAGS := -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -fshort-wchar -maccumulate-outgoing-args
 G_LDFLAGS := -nostdlib --gc-sections -z noexecstack --no-warn-rwx-segments
 
+# A folder named by an architecture has what only that one has.
+ARCH := x86_64
+g_dirs := lib drivers/virtio kvmpv $(addprefix tests/,boot irq virtio vsock kvmpv bench support)
 # Of boot/, pvh.* and efi.* are the entries of one image each; the rest is in both.
-g_src := $(wildcard lib/*.c lib/x86_64/*.[cS] drivers/virtio/*.c kvmpv/*.c tests/*.c) \
-	$(filter-out boot/pvh.% boot/efi.% boot/efi_reloc.%,$(wildcard boot/*.[cS]))
+entries := boot/efi.c $(addprefix boot/$(ARCH)/,pvh.c pvh.S efi_reloc.c)
+g_src := $(filter-out $(entries),$(wildcard $(foreach d,$(g_dirs),$(d)/*.c $(d)/$(ARCH)/*.[cS]) \
+	tests/$(ARCH)/*.c boot/*.c boot/$(ARCH)/*.[cS]))
 g_obj := $(patsubst %,$(O)/guest/%.o,$(g_src))
-pvh_obj := $(O)/guest/boot/pvh.c.o $(O)/guest/boot/pvh.S.o
-efi_obj := $(O)/guest/boot/efi.c.o $(O)/guest/boot/efi_reloc.c.o
+pvh_obj := $(patsubst %,$(O)/guest/%.o,$(filter %/pvh.c %/pvh.S,$(entries)))
+efi_obj := $(patsubst %,$(O)/guest/%.o,$(filter %/efi.c %/efi_reloc.c,$(entries)))
 g_libs := --start-group $(PICOLIBC)/lib/libc.a $(libgcc)
 
 $(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
 # What is not on the data path is built small: the EFI image has a limit.
 small := tests/% lib/% kvmpv/% boot/% $(patsubst %,drivers/virtio/%,pci.c mmio.c line.c virtio.c vsock_config.c rng.c)
-$(patsubst %,$(O)/guest/%.o,$(filter-out kvmpv/bounce.c lib/dma.c,$(filter $(small),$(g_src) boot/pvh.c boot/efi.c boot/efi_reloc.c))): G_CFLAGS += -Oz
+$(patsubst %,$(O)/guest/%.o,$(filter-out kvmpv/bounce.c lib/dma.c,$(filter $(small),$(g_src) $(filter %.c,$(entries))))): G_CFLAGS += -Oz
 g_stamp := $(O)/guest/flags
 $(call stamp,$(g_stamp),$(G_CFLAGS) $(EFI_CFLAGS) $(G_LDFLAGS))
 $(O)/guest/%.c.o: %.c $(g_stamp)
@@ -167,11 +171,11 @@ h_obj = $(patsubst %,$(O)/host/%.o,$(1))
 common_obj := $(call h_obj,$(wildcard host/common/*.c) lib/glob.c)
 peer_obj := $(call h_obj,$(filter-out host/peer/main.c,$(wildcard host/peer/*.c)))
 cli_obj := $(call h_obj,$(wildcard host/cli/*.c host/peer/main.c))
-refdev_obj := $(call h_obj,$(wildcard host/refdev/*.c))
-refirq_obj := $(O)/pic/host/refirq/refirq.c.o
-reffront_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/reffront/*.c))
-refcpu_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/refcpu/*.c))
-refkvm_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/refkvm/*.c) host/common/page_state.c)
+refdev_obj := $(call h_obj,$(wildcard host/ref/dev/*.c))
+refirq_obj := $(O)/pic/host/ref/irq/refirq.c.o
+reffront_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/ref/front/*.c))
+refcpu_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/ref/cpu/*.c))
+refkvm_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/ref/kvm/*.c) host/common/page_state.c)
 
 h_stamp := $(O)/host/flags
 $(call stamp,$(h_stamp),$(H_CFLAGS) $(H_LIBS))
@@ -190,7 +194,7 @@ $(O)/assay-refdev: $(refdev_obj) $(peer_obj) $(common_obj)
 	@echo "  HOSTLD  $@"
 	$(Q)gcc -o $@ $^ $(H_LIBS)
 # Static: it also runs in an initramfs.
-$(O)/assay-irqfd: $(call h_obj,host/irqfd/irqfd.c)
+$(O)/assay-irqfd: $(call h_obj,host/stress/irqfd.c)
 	@echo "  HOSTLD  $@"
 	$(Q)gcc -static -o $@ $^ -lpthread
 $(O)/pic/%.c.o: %.c $(h_stamp)
@@ -198,7 +202,7 @@ $(O)/pic/%.c.o: %.c $(h_stamp)
 	@echo "  PLUGCC  $<"
 	$(Q)gcc $(H_CFLAGS) -fPIC -fvisibility=hidden $$(pkg-config --cflags glib-2.0) -MMD -MP -c $< -o $@
 # The plugin's list of faults, which the plugin itself cannot print.
-$(O)/assay-refkvm: $(call h_obj,host/refkvm/faults.c host/refkvm/list/main.c)
+$(O)/assay-refkvm: $(call h_obj,host/ref/kvm/faults.c host/ref/kvm/list/main.c)
 	@echo "  HOSTLD  $@"
 	$(Q)gcc -o $@ $^ $(H_LIBS)
 # Undefined symbols are QEMU's.
@@ -208,23 +212,23 @@ $(O)/refkvm.so: $(refkvm_obj)
 $(O)/refirq.so: $(refirq_obj) $(O)/refirq.faults
 	@echo "  PLUGLD  $@"
 	$(Q)gcc -shared -o $@ $(refirq_obj)
-$(O)/refirq.faults: host/refirq/faults
+$(O)/refirq.faults: host/ref/irq/faults
 	$(Q)cp $< $@
 $(O)/reffront.so: $(reffront_obj) $(O)/reffront.faults
 	@echo "  PLUGLD  $@"
 	$(Q)gcc -shared -o $@ $(reffront_obj)
-$(O)/reffront.faults: host/reffront/faults
+$(O)/reffront.faults: host/ref/front/faults
 	$(Q)cp $< $@
 $(O)/refcpu.so: $(refcpu_obj) $(O)/refcpu.faults
 	@echo "  PLUGLD  $@"
 	$(Q)gcc -shared -o $@ $(refcpu_obj)
-$(O)/refcpu.faults: host/refcpu/faults
+$(O)/refcpu.faults: host/ref/cpu/faults
 	$(Q)cp $< $@
 
 # --- the version: only what names it is built again when it changes
 v_stamp := $(O)/version
 $(call stamp,$(v_stamp),$(VERSION))
-v_src := $(shell grep -lw ASSAY_VERSION $(g_src) $(wildcard host/*/*.c))
+v_src := $(shell grep -lw ASSAY_VERSION $(g_src) $(wildcard host/*/*.c host/*/*/*.c))
 $(foreach s,$(v_src),$(eval $(O)/guest/$(s).o $(O)/host/$(s).o: $(v_stamp)))
 $(foreach s,$(v_src),$(eval $(O)/guest/$(s).o: G_CFLAGS += -DASSAY_VERSION='"$(VERSION)"'))
 $(foreach s,$(v_src),$(eval $(O)/host/$(s).o: H_CFLAGS += -DASSAY_VERSION='"$(VERSION)"'))
@@ -272,10 +276,10 @@ build: $(O)/assay
 else
 $(info assay: skipped, host/cli/main.c is missing)
 endif
-ifneq ($(wildcard host/refdev/main.c),)
+ifneq ($(wildcard host/ref/dev/main.c),)
 build: $(O)/assay-refdev $(O)/assay-static
 else
-$(info assay-refdev: skipped, host/refdev/main.c is missing)
+$(info assay-refdev: skipped, host/ref/dev/main.c is missing)
 endif
 
 unit_here := $(call present,unit,$(unit-tests))

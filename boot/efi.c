@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "boot/boot_info.h"
+#include "lib/boot_info.h"
 #include "boot/mem_map.h"
 #include "lib/image.h"
 

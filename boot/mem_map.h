@@ -3,7 +3,7 @@
 #ifndef BOOT_MEM_MAP_H
 #define BOOT_MEM_MAP_H
 
-#include "boot/boot_info.h"
+#include "lib/boot_info.h"
 
 /* Adds a range; empty, wrapping or surplus ones are dropped. */
 void boot_map_add(struct boot_info *info, uint64_t base, uint64_t size, enum boot_mem_type type);

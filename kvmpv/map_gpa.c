@@ -3,7 +3,7 @@
  * Upstream's KVM_HC_MAP_GPA_RANGE (hypercalls.rst, 8): encrypted is private, decrypted
  * is shared. There is no call that turns protection on: encrypting all RAM is it.
  */
-#include "boot/boot_info.h"
+#include "lib/boot_info.h"
 #include "kvmpv/map_gpa.h"
 #include "kvmpv/protect.h"
 

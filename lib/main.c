@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "boot/boot_info.h"
+#include "lib/boot_info.h"
 #include "lib/acpi.h"
 #include "lib/arch.h"
 #include "lib/cmdline.h"

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "boot/boot_info.h"
+#include "lib/boot_info.h"
 #include "lib/irq.h"
 #include "lib/spinlock.h"
 

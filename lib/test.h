@@ -32,7 +32,7 @@ struct test {
 	const char *id;	    /* suite.subject.name, [a-z0-9_.] */
 	const char *clause; /* "virtio 1.4, 2.4.1 MUST: status reads 0 after a reset" */
 	const char *owner;  /* host component that most likely owns a failure */
-	uint64_t needs;	    /* NEED_* of tests/needs.h */
+	uint64_t needs;	    /* NEED_* of tests/support/needs.h */
 	uint64_t timeout;   /* ns; 0: TEST_TIMEOUT_DEFAULT */
 	void (*fn)(struct test_ctx *t);
 	uint64_t reserved[2];

@@ -4,7 +4,7 @@
  * an abstract transport. Single-threaded, event-driven: a transport calls the
  * peer_on_*() functions, the peer calls the transport's ops; neither blocks.
  *
- * Transports: in-process with refdev (host/refdev/), AF_VSOCK (host/peer/af_vsock.c),
+ * Transports: in-process with refdev (host/ref/dev/), AF_VSOCK (host/peer/af_vsock.c),
  * hybrid Unix sockets (host/peer/uds.c: "CONNECT port", uds_port).
  */
 #ifndef HOST_PEER_PEER_H

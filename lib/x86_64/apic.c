@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "lib/guard.h"
-#include "lib/io.h"
+#include "lib/x86_64/io.h"
 #include "lib/irq.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"

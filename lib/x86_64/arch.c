@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "boot/boot_info.h"
+#include "lib/boot_info.h"
 #include "lib/acpi.h"
-#include "lib/io.h"
+#include "lib/x86_64/io.h"
 #include "lib/irq.h"
 #include "lib/mem.h"
 #include "lib/paging.h"

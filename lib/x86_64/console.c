@@ -7,7 +7,7 @@
 
 #include "lib/arch.h"
 #include "lib/cmdline.h"
-#include "lib/io.h"
+#include "lib/x86_64/io.h"
 #include "lib/time.h"
 #include "lib/x86_64/console.h"
 #include "lib/x86_64/cpu.h"

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "boot/boot_info.h"
+#include "lib/boot_info.h"
 #include "lib/guard.h"
 #include "lib/image.h"
 #include "lib/mem.h"

@@ -22,7 +22,7 @@
 
 extern const char ap_start[], ap_end[], ap_params[];
 
-struct ap_params { /* boot/ap.S */
+struct ap_params { /* boot/x86_64/ap.S */
 	uint32_t cr3;
 	uint32_t nx;
 	uint64_t cr4;

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "lib/acpi.h"
-#include "lib/io.h"
+#include "lib/x86_64/io.h"
 #include "lib/mem.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "host/refdev/faults.h"
+#include "host/ref/dev/faults.h"
 #include "tests/unit/fake_guest.h"
 
 #define TX_AREA (FG_LOW_GPA + 0x100000)

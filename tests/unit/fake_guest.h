@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "host/refdev/device.h"
+#include "host/ref/dev/device.h"
 
 #define FG_LOW_GPA   0x100000ull
 #define FG_LOW_SIZE  0x200000ull

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "boot/boot_info.h"
+#include "lib/boot_info.h"
 
 /* Its state is private; each test starts anew. */
 #include "lib/mem.c" /* NOLINT(bugprone-suspicious-include) */

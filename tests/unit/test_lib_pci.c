@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-/* In place of lib/io.h: the ports. */
-#define LIB_IO_H
+/* In place of lib/x86_64/io.h: the ports. */
+#define LIB_X86_64_IO_H
 static uint32_t io_in(uint16_t port, unsigned int size);
 static void io_out(uint16_t port, unsigned int size, uint32_t v);
 #define io_in8(p)      (uint8_t) io_in(p, 1)

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "boot/boot_info.h"
-#include "host/refkvm/kvm.h"
+#include "lib/boot_info.h"
+#include "host/ref/kvm/kvm.h"
 #include "lib/kvm_arch.h"
 
 /* Its state is private; each test starts anew. */

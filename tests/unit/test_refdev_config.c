@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* host/refdev/config.c: every layout against the guest's own reader of it, limits, lists, faults. */
+/* host/ref/dev/config.c: every layout against the guest's own reader of it, limits, lists, faults. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "drivers/virtio/vsock_config.h"
-#include "host/refdev/config.h"
-#include "host/refdev/faults.h"
+#include "host/ref/dev/config.h"
+#include "host/ref/dev/faults.h"
 
 struct space {
 	struct dev_cids c;

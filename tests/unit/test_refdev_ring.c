@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* host/refdev/ring.c over a fake guest: what a driver may do, and what a hostile one does. */
+/* host/ref/dev/ring.c over a fake guest: what a driver may do, and what a hostile one does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "host/refdev/faults.h"
+#include "host/ref/dev/faults.h"
 #include "tests/unit/fake_guest.h"
 
 #define NEXT	 VRING_DESC_F_NEXT

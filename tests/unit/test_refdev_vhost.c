@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* host/refdev/vhost_user.c against a small front end over a socket pair, a hostile one too. */
+/* host/ref/dev/vhost_user.c against a small front end over a socket pair, a hostile one too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,8 +18,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "host/refdev/vhost_proto.h"
-#include "host/refdev/vhost_user.h"
+#include "host/ref/dev/vhost_proto.h"
+#include "host/ref/dev/vhost_user.h"
 #include "tests/unit/fake_guest.h"
 
 #define MEM_SIZE 0x200000u

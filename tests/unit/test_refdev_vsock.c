@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/refdev/faults.h"
+#include "host/ref/dev/faults.h"
 #include "tests/unit/fake_guest.h"
 
 #define STREAM	  VIRTIO_VSOCK_TYPE_STREAM

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "host/refkvm/kvm.h"
+#include "host/ref/kvm/kvm.h"
 
 #define FRAMES	   512u /* of the slot at 0; the second is at 4 GiB */
 #define HIGH	   (1ull << 20)

@@ -3,13 +3,13 @@ unit-tests += virtio_split virtio_init
 unit-virtio_split := $(unit-virtio)
 unit-virtio_init := $(unit-virtio) drivers/virtio/rng.c
 unit-refdev := tests/unit/fake_guest.c host/common/page_state.c host/peer/peer.c host/peer/control.c \
-	$(addprefix host/refdev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c)
+	$(addprefix host/ref/dev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c)
 unit-tests += refdev_ring
 unit-refdev_ring := $(unit-refdev)
 unit-tests += refdev_vsock refdev_vhost refdev_config
 unit-refdev_vsock := $(unit-refdev)
-unit-refdev_vhost := $(unit-refdev) host/refdev/vhost_user.c
-unit-refdev_config := host/refdev/config.c host/refdev/faults.c drivers/virtio/vsock_config.c
+unit-refdev_vhost := $(unit-refdev) host/ref/dev/vhost_user.c
+unit-refdev_config := host/ref/dev/config.c host/ref/dev/faults.c drivers/virtio/vsock_config.c
 unit-tests += vsock_config
 unit-vsock_config := drivers/virtio/vsock_config.c
 unit-tests += vsock
@@ -22,7 +22,7 @@ unit-tests += framework
 unit-framework := lib/test.c lib/glob.c host/common/ktap.c host/common/util.c
 unit-tests += dmesg
 unit-dmesg := host/cli/dmesg.c host/common/ktap.c host/common/util.c
-unit-refkvm-src := host/refkvm/kvm.c host/refkvm/faults.c host/common/page_state.c
+unit-refkvm-src := host/ref/kvm/kvm.c host/ref/kvm/faults.c host/common/page_state.c
 unit-tests += refkvm protect bounce
 unit-refkvm := $(unit-refkvm-src)
 unit-protect := $(unit-refkvm-src) kvmpv/rfc.c kvmpv/map_gpa.c

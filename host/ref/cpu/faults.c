@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The faults of refcpu. Beside each stands how a hypervisor comes to it; host/ref/cpu/faults says which
+ * clause it breaks and which tests have to see it.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <x86intrin.h>
+
+#include "host/ref/cpu/machine.h"
+
+#define PAGE	  4096u
+#define BIT(n)	  (1u << (n))
+#define FOUR_GIB  (1ull << 32)
+#define PTE_TABLE 0x000ffffffffff000ull
+#define PTE_P	  1ull
+#define PTE_W	  2ull
+#define PTE_PS	  0x80ull
+#define PTE_NX	  (1ull << 63)
+#define CR0_WP	  (1ull << 16)
+
+/* --- local APIC, by its MSRs (Intel SDM 3A, 11.12) ------------------------------------------------- */
+
+enum {
+	MSR_X2APIC_ICR = 0x830,
+	MSR_X2APIC_TIMER_INITIAL = 0x838,
+	ICR_FIXED = 0,
+	ICR_NMI = 4,
+	ICR_STARTUP = 6,
+};
+
+static bool is_icr(unsigned int cpu, uint64_t mode)
+{
+	return (uint32_t)machine_reg(cpu, R_RCX) == MSR_X2APIC_ICR &&
+	       (machine_reg(cpu, R_RAX) >> 8 & 7) == mode;
+}
+
+static bool drop(bool yes)
+{
+	if (yes)
+		machine_injected();
+	return yes;
+}
+
+/* Two at a time, and the second is taken for the first. */
+static bool lose_ipi(unsigned int cpu, const struct site *s)
+{
+	(void)s;
+	return drop(is_icr(cpu, ICR_FIXED) && machine_each(3));
+}
+
+static bool lose_nmi(unsigned int cpu, const struct site *s)
+{
+	(void)s;
+	return drop(is_icr(cpu, ICR_NMI));
+}
+
+static bool lose_startup(unsigned int cpu, const struct site *s)
+{
+	(void)s;
+	return drop(is_icr(cpu, ICR_STARTUP));
+}
+
+/* It counts, but its interrupt is not armed: a start of the whole range, to calibrate, is left alone. */
+static bool lose_timer(unsigned int cpu, const struct site *s)
+{
+	const uint32_t count = (uint32_t)machine_reg(cpu, R_RAX);
+
+	(void)s;
+	return drop((uint32_t)machine_reg(cpu, R_RCX) == MSR_X2APIC_TIMER_INITIAL && count &&
+		    count != UINT32_MAX);
+}
+
+#define STRAY_ADDRESS 0xfee00000u /* APIC 0 */
+#define STRAY_VECTOR  0xb7u	  /* handed out last, if ever */
+#define STRAY_NS      10000000
+
+/* A message that no driver has set up: of a device that the guest does not know of. */
+static bool stray(unsigned int cpu, const struct site *s)
+{
+	static uint64_t last;
+	const uint32_t data = STRAY_VECTOR;
+	const uint64_t now = machine_ns();
+
+	(void)s;
+	if (cpu == 0 && now - last > STRAY_NS) {
+		last = now;
+		machine_write(STRAY_ADDRESS, &data, sizeof(data));
+		machine_injected();
+	}
+	return false;
+}
+
+/* --- clocks ------------------------------------------------------------------------------------- */
+
+#define PM_TIMER_PORT 0x608 /* of q35 */
+#define PM_TIMER_HZ   3579545ull
+
+/* The offset is worked out anew now and then, from a coarser clock. */
+static bool step_back(unsigned int cpu, const struct site *s)
+{
+	uint64_t v = __rdtsc();
+
+	(void)s;
+	if (machine_each(500)) {
+		v -= 10000000;
+		machine_injected();
+	}
+	machine_set_reg(cpu, R_RAX, (uint32_t)v);
+	machine_set_reg(cpu, R_RDX, v >> 32);
+	return true;
+}
+
+/* A timer of 14.31818 MHz / 4 that counts at half of that crystal's rate. */
+static bool fast_pm_timer(unsigned int cpu, const struct site *s)
+{
+	(void)s;
+	if ((machine_reg(cpu, R_RDX) & 0xffff) != PM_TIMER_PORT)
+		return false;
+	machine_set_reg(cpu, R_RAX,
+			(uint64_t)((unsigned __int128)machine_ns() * 2 * PM_TIMER_HZ / 1000000000) &
+				0xffffff);
+	return drop(true);
+}
+
+/* --- execution ----------------------------------------------------------------------------------- */
+
+static bool skip(unsigned int cpu, const struct site *s)
+{
+	(void)cpu;
+	(void)s;
+	return drop(true);
+}
+
+/* Emulated as a load and a store, and somebody came between. */
+static bool lose_add(unsigned int cpu, const struct site *s)
+{
+	(void)cpu;
+	(void)s;
+	return drop(machine_each(1000));
+}
+
+/* CR0 of the guest is kept, and another one is in use. */
+static bool without_wp(unsigned int cpu, const struct site *s)
+{
+	const unsigned int r = s->modrm & 7; /* r8 and up: not in what is built here */
+	const uint64_t v = machine_reg(cpu, r);
+
+	if (v & CR0_WP) {
+		machine_set_reg(cpu, r, v & ~CR0_WP);
+		machine_injected();
+	}
+	return false;
+}
+
+/* --- paging: what shadow page tables would be made of -------------------------------------------- */
+
+/* NX is left out when a table is copied. */
+static void without_nx(uint64_t table, unsigned int level)
+{
+	uint64_t e[PAGE / 8];
+	bool changed = false;
+	unsigned int i;
+
+	if (!machine_read(table, e, sizeof(e)))
+		return;
+	for (i = 0; i < PAGE / 8; i++) {
+		if (!(e[i] & PTE_P))
+			continue;
+		changed |= e[i] >> 63;
+		e[i] &= ~PTE_NX;
+		if (level > 1 && !(e[i] & PTE_PS))
+			without_nx(e[i] & PTE_TABLE, level - 1);
+	}
+	if (changed) {
+		machine_write(table, e, sizeof(e));
+		machine_injected();
+	}
+}
+
+static bool ignore_nx(unsigned int cpu, const struct site *s)
+{
+	without_nx(machine_reg(cpu, s->modrm & 7) & PTE_TABLE, 4);
+	return false;
+}
+
+/* The first page is always there: the hypervisor keeps something in it. */
+static bool map_null(unsigned int cpu, const struct site *s)
+{
+	uint64_t at = machine_reg(cpu, s->modrm & 7) & PTE_TABLE, e = 0;
+	unsigned int level;
+
+	for (level = 4; level > 1; level--) {
+		if (!machine_read(at, &e, sizeof(e)) || !(e & PTE_P) || e & PTE_PS)
+			return false;
+		at = e & PTE_TABLE;
+	}
+	e = PTE_P | PTE_W;
+	machine_write(at, &e, sizeof(e));
+	machine_injected();
+	return false;
+}
+
+/* Behind LIDT's load of the base: the gates of #DF and #PF have no stack of their own. */
+static void without_ist(uint64_t phys, uint64_t base)
+{
+	static const unsigned int vectors[] = { 8, 14 };
+	const uint8_t none = 0;
+	unsigned int i;
+
+	(void)phys;
+	for (i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++)
+		machine_write(base + 16ull * vectors[i] + 4, &none, 1);
+	machine_injected();
+}
+
+/* A table that is in use already need not be looked at again. */
+static bool keep_translations(unsigned int cpu, const struct site *s)
+{
+	static uint64_t last[MACHINE_CPUS];
+	const uint64_t v = machine_reg(cpu, s->modrm & 7);
+
+	if (v == last[cpu])
+		return drop(true);
+	last[cpu] = v;
+	return false;
+}
+
+/* --- memory ------------------------------------------------------------------------------------- */
+
+/*
+ * A page in 61 loses a bit of its first word. What a program keeps there itself (page tables, pointers) has an
+ * empty upper end, and is spared: it would end long before a test.
+ */
+static void lose_bit(uint64_t phys, uint64_t value)
+{
+	const unsigned int top = value >> 56;
+
+	if (phys % PAGE || phys / PAGE % 61 || top == 0 || top == 0x80 || top == 0xff)
+		return;
+	value ^= 1;
+	machine_write(phys, &value, sizeof(value));
+	machine_injected();
+}
+
+/* Addresses are cut to 32 bits on their way: what is there stays as it was. */
+static void lose_high(uint64_t phys, uint64_t value)
+{
+	const uint64_t zero = 0;
+
+	if (phys < FOUR_GIB || !value)
+		return;
+	machine_write(phys, &zero, sizeof(zero));
+	machine_injected();
+}
+
+/* --- what the guest is told at its start (Xen, start_info.h) ---------------------------------------- */
+
+#define START_MAGIC 0x336ec578u
+#define RAM	    1u
+#define IMAGE	    0x200000u /* in the hole that is made */
+#define HOLE	    0x300000u
+
+struct start_info {
+	uint32_t magic, version, flags, modules;
+	uint64_t modlist, cmdline, rsdp, memmap;
+	uint32_t entries, reserved;
+};
+
+struct range {
+	uint64_t addr, size;
+	uint32_t type, reserved;
+};
+
+/* PVH's entry: EBX is the start information's address. */
+static bool at_start(unsigned int cpu, struct start_info *s)
+{
+	return machine_read((uint32_t)machine_reg(cpu, R_RBX), s, sizeof(*s)) &&
+	       s->magic == START_MAGIC;
+}
+
+static bool change_map(unsigned int cpu, void (*change)(struct range *r))
+{
+	struct start_info s;
+	struct range r;
+	uint32_t i;
+
+	if (!at_start(cpu, &s))
+		return false;
+	for (i = 0; i < s.entries; i++) {
+		const uint64_t at = s.memmap + i * sizeof(r);
+
+		if (!machine_read(at, &r, sizeof(r)) || r.type != RAM || r.addr > IMAGE ||
+		    r.addr + r.size <= HOLE)
+			continue;
+		change(&r);
+		machine_write(at, &r, sizeof(r));
+		machine_injected();
+	}
+	return false;
+}
+
+static void into_next(struct range *r)
+{
+	r->size += 16ull * PAGE;
+}
+
+static void from_hole(struct range *r)
+{
+	r->size -= HOLE - r->addr;
+	r->addr = HOLE;
+}
+
+/* Rounded up, into the firmware's own. */
+static bool overlap(unsigned int cpu, const struct site *s)
+{
+	(void)s;
+	return change_map(cpu, into_next);
+}
+
+/* Where the image was loaded is left out, as taken. */
+static bool no_image(unsigned int cpu, const struct site *s)
+{
+	(void)s;
+	return change_map(cpu, from_hole);
+}
+
+/* The physical address of a table, by the RSDT (ACPI 6.5, 5.2.7); 0: there is none. */
+static uint64_t find_table(const struct start_info *s, const char *signature, uint32_t *length)
+{
+	uint32_t rsdt, size, at, i;
+	char name[4];
+
+	if (!machine_read(s->rsdp + 16, &rsdt, 4) || !machine_read(rsdt + 4ull, &size, 4))
+		return 0;
+	for (i = 36; i + 4 <= size && i < PAGE; i += 4)
+		if (machine_read(rsdt + (uint64_t)i, &at, 4) && machine_read(at, name, 4) &&
+		    memcmp(name, signature, 4) == 0 && machine_read(at + 4ull, length, 4))
+			return at;
+	return 0;
+}
+
+/* A byte is patched, and the checksum is not. */
+static bool bad_checksum(unsigned int cpu, const struct site *s)
+{
+	struct start_info info;
+	uint32_t length;
+	uint64_t at;
+	uint8_t b;
+
+	(void)s;
+	if (!at_start(cpu, &info))
+		return false;
+	at = find_table(&info, "HPET", &length);
+	if (at && machine_read(at + 10, &b, 1)) {
+		b ^= 1;
+		machine_write(at + 10, &b, 1);
+		machine_injected();
+	}
+	return false;
+}
+
+#define MADT_ENTRIES 44
+#define MADT_ID	     3 /* of a local APIC, in its entry */
+#define CHECKSUM     9
+
+/* APIC ids are counted from another start than the CPUs' own (5.2.12.2). */
+static bool other_ids(unsigned int cpu, const struct site *s)
+{
+	struct start_info info;
+	uint32_t length, at;
+	uint8_t t[512];
+	uint64_t table;
+
+	(void)s;
+	if (!at_start(cpu, &info))
+		return false;
+	table = find_table(&info, "APIC", &length);
+	if (!table || length > sizeof(t) || !machine_read(table, t, length))
+		return false;
+	for (at = MADT_ENTRIES; at + 8 <= length && t[at + 1]; at += t[at + 1]) {
+		if (t[at])
+			continue; /* not a local APIC */
+		t[at + MADT_ID] += 16;
+		t[CHECKSUM] -= 16;
+	}
+	machine_write(table, t, length);
+	machine_injected();
+	return false;
+}
+
+/* --- PCI ------------------------------------------------------------------------------------------ */
+
+#define CONFIG_ADDRESS 0xcf8
+#define SUBSYSTEM      0x2c
+
+/* The ports' decoder is another one, and misses a register: its neighbour answers. */
+static bool wrong_register(unsigned int cpu, const struct site *s)
+{
+	const uint64_t v = machine_reg(cpu, R_RAX);
+
+	(void)s;
+	if ((machine_reg(cpu, R_RDX) & 0xffff) == CONFIG_ADDRESS && (v & 0xfc) == SUBSYSTEM) {
+		machine_set_reg(cpu, R_RAX, v & ~(uint64_t)4);
+		machine_injected();
+	}
+	return false;
+}
+
+/* --- the faults ----------------------------------------------------------------------------------- */
+
+static const struct fault faults[] = {
+	{ .id = "cpu.ipi_lost", .kinds = BIT(K_WRMSR), .hook = lose_ipi },
+	{ .id = "cpu.nmi_lost", .kinds = BIT(K_WRMSR), .hook = lose_nmi },
+	{ .id = "cpu.startup_lost", .kinds = BIT(K_WRMSR), .hook = lose_startup },
+	{ .id = "cpu.timer_lost", .kinds = BIT(K_WRMSR), .hook = lose_timer },
+	{ .id = "cpu.stray_interrupt", .kinds = BIT(K_PAUSE) | BIT(K_RDTSC), .hook = stray },
+	{ .id = "cpu.tsc_steps_back", .kinds = BIT(K_RDTSC), .hook = step_back },
+	{ .id = "cpu.pm_timer_fast", .kinds = BIT(K_IN32), .hook = fast_pm_timer },
+	{ .id = "cpu.ud2_executes", .kinds = BIT(K_UD2), .hook = skip },
+	{ .id = "cpu.lock_ignored", .kinds = BIT(K_LOCK_ADD), .hook = lose_add },
+	{ .id = "cpu.wp_ignored", .kinds = BIT(K_MOV_CR0), .early = true, .hook = without_wp },
+	{ .id = "cpu.cr3_reload_ignored", .kinds = BIT(K_MOV_CR3), .hook = keep_translations },
+	{ .id = "cpu.nx_ignored", .kinds = BIT(K_MOV_CR3), .hook = ignore_nx },
+	{ .id = "cpu.null_mapped", .kinds = BIT(K_MOV_CR3), .hook = map_null },
+	{ .id = "cpu.ist_ignored", .kinds = BIT(K_LIDT), .memory = without_ist },
+	{ .id = "cpu.ram_bit_lost", .memory = lose_bit },
+	{ .id = "cpu.pool_bit_lost", .memory = lose_bit }, /* another host's */
+	{ .id = "cpu.high_ram_lost", .memory = lose_high },
+	{ .id = "cpu.map_overlaps", .kinds = BIT(K_CLI), .early = true, .hook = overlap },
+	{ .id = "cpu.map_without_image", .kinds = BIT(K_CLI), .early = true, .hook = no_image },
+	{ .id = "cpu.table_checksum", .kinds = BIT(K_CLI), .early = true, .hook = bad_checksum },
+	{ .id = "cpu.madt_ids", .kinds = BIT(K_CLI), .early = true, .hook = other_ids },
+	{ .id = "cpu.config_port", .kinds = BIT(K_OUT32), .hook = wrong_register },
+};
+
+const struct fault *machine_fault(const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		if (strcmp(faults[i].id, id) == 0)
+			return &faults[i];
+	return NULL;
+}
+
+void machine_list(void)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		fprintf(stderr, " %s", faults[i].id);
+}

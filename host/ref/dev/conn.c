@@ -1,0 +1,894 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Connections: what packets do to them, and which packets they make. The rules
+ * are those of virtio 1.4, 5.10.6, and where it is silent, Linux's: RST for
+ * whatever has no socket, never for an RST.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/ref/dev/device.h"
+#include "host/ref/dev/faults.h"
+#include "host/ref/dev/log.h"
+
+#define SHUT_RCV  VIRTIO_VSOCK_SHUTDOWN_RCV
+#define SHUT_SEND VIRTIO_VSOCK_SHUTDOWN_SEND
+#define SHUT_BOTH (SHUT_RCV | SHUT_SEND)
+
+#define MAX_MESSAGES 65536 /* unread message ends of a connection: beyond it, the guest floods */
+
+/* --- the table --- */
+
+static unsigned int hash_of(uint32_t host_port, uint32_t guest_port)
+{
+	return (host_port * 0x9e3779b1u ^ guest_port * 0x85ebca6bu) >> 20;
+}
+_Static_assert(DEV_HASH == 1 << 12, "hash_of() gives 12 bits");
+
+struct tconn *conn_find(struct device *d, uint64_t host_cid, uint32_t host_port, uint64_t guest_cid,
+			uint32_t guest_port, uint16_t type)
+{
+	struct tconn *c = d->hash[hash_of(host_port, guest_port)];
+
+	while (c && !(c->guest_port == guest_port && c->host_port == host_port &&
+		      c->guest_cid == guest_cid && c->host_cid == host_cid && c->type == type))
+		c = c->hash_next;
+	return c;
+}
+
+/* The oldest connection with the same ports on another guest CID, for faults that mix them up. */
+static struct tconn *find_twin(struct device *d, const struct virtio_vsock_hdr *h, uint64_t not_cid)
+{
+	const uint32_t host_port = le32toh(h->dst_port), guest_port = le32toh(h->src_port);
+	struct tconn *c = d->hash[hash_of(host_port, guest_port)], *best = NULL;
+
+	for (; c; c = c->hash_next) {
+		if (c->guest_port == guest_port && c->host_port == host_port &&
+		    c->guest_cid != not_cid && (!best || c->seq < best->seq))
+			best = c;
+	}
+	return best;
+}
+
+/* Faults: an older connection that a lookup by less than the full address finds instead. */
+static struct tconn *find_confused(struct device *d, const struct virtio_vsock_hdr *h,
+				   struct tconn *c)
+{
+	const uint32_t host_port = le32toh(h->dst_port), guest_port = le32toh(h->src_port);
+	const uint32_t mask = fault(F_CONN_PORT_LOW) ? 63 : UINT32_MAX;
+
+	for (struct tconn *o = d->conns; o; o = o->next) {
+		if (o->host_port == host_port && !((o->guest_port ^ guest_port) & mask) &&
+		    o->guest_cid == c->guest_cid &&
+		    (o->type == c->type || fault(F_CONN_TYPE_IGNORED)) && o->seq < c->seq)
+			c = o;
+	}
+	return c;
+}
+
+struct tconn *conn_new(struct device *d, uint64_t host_cid, uint32_t host_port, uint64_t guest_cid,
+		       uint32_t guest_port, uint16_t type)
+{
+	const unsigned int slot = hash_of(host_port, guest_port);
+	struct tconn *c;
+
+	if (d->num_conns >= (fault(F_CONN_LIMIT) ? 512 : DEV_MAX_CONNS))
+		return NULL;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	*c = (struct tconn){
+		.d = d,
+		.host_cid = host_cid,
+		.guest_cid = guest_cid,
+		.host_port = host_port,
+		.guest_port = guest_port,
+		.type = type,
+		.buf_alloc = DEV_DEFAULT_BUF,
+		.buf_grace = DEV_DEFAULT_BUF,
+		.seq = d->next_seq++,
+		.hash_next = d->hash[slot],
+		.hashed = true,
+		.next = d->conns,
+	};
+	if (d->conns)
+		d->conns->prev = c;
+	d->conns = c;
+	d->hash[slot] = c;
+	d->num_conns++;
+	return c;
+}
+
+static void unhash(struct tconn *c)
+{
+	struct tconn **p = &c->d->hash[hash_of(c->host_port, c->guest_port)];
+
+	if (!c->hashed)
+		return;
+	while (*p != c)
+		p = &(*p)->hash_next;
+	*p = c->hash_next;
+	c->hashed = false;
+	c->d->num_conns--;
+}
+
+static void unlist_send(struct tconn *c)
+{
+	struct device *d = c->d;
+	struct tconn *before = NULL, *i = d->send_first;
+
+	if (!c->in_send)
+		return;
+	for (; i != c; i = i->send_next)
+		before = i;
+	if (before)
+		before->send_next = c->send_next;
+	else
+		d->send_first = c->send_next;
+	if (d->send_last == c)
+		d->send_last = before;
+	c->in_send = false;
+}
+
+static void conn_free(struct tconn *c)
+{
+	unhash(c);
+	unlist_send(c);
+	if (c == c->d->conns)
+		c->d->conns = c->next;
+	else
+		c->prev->next = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	fifo_free(&c->rx);
+	fifo_free(&c->rx_ends);
+	fifo_free(&c->tx);
+	fifo_free(&c->tx_ends);
+	free(c);
+}
+
+void conn_todo(struct tconn *c, unsigned int what)
+{
+	c->todo |= what;
+	if (c->in_todo)
+		return;
+	c->in_todo = true;
+	c->todo_next = c->d->todo;
+	c->d->todo = c;
+}
+
+void conn_queue(struct tconn *c)
+{
+	struct device *d = c->d;
+
+	if (c->in_send || !conn_has_packet(c))
+		return;
+	c->in_send = true;
+	c->send_next = NULL;
+	if (d->send_last)
+		d->send_last->send_next = c;
+	else
+		d->send_first = c;
+	d->send_last = c;
+}
+
+/* --- ends --- */
+
+static bool reply_to(struct device *d, const struct virtio_vsock_hdr *h, uint16_t op)
+{
+	struct dev_packet p = {
+		.hdr = {
+			.src_cid = h->dst_cid,
+			.dst_cid = h->src_cid,
+			.src_port = h->dst_port,
+			.dst_port = h->src_port,
+			.type = h->type,
+			.op = htole16(op),
+		},
+		.repeat = 1,
+		.control = le32toh(h->dst_port) == ASSAY_CTL_PORT,
+	};
+
+	if (fault(F_RST_NOT_SWAPPED) && le16toh(h->op) == VIRTIO_VSOCK_OP_REQUEST) {
+		p.hdr.src_cid = h->src_cid;
+		p.hdr.dst_cid = h->dst_cid;
+		p.hdr.src_port = h->src_port;
+		p.hdr.dst_port = h->dst_port;
+	}
+	d->info.rst_sent += op == VIRTIO_VSOCK_OP_RST;
+	return device_reply(d, &p);
+}
+
+void conn_reset(struct tconn *c)
+{
+	struct virtio_vsock_hdr from_guest = {
+		.src_cid = htole64(c->guest_cid),
+		.dst_cid = htole64(c->host_cid),
+		.src_port = htole32(c->guest_port),
+		.dst_port = htole32(c->host_port),
+		.type = htole16(c->type),
+	};
+
+	if (c->state != TC_CLOSED && !(c->state == TC_ESTABLISHED && !c->guest_shut &&
+				       fault_on_conn(F_RST_NOT_SENT, c->host_port)))
+		reply_to(c->d, &from_guest, VIRTIO_VSOCK_OP_RST);
+	c->state = TC_CLOSED;
+	unhash(c);
+}
+
+/* Over, without a packet: the peer learns it, and lets go in its own time. */
+void conn_end(struct tconn *c, int err)
+{
+	c->state = TC_CLOSED;
+	c->deadline_ns = 0;
+	unhash(c);
+	rd_debug("%s: %u:%" PRIu64 " - %u:%" PRIu64 " ended: %d", c->d->name, c->guest_port,
+		 c->guest_cid, c->host_port, c->host_cid, err);
+	if (c->pc)
+		peer_on_closed(c->pc, err);
+	else
+		conn_todo(c, TD_FREE);
+}
+
+static void end_by_rst(struct tconn *c, int err)
+{
+	if (!fault_on_conn(F_SHUTDOWN_NO_RST, c->host_port) || err)
+		conn_reset(c);
+	conn_end(c, err);
+}
+
+static void wait_for_rst(struct tconn *c)
+{
+	c->deadline_ns = rd_now_ns() + DEV_CLOSE_NS;
+	c->d->scan_needed = true;
+}
+
+/* The peer lets go of it. */
+void conn_close(struct tconn *c)
+{
+	c->pc = NULL;
+	if (c->state == TC_ESTABLISHED && (c->guest_shut & SHUT_BOTH) != SHUT_BOTH) {
+		/* What was not read is lost, but its credit must not stop the guest. */
+		c->fwd_cnt += (uint32_t)c->rx.len;
+		c->rx_got += c->rx.len;
+		fifo_drop(&c->rx, c->rx.len);
+		c->host_shut = SHUT_BOTH;
+		wait_for_rst(c);
+		conn_queue(c);
+		return;
+	}
+	if (c->state != TC_CLOSED && !(c->pending & TP_REQUEST))
+		conn_reset(c);
+	c->state = TC_CLOSED;
+	unhash(c);
+	conn_todo(c, TD_FREE);
+}
+
+/* --- credit --- */
+
+static uint32_t guest_free(const struct tconn *c)
+{
+	const uint32_t in_flight = c->tx_cnt - c->guest_fwd_cnt;
+
+	if (fault_on_conn(F_CREDIT_IGNORED, c->host_port))
+		return UINT32_MAX;
+	/* virtio 1.4, 5.10.6.3. A fwd_cnt ahead of us makes in_flight huge: no credit. */
+	return c->guest_buf_alloc > in_flight ? c->guest_buf_alloc - in_flight : 0;
+}
+
+size_t conn_send_room(const struct tconn *c)
+{
+	const size_t credit = guest_free(c), queued = c->tx.len;
+	const size_t limit = credit < DEV_TX_LIMIT ? credit : DEV_TX_LIMIT;
+
+	return limit > queued ? limit - queued : 0;
+}
+
+static void note_credit(struct tconn *c, const struct virtio_vsock_hdr *h)
+{
+	if (!c->credit_known || !fault_on_conn(F_CREDIT_STALE_BUF_ALLOC, c->host_port))
+		c->guest_buf_alloc = le32toh(h->buf_alloc);
+	c->guest_fwd_cnt = le32toh(h->fwd_cnt);
+	c->credit_known = true;
+	if (guest_free(c))
+		c->credit_asked = false;
+	if (c->want_write && conn_send_room(c))
+		conn_todo(c, TD_WRITABLE);
+	conn_queue(c);
+}
+
+/* Tells the guest before it must stop: after a quarter of the buffer, or 64 KiB. */
+static void offer_credit(struct tconn *c)
+{
+	uint32_t step = c->buf_alloc / 4;
+
+	if (step > 65536)
+		step = 65536;
+	if (c->state != TC_ESTABLISHED || c->fwd_cnt == c->fwd_told ||
+	    c->fwd_cnt - c->fwd_told < step)
+		return;
+	if (fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port))
+		return;
+	c->pending |= TP_CREDIT_UPDATE;
+	conn_queue(c);
+}
+
+/* --- packets from the guest --- */
+
+bool conn_type_offered(const struct device *d, uint16_t type)
+{
+	if (type == VIRTIO_VSOCK_TYPE_SEQPACKET)
+		return d->features_acked & 1ull << VIRTIO_VSOCK_F_SEQPACKET;
+	if (fault(F_CONN_STREAM_NEEDS_BIT) && !(d->features_acked & 1))
+		return false;
+	/* virtio 1.4, 5.10.3: without NO_IMPLIED_STREAM (bit 2) there are always streams. */
+	return type == VIRTIO_VSOCK_TYPE_STREAM &&
+	       ((d->features_acked & 1) || !(d->features_acked & 1ull << 2));
+}
+
+static bool has_listener(const struct device *d, uint64_t cid, uint32_t port, uint16_t type)
+{
+	for (const struct dev_listener *l = d->listeners; l; l = l->next) {
+		if (l->port == port && l->type == type &&
+		    (l->cid == cid || l->cid == ASSAY_CID_ANY))
+			return true;
+	}
+	return false;
+}
+
+static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
+{
+	const struct ctl_addr local = { .cid = le64toh(h->dst_cid), .port = le32toh(h->dst_port) };
+	struct ctl_addr remote = { .cid = le64toh(h->src_cid), .port = le32toh(h->src_port) };
+	const uint16_t type = le16toh(h->type);
+	struct tconn *c = NULL;
+
+	if (has_listener(d, local.cid, local.port, type))
+		c = conn_new(d, local.cid, local.port, remote.cid, remote.port, type);
+	else if (fault_on_conn(F_RST_MISSING_REFUSED, local.port))
+		return;
+	if (!c) {
+		reply_to(d, h, VIRTIO_VSOCK_OP_RST);
+		return;
+	}
+	c->state = TC_ESTABLISHED;
+	c->pending = TP_RESPONSE;
+	c->rx_packets = 1;
+	note_credit(c, h);
+	if (fault_on_conn(F_CIDS_SOURCE_HIDDEN, local.port))
+		remote.cid = d->cids.cid[0];
+	if (fault_on_conn(F_DEVICES_OTHER_SOURCE, local.port) && d->sibling)
+		remote.cid = d->sibling->cids.cid[0];
+	if (fault_on_conn(F_CIDS_SOURCE_LAST, local.port))
+		remote.cid = d->cids.cid[d->cids.num_guest - 1];
+	c->pc = peer_on_accept(d->peer, c, local, remote, type);
+	if (!c->pc) {
+		conn_reset(c);
+		conn_todo(c, TD_FREE);
+		return;
+	}
+	/* Services that send by themselves start once they may write. */
+	c->want_write = true;
+	conn_todo(c, TD_WRITABLE);
+	conn_queue(c);
+}
+
+static void receive_unconnected(struct device *d, const struct virtio_vsock_hdr *h)
+{
+	const uint32_t port = le32toh(h->dst_port);
+
+	switch (le16toh(h->op)) {
+	case VIRTIO_VSOCK_OP_REQUEST:
+		receive_request(d, h);
+		return;
+	case VIRTIO_VSOCK_OP_RST:
+		if (!fault_on_conn(F_RST_FOR_RST, port))
+			return;
+		break;
+	default:
+		if (fault_on_conn(F_RST_MISSING_UNKNOWN_CONN, port))
+			return;
+		break;
+	}
+	reply_to(d, h, VIRTIO_VSOCK_OP_RST);
+}
+
+/* Appends the payload to what the peer will read. */
+static bool append_rx(struct tconn *c, const struct ring_chain *chain, uint32_t len)
+{
+	uint32_t done = 0;
+
+	if (!fifo_reserve(&c->rx, len))
+		return false;
+	while (done < len) {
+		size_t part = len - done;
+		uint8_t *to = fifo_tail(&c->rx, &part);
+
+		/* The length was checked against the chain: all of it is there. */
+		chain_read(chain, sizeof(struct virtio_vsock_hdr) + done, to, part);
+		if (done == 0 && fault_on_conn(F_DATA_FLIPPED_FROM_GUEST, c->host_port) &&
+		    c->rx_data_packets % 3 == 0)
+			to[part / 2] ^= 0x20;
+		c->rx.len += part;
+		done += (uint32_t)part;
+	}
+	c->rx_put += len;
+	return true;
+}
+
+static void swallow(struct tconn *c, uint32_t len)
+{
+	c->rx_put += len;
+	c->rx_got += len;
+	c->fwd_cnt += len;
+	offer_credit(c);
+}
+
+static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
+			 const struct ring_chain *chain)
+{
+	const uint32_t len = le32toh(h->len);
+	/* Beyond what the guest was told: fwd_told is what it may know at most. */
+	const uint64_t unacked = (uint32_t)c->rx_put - c->fwd_told;
+
+	c->rx_data_packets++;
+	if (unacked <= c->buf_alloc)
+		c->buf_grace = c->buf_alloc;
+	if (unacked + len > c->buf_grace && !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port)) {
+		c->overrun = true;
+		rd_log("%s: port %u: %u bytes beyond the credit are dropped", c->d->name,
+		       c->guest_port, len);
+		return;
+	}
+	if (!c->pc || (c->host_shut & SHUT_RCV) || (c->guest_shut & SHUT_SEND) ||
+	    (fault_on_conn(F_DATA_TRUNCATED, c->host_port) && c->rx_put >= 65536)) {
+		swallow(c, len);
+		return;
+	}
+	if (!append_rx(c, chain, len) ||
+	    (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET && c->rx_ends.len >= 8 * MAX_MESSAGES)) {
+		end_by_rst(c, -ECONNRESET);
+		return;
+	}
+	if (fault_on_conn(F_DATA_DUPLICATED, c->host_port) && c->rx_data_packets % 3 == 0)
+		append_rx(c, chain, len);
+	if (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET && (le32toh(h->flags) & VIRTIO_VSOCK_SEQ_EOM) &&
+	    !(fault(F_SEQ_EOM_IGNORED) && c->rx_data_packets % 2) &&
+	    !fifo_put(&c->rx_ends, &c->rx_put, sizeof(c->rx_put)))
+		return;
+	peer_on_readable(c->pc);
+}
+
+static void receive_shutdown(struct tconn *c, const struct virtio_vsock_hdr *h)
+{
+	unsigned int flags = le32toh(h->flags) & SHUT_BOTH;
+
+	if ((flags == SHUT_SEND && fault_on_conn(F_SHUTDOWN_SEND_IGNORED, c->host_port)) ||
+	    (flags == SHUT_RCV && fault_on_conn(F_SHUTDOWN_RCV_IGNORED, c->host_port)))
+		return;
+	if (flags != SHUT_BOTH && flags && fault_on_conn(F_SHUTDOWN_HALF_RESETS, c->host_port)) {
+		end_by_rst(c, -ECONNRESET);
+		return;
+	}
+	c->guest_shut |= flags;
+	if (flags & SHUT_RCV) {
+		fifo_drop(&c->tx, c->tx.len);
+		fifo_drop(&c->tx_ends, c->tx_ends.len);
+		c->tx_got = c->tx_put;
+	}
+	if (c->pc && flags)
+		peer_on_shutdown(c->pc, flags);
+	/* Both directions, and all read: RST confirms (5.10.6.5). With data left, recv() comes to it. */
+	if (c->guest_shut == SHUT_BOTH && c->state == TC_ESTABLISHED &&
+	    (!c->pc || (c->rx.len == 0 && c->rx_ends.len == 0)))
+		end_by_rst(c, 0);
+	else
+		conn_queue(c);
+}
+
+static void receive_rst(struct tconn *c)
+{
+	int err = -ECONNRESET;
+
+	if (fault_on_conn(F_RST_IGNORED, c->host_port))
+		return;
+	if (c->state == TC_CONNECTING)
+		err = -ECONNREFUSED;
+	else if (c->host_shut == SHUT_BOTH || c->guest_shut == SHUT_BOTH)
+		err = 0;
+	conn_end(c, err);
+}
+
+static void receive_connecting(struct tconn *c, const struct virtio_vsock_hdr *h)
+{
+	switch (le16toh(h->op)) {
+	case VIRTIO_VSOCK_OP_RESPONSE:
+		if (fault(F_CIDS_RESPONSE_IGNORED))
+			return;
+		c->state = TC_ESTABLISHED;
+		c->deadline_ns = 0;
+		note_credit(c, h);
+		if (c->pc)
+			peer_on_connected(c->pc);
+		return;
+	case VIRTIO_VSOCK_OP_RST:
+		receive_rst(c);
+		return;
+	default:
+		end_by_rst(c, -ECONNRESET);
+	}
+}
+
+static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
+			      const struct ring_chain *chain)
+{
+	switch (le16toh(h->op)) {
+	case VIRTIO_VSOCK_OP_RW:
+		receive_data(c, h, chain);
+		return;
+	case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
+		c->credit_updates++;
+		return;
+	case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
+		c->credit_requests++;
+		if (!fault_on_conn(F_CREDIT_NO_ANSWER, c->host_port))
+			c->pending |= TP_CREDIT_ANSWER;
+		conn_queue(c);
+		return;
+	case VIRTIO_VSOCK_OP_SHUTDOWN:
+		receive_shutdown(c, h);
+		return;
+	case VIRTIO_VSOCK_OP_RST:
+		receive_rst(c);
+		return;
+	default: /* REQUEST, RESPONSE, unknown: not for a connection that stands */
+		rd_debug("%s: op %u on a connection is ignored", c->d->name, le16toh(h->op));
+	}
+}
+
+void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
+		  const struct ring_chain *chain)
+{
+	const uint32_t host_port = le32toh(h->dst_port);
+	const uint16_t op = le16toh(h->op);
+	const uint64_t cid = le64toh(h->src_cid);
+	const bool ends = op == VIRTIO_VSOCK_OP_RST ||
+			  (op == VIRTIO_VSOCK_OP_SHUTDOWN && (le32toh(h->flags) & 3) == 3);
+	struct tconn *c, *twin;
+
+	if (!conn_type_offered(d, le16toh(h->type))) {
+		if (op != VIRTIO_VSOCK_OP_RST && !fault(F_RST_MISSING_UNKNOWN_TYPE))
+			reply_to(d, h, VIRTIO_VSOCK_OP_RST);
+		return;
+	}
+	c = conn_find(d, le64toh(h->dst_cid), host_port, cid, le32toh(h->src_port),
+		      le16toh(h->type));
+	if (fault_on_conn(F_CIDS_CROSSTALK, host_port) && op == VIRTIO_VSOCK_OP_RW) {
+		twin = find_twin(d, h, cid);
+		if (twin && c && twin->seq < c->seq)
+			c = twin;
+	}
+	if (fault_on_conn(F_DEVICES_CROSSTALK, host_port) && op == VIRTIO_VSOCK_OP_RW &&
+	    d->sibling) {
+		twin = find_twin(d->sibling, h, cid);
+		c = twin ? twin : c;
+	}
+	if (c && op == VIRTIO_VSOCK_OP_RW &&
+	    (fault_on_conn(F_CONN_PORT_LOW, host_port) ||
+	     fault_on_conn(F_CONN_TYPE_IGNORED, host_port)))
+		c = find_confused(d, h, c);
+	if (fault_on_conn(F_CIDS_CLOSE_BOTH, host_port) && ends) {
+		twin = find_twin(d, h, cid);
+		if (twin)
+			end_by_rst(twin, -ECONNRESET);
+	}
+	if (!c) {
+		receive_unconnected(d, h);
+		return;
+	}
+	c->rx_packets++;
+	note_credit(c, h);
+	if (c->state == TC_CONNECTING)
+		receive_connecting(c, h);
+	else
+		receive_connected(c, h, chain);
+}
+
+/* --- packets to the guest --- */
+
+static bool data_allowed(const struct tconn *c)
+{
+	return c->state == TC_ESTABLISHED && !(c->guest_shut & SHUT_RCV);
+}
+
+static bool has_empty_message(const struct tconn *c)
+{
+	uint64_t end;
+	size_t n = sizeof(end);
+
+	if (c->tx_ends.len == 0)
+		return false;
+	memcpy(&end, fifo_span(&c->tx_ends, 0, &n), sizeof(end));
+	return end == c->tx_got;
+}
+
+bool conn_has_packet(const struct tconn *c)
+{
+	const unsigned int shut = c->host_shut & ~c->host_shut_sent;
+
+	if (c->state == TC_CLOSED)
+		return false;
+	if (c->state == TC_CONNECTING)
+		return c->pending & TP_REQUEST;
+	if (c->pending || (shut & SHUT_RCV))
+		return true;
+	if (data_allowed(c) && ((c->tx.len && guest_free(c)) || has_empty_message(c)))
+		return true;
+	return shut && c->tx.len == 0;
+}
+
+static void fill(const struct tconn *c, struct virtio_vsock_hdr *h, uint16_t op, uint32_t len,
+		 uint32_t flags)
+{
+	uint32_t fwd = c->fwd_cnt;
+	uint64_t dst = c->guest_cid, src = c->host_cid;
+	uint16_t type = c->type;
+
+	if (fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port))
+		fwd = 0;
+	if (fault_on_conn(F_CREDIT_GARBAGE_FWD_CNT, c->host_port))
+		fwd += 0x1000;
+	if (fault_on_conn(F_CREDIT_COUNTS_HEADERS, c->host_port))
+		fwd += (uint32_t)(sizeof(*h) * c->rx_data_packets);
+	if ((op == VIRTIO_VSOCK_OP_RESPONSE && fault_on_conn(F_CIDS_WRONG_SOURCE, c->host_port)) ||
+	    (op == VIRTIO_VSOCK_OP_REQUEST && fault(F_CIDS_CONNECT_FIRST)))
+		dst = c->d->cids.cid[0];
+	if (fault_on_conn(F_CIDS_HOST_SOURCE, c->host_port))
+		src = ASSAY_CID_HOST;
+	if (fault_on_conn(F_SEQ_TYPE, c->host_port))
+		type = VIRTIO_VSOCK_TYPE_STREAM;
+	*h = (struct virtio_vsock_hdr){
+		.src_cid = htole64(src),
+		.dst_cid = htole64(dst),
+		.src_port = htole32(c->host_port),
+		.dst_port = htole32(c->guest_port),
+		.len = htole32(len),
+		.type = htole16(type),
+		.op = htole16(op),
+		.flags = htole32(flags),
+		.buf_alloc = htole32(c->buf_alloc),
+		.fwd_cnt = htole32(fwd),
+	};
+}
+
+/* What a fault does to the next n bytes. */
+static void spoil(struct tconn *c, size_t n)
+{
+	const bool third = c->tx_data_packets % 3 == 2 || n >= 1024;
+
+	if (!third || n == 0)
+		return;
+	if (fault_on_conn(F_DATA_FLIPPED, c->host_port)) {
+		size_t one = 1;
+
+		*fifo_span(&c->tx, n / 2, &one) ^= 1;
+	}
+	if (fault_on_conn(F_DATA_REORDERED, c->host_port)) {
+		for (size_t i = 0; i < n / 2; i++) {
+			size_t one = 1;
+			uint8_t *a = fifo_span(&c->tx, i, &one), *b;
+			uint8_t t = *a;
+
+			one = 1;
+			b = fifo_span(&c->tx, n / 2 + i, &one);
+			*a = *b;
+			*b = t;
+		}
+	}
+}
+
+static void drop_ended(struct tconn *c)
+{
+	uint64_t end;
+	size_t eight = sizeof(end);
+
+	if (c->tx_ends.len == 0)
+		return;
+	memcpy(&end, fifo_span(&c->tx_ends, 0, &eight), sizeof(end));
+	if (end == c->tx_got)
+		fifo_drop(&c->tx_ends, sizeof(end));
+}
+
+/* The data packet at the head of tx, at most room bytes. */
+static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_t *payload)
+{
+	size_t n = c->tx.len;
+	uint32_t flags = 0;
+	uint64_t end = UINT64_MAX;
+
+	if (!data_allowed(c) || (n == 0 && !has_empty_message(c)))
+		return false;
+	if (n > guest_free(c))
+		n = guest_free(c);
+	if (n > room)
+		n = room;
+	if (n > DEV_MAX_PAYLOAD)
+		n = DEV_MAX_PAYLOAD;
+	if (c->tx_ends.len) {
+		size_t eight = sizeof(end);
+
+		memcpy(&end, fifo_span(&c->tx_ends, 0, &eight), sizeof(end));
+		if (n > end - c->tx_got)
+			n = end - c->tx_got;
+	}
+	if (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET && fault_on_conn(F_SEQ_SPLIT, c->host_port)) {
+		n = (n + 1) / 2;
+		flags = VIRTIO_VSOCK_SEQ_EOM;
+	}
+	if (n == 0 && end != c->tx_got)
+		return false; /* no credit, or no room behind the header */
+	if (c->tx_got + n == end)
+		flags = VIRTIO_VSOCK_SEQ_EOM;
+	if (flags && fault_on_conn(F_SEQ_EOM_MISSING, c->host_port) && c->tx_data_packets % 2)
+		flags = 0;
+	if (fault_on_conn(F_DATA_LOST, c->host_port) && n && c->tx_data_packets % 3 == 2) {
+		fifo_drop(&c->tx, n);
+		c->tx_got += n;
+		c->tx_data_packets++;
+		drop_ended(c);
+		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
+		return true;
+	}
+	spoil(c, n);
+	fill(c, h, VIRTIO_VSOCK_OP_RW, (uint32_t)n, flags);
+	if (fault_on_conn(F_DATA_LEN_PAST_USED, c->host_port))
+		h->len = htole32((uint32_t)n + 16);
+	*payload = n;
+	return true;
+}
+
+bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_t *payload)
+{
+	const unsigned int shut = c->host_shut & ~c->host_shut_sent;
+
+	*payload = 0;
+	if (c->state == TC_CLOSED)
+		return false;
+	if (c->pending & TP_REQUEST) {
+		fill(c, h, VIRTIO_VSOCK_OP_REQUEST, 0, 0);
+	} else if (c->state == TC_CONNECTING) {
+		return false;
+	} else if (c->pending & TP_RESPONSE) {
+		fill(c, h, VIRTIO_VSOCK_OP_RESPONSE, 0, 0);
+	} else if (c->pending & TP_CREDIT_ANSWER) {
+		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
+	} else if (c->pending & TP_CREDIT_REQUEST) {
+		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 0, 0);
+	} else if ((shut & SHUT_RCV) && c->tx.len) {
+		fill(c, h, VIRTIO_VSOCK_OP_SHUTDOWN, 0, SHUT_RCV);
+	} else if (data_packet(c, h, room, payload)) {
+		return true;
+	} else if (shut && (c->tx.len == 0 || !data_allowed(c))) {
+		fill(c, h, VIRTIO_VSOCK_OP_SHUTDOWN, 0,
+		     fault_on_conn(F_SHUTDOWN_HOST_BOTH, c->host_port) ? SHUT_BOTH : c->host_shut);
+	} else if ((c->pending & TP_CREDIT_UPDATE) || (c->tx.len && guest_free(c))) {
+		/* The second: a buffer too small for a payload; the guest shall see that one waits. */
+		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void data_sent(struct tconn *c, size_t payload)
+{
+	fifo_drop(&c->tx, payload);
+	c->tx_got += payload;
+	c->tx_cnt += (uint32_t)payload;
+	c->tx_data_packets++;
+	drop_ended(c);
+	if (c->want_write && conn_send_room(c))
+		conn_todo(c, TD_WRITABLE);
+	if (c->tx.len && guest_free(c) == 0 && !c->credit_asked) {
+		c->credit_asked = true;
+		c->pending |= TP_CREDIT_REQUEST;
+	}
+}
+
+void conn_packet_sent(struct tconn *c, const struct virtio_vsock_hdr *h, size_t payload)
+{
+	c->tx_packets++;
+	c->fwd_told = c->fwd_cnt;
+	c->pending &= ~(unsigned int)TP_CREDIT_UPDATE;
+	switch (le16toh(h->op)) {
+	case VIRTIO_VSOCK_OP_REQUEST:
+		c->pending &= ~(unsigned int)TP_REQUEST;
+		break;
+	case VIRTIO_VSOCK_OP_RESPONSE:
+		c->pending &= ~(unsigned int)TP_RESPONSE;
+		break;
+	case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
+		c->pending &= ~(unsigned int)TP_CREDIT_ANSWER;
+		break;
+	case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
+		c->pending &= ~(unsigned int)TP_CREDIT_REQUEST;
+		break;
+	case VIRTIO_VSOCK_OP_SHUTDOWN:
+		c->host_shut_sent |= le32toh(h->flags);
+		if (c->host_shut_sent == SHUT_BOTH && !c->deadline_ns)
+			wait_for_rst(c);
+		break;
+	case VIRTIO_VSOCK_OP_RW:
+		data_sent(c, payload);
+		break;
+	}
+	conn_queue(c);
+}
+
+/* --- what was put off --- */
+
+void conn_run_todo(struct device *d)
+{
+	struct tconn *list = d->todo;
+
+	d->todo = NULL;
+	while (list) {
+		struct tconn *c = list;
+		const unsigned int todo = c->todo;
+
+		list = c->todo_next;
+		c->in_todo = false;
+		c->todo = 0;
+		if (todo & TD_FREE) {
+			conn_free(c);
+			continue;
+		}
+		if ((todo & TD_FINISH) && c->state == TC_ESTABLISHED)
+			end_by_rst(c, 0);
+		if ((todo & TD_READABLE) && c->pc && c->state != TC_CLOSED)
+			peer_on_readable(c->pc);
+		if ((todo & TD_WRITABLE) && c->pc && c->state == TC_ESTABLISHED && c->want_write &&
+		    conn_send_room(c)) {
+			c->want_write = false;
+			peer_on_writable(c->pc);
+		}
+	}
+}
+
+void conn_scan_deadlines(struct device *d, int64_t now)
+{
+	struct tconn *next;
+
+	d->scan_needed = false;
+	for (struct tconn *c = d->conns; c; c = next) {
+		next = c->next;
+		if (!c->deadline_ns)
+			continue;
+		if (c->deadline_ns > now) {
+			d->scan_needed = true;
+			continue;
+		}
+		c->deadline_ns = 0;
+		rd_debug("%s: port %u: no answer from the guest", d->name, c->guest_port);
+		end_by_rst(c, c->state == TC_CONNECTING ? -ETIMEDOUT : -ECONNRESET);
+	}
+}
+
+void device_drop_conns(struct device *d)
+{
+	struct tconn *c, *next;
+
+	for (c = d->conns; c; c = c->next) {
+		c->state = TC_CLOSED;
+		unhash(c);
+	}
+	peer_on_device_reset(d->peer);
+	for (c = d->conns; c; c = next) {
+		next = c->next;
+		conn_free(c);
+	}
+	d->todo = NULL;
+}

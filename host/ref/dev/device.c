@@ -1,0 +1,795 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The device as a whole: its life, its queues, its timers. */
+#include "host/ref/dev/device.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/virtio_config.h>
+
+#include "drivers/virtio/vsock_config.h"
+#include "host/ref/dev/faults.h"
+#include "host/ref/dev/log.h"
+
+#define BIT(n)	       (1ull << (n))
+#define TX_BUDGET      256 /* chains a round */
+#define TX_BATCH       32  /* chains a published index */
+#define SCAN_NS	       100000000ll
+#define CIDS_ASK_NS    10000000ll
+#define CIDS_GIVE_UP   500000000ll
+#define CONFIG_TOLD_NS 500000000ll
+#define FAULT_PACKETS  60 /* crash, hang */
+
+/* --- life --- */
+
+static void on_violation(void *arg, struct ring *r, uint64_t gpa, enum ctl_mem_reason reason)
+{
+	static const char *const names[] = { "", "ring", "indirect table", "header", "payload" };
+	struct device *d = arg;
+
+	d->mem_state.violations++;
+	d->mem_state.last_addr = gpa;
+	d->mem_state.last_reason = reason;
+	d->mem_state.last_queue = r->index;
+	d->mem_state.queues_stopped |= 1u << r->index;
+	rd_log("%s: violation: queue %u (%s) would touch private memory at 0x%" PRIx64 " (%s)",
+	       d->name, r->index, r->name, gpa, names[reason]);
+}
+
+static uint64_t features_of(const struct device_params *p)
+{
+	uint64_t f = 7; /* STREAM, SEQPACKET, NO_IMPLIED_STREAM */
+
+	f |= BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX);
+	if (!fault(F_INIT_NO_VERSION_1))
+		f |= BIT(VIRTIO_F_VERSION_1);
+	if (p->access_platform && !fault(F_MEM_NO_PLATFORM))
+		f |= BIT(VIRTIO_F_ACCESS_PLATFORM);
+	if (p->cids.layout == CTL_LAYOUT_INDEXED)
+		f |= BIT(VSOCK_F_INDEXED_CID);
+	if (fault(F_INIT_RESERVED_FEATURE))
+		f |= BIT(49);
+	if (fault(F_RING_NOT_IN_ORDER))
+		f |= BIT(VIRTIO_F_IN_ORDER);
+	return f;
+}
+
+struct device *device_new(const struct device_params *p)
+{
+	static const char *const names[DEV_QUEUES] = { "rx", "tx", "event" };
+	struct device *d = calloc(1, sizeof(*d));
+	struct peer_config pc = { .be = d, .log = rd_log_file(), .verbose = rd_log_verbose() };
+
+	if (!d)
+		return NULL;
+	d->headers = calloc(DEV_HEADERS, sizeof(*d->headers));
+	if (!d->headers) {
+		free(d);
+		return NULL;
+	}
+	d->name = p->name;
+	d->cids = d->cids_initial = p->cids;
+	d->config_space = config_size(&p->cids);
+	if (p->config_bytes) {
+		memcpy(d->forged, p->config_bytes, p->config_bytes_len);
+		d->forged_len = d->config_space = p->config_bytes_len;
+	}
+	d->page_state = p->page_state;
+	d->features_offered = features_of(p);
+	d->next_port = 0x40000000;
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		ring_init(&d->ring[i], i, names[i], &d->mem);
+		d->ring[i].violation = on_violation;
+		d->ring[i].arg = d;
+	}
+	d->ring[DEV_RX].other = &d->ring[DEV_TX];
+	d->ring[DEV_TX].other = &d->ring[DEV_RX];
+	d->ops = transport_ops;
+	if (!p->page_state)
+		d->ops.caps &= ~(uint32_t)CTL_CAP_MEM_STATE;
+	pc.ops = &d->ops;
+	d->peer = peer_new(&pc);
+	if (!d->peer) {
+		const int err = errno;
+
+		free(d->headers);
+		free(d);
+		errno = err;
+		return NULL;
+	}
+	return d;
+}
+
+static void drop_replies(struct device *d)
+{
+	while (d->reply_first) {
+		struct dev_packet *p = d->reply_first;
+
+		d->reply_first = p->next;
+		free(p);
+	}
+	d->reply_last = NULL;
+	d->replies = 0;
+}
+
+void device_free(struct device *d)
+{
+	if (!d)
+		return;
+	device_detach(d);
+	peer_free(d->peer);
+	while (d->listeners) {
+		struct dev_listener *l = d->listeners;
+
+		d->listeners = l->next;
+		free(l);
+	}
+	conn_run_todo(d);
+	free(d->headers);
+	free(d);
+}
+
+/* Fault mem.touched_at_reset: a ring's page that the driver took back, say; any private page is as good. */
+static void touch_private(struct device *d)
+{
+	const struct page_states *ps = &d->mem.ps;
+
+	if (!ps->file || !page_states_protected(ps))
+		return;
+	for (uint64_t n = 0; n < ps->file->frames; n++) {
+		if (ps->file->state[n] != PAGE_PRIVATE)
+			continue;
+		on_violation(d, &d->ring[DEV_TX], n << PAGE_STATE_SHIFT, CTL_MEM_RING);
+		return;
+	}
+}
+
+static void device_reset(struct device *d)
+{
+	const uint32_t resets = d->info.resets + 1;
+
+	rd_debug("%s: device reset", d->name);
+	device_drop_conns(d);
+	for (struct device *s = d->sibling; s && s != d && fault(F_DEVICES_RESET_ALL);
+	     s = s->sibling)
+		device_drop_conns(s);
+	drop_replies(d);
+	d->events = 0;
+	d->events_at_ns = 0;
+	d->config_index = 0;
+	d->cids_next.event = 0;
+	d->cids_waits = false;
+	d->irq.count = 0;
+	if (fault(F_MEM_TOUCH_AT_RESET))
+		touch_private(d);
+	if (fault(F_CONFIG_NEW_AT_RESET))
+		d->cids.cid[d->cids.num_guest - 1]++;
+	memset(&d->info, 0, sizeof(d->info));
+	d->info.resets = resets;
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		d->ring[i].kicks = d->ring[i].calls = 0;
+		d->ring[i].bad_chains = d->ring[i].chains = 0;
+		d->ring[i].again = 0;
+	}
+}
+
+static bool any_running(const struct device *d)
+{
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		if (d->ring[i].running)
+			return true;
+	}
+	return false;
+}
+
+int device_attach(struct device *d)
+{
+	int ret;
+
+	page_states_close(&d->mem.ps);
+	if (!d->page_state)
+		return 0;
+	ret = page_states_open(d->page_state, &d->mem.ps);
+	if (ret)
+		rd_log("%s: page states %s: %s", d->name, d->page_state, strerror(-ret));
+	return ret;
+}
+
+void device_detach(struct device *d)
+{
+	bool running = any_running(d);
+
+	for (unsigned int i = 0; i < DEV_QUEUES; i++)
+		ring_stop(&d->ring[i]);
+	if (running || d->conns)
+		device_reset(d);
+	mem_clear(&d->mem);
+	page_states_close(&d->mem.ps);
+	d->features_acked = 0;
+	d->stale_at_ns = 0;
+	/* The next guest finds what the command line says. */
+	d->cids = d->cids_initial;
+	d->cids_pending = false;
+}
+
+void device_set_features(struct device *d, uint64_t features)
+{
+	d->features_acked = features;
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		d->ring[i].event_idx = features & BIT(VIRTIO_RING_F_EVENT_IDX);
+		d->ring[i].indirect_ok = features & BIT(VIRTIO_RING_F_INDIRECT_DESC);
+	}
+}
+
+int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
+{
+	struct ring *r = &d->ring[queue];
+	int ret;
+
+	/* Without the page states nothing tells what may be touched. */
+	if (d->page_state && !d->mem.ps.file && device_attach(d))
+		return -EIO;
+	ret = ring_start(r, base);
+	if (ret) {
+		rd_log("%s: queue %u does not start: %s", d->name, queue, strerror(-ret));
+		return ret;
+	}
+	rd_debug("%s: queue %u started, size %u, from %u", d->name, queue, r->num, base);
+	if (queue == DEV_TX)
+		d->look_at_tx = true;
+	/* Moved or stopped in the middle: connections did not survive (5.10.6.7). */
+	if (queue == DEV_EVENT && base != 0)
+		d->events = 1;
+	if (queue == DEV_RX && d->info.resets && fault(F_IRQ_STALE)) {
+		r->again = 30;
+		r->again_ns = rd_now_ns() + 20000000;
+	}
+	return 0;
+}
+
+uint16_t device_ring_stop(struct device *d, unsigned int queue)
+{
+	struct ring *r = &d->ring[queue];
+	const bool was_running = r->running;
+
+	ring_publish(r);
+	ring_stop(r);
+	if (was_running && queue == DEV_TX && fault(F_RING_STALE_AFTER_RESET))
+		d->stale_at_ns = rd_now_ns() + 10000000;
+	if (was_running && !any_running(d))
+		device_reset(d);
+	return r->last_avail;
+}
+
+void device_memory_changed(struct device *d)
+{
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		struct ring *r = &d->ring[i];
+
+		if (r->running && ring_map(r)) {
+			rd_log("%s: queue %u lost its memory", d->name, i);
+			ring_stop(r);
+		}
+	}
+}
+
+void device_kick(struct device *d, unsigned int queue)
+{
+	struct ring *r = &d->ring[queue];
+
+	r->kicks++;
+	if (queue != DEV_TX)
+		return;
+	if (fault(F_RING_SPURIOUS) && r->chains && !ring_pending(r))
+		ring_push(r, &d->chain, 0, false);
+	if (fault(F_TX_KICK_LOST) && d->packets_ever > 100 && r->kicks % 2)
+		return;
+	d->look_at_tx = true;
+}
+
+/* --- config --- */
+
+void device_config_told(struct device *d)
+{
+	d->events_at_ns = 0;
+}
+
+void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len)
+{
+	uint8_t space[CONFIG_MAX] = { 0 };
+
+	if (d->forged_len)
+		memcpy(space, d->forged, d->forged_len);
+	else
+		config_build(&d->cids, d->config_index, d->config_reads++, space);
+	if (off + len > d->config_space)
+		d->config_space = off + len;
+	memcpy(buf, space + off, len);
+}
+
+void device_config_write(struct device *d, uint32_t off, const void *buf, uint32_t len)
+{
+	uint8_t index[4];
+
+	/* Only the index can be written. The VMM hands over the whole space. */
+	if (d->cids.layout != CTL_LAYOUT_INDEXED || off > VSOCK_INDEXED_INDEX ||
+	    off + len < VSOCK_INDEXED_INDEX + sizeof(index))
+		return;
+	memcpy(index, (const uint8_t *)buf + (VSOCK_INDEXED_INDEX - off), sizeof(index));
+	d->config_index = index[0] | (uint32_t)index[1] << 8 | (uint32_t)index[2] << 16 |
+			  (uint32_t)index[3] << 24;
+}
+
+/* --- from the guest --- */
+
+static void log_header(struct device *d, const struct virtio_vsock_hdr *h)
+{
+	memcpy(d->headers[d->headers_total++ % DEV_HEADERS], h, sizeof(*h));
+}
+
+static void maybe_die(struct device *d)
+{
+	if (d->packets_ever != FAULT_PACKETS)
+		return;
+	if (fault(F_CRASH)) {
+		rd_log("fault crash");
+		_exit(134);
+	}
+	if (fault(F_HANG)) {
+		rd_log("fault hang");
+		for (;;)
+			pause();
+	}
+}
+
+static void drop(struct device *d, uint64_t nth, const struct virtio_vsock_hdr *h, const char *why)
+{
+	if (rd_log_due(nth))
+		rd_log("%s: dropped: %s: %" PRIu64 ":%u -> %" PRIu64 ":%u type %u op %u len %u",
+		       d->name, why, le64toh(h->src_cid), le32toh(h->src_port), le64toh(h->dst_cid),
+		       le32toh(h->dst_port), le16toh(h->type), le16toh(h->op), le32toh(h->len));
+}
+
+static bool source_ok(const struct device *d, const struct virtio_vsock_hdr *h)
+{
+	const uint64_t cid = le64toh(h->src_cid);
+
+	if (le32toh(h->dst_port) != ASSAY_CTL_PORT) {
+		if (fault(F_CIDS_UNLISTED_SOURCE))
+			return true;
+		if (fault(F_CIDS_ONLY_FIRST))
+			return cid == d->cids.cid[0];
+	}
+	return config_is_guest(&d->cids, cid);
+}
+
+static bool destination_ok(const struct device *d, const struct virtio_vsock_hdr *h)
+{
+	const uint64_t cid = le64toh(h->dst_cid);
+
+	if (fault(F_CIDS_UNGRANTED_HOST))
+		return true;
+	if (fault(F_CIDS_HOST_DROPPED))
+		return cid == ASSAY_CID_HOST;
+	return config_is_host(&d->cids, cid);
+}
+
+/* One chain of the tx queue. True: of a connection that faults may strike. */
+static bool receive(struct device *d, const struct ring_chain *c)
+{
+	struct virtio_vsock_hdr h = { 0 };
+	const bool framing = fault(F_RING_FRAMING) && c->n_out && c->piece[0].len < sizeof(h);
+	bool victim;
+
+	d->info.rx_packets++;
+	d->packets_ever++;
+	maybe_die(d);
+	/* 2.7.4.1: wherever the header's bytes lie. */
+	if (chain_read(c, 0, &h, sizeof(h)) < sizeof(h) || framing) {
+		drop(d, ++d->info.dropped_malformed, &h, "no room for a header");
+		return true;
+	}
+	log_header(d, &h);
+	victim = le32toh(h.dst_port) != ASSAY_CTL_PORT;
+	if (!source_ok(d, &h))
+		drop(d, ++d->info.dropped_src, &h, "not a CID of this guest");
+	else if (!destination_ok(d, &h))
+		drop(d, ++d->info.dropped_dst, &h, "not a host CID granted");
+	else if (le32toh(h.len) > c->out_len - sizeof(h))
+		drop(d, ++d->info.dropped_malformed, &h, "len past the buffer");
+	else
+		conn_receive(d, &h, c);
+	return victim;
+}
+
+static bool tx_paused(struct device *d)
+{
+	if (fault(F_TX_STOPS) && (d->reply_first || d->send_first))
+		return true;
+	/* virtio 1.4, 5.10.6.1.2: tx goes on while rx is full, as far as resources go. */
+	return d->replies >= DEV_MAX_REPLIES;
+}
+
+/* True: there is more to take. */
+static bool run_tx(struct device *d)
+{
+	struct ring *r = &d->ring[DEV_TX];
+	unsigned int done = 0;
+	bool polling = false;
+
+	if (!d->look_at_tx || !r->running || r->broken)
+		return false;
+	ring_want_kicks(r, false);
+	while (done < TX_BUDGET && !tx_paused(d)) {
+		const int ret = ring_pop(r, &d->chain);
+
+		if (ret < 0)
+			break;
+		if (ret == 0) {
+			/* More follows soon, mostly: a look is cheaper than a kick. */
+			polling = done || rd_now_ns() - d->tx_worked_ns < DEV_TX_POLL_NS;
+			if (polling)
+				break;
+			if (ring_want_kicks(r, true))
+				continue;
+			d->look_at_tx = false;
+			break;
+		}
+		ring_push(r, &d->chain, 0, receive(d, &d->chain));
+		if (++done % TX_BATCH == 0)
+			ring_publish(r);
+	}
+	ring_publish(r);
+	if (done)
+		d->tx_worked_ns = rd_now_ns();
+	return done == TX_BUDGET || polling;
+}
+
+/* --- to the guest --- */
+
+bool device_reply(struct device *d, const struct dev_packet *p)
+{
+	struct dev_packet *copy;
+
+	/* Twice the bound that stops tx: what is under way still fits. */
+	if (d->replies >= 2 * DEV_MAX_REPLIES)
+		return false;
+	copy = malloc(sizeof(*copy));
+	if (!copy)
+		return false;
+	*copy = *p;
+	copy->next = NULL;
+	if (d->reply_last)
+		d->reply_last->next = copy;
+	else
+		d->reply_first = copy;
+	d->reply_last = copy;
+	d->replies++;
+	return true;
+}
+
+/* Fault mem.leak: fills the unused end of the buffer with the heads of private pages. */
+static void leak(struct device *d, size_t used)
+{
+	const struct page_states *ps = &d->mem.ps;
+	uint64_t off = used;
+
+	if (!ps->file || !page_states_protected(ps))
+		return;
+	for (unsigned int n = 0; n < 4096 && off + 64 <= d->chain.in_len; n++) {
+		const uint64_t frame = d->leak_frame++ % ps->file->frames;
+		uint64_t len = 64;
+		const uint8_t *p;
+
+		if (ps->file->state[frame] != PAGE_PRIVATE)
+			continue;
+		p = mem_at(&d->mem, frame << PAGE_STATE_SHIFT, &len);
+		if (!p || (p[0] == 0 && memcmp(p, p + 1, 63) == 0))
+			continue;
+		off += chain_write(&d->chain, off, p, 64);
+	}
+}
+
+static void finish_rx(struct device *d, size_t len, bool victim)
+{
+	if (fault(F_MEM_LEAK))
+		leak(d, len);
+	ring_push(&d->ring[DEV_RX], &d->chain, (uint32_t)len, victim);
+	d->info.tx_packets++;
+}
+
+static void deliver_reply(struct device *d)
+{
+	struct dev_packet *p = d->reply_first;
+	size_t len = chain_write(&d->chain, 0, &p->hdr, sizeof(p->hdr));
+	uint8_t block[1024];
+
+	for (uint32_t off = 0; off < p->payload_len;) {
+		size_t n = p->payload_len - off < sizeof(block) ? p->payload_len - off :
+								  sizeof(block);
+
+		for (size_t i = 0; i < n; i++)
+			block[i] = assay_pattern(p->seed, off + i);
+		n = chain_write(&d->chain, len, block, n);
+		if (n == 0)
+			break;
+		len += n;
+		off += (uint32_t)n;
+	}
+	finish_rx(d, len, !p->control);
+	if (p->repeat-- > 1)
+		return;
+	d->reply_first = p->next;
+	if (!d->reply_first)
+		d->reply_last = NULL;
+	d->replies--;
+	free(p);
+}
+
+/* The next connection's packet, in turn. False: none had one. */
+static bool deliver_conn(struct device *d)
+{
+	const size_t room = d->chain.in_len - sizeof(struct virtio_vsock_hdr);
+
+	while (d->send_first) {
+		struct tconn *c = d->send_first;
+		struct virtio_vsock_hdr h;
+		size_t payload, off = 0, len;
+
+		d->send_first = c->send_next;
+		if (!d->send_first)
+			d->send_last = NULL;
+		c->in_send = false;
+		if (!conn_packet(c, &h, room, &payload))
+			continue;
+		len = chain_write(&d->chain, 0, &h, sizeof(h));
+		while (off < payload) {
+			size_t part = payload - off;
+			const uint8_t *from = fifo_span(&c->tx, off, &part);
+
+			len += chain_write(&d->chain, len, from, part);
+			off += part;
+		}
+		finish_rx(d, len, c->host_port != ASSAY_CTL_PORT);
+		conn_packet_sent(c, &h, payload);
+		return true;
+	}
+	return false;
+}
+
+static void run_rx(struct device *d)
+{
+	struct ring *r = &d->ring[DEV_RX];
+
+	if (!r->running || r->broken)
+		return;
+	while (d->reply_first || d->send_first) {
+		const int ret = ring_pop(r, &d->chain);
+
+		if (ret < 0)
+			break;
+		if (ret == 0) {
+			if (ring_want_kicks(r, true))
+				continue;
+			break;
+		}
+		if (d->chain.in_len < sizeof(struct virtio_vsock_hdr)) {
+			if (rd_log_due(++r->bad_chains))
+				rd_log("%s: an rx buffer of %" PRIu64 " bytes", d->name,
+				       d->chain.in_len);
+			ring_push(r, &d->chain, 0, false);
+		} else if (d->reply_first) {
+			deliver_reply(d);
+		} else if (!deliver_conn(d)) {
+			ring_unpop(r);
+			break;
+		}
+	}
+	if (!d->reply_first && !d->send_first && r->kick_wanted)
+		ring_want_kicks(r, false);
+	ring_publish(r);
+}
+
+static void run_events(struct device *d)
+{
+	struct ring *r = &d->ring[DEV_EVENT];
+	const struct virtio_vsock_event ev = {
+		.id = htole32(fault(F_EVENT_WRONG_ID) ? 1 : VIRTIO_VSOCK_EVENT_TRANSPORT_RESET),
+	};
+
+	if (d->events_at_ns && rd_now_ns() < d->events_at_ns)
+		return;
+	d->events_at_ns = 0;
+	while (d->events) {
+		const int ret = ring_pop(r, &d->chain);
+
+		if (ret < 0)
+			return;
+		if (ret == 0) {
+			if (ring_want_kicks(r, true))
+				continue;
+			break;
+		}
+		ring_push(r, &d->chain, (uint32_t)chain_write(&d->chain, 0, &ev, sizeof(ev)),
+			  false);
+		d->events--;
+	}
+	ring_publish(r);
+}
+
+/* --- timers --- */
+
+void device_apply_cids(struct device *d)
+{
+	const struct ctl_set_cids *s = &d->cids_next;
+	struct dev_cids next = {
+		.layout = d->cids.layout,
+		.num_guest = s->num_guest,
+		.num_host = s->num_host,
+	};
+
+	d->cids_pending = d->cids_waits = false;
+	memcpy(next.cid, s->cids, sizeof(next.cid));
+	if (fault(F_CONFIG_CHANGE_IGNORED))
+		next = d->cids;
+	d->cids = next;
+	d->config_index = 0;
+	rd_log("%s: CIDs change: %u of the guest from %" PRIu64 " on, %u of the host%s", d->name,
+	       next.num_guest, next.cid[0], next.num_host, s->event ? ", transport reset" : "");
+	if (s->event) {
+		device_drop_conns(d);
+		drop_replies(d);
+	} else {
+		for (struct tconn *c = d->conns, *n; c; c = n) {
+			n = c->next;
+			if (c->state != TC_CLOSED && (!config_is_guest(&next, c->guest_cid) ||
+						      !config_is_host(&next, c->host_cid)))
+				conn_end(c, -ECONNRESET);
+		}
+	}
+	/*
+	 * The event comes after the notification: QEMU 11.1 crashes if the guest has reset the device before it
+	 * reads the message.
+	 */
+	if (!fault(F_CONFIG_CHANGE_NO_NOTIFY) && d->config_changed &&
+	    d->config_changed(d->config_arg))
+		d->events_at_ns = rd_now_ns() + CONFIG_TOLD_NS;
+	if (s->event && !fault(F_EVENT_NO_RESET) &&
+	    !(fault(F_EVENT_ONLY_FIRST) && d->ring[DEV_EVENT].used_idx))
+		d->events++;
+}
+
+/* Whether the guest read everything on its control connections. */
+static bool control_read(const struct device *d)
+{
+	for (const struct tconn *c = d->conns; c; c = c->next) {
+		if (c->host_port == ASSAY_CTL_PORT && c->state == TC_ESTABLISHED &&
+		    (c->tx.len || c->tx_cnt != c->guest_fwd_cnt))
+			return false;
+	}
+	return true;
+}
+
+static void ask_control(struct device *d)
+{
+	for (struct tconn *c = d->conns; c; c = c->next) {
+		if (c->host_port == ASSAY_CTL_PORT && c->state == TC_ESTABLISHED) {
+			c->pending |= TP_CREDIT_REQUEST;
+			conn_queue(c);
+		}
+	}
+}
+
+static void run_cids(struct device *d, int64_t now)
+{
+	if (!d->cids_pending)
+		return;
+	if (d->cids_waits && !control_read(d) && now < d->cids_at_ns + CIDS_GIVE_UP) {
+		if (now >= d->cids_ask_ns) {
+			ask_control(d);
+			d->cids_ask_ns = now + CIDS_ASK_NS;
+		}
+		return;
+	}
+	if (now >= d->cids_at_ns)
+		device_apply_cids(d);
+}
+
+static void run_interrupts(struct device *d, int64_t now)
+{
+	for (unsigned int n = 0; d->irq.count && now >= d->irq_at_ns && n < 1000; n++) {
+		for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+			if (d->irq.queue_mask & 1u << i)
+				ring_signal(&d->ring[i]);
+		}
+		d->irq.count--;
+		d->irq_at_ns += d->irq.interval_us * 1000ll;
+	}
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		struct ring *r = &d->ring[i];
+
+		if (r->again && now >= r->again_ns) {
+			r->again--;
+			r->again_ns = now + 5000000;
+			if (r->running)
+				ring_signal(r);
+		}
+	}
+}
+
+/* Fault ring.written_after_reset. */
+static void run_stale(struct device *d, int64_t now)
+{
+	const struct ring *r = &d->ring[DEV_TX];
+	uint64_t gpa;
+	uint8_t *p;
+
+	if (!d->stale_at_ns || now < d->stale_at_ns)
+		return;
+	d->stale_at_ns = 0;
+	p = mem_at_uva(&d->mem, r->used_uva, sizeof(struct vring_used), &gpa);
+	if (p)
+		p[3] ^= 0x80;
+}
+
+bool device_run(struct device *d)
+{
+	int64_t now = rd_now_ns();
+	bool more;
+
+	more = run_tx(d);
+	conn_run_todo(d);
+	run_rx(d);
+	conn_run_todo(d);
+	if (d->scan_needed && now >= d->next_scan_ns) {
+		d->next_scan_ns = now + SCAN_NS;
+		conn_scan_deadlines(d, now);
+	}
+	run_interrupts(d, now);
+	run_stale(d, now);
+	peer_run_timers(d->peer);
+	run_cids(d, now);
+	conn_run_todo(d);
+	run_rx(d);
+	run_events(d);
+	/* Replies drained: tx goes on. The guest does not kick, since nobody has asked it to. */
+	if (d->look_at_tx && d->ring[DEV_TX].running && !d->ring[DEV_TX].broken && !tx_paused(d))
+		more = true;
+	if ((d->reply_first || d->send_first) && ring_pending(&d->ring[DEV_RX]))
+		more = true;
+	return more || d->todo;
+}
+
+static void earlier(int64_t *best, int64_t at, int64_t now)
+{
+	const int64_t in = at > now ? at - now : 0;
+
+	if (*best < 0 || in < *best)
+		*best = in;
+}
+
+int64_t device_timeout_ns(struct device *d)
+{
+	const int64_t now = rd_now_ns();
+	int64_t best = peer_next_timeout_ns(d->peer);
+
+	if (d->scan_needed)
+		earlier(&best, d->next_scan_ns, now);
+	if (d->cids_pending)
+		earlier(&best, d->cids_waits ? d->cids_ask_ns : d->cids_at_ns, now);
+	if (d->irq.count)
+		earlier(&best, d->irq_at_ns, now);
+	if (d->events_at_ns)
+		earlier(&best, d->events_at_ns, now);
+	if (d->stale_at_ns)
+		earlier(&best, d->stale_at_ns, now);
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		if (d->ring[i].again)
+			earlier(&best, d->ring[i].again_ns, now);
+	}
+	return best;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "host/ref/dev/mem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static bool ranges_meet(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
+{
+	return a < b + blen && b < a + alen;
+}
+
+static int add(struct guest_mem *m, const struct mem_region *r)
+{
+	if (r->size == 0 || r->gpa + r->size < r->gpa || r->uva + r->size < r->uva)
+		return -EINVAL;
+	if (m->n == MEM_MAX_REGIONS)
+		return -ENOSPC;
+	for (unsigned int i = 0; i < m->n; i++) {
+		if (ranges_meet(r->gpa, r->size, m->r[i].gpa, m->r[i].size))
+			return -EINVAL;
+	}
+	m->r[m->n++] = *r;
+	return 0;
+}
+
+int mem_add(struct guest_mem *m, uint64_t gpa, uint64_t size, uint64_t uva, int fd, uint64_t offset)
+{
+	struct mem_region r = { .gpa = gpa, .size = size, .uva = uva };
+	int ret;
+
+	if (size == 0 || offset + size < offset || offset + size > PTRDIFF_MAX)
+		return -EINVAL;
+	/* From 0 on: an offset into huge pages need not be aligned as mmap() wants it. */
+	r.map_len = offset + size;
+	r.map = mmap(NULL, r.map_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (r.map == MAP_FAILED)
+		return -errno;
+	r.host = (uint8_t *)r.map + offset;
+	ret = add(m, &r);
+	if (ret)
+		munmap(r.map, r.map_len);
+	return ret;
+}
+
+int mem_add_host(struct guest_mem *m, uint64_t gpa, uint64_t size, uint64_t uva, void *host)
+{
+	const struct mem_region r = { .gpa = gpa, .size = size, .uva = uva, .host = host };
+
+	return add(m, &r);
+}
+
+static void drop(struct guest_mem *m, unsigned int i)
+{
+	if (m->r[i].map)
+		munmap(m->r[i].map, m->r[i].map_len);
+	m->r[i] = m->r[--m->n];
+}
+
+int mem_remove(struct guest_mem *m, uint64_t gpa, uint64_t size, uint64_t uva)
+{
+	for (unsigned int i = 0; i < m->n; i++) {
+		if (m->r[i].gpa == gpa && m->r[i].size == size && m->r[i].uva == uva) {
+			drop(m, i);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+void mem_clear(struct guest_mem *m)
+{
+	while (m->n)
+		drop(m, m->n - 1);
+}
+
+uint8_t *mem_at(const struct guest_mem *m, uint64_t gpa, uint64_t *len)
+{
+	for (unsigned int i = 0; i < m->n; i++) {
+		const struct mem_region *r = &m->r[i];
+
+		if (gpa < r->gpa || gpa - r->gpa >= r->size)
+			continue;
+		if (*len > r->size - (gpa - r->gpa))
+			*len = r->size - (gpa - r->gpa);
+		return r->host + (gpa - r->gpa);
+	}
+	return NULL;
+}
+
+uint8_t *mem_at_uva(const struct guest_mem *m, uint64_t uva, uint64_t len, uint64_t *gpa)
+{
+	for (unsigned int i = 0; i < m->n; i++) {
+		const struct mem_region *r = &m->r[i];
+
+		if (uva < r->uva || uva - r->uva >= r->size || len > r->size - (uva - r->uva))
+			continue;
+		*gpa = r->gpa + (uva - r->uva);
+		return r->host + (uva - r->uva);
+	}
+	return NULL;
+}

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "host/ref/dev/ring.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/ref/dev/faults.h"
+#include "host/ref/dev/log.h"
+
+#define HDR_SIZE 44 /* of a vsock packet: tells header from payload in violations */
+
+void ring_init(struct ring *r, unsigned int index, const char *name, const struct guest_mem *mem)
+{
+	memset(r, 0, sizeof(*r));
+	r->index = index;
+	r->name = name;
+	r->mem = mem;
+	r->kick_fd = r->call_fd = r->err_fd = -1;
+}
+
+static size_t avail_bytes(const struct ring *r)
+{
+	return sizeof(struct vring_avail) + 2u * r->num + (r->event_idx ? 2 : 0);
+}
+
+static size_t used_bytes(const struct ring *r)
+{
+	return sizeof(struct vring_used) + sizeof(struct vring_used_elem) * r->num +
+	       (r->event_idx ? 2 : 0);
+}
+
+int ring_map(struct ring *r)
+{
+	if (r->num == 0 || r->num > RING_MAX_SIZE || (r->num & (r->num - 1)))
+		return -EINVAL;
+	r->desc = (void *)mem_at_uva(r->mem, r->desc_uva, sizeof(struct vring_desc) * r->num,
+				     &r->desc_gpa);
+	r->avail = (void *)mem_at_uva(r->mem, r->avail_uva, avail_bytes(r), &r->avail_gpa);
+	r->used = (void *)mem_at_uva(r->mem, r->used_uva, used_bytes(r), &r->used_gpa);
+	if (!r->desc || !r->avail || !r->used)
+		return -EFAULT;
+	/* 2.7: alignments of the three parts. */
+	if ((uintptr_t)r->desc % 16 || (uintptr_t)r->avail % 2 || (uintptr_t)r->used % 4)
+		return -EINVAL;
+	return 0;
+}
+
+int ring_start(struct ring *r, uint16_t base)
+{
+	int ret;
+
+	r->running = false;
+	r->broken = false;
+	ret = ring_map(r);
+	if (ret)
+		return ret;
+	r->last_avail = base;
+	r->kick_wanted = true;
+	r->trips = 0;
+	r->calls_since_start = 0;
+	r->running = true;
+	r->used_idx = base;
+	/* The page may be private; then the first pop finds out. */
+	if (mem_allowed(r->mem, r->used_gpa, used_bytes(r), NULL))
+		r->used_idx = le16toh(__atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE));
+	r->published = r->used_idx;
+	/* Resumed, not new: what the driver was told before is not known. */
+	r->signalled = r->used_idx;
+	r->signalled_valid = base == 0;
+	return 0;
+}
+
+void ring_stop(struct ring *r)
+{
+	r->running = false;
+}
+
+static void signal_fd(int fd)
+{
+	const uint64_t one = 1;
+
+	/* Full (EAGAIN) is signalled already; a VMM that is gone does not matter. */
+	if (fd >= 0 && write(fd, &one, sizeof(one)) != sizeof(one))
+		rd_debug("eventfd %d: %s", fd, strerror(errno));
+}
+
+static void ring_break(struct ring *r, const char *why, unsigned int value)
+{
+	rd_log("queue %u (%s) stops: %s (%u)", r->index, r->name, why, value);
+	r->broken = true;
+	r->bad_chains++;
+	signal_fd(r->err_fd);
+}
+
+/* False: the page is private; the queue is stopped as a real host's fault would. */
+static bool may_touch(struct ring *r, uint64_t gpa, uint64_t len, enum ctl_mem_reason reason)
+{
+	uint64_t bad = gpa;
+
+	if (mem_allowed(r->mem, gpa, len, &bad) || fault(F_MEM_PRIVATE_ALLOWED) ||
+	    (reason == CTL_MEM_INDIRECT && fault(F_MEM_PRIVATE_INDIRECT)))
+		return true;
+	r->broken = true;
+	if (r->violation)
+		r->violation(r->arg, r, bad < gpa ? gpa : bad, reason);
+	signal_fd(r->err_fd);
+	return false;
+}
+
+static bool ring_memory_ok(struct ring *r)
+{
+	if (!r->mem->ps.file)
+		return true;
+	return may_touch(r, r->desc_gpa, sizeof(struct vring_desc) * r->num, CTL_MEM_RING) &&
+	       may_touch(r, r->avail_gpa, avail_bytes(r), CTL_MEM_RING) &&
+	       may_touch(r, r->used_gpa, used_bytes(r), CTL_MEM_RING);
+}
+
+static bool stuck(const struct ring *r)
+{
+	return fault(F_RING_WRAP) && r->index == 1 && r->last_avail >= 256;
+}
+
+bool ring_pending(const struct ring *r)
+{
+	if (!r->running || r->broken || stuck(r))
+		return false;
+	return le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE)) != r->last_avail;
+}
+
+/* Adds one descriptor's buffer to the chain. 0, -EBADMSG, -EIO (private). */
+static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_desc *d,
+		     bool writable)
+{
+	uint64_t gpa = le64toh(d->addr), left = le32toh(d->len);
+	const uint64_t before = writable ? 0 : c->out_len;
+
+	if (gpa + left < gpa)
+		return -EBADMSG;
+	if (!writable && c->n_in)
+		return -EBADMSG; /* 2.7.4.2: readable descriptors come first */
+	while (left) {
+		uint64_t len = left;
+		uint8_t *p = mem_at(r->mem, gpa, &len);
+		struct ring_piece *piece;
+
+		if (!p || c->n_out + c->n_in == RING_MAX_PIECES)
+			return -EBADMSG;
+		if (!may_touch(r, gpa, len, before < HDR_SIZE ? CTL_MEM_HEADER : CTL_MEM_PAYLOAD))
+			return -EIO;
+		piece = &c->piece[c->n_out + c->n_in];
+		*piece = (struct ring_piece){ .p = p, .len = (uint32_t)len, .gpa = gpa };
+		if (writable) {
+			c->n_in++;
+			c->in_len += len;
+		} else {
+			c->n_out++;
+			c->out_len += len;
+		}
+		gpa += len;
+		left -= len;
+	}
+	return 0;
+}
+
+static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vring_desc *d)
+{
+	const uint64_t gpa = le64toh(d->addr);
+	const uint32_t bytes = le32toh(d->len), count = bytes / sizeof(*d);
+	const bool all_writable = fault(F_RING_INDIRECT_WRITE) &&
+				  (le16toh(d->flags) & VRING_DESC_F_WRITE);
+	uint64_t avail = bytes;
+	const uint8_t *table;
+	unsigned int seen = 0;
+	uint16_t i = 0;
+
+	/* 2.7.5.3.1: no table in a table (the caller), no NEXT beside INDIRECT, whole descriptors. */
+	if (!r->indirect_ok || (le16toh(d->flags) & VRING_DESC_F_NEXT) || count == 0 ||
+	    bytes % sizeof(*d) || count > 65536 || gpa + bytes < gpa)
+		return -EBADMSG;
+	table = mem_at(r->mem, gpa, &avail);
+	if (!table || avail < bytes)
+		return -EBADMSG;
+	if (!may_touch(r, gpa, bytes, CTL_MEM_INDIRECT))
+		return -EIO;
+	c->indirect = true;
+	for (;;) {
+		struct vring_desc e;
+		int ret;
+
+		if (i >= count || seen++ >= count || seen > RING_MAX_PIECES)
+			return -EBADMSG;
+		/* One copy: what is checked is what is used, whatever the guest writes meanwhile. */
+		memcpy(&e, table + sizeof(e) * i, sizeof(e));
+		if (le16toh(e.flags) & VRING_DESC_F_INDIRECT)
+			return -EBADMSG;
+		ret = chain_add(r, c, &e, all_writable || (le16toh(e.flags) & VRING_DESC_F_WRITE));
+		if (ret)
+			return ret;
+		if (!(le16toh(e.flags) & VRING_DESC_F_NEXT) || fault(F_RING_INDIRECT_FIRST_ONLY))
+			return 0;
+		i = le16toh(e.next);
+	}
+}
+
+static int walk(struct ring *r, struct ring_chain *c)
+{
+	uint16_t i = c->head;
+
+	for (unsigned int seen = 0; seen < r->num; seen++) {
+		struct vring_desc d;
+		int ret;
+
+		memcpy(&d, &r->desc[i], sizeof(d));
+		if (le16toh(d.flags) & VRING_DESC_F_INDIRECT) {
+			if (seen && fault(F_RING_INDIRECT_HEAD_ONLY))
+				return -EBADMSG;
+			return walk_indirect(r, c, &d);
+		}
+		ret = chain_add(r, c, &d, le16toh(d.flags) & VRING_DESC_F_WRITE);
+		if (ret)
+			return ret;
+		if (!(le16toh(d.flags) & VRING_DESC_F_NEXT))
+			return 0;
+		i = le16toh(d.next);
+		if (i >= r->num)
+			return -EBADMSG;
+	}
+	return -EBADMSG; /* a loop */
+}
+
+int ring_pop(struct ring *r, struct ring_chain *c)
+{
+	for (;;) {
+		uint16_t ready;
+		int ret;
+
+		if (!r->running || r->broken || !ring_memory_ok(r))
+			return -EIO;
+		ready = (uint16_t)(le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE)) -
+				   r->last_avail);
+		if (ready == 0 || stuck(r))
+			return 0;
+		if (ready > r->num) {
+			ring_break(r, "the avail index leaps", ready);
+			return -EIO;
+		}
+		c->head = le16toh(__atomic_load_n(&r->avail->ring[r->last_avail & (r->num - 1)],
+						  __ATOMIC_RELAXED));
+		if (c->head >= r->num) {
+			ring_break(r, "a head past the queue size", c->head);
+			return -EIO;
+		}
+		r->last_avail++;
+		r->chains++;
+		c->indirect = false;
+		c->n_out = c->n_in = 0;
+		c->out_len = c->in_len = 0;
+		ret = walk(r, c);
+		if (ret != -EBADMSG)
+			return ret ? ret : 1;
+		if (rd_log_due(++r->bad_chains))
+			rd_log("queue %u (%s): malformed chain at descriptor %u", r->index, r->name,
+			       c->head);
+		ring_push(r, c, 0, false);
+	}
+}
+
+void ring_unpop(struct ring *r)
+{
+	r->last_avail--;
+	r->chains--;
+}
+
+static void put_used(struct ring *r, uint32_t id, uint32_t len)
+{
+	struct vring_used_elem *e = &r->used->ring[r->used_idx & (r->num - 1)];
+
+	__atomic_store_n(&e->id, htole32(id), __ATOMIC_RELAXED);
+	__atomic_store_n(&e->len, htole32(len), __ATOMIC_RELAXED);
+	r->used_idx++;
+}
+
+/* The faults of a used element. Those that break the queue strike once, at the fourth victim. */
+static void push_faulty(struct ring *r, const struct ring_chain *c, uint32_t len)
+{
+	const bool strike = r->index == 1 && ++r->trips == 4;
+	uint32_t id = c->head;
+
+	if (fault(F_RING_WRITES_READABLE) && c->n_out)
+		c->piece[c->n_out - 1].p[c->piece[c->n_out - 1].len - 1] ^= 0xff;
+	if (fault(F_RING_DESC_WRITTEN))
+		memset(&r->desc[c->head], 0, sizeof(r->desc[0]));
+	if (fault(F_RING_WRITES_PAST) && c->n_in) {
+		const struct ring_piece *last = &c->piece[c->n_out + c->n_in - 1];
+		uint64_t one = 1;
+		uint8_t *p = mem_at(r->mem, last->gpa + last->len, &one);
+
+		if (p)
+			*p ^= 0xff;
+	}
+	if (fault(F_RING_USED_LEN_ZERO))
+		len = 0;
+	if (fault(F_RING_USED_LEN_LONG))
+		len = (uint32_t)c->in_len + 4096;
+	if (strike && fault(F_RING_USED_ID))
+		id = (id + r->num / 2) % r->num;
+	if (strike && fault(F_RING_USED_ID_RANGE))
+		id = r->num + 1u;
+	put_used(r, id, len);
+	if (strike && fault(F_RING_USED_TWICE))
+		put_used(r, id, len);
+	if (strike && fault(F_RING_USED_IDX_JUMP))
+		r->used_idx = (uint16_t)(r->used_idx + r->num);
+}
+
+void ring_push(struct ring *r, const struct ring_chain *c, uint32_t len, bool victim)
+{
+	if (!r->running || !ring_memory_ok(r))
+		return;
+	if (victim)
+		push_faulty(r, c, len);
+	else
+		put_used(r, c->head, len);
+}
+
+void ring_signal(struct ring *r)
+{
+	r->calls++;
+	r->calls_since_start++;
+	signal_fd(fault(F_IRQ_WRONG_QUEUE) && r->other ? r->other->call_fd : r->call_fd);
+}
+
+/* 2.7.7.2 */
+static bool wants_signal(struct ring *r, uint16_t old, uint16_t new)
+{
+	uint16_t event;
+
+	/* The index must be visible before the driver's wish is read. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (fault(F_IRQ_SUPPRESSED))
+		return true;
+	if ((!r->event_idx && !fault(F_IRQ_EVENT_HONOURED)) ||
+	    (r->event_idx && fault(F_IRQ_FLAG_HONOURED)))
+		return !(le16toh(__atomic_load_n(&r->avail->flags, __ATOMIC_RELAXED)) &
+			 VRING_AVAIL_F_NO_INTERRUPT);
+	if (!r->signalled_valid)
+		return true;
+	event = le16toh(__atomic_load_n(&r->avail->ring[r->num], __ATOMIC_RELAXED));
+	if (fault(F_IRQ_EVENT_OFF_BY_ONE))
+		event++;
+	return vring_need_event(event, new, old);
+}
+
+/* Fault ring.not_in_order: the first two of a batch. */
+static void swap_used(struct ring *r, uint16_t at)
+{
+	struct vring_used_elem *a = &r->used->ring[at & (r->num - 1)];
+	struct vring_used_elem *b = &r->used->ring[(at + 1) & (r->num - 1)];
+	const struct vring_used_elem was = *a;
+
+	*a = *b;
+	*b = was;
+}
+
+void ring_publish(struct ring *r)
+{
+	const uint16_t old = r->published;
+	bool wanted;
+
+	if (!r->running || r->used_idx == old || !ring_memory_ok(r))
+		return;
+	if (fault(F_RING_NOT_IN_ORDER) && (uint16_t)(r->used_idx - old) > 1)
+		swap_used(r, old);
+	/* 2.7.8: idx only after the elements. */
+	__atomic_store_n(&r->used->idx, htole16(r->used_idx), __ATOMIC_RELEASE);
+	r->published = r->used_idx;
+	wanted = wants_signal(r, r->signalled_valid ? r->signalled : old, r->used_idx);
+	r->signalled = r->used_idx;
+	r->signalled_valid = true;
+	if (wanted && ++r->due % 25 == 0 && fault(F_IRQ_LOST_SOME))
+		return;
+	if (!wanted || fault(F_IRQ_LOST) || (fault(F_IRQ_STALL) && r->calls_since_start >= 31))
+		return;
+	ring_signal(r);
+	if (fault(F_IRQ_DOUBLE)) {
+		r->again = 1;
+		r->again_ns = rd_now_ns() + 2000000;
+	}
+}
+
+bool ring_want_kicks(struct ring *r, bool on)
+{
+	if (!r->running || r->broken || !ring_memory_ok(r))
+		return false;
+	r->kick_wanted = on;
+	if (r->event_idx) {
+		uint16_t *avail_event = (uint16_t *)(void *)&r->used->ring[r->num];
+
+		/* Off: an index just passed, which comes again after 65535 buffers only. */
+		if (!fault(F_RING_AVAIL_EVENT))
+			__atomic_store_n(avail_event,
+					 htole16(on ? r->last_avail :
+						      (uint16_t)(r->last_avail - 1)),
+					 __ATOMIC_RELAXED);
+		if (fault(F_RING_USED_FLAGS))
+			__atomic_store_n(&r->used->flags, htole16(VRING_USED_F_NO_NOTIFY),
+					 __ATOMIC_RELAXED);
+	} else {
+		__atomic_store_n(&r->used->flags, htole16(on ? 0 : VRING_USED_F_NO_NOTIFY),
+				 __ATOMIC_RELAXED);
+	}
+	if (!on)
+		return false;
+	/* The wish must be visible before the last look. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return ring_pending(r);
+}
+
+static size_t chain_copy(const struct ring_piece *piece, unsigned int n, uint64_t off, uint8_t *to,
+			 const uint8_t *from, size_t len)
+{
+	size_t done = 0;
+
+	for (unsigned int i = 0; i < n && done < len; i++) {
+		size_t part;
+
+		if (off >= piece[i].len) {
+			off -= piece[i].len;
+			continue;
+		}
+		part = piece[i].len - off;
+		if (part > len - done)
+			part = len - done;
+		if (to)
+			memcpy(to + done, piece[i].p + off, part);
+		else
+			memcpy(piece[i].p + off, from + done, part);
+		done += part;
+		off = 0;
+	}
+	return done;
+}
+
+size_t chain_read(const struct ring_chain *c, uint64_t off, void *buf, size_t len)
+{
+	return chain_copy(c->piece, c->n_out, off, buf, NULL, len);
+}
+
+size_t chain_write(const struct ring_chain *c, uint64_t off, const void *buf, size_t len)
+{
+	return chain_copy(c->piece + c->n_out, c->n_in, off, NULL, buf, len);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The device's side of a virtqueue, split layout (2.7). Whatever the driver
+ * writes, nothing outside of the guest's memory is touched and every walk
+ * ends: a malformed chain is given back with length 0 and counted; an avail
+ * index or head that makes no sense, or memory that is private, breaks the
+ * queue until it is started anew.
+ *
+ * Users see chains only, so that another layout fits behind the same calls.
+ */
+#ifndef HOST_REF_DEV_RING_H
+#define HOST_REF_DEV_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/virtio_ring.h>
+
+#include "host/peer/proto.h"
+#include "host/ref/dev/mem.h"
+
+#define RING_MAX_SIZE	1024 /* entries of a queue */
+#define RING_MAX_PIECES 1024 /* of a chain, direct or indirect, cut at region borders */
+
+struct ring_piece {
+	uint8_t *p;
+	uint32_t len;
+	uint64_t gpa;
+};
+
+struct ring_chain {
+	uint16_t head;
+	bool indirect;
+	unsigned int n_out, n_in; /* pieces: readable ones first */
+	uint64_t out_len, in_len;
+	struct ring_piece piece[RING_MAX_PIECES];
+};
+
+struct ring {
+	unsigned int index;
+	const char *name;
+	const struct guest_mem *mem;
+	/* A private page was about to be touched (protected memory). */
+	void (*violation)(void *arg, struct ring *r, uint64_t gpa, enum ctl_mem_reason reason);
+	void *arg;
+
+	uint16_t num;
+	uint64_t desc_uva, avail_uva, used_uva;
+	bool enabled, running, broken;
+	bool event_idx, indirect_ok;
+	int kick_fd, call_fd, err_fd; /* -1: none */
+
+	uint64_t desc_gpa, avail_gpa, used_gpa;
+	struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	uint16_t last_avail; /* next avail entry to take */
+	uint16_t used_idx;   /* next used entry to write; published up to published */
+	uint16_t published, signalled;
+	bool signalled_valid, kick_wanted;
+
+	uint64_t kicks, calls, chains, bad_chains;
+	uint64_t calls_since_start;
+	unsigned int trips; /* victims seen since start: when a fault strikes */
+	int64_t again_ns;   /* an injected extra notification is due */
+	unsigned int due;   /* notifications that were due, those not sent included */
+	struct ring *other; /* the queue that a fault takes this one for */
+	unsigned int again;
+};
+
+void ring_init(struct ring *r, unsigned int index, const char *name, const struct guest_mem *mem);
+/* Looks the addresses up (also after the memory map changed). 0, -EFAULT, -EINVAL (size, alignment). */
+int ring_map(struct ring *r);
+/* From avail index `base` on. As ring_map(). */
+int ring_start(struct ring *r, uint16_t base);
+void ring_stop(struct ring *r);
+
+/*
+ * Takes the next chain: 1, 0 (none), -EIO (the queue is broken or does not run). Malformed ones are
+ * given back on the way.
+ */
+int ring_pop(struct ring *r, struct ring_chain *c);
+/* Undoes the last ring_pop(). */
+void ring_unpop(struct ring *r);
+/* Gives a chain back; published later. victim: faults may strike here. */
+void ring_push(struct ring *r, const struct ring_chain *c, uint32_t len, bool victim);
+/* Shows what was pushed, and notifies the driver if it wants that. */
+void ring_publish(struct ring *r);
+/* Whether there is an available buffer. */
+bool ring_pending(const struct ring *r);
+/* The driver shall notify or need not. on: true if buffers came in meanwhile. */
+bool ring_want_kicks(struct ring *r, bool on);
+/* Signals the call eventfd whatever the driver asked for. */
+void ring_signal(struct ring *r);
+
+/* Copies at most len bytes from/to offset off of the readable/writable part; bytes copied. */
+size_t chain_read(const struct ring_chain *c, uint64_t off, void *buf, size_t len);
+size_t chain_write(const struct ring_chain *c, uint64_t off, const void *buf, size_t len);
+
+#endif

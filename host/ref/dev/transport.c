@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The device as a transport of host/peer, and the operations that only a device can do. */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/ref/dev/device.h"
+#include "host/ref/dev/faults.h"
+#include "host/ref/dev/log.h"
+
+#define SHUT_RCV  VIRTIO_VSOCK_SHUTDOWN_RCV
+#define SHUT_SEND VIRTIO_VSOCK_SHUTDOWN_SEND
+#define SHUT_BOTH (SHUT_RCV | SHUT_SEND)
+
+#define MAX_RAW_REPEAT	4096
+#define MAX_RAW_PAYLOAD 65536
+
+static int rd_listen(void *be, uint64_t cid, uint32_t port, uint16_t type)
+{
+	struct device *d = be;
+	struct dev_listener *l;
+
+	if (type != VIRTIO_VSOCK_TYPE_STREAM && type != VIRTIO_VSOCK_TYPE_SEQPACKET)
+		return -EOPNOTSUPP;
+	if (cid != ASSAY_CID_ANY && !config_is_host(&d->cids, cid))
+		return -EADDRNOTAVAIL;
+	for (l = d->listeners; l; l = l->next) {
+		if (l->cid == cid && l->port == port && l->type == type)
+			return -EADDRINUSE;
+	}
+	l = malloc(sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	*l = (struct dev_listener){ .next = d->listeners, .cid = cid, .port = port, .type = type };
+	d->listeners = l;
+	return 0;
+}
+
+static void rd_unlisten(void *be, uint64_t cid, uint32_t port, uint16_t type)
+{
+	struct device *d = be;
+
+	for (struct dev_listener **p = &d->listeners; *p; p = &(*p)->next) {
+		struct dev_listener *l = *p;
+
+		if (l->cid == cid && l->port == port && l->type == type) {
+			*p = l->next;
+			free(l);
+			return;
+		}
+	}
+}
+
+/* A local port that leaves the full address unique. 0: none. */
+static uint32_t free_port(struct device *d, uint64_t cid, struct ctl_addr remote, uint16_t type)
+{
+	for (unsigned int i = 0; i < DEV_MAX_CONNS + 1; i++) {
+		const uint32_t port = d->next_port++;
+
+		if (d->next_port >= 0x7fffffff)
+			d->next_port = 0x40000000;
+		if (!conn_find(d, cid, port, remote.cid, remote.port, type))
+			return port;
+	}
+	return 0;
+}
+
+static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, uint16_t type,
+		      uint32_t buf, struct peer_conn *pc, struct tconn **out)
+{
+	struct device *d = be;
+	struct tconn *c;
+
+	if (!d->ring[DEV_RX].running)
+		return -ENOTCONN;
+	if (local.cid == ASSAY_CID_ANY || local.cid == 0)
+		local.cid = ASSAY_CID_HOST;
+	if (!config_is_host(&d->cids, local.cid))
+		return -EADDRNOTAVAIL;
+	if (remote.cid == ASSAY_CID_ANY || remote.cid == 0)
+		remote.cid = d->cids.cid[0];
+	if (!config_is_guest(&d->cids, remote.cid))
+		return -ENETUNREACH;
+	if (!conn_type_offered(d, type))
+		return -EOPNOTSUPP;
+	if (fault(F_DEVICES_OTHER_WAY) && d->sibling)
+		d = d->sibling;
+	if (local.port == 0)
+		local.port = free_port(d, local.cid, remote, type);
+	if (conn_find(d, local.cid, local.port, remote.cid, remote.port, type))
+		return -EADDRINUSE;
+	c = conn_new(d, local.cid, local.port, remote.cid, remote.port, type);
+	if (!c)
+		return -ENOMEM;
+	c->pc = pc;
+	c->state = TC_CONNECTING;
+	c->pending = TP_REQUEST;
+	if (buf)
+		c->buf_alloc = c->buf_grace = buf;
+	c->deadline_ns = rd_now_ns() + DEV_CONNECT_NS;
+	d->scan_needed = true;
+	conn_queue(c);
+	*out = c;
+	return 0;
+}
+
+static ssize_t rd_send(struct tconn *c, const void *buf, size_t len, bool eom)
+{
+	size_t room, n;
+
+	if (c->state != TC_ESTABLISHED || (c->host_shut & SHUT_SEND) || (c->guest_shut & SHUT_RCV))
+		return c->state == TC_CONNECTING ? -EAGAIN : -EPIPE;
+	room = conn_send_room(c);
+	n = len < room ? len : room;
+	if (n == 0 && len) {
+		c->want_write = true;
+		if (c->tx.len == 0 && !c->credit_asked) {
+			c->credit_asked = true;
+			c->pending |= TP_CREDIT_REQUEST;
+			conn_queue(c);
+		}
+		return -EAGAIN;
+	}
+	if (!fifo_put(&c->tx, buf, n))
+		return -ENOMEM;
+	c->tx_put += n;
+	if (eom && n == len && c->type == VIRTIO_VSOCK_TYPE_SEQPACKET &&
+	    !fifo_put(&c->tx_ends, &c->tx_put, sizeof(c->tx_put)))
+		return -ENOMEM;
+	conn_queue(c);
+	return (ssize_t)n;
+}
+
+/* Credit goes back with the bytes read. */
+static void consumed(struct tconn *c, size_t n)
+{
+	uint32_t step = c->buf_alloc / 4 < 65536 ? c->buf_alloc / 4 : 65536;
+
+	c->rx_got += n;
+	c->fwd_cnt += (uint32_t)n;
+	if (n && c->state == TC_ESTABLISHED && c->fwd_cnt - c->fwd_told >= step &&
+	    !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port)) {
+		c->pending |= TP_CREDIT_UPDATE;
+		conn_queue(c);
+	}
+	if (c->rx.len == 0 && c->rx_ends.len == 0 && c->guest_shut == SHUT_BOTH)
+		conn_todo(c, TD_FINISH);
+}
+
+static ssize_t rd_recv(struct tconn *c, void *buf, size_t len, bool *eom)
+{
+	uint64_t end = UINT64_MAX;
+	size_t n;
+
+	*eom = false;
+	if (c->rx_ends.len) {
+		size_t eight = sizeof(end);
+
+		memcpy(&end, fifo_span(&c->rx_ends, 0, &eight), sizeof(end));
+	}
+	if (c->rx.len == 0 && end == UINT64_MAX) {
+		if (c->guest_shut & SHUT_SEND)
+			return 0;
+		if (c->state == TC_CLOSED)
+			return c->guest_shut == SHUT_BOTH ? 0 : -ECONNRESET;
+		return -EAGAIN;
+	}
+	if (len > end - c->rx_got)
+		len = end - c->rx_got;
+	n = fifo_get(&c->rx, buf, len);
+	if (c->rx_got + n == end) {
+		fifo_drop(&c->rx_ends, sizeof(end));
+		*eom = true;
+	}
+	consumed(c, n);
+	return (ssize_t)n;
+}
+
+static void rd_shutdown(struct tconn *c, unsigned int how)
+{
+	c->host_shut |= how & SHUT_BOTH;
+	conn_queue(c);
+}
+
+static void rd_reset(struct tconn *c)
+{
+	conn_reset(c);
+}
+
+/* In the protocol's byte order, as all of the report. */
+static void rd_report(struct tconn *c, struct ctl_report *r)
+{
+	r->host = (struct ctl_addr){ .cid = htole64(c->host_cid), .port = htole32(c->host_port) };
+	r->guest = (struct ctl_addr){ .cid = htole64(c->guest_cid),
+				      .port = htole32(c->guest_port) };
+	r->guest_buf_alloc = htole32(c->guest_buf_alloc);
+	r->guest_fwd_cnt = htole32(c->guest_fwd_cnt);
+	r->host_buf_alloc = htole32(c->buf_alloc);
+	r->host_fwd_cnt = htole32(c->fwd_cnt);
+	r->rx_packets = htole64(c->rx_packets);
+	r->tx_packets = htole64(c->tx_packets);
+	r->credit_updates = htole32(c->credit_updates);
+	r->credit_requests = htole32(c->credit_requests);
+	if (c->overrun)
+		r->flags |= htole32(CTL_CONN_OVERRUN);
+}
+
+static int rd_set_buf(struct tconn *c, uint32_t bytes)
+{
+	if (bytes > c->buf_grace)
+		c->buf_grace = bytes;
+	c->buf_alloc = bytes;
+	if (c->state == TC_ESTABLISHED && !(c->pending & TP_RESPONSE)) {
+		c->pending |= TP_CREDIT_ANSWER;
+		conn_queue(c);
+	}
+	return 0;
+}
+
+/* --- device operations --- */
+
+static int dev_info(struct device *d, struct ctl_dev_info *out)
+{
+	*out = d->info;
+	out->layout = d->cids.layout;
+	out->num_guest = d->cids.num_guest;
+	out->num_host = d->cids.num_host;
+	memcpy(out->cids, d->cids.cid, sizeof(out->cids));
+	out->features_offered = d->features_offered;
+	out->features_acked = d->features_acked;
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		out->kicks += d->ring[i].kicks;
+		out->calls += d->ring[i].calls;
+		out->chains_bad += d->ring[i].bad_chains;
+	}
+	out->conns = d->num_conns;
+	return 0;
+}
+
+static int set_cids(struct device *d, const struct ctl_set_cids *s)
+{
+	struct dev_cids next = {
+		.layout = d->cids.layout,
+		.num_guest = s->num_guest,
+		.num_host = s->num_host,
+	};
+	char why[128];
+
+	memcpy(next.cid, s->cids, sizeof(next.cid));
+	if (config_check(&next, why, sizeof(why))) {
+		rd_log("%s: new CIDs refused: %s", d->name, why);
+		return -EINVAL;
+	}
+	if (config_size(&next) > d->config_space)
+		return -ENOSPC;
+	if (d->cids_pending)
+		return -EBUSY;
+	/* QEMU's vhost-user-vsock keeps the event queue to itself. */
+	if (s->event && !d->ring[DEV_EVENT].running)
+		return -EOPNOTSUPP;
+	d->cids_next = *s;
+	d->cids_pending = true;
+	d->cids_waits = s->delay_ms == 0;
+	d->cids_at_ns = rd_now_ns() + s->delay_ms * 1000000ll;
+	d->cids_ask_ns = 0;
+	return 0;
+}
+
+static int raw_send(struct device *d, const struct ctl_raw *r)
+{
+	struct dev_packet p = {
+		.payload_len = r->payload_len,
+		.seed = r->payload_seed,
+		.repeat = r->repeat ? r->repeat : 1,
+	};
+
+	if (p.repeat > MAX_RAW_REPEAT || p.payload_len > MAX_RAW_PAYLOAD)
+		return -EINVAL;
+	memcpy(&p.hdr, r->hdr, sizeof(p.hdr));
+	return device_reply(d, &p) ? 0 : -ENOBUFS;
+}
+
+static int headers(struct device *d, const struct ctl_headers *q, struct ctl_headers_reply *out)
+{
+	uint64_t first = d->headers_from;
+
+	memset(out, 0, sizeof(*out));
+	if (d->headers_total - first > DEV_HEADERS)
+		first = d->headers_total - DEV_HEADERS;
+	/* The newest first, then turned round. */
+	for (uint64_t i = d->headers_total; i > first; i--) {
+		const uint8_t *raw = d->headers[(i - 1) % DEV_HEADERS];
+		struct virtio_vsock_hdr h;
+
+		memcpy(&h, raw, sizeof(h));
+		if ((q->dst_port && q->dst_port != le32toh(h.dst_port)) ||
+		    (q->src_port && q->src_port != le32toh(h.src_port)))
+			continue;
+		out->total++;
+		if (out->count < CTL_HEADERS_MAX)
+			memcpy(out->hdr[out->count++], raw, sizeof(h));
+	}
+	for (uint32_t i = 0; i < out->count / 2; i++) {
+		uint8_t t[sizeof(struct virtio_vsock_hdr)];
+
+		memcpy(t, out->hdr[i], sizeof(t));
+		memcpy(out->hdr[i], out->hdr[out->count - 1 - i], sizeof(t));
+		memcpy(out->hdr[out->count - 1 - i], t, sizeof(t));
+	}
+	if (q->clear)
+		d->headers_from = d->headers_total;
+	return 0;
+}
+
+static int mem_state(struct device *d, struct ctl_mem_state *out)
+{
+	const struct page_states *ps = &d->mem.ps;
+
+	if (!ps->file)
+		return -EOPNOTSUPP;
+	*out = d->mem_state;
+	out->protected_mode = page_states_protected(ps);
+	for (uint64_t i = 0; i < ps->file->frames; i++) {
+		const uint8_t s = __atomic_load_n(&ps->file->state[i], __ATOMIC_RELAXED);
+
+		out->shared_pages += s == PAGE_SHARED;
+		out->private_pages += s == PAGE_PRIVATE;
+	}
+	return 0;
+}
+
+/* Looks through one run of shared memory. */
+static void scan_run(const uint8_t *p, uint64_t gpa, size_t len, const uint8_t *secret, size_t n,
+		     struct ctl_mem_scan_reply *out)
+{
+	const uint8_t *at = p, *end = p + len;
+
+	while ((size_t)(end - at) >= n && (at = memmem(at, (size_t)(end - at), secret, n))) {
+		if (out->matches++ == 0)
+			out->first_addr = gpa + (uint64_t)(at - p);
+		at++;
+	}
+}
+
+static int mem_scan(struct device *d, const struct ctl_mem_scan *q, struct ctl_mem_scan_reply *out)
+{
+	const struct page_states *ps = &d->mem.ps;
+	const uint64_t page = 1ull << PAGE_STATE_SHIFT;
+	uint8_t secret[sizeof(q->secret_xor)];
+
+	if (!ps->file)
+		return -EOPNOTSUPP;
+	if (q->len < 16 || q->len > sizeof(secret))
+		return -EINVAL;
+	for (unsigned int i = 0; i < q->len; i++)
+		secret[i] = q->secret_xor[i] ^ 0x5a;
+	memset(out, 0, sizeof(*out));
+	for (unsigned int i = 0; i < d->mem.n; i++) {
+		const struct mem_region *r = &d->mem.r[i];
+		uint64_t off = 0, start = 0;
+
+		/* Runs of pages that may be touched: a match across a page border counts. */
+		while (off < r->size) {
+			const uint64_t part = r->size - off < page ? r->size - off : page;
+
+			if (page_states_allowed(ps, r->gpa + off, part, NULL)) {
+				out->scanned_pages++;
+				off += part;
+				continue;
+			}
+			scan_run(r->host + start, r->gpa + start, off - start, secret, q->len, out);
+			off += part;
+			start = off;
+		}
+		scan_run(r->host + start, r->gpa + start, r->size - start, secret, q->len, out);
+	}
+	memset(secret, 0, sizeof(secret));
+	return 0;
+}
+
+static int interrupt(struct device *d, const struct ctl_interrupt *q)
+{
+	if (q->queue_mask >> DEV_QUEUES)
+		return -EINVAL;
+	d->irq = *q;
+	d->irq_at_ns = rd_now_ns();
+	return 0;
+}
+
+static int rd_device_op(void *be, uint16_t op, const void *req, size_t len, void *reply,
+			size_t *reply_len)
+{
+	static const struct {
+		uint16_t op;
+		uint16_t req, reply;
+	} sizes[] = {
+		{ CTL_DEV_INFO, 0, sizeof(struct ctl_dev_info) },
+		{ CTL_SET_CIDS, sizeof(struct ctl_set_cids), 0 },
+		{ CTL_RAW_SEND, sizeof(struct ctl_raw), 0 },
+		{ CTL_HEADERS, sizeof(struct ctl_headers), sizeof(struct ctl_headers_reply) },
+		{ CTL_MEM_STATE, 0, sizeof(struct ctl_mem_state) },
+		{ CTL_MEM_SCAN, sizeof(struct ctl_mem_scan), sizeof(struct ctl_mem_scan_reply) },
+		{ CTL_INTERRUPT, sizeof(struct ctl_interrupt), 0 },
+	};
+	struct device *d = be;
+
+	*reply_len = 0;
+	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		if (sizes[i].op != op)
+			continue;
+		if (len != sizes[i].req)
+			return -EINVAL;
+		*reply_len = sizes[i].reply;
+	}
+	switch (op) {
+	case CTL_DEV_INFO:
+		return dev_info(d, reply);
+	case CTL_SET_CIDS:
+		return set_cids(d, req);
+	case CTL_RAW_SEND:
+		return raw_send(d, req);
+	case CTL_HEADERS:
+		return headers(d, req, reply);
+	case CTL_MEM_STATE:
+		return mem_state(d, reply);
+	case CTL_MEM_SCAN:
+		return mem_scan(d, req, reply);
+	case CTL_INTERRUPT:
+		return interrupt(d, req);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+const struct peer_transport_ops transport_ops = {
+	.name = "refdev",
+	.caps = CTL_CAP_SEQPACKET | CTL_CAP_HOST_CONNECT | CTL_CAP_GUEST_ADDRS |
+		CTL_CAP_HOST_ADDRS | CTL_CAP_DEVICE | CTL_CAP_CREDIT | CTL_CAP_RESET |
+		CTL_CAP_HALF_CLOSE | CTL_CAP_ANY_GUEST_PORT | CTL_CAP_MEM_STATE | CTL_CAP_INTERRUPT,
+	.listen = rd_listen,
+	.unlisten = rd_unlisten,
+	.connect = rd_connect,
+	.send = rd_send,
+	.recv = rd_recv,
+	.shutdown = rd_shutdown,
+	.reset = rd_reset,
+	.close = conn_close,
+	.report = rd_report,
+	.set_buf = rd_set_buf,
+	.device_op = rd_device_op,
+};

@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "host/ref/dev/vhost_user.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "host/ref/dev/log.h"
+#include "host/ref/dev/vhost_proto.h"
+
+#define MAX_FDS	      VHU_MAX_REGIONS
+#define SEND_LIMIT_MS 2000
+#define CONNECT_NS    10000000ll /* between two tries */
+
+#define PROTOCOL_FEATURES                                                                          \
+	(1ull << VHU_P_MQ | 1ull << VHU_P_REPLY_ACK | 1ull << VHU_P_BACKEND_REQ |                  \
+	 1ull << VHU_P_CONFIG | 1ull << VHU_P_RESET_DEVICE | 1ull << VHU_P_CONFIGURE_MEM_SLOTS |   \
+	 1ull << VHU_P_STATUS)
+
+struct vhu {
+	struct device *d;
+	char *path;
+	int listen_fd, fd, backend_fd;
+	bool client;	    /* connects to path instead of listening there */
+	int64_t connect_ns; /* not before */
+	bool served;
+	uint64_t features, protocol;
+	uint8_t status;
+	uint16_t base[DEV_QUEUES];
+	bool addr_set[DEV_QUEUES];
+
+	struct vhu_msg msg; /* as far as it came in */
+	size_t got;
+	int fds[MAX_FDS];
+	unsigned int num_fds;
+};
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void close_message_fds(struct vhu *v)
+{
+	for (unsigned int i = 0; i < v->num_fds; i++)
+		close_fd(&v->fds[i]);
+	v->num_fds = 0;
+}
+
+/* The first descriptor that came with the message becomes the caller's; -1: none. */
+static int take_fd(struct vhu *v)
+{
+	int fd = -1;
+
+	if (v->num_fds) {
+		fd = v->fds[0];
+		v->fds[0] = -1;
+	}
+	return fd;
+}
+
+static void vhu_disconnect(struct vhu *v, const char *why)
+{
+	if (v->fd < 0)
+		return;
+	rd_log("%s: the VMM is gone: %s", v->d->name, why);
+	close_fd(&v->fd);
+	close_fd(&v->backend_fd);
+	close_message_fds(v);
+	v->got = 0;
+	device_detach(v->d);
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		struct ring *r = &v->d->ring[i];
+
+		close_fd(&r->kick_fd);
+		close_fd(&r->call_fd);
+		close_fd(&r->err_fd);
+		r->enabled = false;
+		r->num = 0;
+		v->addr_set[i] = false;
+		v->base[i] = 0;
+	}
+	v->features = v->protocol = 0;
+	v->status = 0;
+	v->served = true;
+}
+
+void vhu_drop(struct vhu *v)
+{
+	vhu_disconnect(v, "SIGUSR1");
+}
+
+/* --- sending --- */
+
+static int send_all(int fd, const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+
+	while (len) {
+		const ssize_t n = send(fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		} else if (n < 0 && errno == EAGAIN) {
+			struct pollfd w = { .fd = fd, .events = POLLOUT };
+
+			if (poll(&w, 1, SEND_LIMIT_MS) <= 0)
+				return -ETIMEDOUT;
+		} else if (n < 0 && errno != EINTR) {
+			return -errno;
+		}
+	}
+	return 0;
+}
+
+static void reply(struct vhu *v, struct vhu_msg *m, uint32_t size)
+{
+	m->h.flags = VHU_VERSION | VHU_REPLY;
+	m->h.size = size;
+	if (send_all(v->fd, m, sizeof(m->h) + size))
+		vhu_disconnect(v, "it takes no reply");
+}
+
+static void reply_u64(struct vhu *v, struct vhu_msg *m, uint64_t value)
+{
+	m->u64 = value;
+	reply(v, m, sizeof(m->u64));
+}
+
+/* True: the VMM will say when it told the guest; device_config_told() follows. */
+static bool config_changed(void *arg)
+{
+	struct vhu *v = arg;
+	const bool answers = v->protocol & 1ull << VHU_P_REPLY_ACK;
+	const struct vhu_header h = {
+		.request = VHU_BACKEND_CONFIG_CHANGE_MSG,
+		.flags = VHU_VERSION | (answers ? VHU_NEED_REPLY : 0),
+	};
+
+	if (v->backend_fd < 0) {
+		rd_log("%s: the VMM gave no channel for config changes", v->d->name);
+		return false;
+	}
+	if (send_all(v->backend_fd, &h, sizeof(h))) {
+		rd_log("%s: config change: %s", v->d->name, strerror(errno));
+		return false;
+	}
+	return answers;
+}
+
+/* Replies on the channel of our requests: only one kind is sent, so what they say is known. */
+static void read_backend(struct vhu *v)
+{
+	uint8_t buf[256];
+	const ssize_t n = recv(v->backend_fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (n > 0)
+		device_config_told(v->d);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		close_fd(&v->backend_fd);
+}
+
+/* --- messages --- */
+
+/* A queue runs once it has addresses and a kick descriptor and is enabled. */
+static void update_queue(struct vhu *v, unsigned int q)
+{
+	struct ring *r = &v->d->ring[q];
+	const bool enabled = r->enabled || !(v->features & 1ull << VHU_F_PROTOCOL_FEATURES);
+
+	if (r->running || !enabled || r->kick_fd < 0 || !v->addr_set[q])
+		return;
+	device_ring_start(v->d, q, v->base[q]);
+}
+
+static int set_mem_table(struct vhu *v, const struct vhu_msg *m)
+{
+	const uint32_t n = m->mem.count;
+	int ret = 0;
+
+	if (n > VHU_MAX_REGIONS || n > v->num_fds || m->h.size < 8 + n * sizeof(struct vhu_region))
+		return -EINVAL;
+	mem_clear(&v->d->mem);
+	for (uint32_t i = 0; i < n && !ret; i++) {
+		const struct vhu_region *r = &m->mem.region[i];
+
+		ret = mem_add(&v->d->mem, r->gpa, r->size, r->uva, v->fds[i], r->offset);
+	}
+	device_memory_changed(v->d);
+	return ret;
+}
+
+static int add_region(struct vhu *v, const struct vhu_msg *m)
+{
+	const struct vhu_region *r = &m->mem_reg.region;
+	int ret;
+
+	if (v->num_fds != 1)
+		return -EINVAL;
+	ret = mem_add(&v->d->mem, r->gpa, r->size, r->uva, v->fds[0], r->offset);
+	device_memory_changed(v->d);
+	return ret;
+}
+
+static int remove_region(struct vhu *v, const struct vhu_msg *m)
+{
+	const struct vhu_region *r = &m->mem_reg.region;
+	const int ret = mem_remove(&v->d->mem, r->gpa, r->size, r->uva);
+
+	device_memory_changed(v->d);
+	return ret;
+}
+
+static int set_vring_addr(struct vhu *v, const struct vhu_msg *m)
+{
+	struct ring *r = &v->d->ring[m->addr.index];
+
+	r->desc_uva = m->addr.desc;
+	r->used_uva = m->addr.used;
+	r->avail_uva = m->addr.avail;
+	v->addr_set[m->addr.index] = true;
+	if (r->running)
+		return ring_map(r);
+	update_queue(v, m->addr.index);
+	return 0;
+}
+
+static int set_fd(struct vhu *v, const struct vhu_msg *m)
+{
+	const unsigned int q = m->u64 & VHU_VRING_INDEX;
+	const bool none = m->u64 & VHU_VRING_NOFD;
+	struct ring *r = &v->d->ring[q];
+	int *to = m->h.request == VHU_SET_VRING_KICK ? &r->kick_fd :
+		  m->h.request == VHU_SET_VRING_CALL ? &r->call_fd :
+						       &r->err_fd;
+
+	if (q >= DEV_QUEUES || (!none && v->num_fds != 1))
+		return -EINVAL;
+	close_fd(to);
+	if (none)
+		return 0;
+	*to = take_fd(v);
+	/* Never to wait in: a full counter or an empty one is no reason to stop. */
+	fcntl(*to, F_SETFL, fcntl(*to, F_GETFL) | O_NONBLOCK);
+	if (to == &r->kick_fd)
+		update_queue(v, q);
+	return 0;
+}
+
+static int set_enable(struct vhu *v, const struct vhu_msg *m)
+{
+	struct ring *r = &v->d->ring[m->state.index];
+
+	r->enabled = m->state.num;
+	if (r->enabled)
+		update_queue(v, m->state.index);
+	return 0;
+}
+
+static void stop_queue(struct vhu *v, unsigned int q)
+{
+	struct ring *r = &v->d->ring[q];
+
+	v->base[q] = device_ring_stop(v->d, q);
+	close_fd(&r->kick_fd);
+	v->addr_set[q] = false;
+}
+
+static void get_config(struct vhu *v, struct vhu_msg *m)
+{
+	const uint32_t off = m->config.offset, len = m->config.size;
+
+	if (off > VHU_CONFIG_MAX || len > VHU_CONFIG_MAX - off || m->h.size < 12 + len) {
+		/* An empty payload says so. */
+		reply(v, m, 0);
+		return;
+	}
+	device_config_read(v->d, off, m->config.data, len);
+	reply(v, m, 12 + len);
+}
+
+static int set_config(struct vhu *v, const struct vhu_msg *m)
+{
+	const uint32_t off = m->config.offset, len = m->config.size;
+
+	if (off > VHU_CONFIG_MAX || len > VHU_CONFIG_MAX - off || m->h.size < 12 + len)
+		return -EINVAL;
+	device_config_write(v->d, off, m->config.data, len);
+	return 0;
+}
+
+static void stop_all(struct vhu *v)
+{
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		stop_queue(v, i);
+		v->d->ring[i].enabled = false;
+		v->base[i] = 0;
+	}
+}
+
+/* Bytes of payload without which a message is not understood. */
+static uint32_t needed(uint32_t request)
+{
+	switch (request) {
+	case VHU_SET_FEATURES:
+	case VHU_SET_PROTOCOL_FEATURES:
+	case VHU_SET_VRING_NUM:
+	case VHU_SET_VRING_BASE:
+	case VHU_GET_VRING_BASE:
+	case VHU_SET_VRING_KICK:
+	case VHU_SET_VRING_CALL:
+	case VHU_SET_VRING_ERR:
+	case VHU_SET_VRING_ENABLE:
+	case VHU_SET_MEM_TABLE:
+	case VHU_SET_STATUS:
+		return 8;
+	case VHU_SET_VRING_ADDR:
+	case VHU_ADD_MEM_REG:
+	case VHU_REM_MEM_REG:
+		return 40;
+	case VHU_GET_CONFIG:
+	case VHU_SET_CONFIG:
+		return 12;
+	default:
+		return 0;
+	}
+}
+
+static bool names_queue(uint32_t request)
+{
+	return request == VHU_SET_VRING_NUM || request == VHU_SET_VRING_BASE ||
+	       request == VHU_GET_VRING_BASE || request == VHU_SET_VRING_ENABLE ||
+	       request == VHU_SET_VRING_ADDR;
+}
+
+/* 1: answered already. 0 or -errno: what an acknowledgement would say. */
+static int handle(struct vhu *v, struct vhu_msg *m)
+{
+	struct device *d = v->d;
+
+	if (m->h.size < needed(m->h.request))
+		return -EINVAL;
+	/* All of these start with the index. */
+	if (names_queue(m->h.request) && m->state.index >= DEV_QUEUES)
+		return -EINVAL;
+	switch (m->h.request) {
+	case VHU_GET_FEATURES:
+		reply_u64(v, m, d->features_offered | 1ull << VHU_F_PROTOCOL_FEATURES);
+		return 1;
+	case VHU_SET_FEATURES:
+		v->features = m->u64;
+		device_set_features(d, m->u64 & ~(1ull << VHU_F_PROTOCOL_FEATURES));
+		return 0;
+	case VHU_GET_PROTOCOL_FEATURES:
+		reply_u64(v, m, PROTOCOL_FEATURES);
+		return 1;
+	case VHU_SET_PROTOCOL_FEATURES:
+		v->protocol = m->u64 & PROTOCOL_FEATURES;
+		return 0;
+	case VHU_GET_QUEUE_NUM:
+		reply_u64(v, m, DEV_QUEUES);
+		return 1;
+	case VHU_GET_MAX_MEM_SLOTS:
+		reply_u64(v, m, MEM_MAX_REGIONS);
+		return 1;
+	case VHU_SET_OWNER:
+		return 0;
+	case VHU_RESET_OWNER:
+	case VHU_RESET_DEVICE:
+		stop_all(v);
+		return 0;
+	case VHU_SET_MEM_TABLE:
+		return set_mem_table(v, m);
+	case VHU_ADD_MEM_REG:
+		return add_region(v, m);
+	case VHU_REM_MEM_REG:
+		return remove_region(v, m);
+	case VHU_SET_VRING_NUM:
+		d->ring[m->state.index].num = m->state.num <= RING_MAX_SIZE ?
+						      (uint16_t)m->state.num :
+						      0;
+		return d->ring[m->state.index].num ? 0 : -EINVAL;
+	case VHU_SET_VRING_ADDR:
+		return set_vring_addr(v, m);
+	case VHU_SET_VRING_BASE:
+		v->base[m->state.index] = (uint16_t)m->state.num;
+		return 0;
+	case VHU_GET_VRING_BASE:
+		stop_queue(v, m->state.index);
+		m->state.num = v->base[m->state.index];
+		reply(v, m, sizeof(m->state));
+		return 1;
+	case VHU_SET_VRING_KICK:
+	case VHU_SET_VRING_CALL:
+	case VHU_SET_VRING_ERR:
+		return set_fd(v, m);
+	case VHU_SET_VRING_ENABLE:
+		return set_enable(v, m);
+	case VHU_SET_BACKEND_REQ_FD:
+		if (v->num_fds != 1)
+			return -EINVAL;
+		close_fd(&v->backend_fd);
+		v->backend_fd = take_fd(v);
+		return 0;
+	case VHU_GET_CONFIG:
+		get_config(v, m);
+		return 1;
+	case VHU_SET_CONFIG:
+		return set_config(v, m);
+	case VHU_SET_STATUS:
+		v->status = (uint8_t)m->u64;
+		return 0;
+	case VHU_GET_STATUS:
+		reply_u64(v, m, v->status);
+		return 1;
+	default:
+		rd_log("%s: vhost-user request %u is not known", d->name, m->h.request);
+		return -EOPNOTSUPP;
+	}
+}
+
+static void complete(struct vhu *v)
+{
+	const uint32_t request = v->msg.h.request;
+	const bool ack = v->msg.h.flags & VHU_NEED_REPLY;
+	int ret;
+
+	/* Payload that did not come reads as zero. */
+	memset(v->msg.raw + v->msg.h.size, 0, sizeof(v->msg.raw) - v->msg.h.size);
+	ret = handle(v, &v->msg);
+	if (ret < 0)
+		rd_log("%s: vhost-user request %u: %s", v->d->name, request, strerror(-ret));
+	if (ret <= 0 && ack && (v->protocol & 1ull << VHU_P_REPLY_ACK) && v->fd >= 0)
+		reply_u64(v, &v->msg, ret != 0);
+	close_message_fds(v);
+	v->got = 0;
+}
+
+/* Descriptors come beside the first byte of a message. */
+static void collect_fds(struct vhu *v, struct msghdr *mh)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
+		size_t n;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			if (v->num_fds < MAX_FDS)
+				v->fds[v->num_fds++] = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+/* Reads on; true: a whole message is there. */
+static bool receive(struct vhu *v)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int) * MAX_FDS)];
+		struct cmsghdr align;
+	} control;
+	const size_t want = v->got < sizeof(v->msg.h) ? sizeof(v->msg.h) :
+							sizeof(v->msg.h) + v->msg.h.size;
+	struct iovec iov = { .iov_base = (uint8_t *)&v->msg + v->got, .iov_len = want - v->got };
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	const ssize_t n = recvmsg(v->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0) {
+		vhu_disconnect(v, n == 0 ? "it closed the connection" : strerror(errno));
+		return false;
+	}
+	collect_fds(v, &mh);
+	v->got += (size_t)n;
+	if (v->got < sizeof(v->msg.h))
+		return false;
+	if ((v->msg.h.flags & VHU_VERSION_MASK) != VHU_VERSION ||
+	    v->msg.h.size > sizeof(v->msg.raw)) {
+		vhu_disconnect(v, "a message makes no sense");
+		return false;
+	}
+	return v->got == sizeof(v->msg.h) + v->msg.h.size;
+}
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static void accept_vmm(struct vhu *v)
+{
+	v->fd = v->client ? connect_to(v->path) :
+			    accept4(v->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (v->fd < 0)
+		return;
+	rd_log("%s: a VMM connected", v->d->name);
+	/* It may be made a moment later: then the queues' start tries again. */
+	device_attach(v->d);
+}
+
+/* --- the caller's loop --- */
+
+unsigned int vhu_poll_fill(struct vhu *v, struct pollfd *fds)
+{
+	unsigned int n = 0;
+
+	if (v->fd < 0 && v->client && rd_now_ns() >= v->connect_ns) {
+		v->connect_ns = rd_now_ns() + CONNECT_NS;
+		accept_vmm(v);
+	}
+	if (v->fd < 0) {
+		if (v->listen_fd >= 0)
+			fds[n++] = (struct pollfd){ .fd = v->listen_fd, .events = POLLIN };
+		return n;
+	}
+	fds[n++] = (struct pollfd){ .fd = v->fd, .events = POLLIN };
+	if (v->backend_fd >= 0)
+		fds[n++] = (struct pollfd){ .fd = v->backend_fd, .events = POLLIN };
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		const struct ring *r = &v->d->ring[i];
+
+		if (r->running && r->kick_fd >= 0)
+			fds[n++] = (struct pollfd){ .fd = r->kick_fd, .events = POLLIN };
+	}
+	return n;
+}
+
+static void read_kick(struct vhu *v, int fd)
+{
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		struct ring *r = &v->d->ring[i];
+		uint64_t count;
+
+		if (r->kick_fd != fd)
+			continue;
+		if (read(fd, &count, sizeof(count)) == sizeof(count))
+			device_kick(v->d, i);
+		else if (errno != EAGAIN && errno != EINTR)
+			close_fd(&r->kick_fd); /* not an eventfd: no use to poll it again */
+		return;
+	}
+}
+
+void vhu_poll_done(struct vhu *v, const struct pollfd *fds, unsigned int n)
+{
+	/* Kicks first: a message may close their descriptors. */
+	for (unsigned int i = n; i-- > 0;) {
+		if (!fds[i].revents)
+			continue;
+		if (fds[i].fd == v->listen_fd)
+			accept_vmm(v);
+		else if (fds[i].fd == v->backend_fd)
+			read_backend(v);
+		else if (fds[i].fd != v->fd)
+			read_kick(v, fds[i].fd);
+		else if (receive(v))
+			complete(v);
+	}
+}
+
+bool vhu_served(const struct vhu *v)
+{
+	return v->served && v->fd < 0;
+}
+
+/* --- life --- */
+
+/* Whether somebody listens there. */
+static bool alive(const struct sockaddr_un *sa)
+{
+	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ret;
+
+	if (fd < 0)
+		return true;
+	ret = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0;
+	close(fd);
+	return ret;
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct stat st;
+	int fd, err;
+
+	if (strlen(path) >= sizeof(sa.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(sa.sun_path, path, strlen(path));
+	if (stat(path, &st) == 0) {
+		if (!S_ISSOCK(st.st_mode) || alive(&sa)) {
+			errno = EADDRINUSE;
+			return -1;
+		}
+		unlink(path);
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, 1) == 0)
+		return fd;
+	err = errno;
+	close(fd);
+	errno = err;
+	return -1;
+}
+
+static struct vhu *new (struct device *d)
+{
+	struct vhu *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return NULL;
+	v->d = d;
+	v->listen_fd = v->fd = v->backend_fd = -1;
+	d->config_changed = config_changed;
+	d->config_arg = v;
+	return v;
+}
+
+struct vhu *vhu_new(const char *path, struct device *d)
+{
+	struct vhu *v = new (d);
+	int err;
+
+	if (!v)
+		return NULL;
+	v->listen_fd = listen_at(path);
+	if (v->listen_fd >= 0)
+		v->path = strdup(path);
+	if (v->path)
+		return v;
+	err = errno;
+	close_fd(&v->listen_fd);
+	free(v);
+	errno = err;
+	return NULL;
+}
+
+struct vhu *vhu_new_client(const char *path, struct device *d)
+{
+	struct vhu *v = new (d);
+
+	if (v) {
+		v->client = true;
+		v->path = strdup(path);
+	}
+	return v;
+}
+
+int64_t vhu_timeout_ns(const struct vhu *v)
+{
+	return v->client && v->fd < 0 ? CONNECT_NS : -1;
+}
+
+struct vhu *vhu_new_connected(int fd, struct device *d)
+{
+	struct vhu *v = new (d);
+
+	if (v) {
+		v->fd = fd;
+		device_attach(d);
+	}
+	return v;
+}
+
+void vhu_free(struct vhu *v)
+{
+	if (!v)
+		return;
+	vhu_disconnect(v, "refdev ends");
+	close_fd(&v->listen_fd);
+	if (v->path && !v->client)
+		unlink(v->path);
+	free(v->path);
+	free(v);
+}

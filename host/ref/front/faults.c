@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The faults of reffront. Beside each stands how a VMM comes to it; host/ref/front/faults says which clause
+ * it breaks and which tests have to see it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "drivers/virtio/mmio.h"
+#include "drivers/virtio/pci.h"
+#include "host/ref/front/front.h"
+
+#define COMMON_AT(field) offsetof(struct virtio_pci_common_cfg, field)
+#define LOAD(r, offset, n, operation, v, ...)                                                      \
+	{                                                                                          \
+		.region = (r), .at = (offset), .size = (n), .op = (operation), .value = (v),       \
+		__VA_ARGS__                                                                        \
+	}
+#define STORE(r, offset, n, operation, v, ...)                                                     \
+	LOAD(r, offset, n, operation, v, .store = true, __VA_ARGS__)
+
+#define STATUS(operation, v, ...)                                                                  \
+	LOAD(COMMON, COMMON_AT(device_status), 1, operation, v, __VA_ARGS__)
+#define FEATURES(operation, v, ...)                                                                \
+	LOAD(COMMON, COMMON_AT(device_feature), 4, operation, v, __VA_ARGS__)
+#define CAPABILITY(c, offset, n, operation, v) LOAD(CONFIG, offset, n, operation, v, .cap = (c))
+
+enum {
+	CAP_LEN = 2, /* struct virtio_pci_cap (4.1.4) */
+	CAP_CFG_TYPE = 3,
+	CAP_VENDOR_ID = 4, /* of vendor data (4.1.4.8) */
+	CAP_LENGTH = 12,
+	CAP_MULTIPLIER = 16, /* notify_off_multiplier */
+	CAP_CFG_DATA = 16,   /* pci_cfg_data */
+	MSIX_CONTROL = 2,
+	ENTRY_ADDRESS = 0,
+	ENTRY_CONTROL = 12,
+	ENTRY_MASKED = 1,
+	QUEUE_FAR = 64,		/* no reference device has so many queues */
+	NOTIFY_OFFSET = 0x3000, /* of QEMU's notification area behind the common configuration */
+};
+
+#define NOBODY	 0xfeefe000u /* an MSI address: APIC 254, which no machine here has */
+#define AFTER_NS 1000000     /* of a thread that has not heard yet */
+#define EARLY_NS 5000000     /* time enough for a driver to fill a queue */
+
+/* --- when ---------------------------------------------------------------------------------- */
+
+static bool after_failed(const struct place *p)
+{
+	return p->status == 0 && p->before_reset & VIRTIO_S_FAILED;
+}
+
+/* A reset of a device that was in use, the first time left out. */
+static bool stopped_again(const struct place *p)
+{
+	return p->status == 0 && p->before_reset & VIRTIO_S_DRIVER_OK && p->negotiations > 1;
+}
+
+static bool in_reset(const struct place *p)
+{
+	return p->status == 0;
+}
+
+static bool has_driver(const struct place *p)
+{
+	return p->status & VIRTIO_S_DRIVER;
+}
+
+static bool before_features_ok(const struct place *p)
+{
+	return has_driver(p) && !(p->status & VIRTIO_S_FEATURES_OK);
+}
+
+static bool started(const struct place *p)
+{
+	return p->status & VIRTIO_S_DRIVER_OK;
+}
+
+static bool not_started(const struct place *p)
+{
+	return !started(p);
+}
+
+static bool worked(const struct place *p)
+{
+	return started(p) && p->kicks > 2;
+}
+
+static bool fifth_time(const struct place *p)
+{
+	return p->negotiations % 5 == 0;
+}
+
+static bool worn_out(const struct place *p)
+{
+	return p->resets > 30;
+}
+
+static bool low_features(const struct place *p)
+{
+	return p->device_select == 0;
+}
+
+static bool low_features_started(const struct place *p)
+{
+	return low_features(p) && started(p);
+}
+
+static bool high_features(const struct place *p)
+{
+	return p->device_select == 1;
+}
+
+static bool beyond_features(const struct place *p)
+{
+	return p->device_select > 1;
+}
+
+static bool unoffered(const struct place *p)
+{
+	return p->unoffered;
+}
+
+static bool queue_was_reset(const struct place *p)
+{
+	return p->queue_reset;
+}
+
+static bool queue_unmapped(const struct place *p)
+{
+	return p->queue_vector == VIRTIO_NO_VECTOR;
+}
+
+static bool no_such_queue(const struct place *p)
+{
+	return p->queue_select >= QUEUE_FAR;
+}
+
+static bool isr_was_set(const struct place *p)
+{
+	return p->used_isr;
+}
+
+static bool behind_upper_half(const struct place *p)
+{
+	return p->config_at == 4;
+}
+
+static bool now_and_then(const struct place *p)
+{
+	return p->config_reads % 15 == 0;
+}
+
+/* --- what a rule cannot say ------------------------------------------------------------------- */
+
+/*
+ * While an entry is masked its message goes to nobody. At the unmasking QEMU sends what is pending, and only
+ * then the driver's address is back.
+ */
+static void lose_pending(const struct access *a)
+{
+	const struct place *p = a->place;
+
+	if (p->region != TABLE || !a->store)
+		return;
+	if (a->at == ENTRY_CONTROL || (a->at == ENTRY_ADDRESS && p->word[3] & ENTRY_MASKED))
+		front_store(p->base + ENTRY_ADDRESS,
+			    p->word[3] & ENTRY_MASKED ? NOBODY : p->word[0], 4);
+}
+
+static void acknowledge_by_read(const struct access *a)
+{
+	if (a->place->region == MMIO && !a->store && a->at == VIRTIO_MMIO_INTERRUPT_STATUS &&
+	    a->value)
+		front_store(a->place->base + VIRTIO_MMIO_INTERRUPT_ACK, a->value, 4);
+}
+
+/* Some time behind the last queue_enable, if DRIVER_OK has not come by then. */
+static void start_early(const struct access *a)
+{
+	if (a->place->region != COMMON || !a->store)
+		return;
+	if (a->at == COMMON_AT(queue_enable))
+		a->place->due_ns = front_now_ns() + EARLY_NS;
+	if (a->at == COMMON_AT(device_status))
+		a->place->due_ns = 0;
+}
+
+static void start_now(struct place *p)
+{
+	unsigned int q;
+
+	front_store(p->base + COMMON_AT(device_status), p->status | VIRTIO_S_DRIVER_OK, 1);
+	for (q = 0; q < 2; q++)
+		front_store(p->base + NOTIFY_OFFSET + (uint64_t)4 * q, q, 2);
+}
+
+/* A queue's thread looks at the ring once more, behind a queue reset that only the registers know of. */
+static void run_on(const struct access *a)
+{
+	struct place *p = a->place;
+
+	if (p->region != COMMON || !a->store || a->at != COMMON_AT(queue_reset))
+		return;
+	front_store(p->base + COMMON_AT(queue_enable), 1, 2);
+	p->due_ns = front_now_ns() + AFTER_NS;
+}
+
+static void look_again(struct place *p)
+{
+	front_store(p->base + NOTIFY_OFFSET + (uint64_t)4 * p->queue_select, p->queue_select, 2);
+}
+
+/* --- the faults -------------------------------------------------------------------------------- */
+
+static const struct fault faults[] = {
+	/* The first reset ends the error, the second one the initialisation. */
+	{ .id = "front.failed_sticks",
+	  .rule = { STATUS(OR, VIRTIO_S_FAILED, .when = after_failed) } },
+	/* The back end does not say that it has let go of the queues. */
+	{ .id = "front.reset_unfinished",
+	  .rule = { STATUS(OR, VIRTIO_S_ACKNOWLEDGE, .when = stopped_again) } },
+	/* The status is kept as a stage of the initialisation, and shown as one bit. */
+	{ .id = "front.status_stage",
+	  .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_ACKNOWLEDGE, .when = has_driver) } },
+	/* An early error is found late. */
+	{ .id = "front.needs_reset", .rule = { STATUS(OR, VIRTIO_S_NEEDS_RESET, .when = worked) } },
+	/* The driver's features are added to those of the last time before they are compared. */
+	{ .id = "front.features_ok_refused",
+	  .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK, .when = fifth_time) } },
+	/* A queue's event descriptor leaks at each reset, until there is none. */
+	{ .id = "front.queue_leak",
+	  .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 0, .when = worn_out) } },
+	/* What was not accepted is taken from what is offered. */
+	{ .id = "front.features_shrink",
+	  .rule = { FEATURES(AND, ~(1u << VIRTIO_F_EVENT_IDX), .when = low_features_started) } },
+	/* The back end gives its configuration only once it has its features. */
+	{ .id = "front.config_late",
+	  .rule = { LOAD(DEVICE, 0, 0, XOR, UINT32_MAX, .when = before_features_ok) } },
+	/* The queues are reset when they are used next. */
+	{ .id = "front.queue_enabled_in_reset",
+	  .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 1, .when = in_reset) } },
+	/* The back end starts when it has its queues. */
+	{ .id = "front.early_start",
+	  .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_DRIVER_OK, .when = not_started) },
+	  .hook = start_early,
+	  .later = start_now },
+	/* Offloads are switched one by one in the VMM's options: here without GUEST_CSUM. */
+	{ .id = "front.prerequisites",
+	  .rule = { LOAD(CONFIG, 2, 2, SET, VIRTIO_PCI_MODERN + VIRTIO_ID_NET),
+		    FEATURES(AND, ~2u, .when = low_features),
+		    FEATURES(OR, 1 << 7, .when = low_features) } },
+	/* SUSPEND is offered, and status bits are only kept, as QEMU does. */
+	{ .id = "front.suspend_offered",
+	  .rule = { FEATURES(OR, 1u << (VIRTIO_F_SUSPEND - 32), .when = high_features) } },
+	/* A driver that asked for too much is not trusted again. */
+	{ .id = "front.unoffered_wedges",
+	  .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK, .when = unoffered) } },
+	/* The queue is stopped, its registers are left. */
+	{ .id = "front.queue_reset_enabled",
+	  .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 1, .when = queue_was_reset) } },
+	{ .id = "front.queue_reset_pending",
+	  .rule = { LOAD(COMMON, COMMON_AT(queue_reset), 2, SET, 1, .when = queue_was_reset) } },
+	/* The queue's thread is not told. */
+	{ .id = "front.queue_reset_runs_on",
+	  .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 0, .when = queue_was_reset) },
+	  .hook = run_on,
+	  .later = look_again },
+
+	/* Mask bits are kept, and not looked at. */
+	{ .id = "front.mask_ignored",
+	  .rule = { STORE(TABLE, ENTRY_CONTROL, 4, AND, ~(uint32_t)ENTRY_MASKED) } },
+	/* The pending bit is cleared before the message can go. */
+	{ .id = "front.pending_lost", .hook = lose_pending },
+	/* NO_VECTOR is only kept. */
+	{ .id = "front.vector_stays",
+	  .rule = { STORE(COMMON, COMMON_AT(queue_msix_vector), 2, SET, 0, .when = queue_unmapped),
+		    LOAD(COMMON, COMMON_AT(queue_msix_vector), 2, SET, VIRTIO_NO_VECTOR,
+			 .when = queue_unmapped) } },
+	/* Configuration changes were thought of as those of the configuration space only. */
+	{ .id = "front.config_vector_lost",
+	  .rule = { STORE(COMMON, COMMON_AT(config_msix_vector), 2, SET, VIRTIO_NO_VECTOR),
+		    LOAD(COMMON, COMMON_AT(config_msix_vector), 2, SET, 0) } },
+
+	/* The id of the transitional device, with a modern one's subsystem. */
+	{ .id = "front.transitional_id", .rule = { LOAD(CONFIG, 2, 2, SET, 0x1005) } },
+	{ .id = "front.no_window",
+	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_TYPE, 1, SET, 0x7f) } },
+	/* pci_cfg_data was forgotten in the length. */
+	{ .id = "front.window_cap_short",
+	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_LEN, 1, SET, 16) } },
+	{ .id = "front.isr_outside",
+	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_ISR_CFG, CAP_LENGTH, 4, OR, 1u << 28) } },
+	/* A region without a BAR behind it. */
+	{ .id = "front.shared_memory",
+	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_TYPE, 1, SET,
+			       VIRTIO_PCI_CAP_SHARED_MEMORY_CFG) } },
+	{ .id = "front.vendor_data",
+	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_TYPE, 1, SET,
+			       VIRTIO_PCI_CAP_VENDOR_CFG),
+		    CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_VENDOR_ID, 2, SET, VIRTIO_PCI_VENDOR) } },
+	{ .id = "front.notify_multiplier",
+	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_NOTIFY_CFG, CAP_MULTIPLIER, 4, SET, 6) } },
+	/* The size is that of the queue selected before. */
+	{ .id = "front.queue_size_beyond",
+	  .rule = { LOAD(COMMON, COMMON_AT(queue_size), 2, SET, 128, .when = no_such_queue) } },
+	/* Only the select register's lowest bit is decoded. */
+	{ .id = "front.feature_select",
+	  .rule = { STORE(COMMON, COMMON_AT(device_feature_select), 4, AND, 1,
+			  .when = beyond_features) } },
+	{ .id = "front.driver_feature",
+	  .rule = { LOAD(COMMON, COMMON_AT(driver_feature), 4, SET, 0) } },
+	/* A 64-bit field is latched by a load of either half. */
+	{ .id = "front.config_latch",
+	  .rule = { LOAD(DEVICE, 0, 4, XOR, UINT32_MAX, .when = behind_upper_half) } },
+	{ .id = "front.window_reads_0",
+	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_DATA, 4, SET, 0) } },
+	/* The data are taken from the capability's bytes, which are not stored there. */
+	{ .id = "front.window_writes_0",
+	  .rule = { STORE(CONFIG, CAP_CFG_DATA, 0, SET, 0, .cap = VIRTIO_PCI_CAP_PCI_CFG) } },
+	/* The table's size is a constant, whatever the device has. */
+	{ .id = "front.msix_size", .rule = { CAPABILITY(CAP_MSIX, MSIX_CONTROL, 2, OR, 0x1f) } },
+	{ .id = "front.vectors_after_reset",
+	  .rule = { LOAD(COMMON, COMMON_AT(config_msix_vector), 2, SET, 0, .when = in_reset),
+		    LOAD(COMMON, COMMON_AT(queue_msix_vector), 2, SET, 0, .when = in_reset) } },
+	{ .id = "front.isr_stays", .rule = { LOAD(ISR, 0, 1, OR, 1, .when = isr_was_set) } },
+	/* Status.Interrupt (PCI 3.0, 6.2.3), which only polling drivers look at. */
+	{ .id = "front.status_interrupt", .rule = { LOAD(CONFIG, 6, 2, AND, ~(1u << 3)) } },
+
+	/* Legacy once it is in use: the VMM has one flag for both. */
+	{ .id = "front.mmio_version",
+	  .rule = { LOAD(MMIO, VIRTIO_MMIO_VERSION, 4, SET, 1, .when = started) } },
+	{ .id = "front.mmio_queue_beyond",
+	  .rule = { LOAD(MMIO, VIRTIO_MMIO_QUEUE_SIZE_MAX, 4, SET, 128, .when = no_such_queue) } },
+	{ .id = "front.mmio_ready_in_reset",
+	  .rule = { LOAD(MMIO, VIRTIO_MMIO_QUEUE_READY, 4, SET, 1, .when = in_reset) } },
+	/* As the ISR of PCI. */
+	{ .id = "front.mmio_read_acknowledges", .hook = acknowledge_by_read },
+	{ .id = "front.mmio_generation",
+	  .rule = { LOAD(MMIO, VIRTIO_MMIO_CONFIG, 4, XOR, 1u << 31, .when = now_and_then) } },
+	/* The features are those of PCI; there is no QueueReset. As QEMU 11.1's rng. */
+	{ .id = "front.mmio_ring_reset",
+	  .rule = { LOAD(MMIO, VIRTIO_MMIO_DEVICE_FEATURES, 4, OR, 1u << (VIRTIO_F_RING_RESET - 32),
+			 .when = high_features) } },
+};
+
+const struct fault *front_fault(const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		if (strcmp(faults[i].id, id) == 0)
+			return &faults[i];
+	return NULL;
+}
+
+void front_list(void)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		fprintf(stderr, " %s", faults[i].id);
+}

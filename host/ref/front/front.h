@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Faults of a virtio front end as data: which register, what is done to a load or a store of it, and when.
+ * reffront.c carries them out on an unmodified QEMU; faults.c has them.
+ */
+#ifndef HOST_REF_FRONT_FRONT_H
+#define HOST_REF_FRONT_FRONT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FRONT_RULES 4
+#define FRONT_CAPS  16
+
+enum region {
+	NOWHERE,
+	COMMON, /* struct virtio_pci_common_cfg (virtio 1.4, 4.1.4.3) */
+	ISR,	/* 4.1.4.5 */
+	DEVICE, /* 4.1.4.6 */
+	NOTIFY, /* 4.1.4.4 */
+	CONFIG, /* configuration space of a virtio function, by ECAM */
+	TABLE,	/* an entry of an MSI-X table (PCIe 7.7.2) */
+	MMIO,	/* virtio-mmio (4.2.2) */
+};
+
+enum op {
+	SET,
+	OR,
+	AND,
+	XOR,
+};
+
+/* What the guest has done to a device, function or table entry, as far as faults depend on it. */
+struct place {
+	uint64_t base;
+	enum region region;
+	uint8_t status, before_reset; /* device status; the one that the last reset ended */
+	unsigned int resets, negotiations, kicks, config_reads;
+	uint32_t device_select, driver_select;
+	uint32_t offered[2];   /* as last read */
+	bool unoffered;	       /* the driver wrote a feature that it had not read */
+	bool queue_reset;      /* of some queue, which was not enabled since */
+	bool used_isr;	       /* ISR was not 0 once */
+	uint16_t queue_select; /* by the driver */
+	uint16_t queue_vector; /* as the driver wrote it */
+	uint32_t config_at;    /* the load of device configuration before this one */
+	int64_t due_ns;	       /* of what the fault does later; 0: nothing */
+	/* CONFIG */
+	bool scanned, is_virtio;
+	uint8_t cap[FRONT_CAPS]; /* offsets by cfg_type, and CAP_MSIX; 0: none */
+	/* TABLE, as the driver wrote it */
+	uint32_t word[4];
+};
+
+#define CAP_MSIX 15 /* in place.cap and rule.cap: no cfg_type has this value */
+
+struct access {
+	struct place *place;
+	uint64_t phys;
+	uint32_t at; /* in the region; TABLE: in the entry */
+	unsigned int size;
+	uint64_t value;
+	bool store;
+};
+
+/*
+ * A load: what the driver sees of the bytes at..at+size-1. A store: once it happened the device gets another
+ * one, with the changed value. cap: `at` counts from that capability's start. Size 0: all of the region.
+ */
+struct rule {
+	enum region region;
+	uint8_t cap;
+	bool store;
+	uint16_t at;
+	uint8_t size;
+	enum op op;
+	uint32_t value;
+	bool (*when)(const struct place *p); /* NULL: always */
+};
+
+struct fault {
+	const char *id;
+	struct rule rule[FRONT_RULES];
+	void (*hook)(const struct access *a); /* after each access to a known region */
+	void (*later)(struct place *p);	      /* when place.due_ns has passed */
+};
+
+const struct fault *front_fault(const char *id);
+void front_list(void); /* the ids, on stderr */
+
+/* Of reffront.c: a store by the device's own world; counts as an injection. */
+void front_store(uint64_t phys, uint64_t value, unsigned int size);
+int64_t front_now_ns(void);
+
+#endif

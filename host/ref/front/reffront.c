@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * reffront: a virtio front end that misbehaves, as a TCG plugin. A back end cannot break what QEMU's own
+ * registers do right, so here what the guest's loads from them return is changed, and stores to them are
+ * followed by others. A load is overridden in two steps, since a plugin sees its value only once the device has
+ * given it, and the register only behind the instruction: the memory callback notes the value, and a
+ * callback in front of whatever instruction comes next writes the register.
+ *
+ * Arguments: fault=ID. What was injected, or that nothing was, is said on stderr at the end.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "drivers/virtio/mmio.h"
+#include "drivers/virtio/pci.h"
+#include "host/ref/plugin/qemu_plugin.h"
+#include "host/ref/front/front.h"
+
+#define MAX_PLACES 256
+#define MAX_CPUS   64
+#define REG_NONE   16 /* a load whose destination was not understood */
+#define EFER_LMA   (1u << 10)
+
+static const char *const reg_names[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp",
+					 "rsi", "rdi", "r8",  "r9",  "r10", "r11",
+					 "r12", "r13", "r14", "r15", "efer" };
+enum {
+	REG_EFER = 16,
+	REGS
+};
+
+/* Of a vCPU: a load whose register is still to be changed. */
+struct pending {
+	uint64_t set; /* looked at by generated code */
+	uint64_t seen, wanted;
+	unsigned int reg, size,
+		keep; /* keep: bytes of the load's destination beyond it stay (mov to al, ax) */
+};
+
+static struct {
+	const struct fault *fault;
+	struct qemu_plugin_register *reg[MAX_CPUS][REGS];
+	struct qemu_plugin_scoreboard *board; /* of struct pending */
+	GMutex lock;			      /* for what follows */
+	struct place place[MAX_PLACES];
+	unsigned int places;
+	uint64_t loads, stores, lost; /* injected; not injected though due */
+} plugin;
+
+int64_t front_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* --- the guest's registers and the devices' ------------------------------------------------------ */
+
+static uint64_t reg_read(unsigned int cpu, unsigned int r)
+{
+	GByteArray *b = g_byte_array_new();
+	uint64_t v = 0;
+
+	if (plugin.reg[cpu][r] && qemu_plugin_read_register(plugin.reg[cpu][r], b))
+		memcpy(&v, b->data, b->len < sizeof(v) ? b->len : sizeof(v));
+	g_byte_array_unref(b);
+	return v;
+}
+
+static void reg_write(unsigned int cpu, unsigned int r, uint64_t v)
+{
+	GByteArray *b = g_byte_array_new();
+
+	g_byte_array_append(b, (const guint8 *)&v, sizeof(v));
+	qemu_plugin_write_register(plugin.reg[cpu][r], b);
+	g_byte_array_unref(b);
+}
+
+static void lost(const char *why, uint64_t value)
+{
+	plugin.lost++;
+	fprintf(stderr, "reffront: %s is not injected: %s (0x%" PRIx64 ")\n", plugin.fault->id, why,
+		value);
+}
+
+void front_store(uint64_t phys, uint64_t value, unsigned int size)
+{
+	GByteArray *b = g_byte_array_new();
+
+	g_byte_array_append(b, (const guint8 *)&value, size);
+	if (qemu_plugin_write_memory_hwaddr(phys, b))
+		lost("a store failed at", phys);
+	else
+		plugin.stores++;
+	g_byte_array_unref(b);
+}
+
+static uint32_t device_load(uint64_t phys, unsigned int size)
+{
+	GByteArray *b = g_byte_array_new();
+	uint32_t v = 0;
+
+	if (qemu_plugin_read_memory_hwaddr(phys, b, size) == 0 && b->len >= size)
+		memcpy(&v, b->data, size);
+	g_byte_array_unref(b);
+	return v;
+}
+
+/* --- places ----------------------------------------------------------------------------------- */
+
+static const struct known {
+	const char *name; /* of QEMU's memory region, as it begins */
+	enum region region;
+	uint32_t span, in; /* bytes that belong together; and of those, where the region is */
+} regions[] = {
+	/* The four parts of a device lie in one BAR. */
+	{ "virtio-pci-common", COMMON, 0x4000, 0x1000 },
+	{ "virtio-pci-isr", ISR, 0x4000, 0x1000 },
+	{ "virtio-pci-device", DEVICE, 0x4000, 0x1000 },
+	{ "virtio-pci-notify", NOTIFY, 0x4000, 0x1000 },
+	{ "pcie-mmcfg-mmio", CONFIG, 0x1000, 0x1000 },
+	{ "msix-table", TABLE, 16, 16 },
+	{ "virtio-mmio", MMIO, 0x200, 0x200 },
+};
+
+/* The registers of microvm's slots share pages, which have no names. */
+#define MICROVM_MMIO 0xfeb00000u
+#define MICROVM_SIZE 0x3000u
+
+static const struct known *find_known(const char *name, uint64_t phys)
+{
+	size_t i;
+
+	/* So have an MSI-X table and its pending bits: there it is the page's first half. */
+	if (strncmp(name, "anon", 4) == 0)
+		name = phys - MICROVM_MMIO < MICROVM_SIZE ? "virtio-mmio" :
+		       (phys & 0xfff) < 0x800		  ? "msix-table" :
+							    "";
+	for (i = 0; i < sizeof(regions) / sizeof(regions[0]); i++)
+		if (strncmp(name, regions[i].name, strlen(regions[i].name)) == 0)
+			return &regions[i];
+	return NULL;
+}
+
+/* ISR, device configuration and notifications belong to the place of the common configuration. */
+static struct place *find_place(const struct known *k, uint64_t phys)
+{
+	const enum region region = k->span == 0x4000 ? COMMON : k->region;
+	const uint64_t base = phys & ~(uint64_t)(k->span - 1);
+	struct place *p;
+	unsigned int i;
+
+	for (i = 0; i < plugin.places; i++)
+		if (plugin.place[i].base == base && plugin.place[i].region == region)
+			return &plugin.place[i];
+	if (plugin.places == MAX_PLACES)
+		return NULL;
+	p = &plugin.place[plugin.places++];
+	*p = (struct place){ .base = base, .region = region };
+	p->word[3] = 1; /* masked */
+	p->queue_vector = VIRTIO_NO_VECTOR;
+	return p;
+}
+
+/* Capabilities of a function: the list starts at 0x34 (PCI 3.0, 6.7). */
+static void scan(struct place *p)
+{
+	uint32_t at, id, tries, type;
+
+	p->scanned = true;
+	p->is_virtio = device_load(p->base, 2) == VIRTIO_PCI_VENDOR;
+	if (!p->is_virtio)
+		return;
+	at = device_load(p->base + 0x34, 1);
+	for (tries = 0; at && tries < 48; tries++, at = device_load(p->base + at + 1, 1)) {
+		id = device_load(p->base + at, 1);
+		type = id == 0x09 ? device_load(p->base + at + 3, 1) : id == 0x11 ? CAP_MSIX : 0;
+		if (type && type < FRONT_CAPS)
+			p->cap[type] = (uint8_t)at;
+	}
+}
+
+/* --- what the guest does ------------------------------------------------------------------------ */
+
+static void on_status(struct place *p, uint8_t v)
+{
+	if (v == 0) {
+		p->before_reset = p->status;
+		p->resets++;
+		p->kicks = 0;
+		p->queue_reset = false;
+		p->queue_vector = VIRTIO_NO_VECTOR;
+	} else if (v & ~p->status & VIRTIO_S_FEATURES_OK) {
+		p->negotiations++;
+	}
+	p->status = v;
+}
+
+static void on_driver_features(struct place *p, uint32_t v)
+{
+	if (p->driver_select < 2 && v & ~p->offered[p->driver_select])
+		p->unoffered = true;
+}
+
+static void on_common_store(struct place *p, const struct access *a)
+{
+	const uint32_t v = (uint32_t)a->value;
+
+	switch (a->at) {
+	case offsetof(struct virtio_pci_common_cfg, device_feature_select):
+		p->device_select = v;
+		break;
+	case offsetof(struct virtio_pci_common_cfg, driver_feature_select):
+		p->driver_select = v;
+		break;
+	case offsetof(struct virtio_pci_common_cfg, driver_feature):
+		on_driver_features(p, v);
+		break;
+	case offsetof(struct virtio_pci_common_cfg, device_status):
+		on_status(p, (uint8_t)v);
+		break;
+	case offsetof(struct virtio_pci_common_cfg, queue_select):
+		p->queue_select = (uint16_t)v;
+		break;
+	case offsetof(struct virtio_pci_common_cfg, queue_msix_vector):
+		p->queue_vector = (uint16_t)v;
+		break;
+	case offsetof(struct virtio_pci_common_cfg, queue_enable):
+		p->queue_reset = false;
+		break;
+	case offsetof(struct virtio_pci_common_cfg, queue_reset):
+		p->queue_reset = v;
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_mmio_store(struct place *p, const struct access *a)
+{
+	const uint32_t v = (uint32_t)a->value;
+
+	switch (a->at) {
+	case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
+		p->device_select = v;
+		break;
+	case VIRTIO_MMIO_QUEUE_SEL:
+		p->queue_select = (uint16_t)v;
+		break;
+	case VIRTIO_MMIO_STATUS:
+		on_status(p, (uint8_t)v);
+		break;
+	default:
+		break;
+	}
+}
+
+/* What faults depend on; before they are applied. */
+static void take_note(enum region region, const struct access *a)
+{
+	struct place *p = a->place;
+
+	if (region == COMMON && a->store)
+		on_common_store(p, a);
+	else if (region == MMIO && a->store)
+		on_mmio_store(p, a);
+	else if (region == TABLE && a->store && a->size == 4)
+		p->word[a->at / 4] = (uint32_t)a->value;
+	else if (region == NOTIFY && a->store)
+		p->kicks++;
+	else if (region == ISR && !a->store)
+		p->used_isr |= a->value != 0;
+	else if (region == MMIO && a->at >= VIRTIO_MMIO_CONFIG)
+		p->config_reads++;
+	else if (region == COMMON &&
+		 a->at == offsetof(struct virtio_pci_common_cfg, device_feature) &&
+		 p->device_select < 2)
+		p->offered[p->device_select] = (uint32_t)a->value;
+}
+
+/* --- rules ------------------------------------------------------------------------------------- */
+
+static uint8_t byte_of(enum op op, uint8_t old, uint8_t v)
+{
+	return op == SET ? v : op == OR ? old | v : op == AND ? old & v : old ^ v;
+}
+
+/* The bytes that rule and access share are changed; all operations are bytewise. */
+static uint64_t apply(const struct rule *r, const struct access *a, uint64_t value)
+{
+	const uint32_t start = r->at + (r->cap ? a->place->cap[r->cap] : 0u);
+	const uint32_t n = r->size ? r->size : UINT16_MAX;
+	unsigned int i;
+
+	for (i = 0; i < a->size; i++) {
+		const uint32_t at = a->at + i;
+		const unsigned int shift = 8 * i;
+		uint8_t b;
+
+		if (at < start || at - start >= n)
+			continue;
+		b = byte_of(r->op, (uint8_t)(value >> shift),
+			    (uint8_t)(r->value >> 8 * ((at - start) % 4)));
+		value = (value & ~(0xffull << shift)) | (uint64_t)b << shift;
+	}
+	return value;
+}
+
+static bool applies(const struct rule *r, enum region region, const struct access *a)
+{
+	const struct place *p = a->place;
+
+	if (r->region != region || r->store != a->store || (r->when && !r->when(p)))
+		return false;
+	return region != CONFIG || (p->is_virtio && (!r->cap || p->cap[r->cap]));
+}
+
+static uint64_t changed(enum region region, const struct access *a)
+{
+	uint64_t v = a->value;
+	unsigned int i;
+
+	for (i = 0; i < FRONT_RULES; i++)
+		if (applies(&plugin.fault->rule[i], region, a))
+			v = apply(&plugin.fault->rule[i], a, v);
+	return v;
+}
+
+static void do_later(void)
+{
+	struct place *p;
+	unsigned int i;
+
+	for (i = 0; i < plugin.places; i++) {
+		p = &plugin.place[i];
+		if (!p->due_ns || front_now_ns() < p->due_ns)
+			continue;
+		p->due_ns = 0;
+		plugin.fault->later(p);
+	}
+}
+
+/* The value that the access should have had. Under the lock. */
+static uint64_t on_access(const struct known *k, uint64_t phys, struct access *a)
+{
+	uint64_t v;
+
+	a->place = find_place(k, phys);
+	if (!a->place)
+		return a->value;
+	if (k->region == CONFIG && !a->place->scanned)
+		scan(a->place);
+	take_note(k->region, a);
+	v = changed(k->region, a);
+	if (v != a->value && a->store)
+		front_store(phys, v, a->size);
+	if (plugin.fault->hook)
+		plugin.fault->hook(a);
+	if (k->region == DEVICE && !a->store)
+		a->place->config_at = a->at;
+	return v;
+}
+
+/* --- callbacks ---------------------------------------------------------------------------------- */
+
+static const struct known *describe(qemu_plugin_meminfo_t info, uint64_t vaddr, struct access *a)
+{
+	struct qemu_plugin_hwaddr *h = qemu_plugin_get_hwaddr(info, vaddr);
+	const qemu_plugin_mem_value v = qemu_plugin_mem_get_value(info);
+	const struct known *k;
+
+	if (!h || !qemu_plugin_hwaddr_is_io(h) || v.type > QEMU_PLUGIN_MEM_VALUE_U64)
+		return NULL;
+	a->phys = qemu_plugin_hwaddr_phys_addr(h);
+	k = find_known(qemu_plugin_hwaddr_device_name(h), a->phys);
+	if (!k)
+		return NULL;
+	a->at = (uint32_t)a->phys & (k->in - 1);
+	a->size = 1u << v.type;
+	memcpy(&a->value, &v.data, a->size);
+	return k;
+}
+
+static void on_store(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *userdata)
+{
+	struct access a = { .store = true };
+	const struct known *k = describe(info, vaddr, &a);
+
+	(void)cpu;
+	(void)userdata;
+	if (!k && !plugin.fault->later)
+		return;
+	g_mutex_lock(&plugin.lock);
+	if (plugin.fault->later)
+		do_later();
+	if (k)
+		on_access(k, a.phys, &a);
+	g_mutex_unlock(&plugin.lock);
+}
+
+/* Where a load's destination is: in userdata, as pack() has it. */
+static void on_load(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *userdata)
+{
+	const uintptr_t dest = (uintptr_t)userdata;
+	struct access a = { .store = false };
+	const struct known *k = describe(info, vaddr, &a);
+	struct pending *p;
+	uint64_t v;
+
+	if (!k || cpu >= MAX_CPUS)
+		return;
+	g_mutex_lock(&plugin.lock);
+	v = on_access(k, a.phys, &a);
+	g_mutex_unlock(&plugin.lock);
+	if (v == a.value)
+		return;
+	p = qemu_plugin_scoreboard_find(plugin.board, cpu);
+	*p = (struct pending){ 1, a.value, v, (unsigned int)dest & 0xff, a.size, dest >> 8 & 1 };
+}
+
+/* In front of the instruction behind the load. */
+static void on_next(unsigned int cpu, void *userdata)
+{
+	struct pending *p = qemu_plugin_scoreboard_find(plugin.board, cpu);
+	const uint64_t mask = p->size < 8 ? (1ull << 8 * p->size) - 1 : UINT64_MAX;
+	uint64_t v;
+
+	(void)userdata;
+	p->set = 0;
+	if (!(reg_read(cpu, REG_EFER) & EFER_LMA))
+		return; /* firmware, which has its own view of the machine */
+	g_mutex_lock(&plugin.lock);
+	v = p->reg < REG_NONE ? reg_read(cpu, p->reg) : 0;
+	if (p->reg >= REG_NONE) {
+		lost("the instruction was not understood that loaded", p->seen);
+	} else if ((p->keep ? v & mask : v) != p->seen) {
+		lost("the register does not hold what was loaded", v);
+	} else {
+		reg_write(cpu, p->reg, (v & ~mask) | p->wanted);
+		plugin.loads++;
+	}
+	g_mutex_unlock(&plugin.lock);
+}
+
+/* --- instructions ------------------------------------------------------------------------------- */
+
+/*
+ * The destination of a load, as compilers write those from volatile memory: mov r, m; movzx r, m. Bits 7..0: the
+ * register; bit 8: what is beyond the loaded bytes stays.
+ */
+static uintptr_t destination(const uint8_t *b, size_t n)
+{
+	bool word = false;
+	uint8_t rex = 0;
+	size_t i = 0;
+	uintptr_t reg;
+
+	if (i < n && b[i] == 0x66) {
+		word = true;
+		i++;
+	}
+	if (i < n && (b[i] & 0xf0) == 0x40)
+		rex = b[i++];
+	if (i + 1 < n && (b[i] == 0x8a || b[i] == 0x8b)) {
+		reg = (b[i + 1] >> 3 & 7) | (rex & 4) << 1;
+		if (b[i] == 0x8a && !rex && reg > 3)
+			return REG_NONE; /* ah to bh */
+		return reg | (b[i] == 0x8a || word) << 8;
+	}
+	if (i + 2 < n && b[i] == 0x0f && (b[i + 1] == 0xb6 || b[i + 1] == 0xb7) && !word)
+		return (b[i + 2] >> 3 & 7) | (rex & 4) << 1;
+	return REG_NONE;
+}
+
+static void watch(struct qemu_plugin_insn *insn, bool behind_load)
+{
+	const qemu_plugin_u64 set = { plugin.board, offsetof(struct pending, set) };
+	uint8_t b[15];
+	const size_t n = qemu_plugin_insn_data(insn, b, sizeof(b));
+
+	if (behind_load)
+		qemu_plugin_register_vcpu_insn_exec_cond_cb(insn, on_next, QEMU_PLUGIN_CB_RW_REGS,
+							    QEMU_PLUGIN_COND_NE, set, 0, NULL);
+	qemu_plugin_register_vcpu_mem_cb(insn, on_load, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_R,
+					 (void *)destination(b, n)); /* NOLINT: a number */
+	qemu_plugin_register_vcpu_mem_cb(insn, on_store, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W,
+					 NULL);
+}
+
+/* QEMU ends a block behind each access to a device; where it does not, the next instruction is in the block. */
+static void on_block(struct qemu_plugin_tb *tb, void *userdata)
+{
+	const size_t n = qemu_plugin_tb_n_insns(tb);
+	bool behind_load = true;
+	uint8_t b[15];
+	size_t i;
+
+	(void)userdata;
+	for (i = 0; i < n; i++) {
+		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+
+		watch(insn, behind_load);
+		behind_load = destination(b, qemu_plugin_insn_data(insn, b, sizeof(b))) != REG_NONE;
+	}
+}
+
+static void on_vcpu_init(unsigned int cpu, void *userdata)
+{
+	(void)userdata;
+	if (cpu < MAX_CPUS)
+		plugin_registers(reg_names, REGS, plugin.reg[cpu]);
+}
+
+static void on_end(void *userdata)
+{
+	(void)userdata;
+	if (plugin.loads || plugin.stores)
+		fprintf(stderr,
+			"reffront: %s: %" PRIu64 " loads changed, %" PRIu64 " stores, %" PRIu64
+			" not injected\n",
+			plugin.fault->id, plugin.loads, plugin.stores, plugin.lost);
+	else
+		fprintf(stderr, "reffront: %s WAS NEVER INJECTED\n", plugin.fault->id);
+}
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_API_LEVEL;
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
+					   char **argv)
+{
+	int i;
+
+	if (!plugin_fits("reffront", info))
+		return -1;
+	for (i = 0; i < argc; i++)
+		if (strncmp(argv[i], "fault=", 6) == 0)
+			plugin.fault = front_fault(argv[i] + 6);
+	if (!plugin.fault) {
+		fputs("reffront: fault=ID is needed, one of", stderr);
+		front_list();
+		fputc('\n', stderr);
+		return -1;
+	}
+	plugin.board = qemu_plugin_scoreboard_new(sizeof(struct pending));
+	qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, NULL);
+	qemu_plugin_register_vcpu_tb_trans_cb(id, on_block, NULL);
+	qemu_plugin_register_atexit_cb(id, on_end, NULL);
+	return 0;
+}

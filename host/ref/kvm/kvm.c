@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "host/ref/kvm/kvm.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { /* uapi kvm_para.h: results are these, not Linux's errno */
+	KVM_EPERM = 1,
+	KVM_ENOSYS = 1000,
+};
+
+enum {
+	KVM_HC_VAPIC_POLL_IRQ = 1,
+	KVM_HC_ENABLE_MEM_PROTECTED = 12, /* RFCv2; upstream's MAP_GPA_RANGE has the same number */
+	KVM_HC_MAP_GPA_RANGE = 12,
+	KVM_HC_MEM_SHARE = 13,
+	KVM_HC_MEM_UNSHARE = 14,
+};
+
+enum {
+	KVM_FEATURE_CLOCKSOURCE = 0,
+	KVM_FEATURE_NOP_IO_DELAY = 1,
+	KVM_FEATURE_CLOCKSOURCE2 = 3,
+	KVM_FEATURE_MEM_PROTECTED = 15, /* RFCv2 */
+	KVM_FEATURE_HC_MAP_GPA_RANGE = 16,
+	KVM_FEATURE_CLOCKSOURCE_STABLE_BIT = 24,
+	KVM_FEATURE_UNASSIGNED = 31,
+};
+
+enum {
+	MSR_KVM_WALL_CLOCK = 0x11,
+	MSR_KVM_SYSTEM_TIME = 0x12,
+	MSR_KVM_WALL_CLOCK_NEW = 0x4b564d00,
+	MSR_KVM_SYSTEM_TIME_NEW = 0x4b564d01,
+};
+
+#define MAP_GPA_ENCRYPTED (1u << 4)
+#define FRAMES_2M	  512
+
+struct pvclock_vcpu_time_info { /* msr.rst */
+	uint32_t version;
+	uint32_t pad0;
+	uint64_t tsc_timestamp;
+	uint64_t system_time;
+	uint32_t tsc_to_system_mul;
+	int8_t tsc_shift;
+	uint8_t flags;
+	uint8_t pad[2];
+} __attribute__((packed));
+_Static_assert(sizeof(struct pvclock_vcpu_time_info) == 32, "msr.rst");
+
+struct pvclock_wall_clock {
+	uint32_t version;
+	uint32_t sec;
+	uint32_t nsec;
+} __attribute__((packed));
+
+static void __attribute__((format(printf, 2, 3))) say(const struct refkvm *k, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!k->log)
+		return;
+	va_start(ap, fmt);
+	vfprintf(k->log, fmt, ap);
+	va_end(ap);
+	fputc('\n', k->log);
+	fflush(k->log);
+}
+
+static void set_page(struct refkvm *k, uint64_t gfn, enum page_state_value v)
+{
+	__atomic_store_n(&k->pages.file->state[gfn], (uint8_t)v, __ATOMIC_RELEASE);
+}
+
+static uint8_t get_page(const struct refkvm *k, uint64_t gfn)
+{
+	return __atomic_load_n(&k->pages.file->state[gfn], __ATOMIC_ACQUIRE);
+}
+
+static void set_protected(struct refkvm *k, bool on)
+{
+	__atomic_store_n(&k->pages.file->is_protected, on, __ATOMIC_RELEASE);
+}
+
+static void fill_slots(struct refkvm *k, enum page_state_value v)
+{
+	uint64_t gfn;
+	unsigned int i;
+
+	for (i = 0; i < k->slots; i++)
+		for (gfn = 0; gfn < k->slot[i].count; gfn++)
+			set_page(k, k->slot[i].first + gfn, v);
+}
+
+static const struct refkvm_range *find_slot(const struct refkvm *k, uint64_t gfn)
+{
+	unsigned int i;
+
+	for (i = 0; i < k->slots; i++)
+		if (gfn >= k->slot[i].first && gfn - k->slot[i].first < k->slot[i].count)
+			return &k->slot[i];
+	return NULL;
+}
+
+/*
+ * RFCv2 starts with the VM unprotected. MAP_GPA_RANGE's host tracks attributes from the start, all
+ * pages shared until the guest encrypts them (KVM_MEMORY_ATTRIBUTE_PRIVATE clear).
+ */
+static void start_state(struct refkvm *k)
+{
+	fill_slots(k, PAGE_SHARED);
+	set_protected(k, k->mode == REFKVM_MAP_GPA);
+	memset(k->was_shared, 0, k->pages.file->frames);
+	memset(k->clock, 0, sizeof(k->clock));
+	k->wall_clock_msr = 0;
+	k->calls = 0;
+	k->retry_pending = false;
+}
+
+int refkvm_init(struct refkvm *k, const char *state_path)
+{
+	uint64_t frames = 0;
+	unsigned int i;
+	int ret;
+
+	if (k->slots == 0 || k->slots > REFKVM_MAX_SLOTS || k->tsc_hz == 0)
+		return -EINVAL;
+	for (i = 0; i < k->slots; i++)
+		if (k->slot[i].first + k->slot[i].count > frames)
+			frames = k->slot[i].first + k->slot[i].count;
+	if (frames == 0)
+		return -EINVAL;
+	k->was_shared = calloc(frames, 1);
+	if (!k->was_shared)
+		return -ENOMEM;
+	ret = page_states_create(state_path, frames, &k->pages);
+	if (ret) {
+		free(k->was_shared);
+		return ret;
+	}
+	pthread_mutex_init(&k->lock, NULL);
+	start_state(k);
+	return 0;
+}
+
+void refkvm_fini(struct refkvm *k)
+{
+	page_states_close(&k->pages);
+	free(k->was_shared);
+	pthread_mutex_destroy(&k->lock);
+}
+
+void refkvm_reset(struct refkvm *k)
+{
+	pthread_mutex_lock(&k->lock);
+	if (!fault_on(k->faults, RF_RESET_KEEPS_PRIVATE))
+		start_state(k);
+	say(k, "system reset");
+	pthread_mutex_unlock(&k->lock);
+}
+
+bool refkvm_cpuid(struct refkvm *k, uint32_t leaf, uint32_t out[4])
+{
+	uint32_t f = 1u << KVM_FEATURE_CLOCKSOURCE | 1u << KVM_FEATURE_NOP_IO_DELAY |
+		     1u << KVM_FEATURE_CLOCKSOURCE2 | 1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT;
+
+	if (leaf < 0x40000000 || leaf > 0x400000ff)
+		return false;
+	memset(out, 0, 4 * sizeof(out[0]));
+	if (leaf == 0x40000000) {
+		out[0] = fault_on(k->faults, RF_CPUID_MAX_LEAF) ? 0x3fffffff : 0x40000001;
+		out[1] = 0x4b4d564b;
+		out[2] = 0x564b4d56;
+		out[3] = fault_on(k->faults, RF_CPUID_SIGNATURE) ? 0x4e : 0x4d;
+	} else if (leaf == 0x40000001) {
+		if (k->mode == REFKVM_RFC)
+			f |= 1u << KVM_FEATURE_MEM_PROTECTED;
+		if (k->mode == REFKVM_MAP_GPA)
+			f |= 1u << KVM_FEATURE_HC_MAP_GPA_RANGE;
+		if (fault_on(k->faults, RF_CLOCK_FLAG_UNSTABLE))
+			f &= ~(1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
+		if (fault_on(k->faults, RF_CPUID_NO_FEATURES))
+			f |= 1u << KVM_FEATURE_UNASSIGNED;
+		out[0] = f;
+	}
+	return true;
+}
+
+/* Contents that a conversion loses, as encryption with another key would. */
+static void scramble(struct refkvm *k, uint64_t gfn)
+{
+	uint8_t junk[1 << PAGE_STATE_SHIFT];
+
+	memset(junk, 0xa5, sizeof(junk));
+	if (!k->io.write(k->io.arg, gfn << PAGE_STATE_SHIFT, junk, sizeof(junk)))
+		say(k, "page 0x%llx: contents could not be overwritten",
+		    (unsigned long long)gfn << PAGE_STATE_SHIFT);
+}
+
+static void corrupt_byte(struct refkvm *k, uint64_t gfn)
+{
+	uint8_t b;
+
+	if (!k->io.read(k->io.arg, gfn << PAGE_STATE_SHIFT, &b, 1))
+		return;
+	b ^= 0x10;
+	k->io.write(k->io.arg, gfn << PAGE_STATE_SHIFT, &b, 1);
+}
+
+static unsigned int shared_ranges(const struct refkvm *k)
+{
+	unsigned int n = 0, i;
+	uint64_t g;
+
+	for (i = 0; i < k->slots; i++) {
+		bool before = false;
+
+		for (g = 0; g < k->slot[i].count; g++) {
+			const bool now = get_page(k, k->slot[i].first + g) == PAGE_SHARED;
+
+			n += now && !before;
+			before = now;
+		}
+	}
+	return n;
+}
+
+/* [gfn, gfn+n) lies in one slot. */
+static void convert_pages(struct refkvm *k, uint64_t gfn, uint64_t n, enum page_state_value to)
+{
+	const bool lose = k->behave.lose_contents || fault_on(k->faults, RF_CONVERT_SCRAMBLES);
+	uint64_t i;
+
+	for (i = gfn; i < gfn + n; i++) {
+		if (get_page(k, i) == to)
+			continue;
+		set_page(k, i, to);
+		/* Not when a guest in map_gpa mode makes its memory private at first: it runs there. */
+		if (lose && (to == PAGE_SHARED || k->was_shared[i]))
+			scramble(k, i);
+		if (to == PAGE_SHARED)
+			k->was_shared[i] = 1;
+	}
+	__atomic_fetch_add(&k->pages.file->conversions, 1, __ATOMIC_RELEASE);
+}
+
+static bool all_are(const struct refkvm *k, uint64_t gfn, uint64_t n, enum page_state_value v)
+{
+	uint64_t i;
+
+	for (i = gfn; i < gfn + n; i++)
+		if (get_page(k, i) != v)
+			return false;
+	return true;
+}
+
+/* Behaviours that ask the guest to try again. 0 or the error to answer. */
+static int64_t transient_error(struct refkvm *k)
+{
+	if (!k->behave.eintr_once && !k->behave.enomem_once)
+		return 0;
+	k->retry_pending = !k->retry_pending;
+	if (!k->retry_pending)
+		return 0;
+	return k->behave.eintr_once ? -EINTR : -ENOMEM;
+}
+
+/* Frames of the request that a faulty host really converts. */
+static uint64_t faulty_count(const struct refkvm *k, const struct refkvm_range *s, uint64_t gfn,
+			     uint64_t n, bool share)
+{
+	const uint64_t room = s->first + s->count - gfn;
+
+	if (share && fault_on(k->faults, RF_SHARE_NEIGHBOUR) && n < room)
+		return n + 1;
+	if (!share && fault_on(k->faults, RF_UNSHARE_NEIGHBOUR) && n < room)
+		return n + 1;
+	if (share && fault_on(k->faults, RF_SHARE_ONE_SHORT))
+		return n - 1;
+	return n;
+}
+
+static bool any_was_shared(const struct refkvm *k, uint64_t gfn, uint64_t n)
+{
+	uint64_t i;
+
+	for (i = gfn; i < gfn + n; i++)
+		if (k->was_shared[i])
+			return true;
+	return k->mode == REFKVM_RFC; /* there the call itself is what is missing */
+}
+
+/* Applies one conversion inside a slot, faults included. */
+static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t gfn, uint64_t n,
+		       bool share)
+{
+	const int64_t again = transient_error(k);
+
+	if (again)
+		return again;
+	if (!share && k->behave.no_unshare && any_was_shared(k, gfn, n))
+		return -EOPNOTSUPP;
+	if (share && fault_on(k->faults, RF_SHARE_REPEAT_FAILS) && all_are(k, gfn, n, PAGE_SHARED))
+		return -EEXIST;
+	if (!share && (fault_on(k->faults, RF_UNSHARE_IGNORED) ||
+		       fault_on(k->faults, RF_MAP_GPA_ENCRYPT_IGNORED)))
+		return 0;
+	if (share && k->behave.max_shared && !all_are(k, gfn, n, PAGE_SHARED) &&
+	    shared_ranges(k) >= k->behave.max_shared)
+		return -ENOSPC;
+	convert_pages(k, gfn, faulty_count(k, s, gfn, n, share),
+		      share ? PAGE_SHARED : PAGE_PRIVATE);
+	if (fault_on(k->faults, RF_CONVERT_CORRUPTS_NEIGHBOUR) && find_slot(k, gfn + n))
+		corrupt_byte(k, gfn + n);
+	return 0;
+}
+
+/* The first that is shared, in front of gfn; gfn itself if there is none. */
+static uint64_t lowest_shared(const struct refkvm *k, uint64_t gfn)
+{
+	uint64_t i;
+
+	for (i = 0; i < gfn; i++)
+		if (find_slot(k, i) && get_page(k, i) == PAGE_SHARED)
+			return i;
+	return gfn;
+}
+
+/* RFCv2, kvm_protect_memory(). */
+static int64_t rfc_share(struct refkvm *k, unsigned int cpu, uint64_t gfn, uint64_t n, bool share)
+{
+	const struct refkvm_range *s;
+	uint64_t room;
+
+	if (fault_on(k->faults, RF_SHARE_WRAP_OK))
+		n = (uint32_t)n;
+	if (n == 0) {
+		if (fault_on(k->faults, RF_SHARE_ZERO_ERROR))
+			return -EINVAL;
+		if (!fault_on(k->faults, RF_SHARE_ZERO_SHARES_ONE))
+			return 0;
+		n = 1;
+	}
+	s = find_slot(k, gfn);
+	if (!s)
+		return fault_on(k->faults, RF_SHARE_HOLE_ERROR) ? -EFAULT : 0;
+	room = s->first + s->count - gfn;
+	if (n > room) {
+		if (!fault_on(k->faults, RF_SHARE_CROSSING_OK))
+			return -EINVAL;
+		n = room;
+	}
+	if (cpu != 0 && fault_on(k->faults, RF_STATE_LOST_ON_AP))
+		return 0;
+	if (cpu != 0 && !share && fault_on(k->faults, RF_UNSHARE_OTHER))
+		gfn = lowest_shared(k, gfn);
+	return convert(k, s, gfn, n, share);
+}
+
+static void enable_partial(struct refkvm *k)
+{
+	unsigned int i;
+
+	for (i = 0; i < k->slots; i++)
+		convert_pages(k, k->slot[i].first, k->slot[i].count / 2, PAGE_PRIVATE);
+}
+
+/* RFCv2, kvm_protect_all_memory(): a second call succeeds as well and protects all again. */
+static int64_t rfc_enable(struct refkvm *k, unsigned int cpu)
+{
+	const bool again = page_states_protected(&k->pages);
+
+	if (fault_on(k->faults, RF_ENABLE_RACE) && again && cpu % 2)
+		return -EBUSY;
+	if (fault_on(k->faults, RF_ENABLE_NO_EFFECT))
+		return 0;
+	if (cpu != 0 && fault_on(k->faults, RF_STATE_LOST_ON_AP))
+		return 0;
+	if (fault_on(k->faults, RF_ENABLE_PARTIAL))
+		enable_partial(k);
+	else if (again || !fault_on(k->faults, RF_ENABLE_KEEPS_EARLY_SHARE))
+		fill_slots(k, PAGE_PRIVATE);
+	set_protected(k, true);
+	say(k, "cpu %u: protection enabled%s", cpu, again ? " again" : "");
+	return fault_on(k->faults, RF_ENABLE_ERROR) ? -EINVAL : 0;
+}
+
+/* Widens [*gfn, *gfn + *n) to whole 2M frames, inside the slot. */
+static void round_to_2m(const struct refkvm_range *s, uint64_t *gfn, uint64_t *n)
+{
+	uint64_t first = *gfn / FRAMES_2M * FRAMES_2M;
+	uint64_t end = (*gfn + *n + FRAMES_2M - 1) / FRAMES_2M * FRAMES_2M;
+
+	if (first < s->first)
+		first = s->first;
+	if (end > s->first + s->count)
+		end = s->first + s->count;
+	*gfn = first;
+	*n = end - first;
+}
+
+/* hypercalls.rst, 8. KVM_HC_MAP_GPA_RANGE; what the VMM behind KVM_EXIT_HYPERCALL does is ours. */
+static int64_t map_gpa_range(struct refkvm *k, unsigned int cpu, uint64_t gpa, uint64_t n,
+			     uint64_t attrs)
+{
+	const bool share = !(attrs & MAP_GPA_ENCRYPTED);
+	uint64_t gfn = gpa >> PAGE_STATE_SHIFT;
+	const struct refkvm_range *s;
+
+	if (fault_on(k->faults, RF_CPUID_FEATURE_LIES))
+		return -KVM_ENOSYS;
+	if ((gpa & 0xfff) && !fault_on(k->faults, RF_MAP_GPA_UNALIGNED_OK))
+		return -EINVAL;
+	if (n == 0)
+		return fault_on(k->faults, RF_MAP_GPA_ZERO_OK) ? 0 : -EINVAL;
+	if (n > UINT64_MAX >> PAGE_STATE_SHIFT || gpa + (n << PAGE_STATE_SHIFT) <= gpa)
+		return fault_on(k->faults, RF_MAP_GPA_WRAP_OK) ? 0 : -EINVAL;
+	if ((attrs >> 5 || (attrs & 0xf) > 2) && !fault_on(k->faults, RF_MAP_GPA_RESERVED_OK))
+		return -EINVAL;
+	s = find_slot(k, gfn);
+	if (!s || n > s->first + s->count - gfn)
+		return -EINVAL;
+	if (cpu != 0 && fault_on(k->faults, RF_STATE_LOST_ON_AP))
+		return 0;
+	if ((attrs & 0xf) == 1 && fault_on(k->faults, RF_MAP_GPA_SIZE_HINT_ROUNDS))
+		round_to_2m(s, &gfn, &n);
+	return convert(k, s, gfn, n, share);
+}
+
+static int64_t rfc_call(struct refkvm *k, const struct refkvm_call *c)
+{
+	switch (c->rax) {
+	case KVM_HC_ENABLE_MEM_PROTECTED:
+		return rfc_enable(k, c->cpu);
+	case KVM_HC_MEM_SHARE:
+		return rfc_share(k, c->cpu, c->rbx, c->rcx, true);
+	default:
+		return rfc_share(k, c->cpu, c->rbx, c->rcx, false);
+	}
+}
+
+static int64_t dispatch(struct refkvm *k, const struct refkvm_call *c)
+{
+	switch (c->rax) {
+	case KVM_HC_VAPIC_POLL_IRQ:
+		return 0;
+	case KVM_HC_MAP_GPA_RANGE: /* and ENABLE_MEM_PROTECTED */
+		if (k->mode == REFKVM_RFC)
+			return rfc_call(k, c);
+		if (k->mode == REFKVM_MAP_GPA)
+			return map_gpa_range(k, c->cpu, c->rbx, c->rcx, c->rdx);
+		return fault_on(k->faults, RF_MAP_GPA_WITHOUT_FEATURE) ? 0 : -KVM_ENOSYS;
+	case KVM_HC_MEM_SHARE:
+	case KVM_HC_MEM_UNSHARE:
+		if (k->mode == REFKVM_RFC)
+			return rfc_call(k, c);
+		break;
+	default:
+		break;
+	}
+	if (fault_on(k->faults, RF_HC_UNKNOWN_OK))
+		return 0;
+	return fault_on(k->faults, RF_HC_UNKNOWN_EINVAL) ? -EINVAL : -KVM_ENOSYS;
+}
+
+static int64_t checked_dispatch(struct refkvm *k, const struct refkvm_call *c)
+{
+	int64_t ret;
+
+	if (c->cpl > 0 && !fault_on(k->faults, RF_HC_CPL3_ALLOWED))
+		return fault_on(k->faults, RF_HC_CPL3_WRONG_ERROR) ? -KVM_ENOSYS : -KVM_EPERM;
+	if (!c->long_mode && fault_on(k->faults, RF_HC_MODE32))
+		return -KVM_ENOSYS;
+	ret = dispatch(k, c);
+	if (ret < 0 && fault_on(k->faults, RF_SHARE_POSITIVE_ERRNO) &&
+	    (c->rax == KVM_HC_MEM_SHARE || c->rax == KVM_HC_MEM_UNSHARE))
+		return -ret;
+	return ret;
+}
+
+void refkvm_hypercall(struct refkvm *k, struct refkvm_call *c)
+{
+	int64_t ret;
+
+	if (!c->long_mode) { /* hypercalls.rst: arguments and result truncated to 32 bits */
+		c->rax = (uint32_t)c->rax;
+		c->rbx = (uint32_t)c->rbx;
+		c->rcx = (uint32_t)c->rcx;
+		c->rdx = (uint32_t)c->rdx;
+		c->rsi = (uint32_t)c->rsi;
+	}
+	pthread_mutex_lock(&k->lock);
+	ret = checked_dispatch(k, c);
+	if (fault_on(k->faults, RF_ENABLE_NOT_STICKY) && k->mode == REFKVM_RFC &&
+	    c->rax != KVM_HC_ENABLE_MEM_PROTECTED)
+		set_protected(k, false);
+	k->calls++;
+	say(k, "cpu %u: hypercall %llu(0x%llx, 0x%llx, 0x%llx) cpl %u -> %lld", c->cpu,
+	    (unsigned long long)c->rax, (unsigned long long)c->rbx, (unsigned long long)c->rcx,
+	    (unsigned long long)c->rdx, c->cpl, (long long)ret);
+	pthread_mutex_unlock(&k->lock);
+	c->clobber_rbx = fault_on(k->faults, RF_HC_CLOBBER_RBX);
+	c->clobber_rcx = fault_on(k->faults, RF_HC_CLOBBER_RCX);
+	c->rax = (uint64_t)ret;
+	if (!c->long_mode)
+		c->rax = (uint32_t)c->rax;
+}
+
+/* tsc_to_system_mul and tsc_shift so that (tsc << shift) * mul >> 32 is nanoseconds. */
+static void clock_scale(uint64_t hz, uint32_t *mul, int8_t *shift)
+{
+	uint64_t base = hz;
+	int8_t s = 0;
+
+	while (base > 2 * 1000000000ull) {
+		base >>= 1;
+		s--;
+	}
+	while (base <= 1000000000ull) {
+		base <<= 1;
+		s++;
+	}
+	*mul = (uint32_t)((1000000000ull << 32) / base);
+	*shift = s;
+}
+
+static uint64_t tsc_to_ns(uint64_t tsc, uint64_t hz)
+{
+	return (uint64_t)((unsigned __int128)tsc * 1000000000ull / hz);
+}
+
+static bool may_write(const struct refkvm *k, uint64_t gpa, size_t len)
+{
+	uint64_t bad;
+
+	if (page_states_allowed(&k->pages, gpa, len, &bad))
+		return true;
+	say(k, "violation: clock page 0x%llx is private", (unsigned long long)bad);
+	return false;
+}
+
+static void write_system_time(struct refkvm *k, unsigned int cpu, uint64_t gpa, uint64_t tsc)
+{
+	struct pvclock_vcpu_time_info t = { .flags = 1 };
+	uint64_t ns = tsc_to_ns(tsc, k->tsc_hz);
+	uint32_t mul;
+	int8_t shift;
+
+	k->clock[cpu].writes++;
+	if (fault_on(k->faults, RF_CLOCK_STEPS_BACK))
+		ns -= ns < 1000000000ull * k->clock[cpu].writes ?
+			      ns :
+			      1000000000ull * k->clock[cpu].writes;
+	if (cpu != 0 && fault_on(k->faults, RF_CLOCK_AP_OFFSET))
+		ns -= ns < 3000000000ull ? ns : 3000000000ull;
+	clock_scale(fault_on(k->faults, RF_CLOCK_RATE) ? k->tsc_hz / 2 : k->tsc_hz, &mul, &shift);
+	t.tsc_to_system_mul = mul;
+	t.tsc_shift = shift;
+	k->clock[cpu].version += 2;
+	t.version = k->clock[cpu].version - fault_on(k->faults, RF_CLOCK_VERSION_ODD);
+	t.tsc_timestamp = tsc;
+	t.system_time = ns;
+	if (may_write(k, gpa, sizeof(t)) && !k->io.write(k->io.arg, gpa, &t, sizeof(t)))
+		say(k, "cpu %u: clock page 0x%llx is not memory", cpu, (unsigned long long)gpa);
+}
+
+static void write_wall_clock(struct refkvm *k, uint64_t gpa, uint64_t tsc)
+{
+	struct pvclock_wall_clock w = { .version = 2 };
+	struct timespec now;
+	uint64_t boot;
+
+	/* The wall-clock time at which the system time was 0. */
+	clock_gettime(CLOCK_REALTIME, &now);
+	boot = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec -
+	       tsc_to_ns(tsc, k->tsc_hz);
+	w.sec = (uint32_t)(boot / 1000000000ull);
+	w.nsec = (uint32_t)(boot % 1000000000ull);
+	if (fault_on(k->faults, RF_CLOCK_WALL_GARBAGE))
+		w.nsec += 1000000000u;
+	if (may_write(k, gpa, sizeof(w)) && !k->io.write(k->io.arg, gpa, &w, sizeof(w)))
+		say(k, "wall clock page 0x%llx is not memory", (unsigned long long)gpa);
+}
+
+bool refkvm_wrmsr(struct refkvm *k, unsigned int cpu, uint32_t msr, uint64_t value, uint64_t tsc)
+{
+	if (cpu >= REFKVM_MAX_CPUS)
+		return false;
+	switch (msr) {
+	case MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		pthread_mutex_lock(&k->lock);
+		k->clock[cpu].system_time_msr = value;
+		if (value & 1)
+			write_system_time(k, cpu, value & ~1ull, tsc);
+		pthread_mutex_unlock(&k->lock);
+		return true;
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW:
+		pthread_mutex_lock(&k->lock);
+		k->wall_clock_msr = value;
+		write_wall_clock(k, value, tsc);
+		pthread_mutex_unlock(&k->lock);
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool refkvm_rdmsr(struct refkvm *k, unsigned int cpu, uint32_t msr, uint64_t *value)
+{
+	if (cpu >= REFKVM_MAX_CPUS)
+		return false;
+	switch (msr) {
+	case MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		*value = k->clock[cpu].system_time_msr;
+		return true;
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW:
+		*value = k->wall_clock_msr;
+		return true;
+	default:
+		return false;
+	}
+}

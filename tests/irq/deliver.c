@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * irq.deliver.*, irq.mask.*, irq.line.*: each interrupt that a device can raise arrives once for each
+ * cause, on the CPU that it was steered to; masked, it waits and comes after the unmasking, whatever the
+ * load. A host breaks this where it caches what the guest wrote to the MSI-X table or to the interrupt
+ * controller, or where masking and signalling race. For each rng and vsock device, in each way of
+ * interrupting that it has; causes are used buffers, one at a time, so that their number is known.
+ */
+#include "tests/irq/irq.h"
+#include "tests/vsock/env.h"
+
+#define ROUNDS 32
+#define CAUSES 5 /* while it is masked */
+
+TEST(irq_once,
+     .id = "irq.deliver.once",
+     .clause = "virtio 1.4, 2.7.7.2 MUST notify of a used buffer; and of nothing else: one interrupt for each cause",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	uint64_t stray;
+	unsigned int i, k;
+	struct actor a;
+
+	for (i = 0; irq_subject(t, i, &a); i++) {
+		stray = irq_spurious_count(NULL);
+		for (k = 0; k < ROUNDS; k++)
+			irq_round(t, &a, "one at a time");
+		(void)wait_for(irq_total() > ROUNDS, QUIET_NS);
+		expect(t, irq_total() == ROUNDS, "%s: %u interrupts for %u causes (%s)",
+		       actor_who(&a), (unsigned int)irq_total(), ROUNDS, irq_state(a.d, a.queue));
+		expect_eq(t, irq_spurious_count(NULL), stray,
+			  "%s: interrupts on vectors that nobody has", actor_who(&a));
+	}
+	irq_need(t, i, "can be set up");
+}
+
+TEST(irq_steered,
+     .id = "irq.deliver.steered",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.1.4: a message goes to the address in its entry: the CPU steered to",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, k, cpu, tried = 0;
+	struct actor a;
+
+	for (i = 0; irq_subject(t, i, &a); i++)
+		for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
+			if (virtio_irq_ctl(a.d, VIRTIO_IRQ_STEER, a.queue, cpu))
+				continue;
+			tried++;
+			irq_watch(a.d, a.queue);
+			for (k = 0; k < 8; k++)
+				irq_round(t, &a, "steered");
+			expect_eq(t, irq_seen.cpu[cpu], irq_total(),
+				  "%s: interrupts on CPU %u of all", actor_who(&a), cpu);
+		}
+	irq_need(t, tried, "can be steered");
+}
+
+static unsigned int config_cpu; /* that took the last one; atomic */
+static void (*next_on_config)(struct virtio_device *d);
+
+static void on_config(struct virtio_device *d)
+{
+	__atomic_store_n(&config_cpu, smp_this_cpu(), __ATOMIC_RELAXED);
+	next_on_config(d);
+}
+
+TEST(irq_config,
+     .id = "irq.deliver.config",
+     .clause = "virtio 1.4, 4.1.5.1.2.1, 4.1.5.4 MUST: a change of the configuration is notified, once, on its vector",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VSOCK | NEED_DEVICE_CTL,
+     .timeout = 20 * SEC)
+{
+	const int opened = vsock_env_open();
+	struct vsock_env *e = opened ? NULL : vsock_env_ctl(t);
+	const struct vsock_config *c = e ? vsock_config(e->vs) : NULL;
+	struct virtio_device *d = e ? vsock_device(e->vs) : NULL;
+	unsigned int k, cpu;
+	uint64_t before;
+
+	if (!e)
+		test_error(t, "the device does not come up: errno %d", -opened);
+	if (d->irq_mode == VIRTIO_IRQ_POLL)
+		test_skip(t, "the vsock device has no interrupt that can be set up");
+	next_on_config = d->on_config;
+	d->on_config = on_config;
+	for (k = 0; k < 4; k++) {
+		cpu = k % smp_cpus_online();
+		if (virtio_irq_ctl(d, VIRTIO_IRQ_STEER, VIRTIO_EVENT_CONFIG, cpu))
+			test_error(t, "CPU %u cannot be steered to", cpu);
+		before = __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED);
+		/* The same CIDs once more: a change all the same. */
+		CTL_OK(t,
+		       ctl_set_cids(e->ctl, c->guest, c->num_guest, c->host, c->num_host, false));
+		require(t,
+			wait_for(vsock_poll(e->vs) >= 0 &&
+					 __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) !=
+						 before,
+				 ANSWER_NS),
+			"%s: no interrupt in time of change %u", d->name, k + 1);
+		(void)wait_for(false, MSEC);
+		expect_eq(t, __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) - before, 1,
+			  "interrupts for change %u", k + 1);
+		expect_eq(t, __atomic_load_n(&config_cpu, __ATOMIC_RELAXED), cpu,
+			  "CPU that took it");
+	}
+}
+
+/* What is masked waits: one message for all causes, when it is unmasked. */
+static unsigned int masked(struct test_ctx *t, struct actor *a, int event, const char *what)
+{
+	const bool own = a->d->irq_mode == VIRTIO_IRQ_MSIX;
+	int pending;
+	unsigned int k;
+
+	if (virtio_irq_ctl(a->d, VIRTIO_IRQ_MASK, event, 1))
+		return 0;
+	irq_watch(a->d, a->queue);
+	for (k = 0; k < CAUSES; k++) {
+		actor_prepare(a, true);
+		require(t, actor_round(a), "%s: a buffer is not used", actor_who(a));
+	}
+	(void)wait_for(irq_total(), QUIET_NS);
+	expect(t, irq_total() == 0, "%s: %u interrupts with the %s masked", actor_who(a),
+	       (unsigned int)irq_total(), what);
+	/* The device may signal well after the used index: a loaded host. */
+	(void)wait_for((pending = virtio_irq_ctl(a->d, VIRTIO_IRQ_PENDING, a->queue, 0)),
+		       ANSWER_NS);
+	expect(t, pending, "%s: %u causes with the %s masked, the pending bit is not set",
+	       actor_who(a), CAUSES, what);
+	if (own)
+		expect_eq(t, virtio_irq_ctl(a->d, VIRTIO_IRQ_PENDING, VIRTIO_EVENT_CONFIG, 0), 0,
+			  "%s: pending bit of another vector", actor_who(a));
+	irq_watch(a->d, a->queue);
+	virtio_irq_ctl(a->d, VIRTIO_IRQ_MASK, event, 0);
+	expect(t, wait_for(irq_total(), ANSWER_NS),
+	       "%s: nothing comes when the %s is unmasked (%s)", actor_who(a), what,
+	       irq_state(a->d, a->queue));
+	(void)wait_for(irq_total() > CAUSES, QUIET_NS);
+	expect(t, irq_total() <= CAUSES,
+	       "%s: %u interrupts for %u causes, after the %s was unmasked", actor_who(a),
+	       (unsigned int)irq_total(), CAUSES, what);
+	if (pending >= 0)
+		expect_eq(t, virtio_irq_ctl(a->d, VIRTIO_IRQ_PENDING, a->queue, 0), 0,
+			  "%s: pending bit after the interrupt", actor_who(a));
+	irq_round(t, a, "after a time of being masked");
+	return 1;
+}
+
+TEST(irq_mask_source,
+     .id = "irq.mask.source",
+     .clause = "PCIe 6.1.4.4: a masked vector sends nothing, its pending bit is set; unmasked, it is sent. A masked level stays",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, tried = 0;
+	struct actor a;
+
+	for (i = 0; irq_subject(t, i, &a); i++)
+		tried += masked(t, &a, a.queue,
+				a.d->irq_mode < VIRTIO_IRQ_MSIX1 ? "line" : "vector");
+	irq_need(t, tried, "can be masked without loss (a vector, a level-triggered line)");
+}
+
+TEST(irq_mask_function,
+     .id = "irq.mask.function",
+     .clause = "PCIe 6.1.4.4: Function Mask masks all vectors; what became pending is sent when it is cleared",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, tried = 0;
+	struct actor a;
+
+	for (i = 0; irq_subject(t, i, &a); i++)
+		if (a.d->irq_mode >= VIRTIO_IRQ_MSIX1)
+			tried += masked(t, &a, VIRTIO_EVENT_ALL, "function");
+	irq_need(t, tried, "have a function mask");
+}
+
+/* A level that was withdrawn before it was taken is no interrupt; an edge would be. */
+TEST(irq_withdrawn,
+     .id = "irq.line.withdrawn",
+     .clause = "virtio 1.4, 4.1.4.5.1 MUST: reading ISR status de-asserts the line; a level-triggered line that is low interrupts nobody",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, tried = 0;
+	struct actor a;
+	int why;
+
+	for (i = 0; irq_subject(t, i, &a); i++) {
+		if (a.d->irq_mode != VIRTIO_IRQ_INTX ||
+		    virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 1))
+			continue;
+		tried++;
+		actor_prepare(&a, true);
+		require(t, actor_round(&a), "%s: a buffer is not used", actor_who(&a));
+		/* The line may rise after the used index. */
+		require(t,
+			wait_for((why = virtio_irq_ctl(a.d, VIRTIO_IRQ_ACK, a.queue, 0)) != 0,
+				 ANSWER_NS),
+			"%s: the status register shows no cause for a used buffer in time",
+			actor_who(&a));
+		expect_eq(t, why & 3, 1, "%s: causes shown", actor_who(&a));
+		expect_eq(t, virtio_irq_ctl(a.d, VIRTIO_IRQ_ACK, a.queue, 0), 0,
+			  "%s: causes, read again", actor_who(&a));
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 0);
+		expect(t, !wait_for(irq_total() || a.d->irqs.unexpected, QUIET_NS),
+		       "%s: an interrupt after its cause was taken back (%s)", actor_who(&a),
+		       irq_state(a.d, a.queue));
+		irq_round(t, &a, "after that");
+	}
+	irq_need(t, tried, "are a level-triggered line");
+}
+
+/* --- under load ----------------------------------------------------------------------------------- */
+
+/* Buffers one after the other, each waiting for its interrupt, while something is done to it. */
+static void under_load(struct test_ctx *t, bool (*once)(struct irq_chaos *), const char *what)
+{
+	static struct irq_chaos c; /* another CPU may be at it when a check ends the test */
+	unsigned int i, tried = 0;
+	uint64_t n, stray;
+	struct actor a;
+	deadline_t end;
+
+	c = (struct irq_chaos){ .once = once, .random = (uint32_t)test_random(t) };
+	for (i = 0; irq_subject(t, i, &a); i++) {
+		stray = irq_spurious_count(NULL);
+		c.d = a.d;
+		c.event = a.queue;
+		if (!irq_chaos_start(&c))
+			continue;
+		tried++;
+		end = deadline_in(100 * MSEC);
+		/* At least some, however slow the host is at the moment. */
+		for (n = 0; n < 20 || !deadline_passed(end); n++) {
+			irq_chaos_turn(&c);
+			irq_round(t, &a, what);
+		}
+		irq_chaos_stop(t, &c);
+		(void)wait_for(irq_total() > n, QUIET_NS);
+		expect(t, irq_total() <= n, "%s, %s: %u interrupts for %u causes", actor_who(&a),
+		       what, (unsigned int)irq_total(), (unsigned int)n);
+		expect_eq(t, irq_spurious_count(NULL), stray,
+			  "%s: interrupts on vectors that nobody has", actor_who(&a));
+	}
+	irq_need(t, tried, "allow this");
+}
+
+TEST(irq_load_mask,
+     .id = "irq.load.mask",
+     .clause = "PCIe 6.1.4.4: no interrupt is lost between masking and unmasking, under load",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 30 * SEC)
+{
+	under_load(t, irq_chaos_mask, "masked and unmasked");
+}
+
+TEST(irq_load_function,
+     .id = "irq.load.function_mask",
+     .clause = "PCIe 6.1.4.4: no interrupt is lost between setting and clearing Function Mask, under load",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX,
+     .timeout = 30 * SEC)
+{
+	under_load(t, irq_chaos_function_mask, "the function masked and unmasked");
+}
+
+TEST(irq_load_steer,
+     .id = "irq.load.steer",
+     .clause = "PCIe 6.1.4.2: the MSI-X table is written during traffic, and no interrupt is lost: affinity changes",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 30 * SEC)
+{
+	under_load(t, irq_chaos_steer, "steered to and fro");
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* KVM's paravirtual clock (msr.rst): one clock for all CPUs, never backwards, at the right rate. */
+#include "tests/kvmpv/env.h"
+
+#include <errno.h>
+
+#include "kvmpv/clock.h"
+#include "lib/kvm_arch.h"
+#include "lib/mem.h"
+#include "lib/mmio.h"
+#include "lib/smp.h"
+
+#define OWNER "KVM (kvmclock)"
+
+struct reading {
+	unsigned int cpu;
+	int ret;
+	uint64_t ns;
+};
+
+static void on_register(void *arg)
+{
+	struct reading *r = arg;
+
+	r->ret = kvm_clock_register(r->cpu);
+}
+
+static void on_read(void *arg)
+{
+	struct reading *r = arg;
+
+	r->ret = kvm_clock_read(r->cpu, &r->ns);
+}
+
+static void on_unregister(void *arg)
+{
+	const struct reading *r = arg;
+
+	kvm_clock_unregister(r->cpu);
+}
+
+static void on_cpu(struct test_ctx *t, unsigned int cpu, void (*fn)(void *), struct reading *r)
+{
+	r->cpu = cpu;
+	if (smp_call(cpu, fn, r, SEC))
+		test_error(t, "CPU %u does not answer", cpu);
+}
+
+static bool clock_offered(void)
+{
+	return kvm_arch_features() >> KVM_FEATURE_CLOCKSOURCE2 & 1;
+}
+
+static void register_all(struct test_ctx *t, unsigned int n)
+{
+	struct reading r = { 0 };
+	unsigned int i;
+
+	if (!clock_offered())
+		test_skip(t, "KVM_FEATURE_CLOCKSOURCE2 (bit 3) is not offered");
+	for (i = 0; i < n; i++) {
+		on_cpu(t, i, on_register, &r);
+		require(t, r.ret == 0, "MSR_KVM_SYSTEM_TIME_NEW of CPU %u: errno %d", i, -r.ret);
+	}
+}
+
+static void unregister_all(struct test_ctx *t, unsigned int n)
+{
+	struct reading r = { 0 };
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		on_cpu(t, i, on_unregister, &r);
+}
+
+TEST(clock_page,
+     .id = "kvmpv.clock.page",
+     .clause = "kvm msr.rst: the page is filled, its version even; flag 0 is set only with CPUID bit 24",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	const volatile struct pvclock_vcpu_time_info *p;
+	uint64_t ns = 0;
+	int ret;
+
+	register_all(t, 1);
+	p = kvm_clock_page(0);
+	ret = kvm_clock_read(0, &ns);
+	expect(t, ret == 0, "no stable version of the page: errno %d, version %u", -ret,
+	       (unsigned int)p->version);
+	expect(t, p->tsc_to_system_mul != 0, "tsc_to_system_mul is 0");
+	expect(t,
+	       !(p->flags & PVCLOCK_TSC_STABLE) ||
+		       kvm_arch_features() >> KVM_FEATURE_CLOCKSOURCE_STABLE & 1,
+	       "the stable flag without CPUID bit 24");
+	/* Not the reverse: a host whose own TSC is in doubt has the bit, and leaves the flag clear. */
+	unregister_all(t, 1);
+}
+
+TEST(clock_rate,
+     .id = "kvmpv.clock.rate",
+     .clause = "kvm msr.rst: system_time advances in nanoseconds",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	uint64_t a = 0, b = 0, t0, t1;
+
+	register_all(t, 1);
+	if (kvm_clock_read(0, &a))
+		require(t, false, "the clock cannot be read");
+	t0 = time_now();
+	wait_for(false, 50 * MSEC);
+	kvm_clock_read(0, &b);
+	t1 = time_now();
+	expect(t, b > a, "the clock went from %llu to %llu", (unsigned long long)a,
+	       (unsigned long long)b);
+	/* Our own clock was calibrated over some ms: 5 % is what it can vouch for. */
+	expect(t, b > a && (b - a) * 100 > (t1 - t0) * 90 && (b - a) * 100 < (t1 - t0) * 110,
+	       "in %llu ns by %s the clock advanced %llu", (unsigned long long)(t1 - t0),
+	       time_source(), (unsigned long long)(b - a));
+	unregister_all(t, 1);
+}
+
+TEST(clock_again,
+     .id = "kvmpv.clock.register_again",
+     .clause = "kvm msr.rst: registering anew does not set the clock back",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	uint64_t last = 0, now = 0;
+	unsigned int i;
+
+	for (i = 0; i < 4; i++) {
+		register_all(t, 1);
+		if (kvm_clock_read(0, &now))
+			require(t, false, "the clock cannot be read");
+		expect(t, now >= last, "registration %u: %llu after %llu", i,
+		       (unsigned long long)now, (unsigned long long)last);
+		last = now;
+		unregister_all(t, 1);
+	}
+}
+
+TEST(clock_cpus,
+     .id = "kvmpv.clock.monotonic_over_cpus",
+     .clause = "kvm msr.rst: with the stable flag one clock, monotonic over all CPUs",
+     .owner = OWNER,
+     .needs = NEED_KVM | NEED_SMP)
+{
+	const unsigned int n = smp_cpus_online() < 8 ? smp_cpus_online() : 8;
+	const uint64_t slack = kvm_arch_features() >> KVM_FEATURE_CLOCKSOURCE_STABLE & 1 ? 0 : MSEC;
+	struct reading r = { 0 };
+	uint64_t last = 0;
+	unsigned int i, round;
+
+	register_all(t, n);
+	for (round = 0; round < 50; round++) {
+		for (i = 0; i < n; i++) {
+			on_cpu(t, i, on_read, &r);
+			require(t, r.ret == 0, "clock of CPU %u: errno %d", i, -r.ret);
+			expect(t, r.ns + slack >= last, "CPU %u reads %llu after %llu", i,
+			       (unsigned long long)r.ns, (unsigned long long)last);
+			last = r.ns;
+		}
+	}
+	unregister_all(t, n);
+}
+
+TEST(clock_conversions,
+     .id = "kvmpv.clock.across_conversions",
+     .clause = "kvm msr.rst, RFCv2: conversions, the clock page's own too, do not disturb the clock",
+     .owner = OWNER,
+     .needs = NEED_KVM | NEED_PROTECT)
+{
+	uint64_t last = 0, now = 0;
+	unsigned int i;
+	uint8_t *p;
+
+	kvmpv_protected(t);
+	p = mem_pages(1, PAGE_SIZE);
+	if (!p)
+		test_error(t, "no memory");
+	for (i = 0; i < 100; i++) {
+		if (i % 20 == 0)
+			register_all(t, 1);
+		protect_share(virt_to_phys(p) >> PAGE_SHIFT, 1);
+		require(t, kvm_clock_read(0, &now) == 0,
+			"the clock cannot be read after %u conversions", 2 * i);
+		protect_unshare(virt_to_phys(p) >> PAGE_SHIFT, 1);
+		expect(t, now >= last, "%llu after %llu", (unsigned long long)now,
+		       (unsigned long long)last);
+		last = now;
+		if (i % 20 == 19)
+			unregister_all(t, 1);
+	}
+	protect_pages_free(p, 1);
+}
+
+TEST(clock_wall,
+     .id = "kvmpv.clock.wall",
+     .clause = "kvm msr.rst: MSR_KVM_WALL_CLOCK_NEW gives a time of day, nsec below 10^9",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	struct pvclock_wall_clock w = { 0 };
+	int ret;
+
+	if (!clock_offered())
+		test_skip(t, "KVM_FEATURE_CLOCKSOURCE2 (bit 3) is not offered");
+	ret = kvm_wall_clock(&w);
+	require(t, ret == 0, "wall clock: errno %d", -ret);
+	expect(t, !(w.version & 1) && w.version, "version %u", (unsigned int)w.version);
+	expect(t, w.nsec < 1000000000u, "nsec %u", (unsigned int)w.nsec);
+	expect(t, w.sec > 1577836800u, "sec %u lies before 2020", (unsigned int)w.sec);
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/kvmpv/env.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "kvmpv/bounce.h"
+
+static bool has_kvm(char *why, size_t size)
+{
+	return kvm_usable(why, size);
+}
+NEED(kvm, NEED_KVM, "KVM", has_kvm);
+
+static bool has_protect(char *why, size_t size)
+{
+	return kvm_usable(why, size) && protect_query(why, size);
+}
+NEED(protect, NEED_PROTECT, "protected memory", has_protect);
+
+const struct protect_ops *kvmpv_protected(struct test_ctx *t)
+{
+	const struct protect_ops *ops = protect_query(NULL, 0);
+	const int64_t ret = protect_enable();
+
+	if (!ops || ret)
+		test_error(t, "protection cannot be enabled: %lld", (long long)ret);
+	return ops;
+}
+
+struct vsock_env *kvmpv_device(struct test_ctx *t)
+{
+	const int ret = vsock_env_open();
+
+	if (ret)
+		test_error(t, "the vsock device does not come up: errno %d", -ret);
+	return vsock_env_ctl(t);
+}
+
+uint64_t kvmpv_shared_pages(struct test_ctx *t, struct vsock_env *e)
+{
+	struct ctl_mem_state s;
+
+	CTL_OK(t, ctl_mem_state(e->ctl, &s));
+	return le64_to_cpu(s.shared_pages);
+}
+
+static uint32_t provoked;
+
+void kvmpv_provoked(uint32_t violations)
+{
+	provoked = violations;
+}
+
+uint32_t kvmpv_provoked_so_far(void)
+{
+	return provoked;
+}
+
+void kvmpv_share_pool(struct test_ctx *t)
+{
+	protect_forget();
+	if (bounce_init())
+		test_error(t, "the pool cannot be shared again");
+}
+
+void kvmpv_echo(struct test_ctx *t, struct vsock_env *e, uint32_t n)
+{
+	static uint8_t buf[4096], in[4096];
+	struct vsock_conn *c;
+	uint32_t pos, part;
+	int ret;
+
+	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
+			    CONNECT_NS, &c);
+	require(t, ret == 0, "connect: errno %d", -ret);
+	for (pos = 0; pos < n; pos += part) {
+		part = n - pos < sizeof(buf) ? n - pos : sizeof(buf);
+		pattern_fill(buf, part, n, pos);
+		require_eq(t, vsock_send(c, buf, part, IO_NS), part, "bytes sent at %u",
+			   (unsigned int)pos);
+		ret = recv_exact(c, in, part, IO_NS);
+		require(t, ret == 0 && memcmp(in, buf, part) == 0, "echo at %u: errno %d",
+			(unsigned int)pos, -ret);
+	}
+	vsock_conn_close(c, IO_NS);
+}
+
+/* The pool between tests: nothing in use, nothing left to read. */
+static const char *pool_left(void)
+{
+	struct bounce_stats b;
+
+	if (!protect_enabled())
+		return NULL;
+	bounce_stats(&b);
+	if (b.used)
+		return "slots of the bounce buffer in use";
+	return bounce_scrubbed() ? NULL : "data in free slots of the bounce buffer";
+}
+
+FIXTURE(kvmpv_pool, .suite = "", .check = pool_left);
+FIXTURE(kvmpv, .suite = "kvmpv.", .teardown = vsock_env_drop);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef TESTS_KVMPV_ENV_H
+#define TESTS_KVMPV_ENV_H
+
+#include "kvmpv/protect.h"
+#include "lib/test.h"
+#include "tests/support/needs.h"
+#include "tests/vsock/env.h"
+
+/* Protection on (now, if it was not), or the test ends: ERROR if the host refuses. */
+const struct protect_ops *kvmpv_protected(struct test_ctx *t);
+/* The device and a control connection that knows the page states; NULL where the peer cannot. */
+struct vsock_env *kvmpv_device(struct test_ctx *t);
+/* Pages that the host counts as shared now. */
+uint64_t kvmpv_shared_pages(struct test_ctx *t, struct vsock_env *e);
+/* What the host refused so far was provoked by tests: vsock_protected.violations takes no offence. */
+void kvmpv_provoked(uint32_t violations);
+uint32_t kvmpv_provoked_so_far(void);
+/* Everything that devices see shared again, after an enable that made it private. */
+void kvmpv_share_pool(struct test_ctx *t);
+/* n bytes to the host's echo service and back, over a connection of its own. */
+void kvmpv_echo(struct test_ctx *t, struct vsock_env *e, uint32_t n);
+
+#endif

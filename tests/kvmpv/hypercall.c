@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * KVM's leaves and its hypercall ABI (Documentation/virt/kvm/x86/{cpuid,hypercalls}.rst).
+ * A guest that trusts a wrong signature or a result in the wrong register goes
+ * wrong silently and much later.
+ */
+#include "tests/kvmpv/env.h"
+
+#include "lib/kvm_arch.h"
+
+#define OWNER	   "KVM (CPUID)"
+#define OWNER_CALL "KVM (hypercall ABI)"
+/* Assigned in cpuid.rst, and 15 which the RFC and upstream both use. */
+#define KNOWN_FEATURES 0x0103feffu
+
+static bool signature_anywhere(void)
+{
+	uint32_t r[4], base;
+
+	/* Two of the three words: enough to say that somebody wants to be KVM. */
+	for (base = 0x40000000; base < 0x40010000; base += 0x100) {
+		kvm_arch_leaf(base, r);
+		if ((r[1] == 0x4b4d564b) + (r[2] == 0x564b4d56) + (r[3] == 0x4d) >= 2)
+			return true;
+	}
+	return false;
+}
+
+TEST(cpuid_signature,
+     .id = "kvmpv.cpuid.signature",
+     .clause = "kvm cpuid.rst: 0x40000000 is KVMKVMKVM, ebx 0x4b4d564b ecx 0x564b4d56 edx 0x4d",
+     .owner = OWNER)
+{
+	uint32_t base, r[4];
+
+	if (!signature_anywhere())
+		test_skip(t, "no KVM signature in CPUID 0x40000000 to 0x4000ff00");
+	for (base = 0x40000000; base < 0x40010000; base += 0x100) {
+		kvm_arch_leaf(base, r);
+		if ((r[1] == 0x4b4d564b) + (r[2] == 0x564b4d56) + (r[3] == 0x4d) < 2)
+			continue;
+		expect_eq(t, r[1], 0x4b4d564b, "ebx of leaf 0x%x", (unsigned int)base);
+		expect_eq(t, r[2], 0x564b4d56, "ecx of leaf 0x%x", (unsigned int)base);
+		expect_eq(t, r[3], 0x4d, "edx of leaf 0x%x", (unsigned int)base);
+		expect(t, r[0] == 0 || (r[0] > base && r[0] <= base + 0xff),
+		       "maximum leaf 0x%x of base 0x%x", (unsigned int)r[0], (unsigned int)base);
+	}
+}
+
+TEST(cpuid_features,
+     .id = "kvmpv.cpuid.features",
+     .clause = "kvm cpuid.rst: 0x40000001 eax, unassigned bits are 0",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	const uint32_t f = kvm_arch_features();
+
+	expect_eq(t, f & ~KNOWN_FEATURES, 0, "unassigned feature bits of 0x%x", (unsigned int)f);
+	expect(t, !(f >> KVM_FEATURE_CLOCKSOURCE_STABLE & 1) || (f & 9),
+	       "CLOCKSOURCE_STABLE without a clock source: 0x%x", (unsigned int)f);
+	test_note(t, "features 0x%x, hints 0x%x", (unsigned int)f, (unsigned int)kvm_arch_hints());
+}
+
+/* Bit 15 and 16 must be backed by calls that answer; bit 15 alone proves nothing upstream. */
+TEST(cpuid_backed,
+     .id = "kvmpv.cpuid.backed",
+     .clause = "kvm cpuid.rst, RFCv2: a feature that is announced works",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	const uint32_t f = kvm_arch_features();
+	int64_t ret;
+
+	if (!(f >> KVM_FEATURE_MEM_PROTECTED & 1) && !(f >> KVM_FEATURE_HC_MAP_GPA_RANGE & 1))
+		test_skip(t, "neither bit 15 nor bit 16 in 0x%x", (unsigned int)f);
+	if (f >> KVM_FEATURE_HC_MAP_GPA_RANGE & 1) {
+		ret = kvm_hypercall(KVM_HC_MAP_GPA_RANGE, 0, 0, 0, 0);
+		expect(t, ret != -KVM_ENOSYS, "bit 16 is set, MAP_GPA_RANGE answers -1000");
+		return;
+	}
+	ret = kvm_hypercall(KVM_HC_MEM_SHARE, 0, 0, 0, 0);
+	if (ret == -KVM_ENOSYS && !protect_query(NULL, 0)) {
+		/* Upstream's MSI_EXT_DEST_ID unless 12 answers as the RFC's would; asking would enable. */
+		test_skip(
+			t,
+			"bit 15 without MEM_SHARE: upstream's MSI_EXT_DEST_ID, no promise of memory "
+			"protection");
+	}
+	expect_eq(t, ret, 0, "MEM_SHARE of no pages");
+	expect_eq(t, kvm_hypercall(KVM_HC_MEM_UNSHARE, 0, 0, 0, 0), 0, "MEM_UNSHARE of no pages");
+}
+
+static const struct {
+	enum kvm_opcode op;
+	const char *name;
+} opcodes[] = { { KVM_VMCALL, "VMCALL" }, { KVM_VMMCALL, "VMMCALL" } };
+
+TEST(hypercall_unknown,
+     .id = "kvmpv.hypercall.unknown",
+     .clause = "kvm hypercalls.rst: an unknown number answers -KVM_ENOSYS (-1000)",
+     .owner = OWNER_CALL,
+     .needs = NEED_KVM)
+{
+	static const uint64_t numbers[] = { 0x3fff, 100, 0xffffffff, 0x100000001ull, UINT64_MAX };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		expect_eq(t, kvm_hypercall(numbers[i], 1, 2, 3, 4), -KVM_ENOSYS, "hypercall 0x%llx",
+			  (unsigned long long)numbers[i]);
+}
+
+TEST(hypercall_known,
+     .id = "kvmpv.hypercall.vapic_poll_irq",
+     .clause = "kvm hypercalls.rst, 1: KVM_HC_VAPIC_POLL_IRQ answers 0",
+     .owner = OWNER_CALL,
+     .needs = NEED_KVM)
+{
+	expect_eq(t, kvm_hypercall(KVM_HC_VAPIC_POLL_IRQ, 0, 0, 0, 0), 0, "VAPIC_POLL_IRQ");
+}
+
+TEST(hypercall_opcodes,
+     .id = "kvmpv.hypercall.opcodes",
+     .clause = "kvm hypercalls.rst: the vendor's instruction works; KVM may patch the other one",
+     .owner = OWNER_CALL,
+     .needs = NEED_KVM)
+{
+	struct kvm_call c = { .nr = KVM_HC_UNASSIGNED };
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		c.nr = KVM_HC_UNASSIGNED;
+		kvm_arch_call(opcodes[i].op, &c);
+		if (c.trapped && opcodes[i].op != kvm_arch_opcode()) {
+			test_note(t, "%s raises exception %u: allowed, it is the other vendor's",
+				  opcodes[i].name, (unsigned int)c.vector);
+			continue;
+		}
+		expect(t, !c.trapped, "%s raises exception %u", opcodes[i].name,
+		       (unsigned int)c.vector);
+		expect_eq(t, c.result, -KVM_ENOSYS, "result by %s", opcodes[i].name);
+	}
+}
+
+TEST(hypercall_preserves,
+     .id = "kvmpv.hypercall.preserves_registers",
+     .clause = "kvm hypercalls.rst: no other register than rax is clobbered",
+     .owner = OWNER_CALL,
+     .needs = NEED_KVM)
+{
+	static const uint64_t numbers[] = { KVM_HC_VAPIC_POLL_IRQ, KVM_HC_UNASSIGNED };
+	struct kvm_call c = { .arg = { 11, 22, 33, 44 } };
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		c.nr = numbers[i];
+		kvm_arch_call(kvm_arch_opcode(), &c);
+		if (c.trapped)
+			test_error(t, "the vendor's instruction raises exception %u",
+				   (unsigned int)c.vector);
+		expect_eq(
+			t, c.clobbered, 0,
+			"registers changed by hypercall %u (bits: rbx rcx rdx rsi rdi rbp, r8 to r15 from 8)",
+			(unsigned int)numbers[i]);
+	}
+}
+
+TEST(hypercall_user,
+     .id = "kvmpv.hypercall.user_mode",
+     .clause = "kvm hypercalls.rst: from CPL > 0 every call answers -KVM_EPERM (-1)",
+     .owner = OWNER_CALL,
+     .needs = NEED_KVM)
+{
+	static const uint64_t numbers[] = { KVM_HC_VAPIC_POLL_IRQ, KVM_HC_UNASSIGNED };
+	struct kvm_call c = { 0 };
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < 2; i++) {
+		c.nr = numbers[i];
+		ret = kvm_arch_call_user(kvm_arch_opcode(), &c);
+		if (ret)
+			test_error(t, "user mode cannot be entered: errno %d", -ret);
+		if (c.trapped && c.vector == 6)
+			test_skip(t, "the instruction is undefined in user mode here");
+		require(t, !c.trapped, "exception %u in user mode", (unsigned int)c.vector);
+		expect_eq(t, c.result, -KVM_EPERM, "hypercall %u from CPL 3",
+			  (unsigned int)numbers[i]);
+	}
+}
+
+TEST(hypercall_mode32,
+     .id = "kvmpv.hypercall.mode32",
+     .clause = "kvm hypercalls.rst: outside of 64-bit mode arguments and result are 32 bits",
+     .owner = OWNER_CALL,
+     .needs = NEED_KVM)
+{
+	static const struct {
+		uint64_t nr;
+		uint32_t want;
+	} calls[] = { { KVM_HC_VAPIC_POLL_IRQ, 0 }, { KVM_HC_UNASSIGNED, (uint32_t)-KVM_ENOSYS } };
+	struct kvm_call c = { 0 };
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < 2; i++) {
+		c.nr = calls[i].nr;
+		ret = kvm_arch_call_32(kvm_arch_opcode(), &c);
+		if (ret)
+			test_skip(t, "this image lies above 4 GiB");
+		require(t, !c.trapped, "exception %u from 32-bit code", (unsigned int)c.vector);
+		expect_eq(t, c.result, calls[i].want, "hypercall %u from 32-bit code",
+			  (unsigned int)calls[i].nr);
+	}
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Protection over the life of a machine: its reset, CPUs and devices that come and go, pages that change
+ * their owner. Hosts forget to undo (a reset machine that is still protected cannot start) or undo too much.
+ */
+#include "tests/kvmpv/env.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "drivers/virtio/virtqueue.h"
+#include "kvmpv/bounce.h"
+#include "lib/mem.h"
+#include "lib/mmio.h"
+#include "lib/smp.h"
+
+#define OWNER "KVM (memory protection), VMM (machine reset)"
+#define STATE (NEED_KVM | NEED_PROTECT | NEED_PEER | NEED_MEM_STATE)
+
+static uint64_t gfn_of(const void *p)
+{
+	return virt_to_phys(p) >> PAGE_SHIFT;
+}
+
+static bool is_rfc(void)
+{
+	return strcmp(protect_query(NULL, 0)->name, "rfc") == 0;
+}
+
+static void before_reset(struct test_ctx *t)
+{
+	struct ctl_mem_state s;
+	struct vsock_env *e;
+
+	kvmpv_protected(t);
+	e = kvmpv_device(t);
+	CTL_OK(t, ctl_mem_state(e->ctl, &s));
+	expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection before the reset");
+	/* Protected, with a device at work: as a crash would find it. */
+	test_reboot(t, 1, le32_to_cpu(s.violations));
+}
+
+/* The machine as it is after a reset: nothing private, so that firmware and a kernel can use devices. */
+static void unprotected(struct test_ctx *t, uint32_t violations)
+{
+	struct ctl_mem_state s;
+	struct vsock_env *e;
+	int ret;
+
+	ret = vsock_env_open();
+	require(t, ret == 0, "the device does not come up after the reset: errno %d", -ret);
+	e = vsock_env();
+	require(t, e->ctl != NULL,
+		"the device does not work after the reset: is memory still private?");
+	CTL_OK(t, ctl_mem_state(e->ctl, &s));
+	/* MAP_GPA_RANGE has no switch: the host always tells private pages from shared ones. */
+	if (is_rfc())
+		expect_eq(t, le32_to_cpu(s.protected_mode), 0, "protection after the reset");
+	expect_eq(t, le64_to_cpu(s.private_pages), 0, "private pages after the reset");
+	expect_eq(t, le32_to_cpu(s.violations), violations,
+		  "violations, which were %u before the reset", (unsigned int)violations);
+}
+
+/* Enables under the running device: its rings become private. */
+static void protect_again(struct test_ctx *t, uint32_t violations)
+{
+	const struct protect_ops *ops = protect_query(NULL, 0);
+	struct ctl_mem_state s;
+	struct vsock_conn *c;
+	struct vsock_env *e = vsock_env();
+	uint8_t *early = mem_pages(1, PAGE_SIZE);
+	int64_t ret;
+
+	if (!early)
+		test_error(t, "no memory");
+	ret = protect_try(ops->share, gfn_of(early), 1);
+	expect(t, ret <= 0 && ret > -KVM_ENOSYS, "share before enable: %lld", (long long)ret);
+	expect_eq(t, protect_enable(), 0, "enable after the reset");
+	vq_notify(vsock_device(e->vs)->vq[1]);
+	expect(t,
+	       vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
+			     200 * MSEC, &c),
+	       "a connection over rings that became private");
+	vsock_env_drop();
+	e = kvmpv_device(t);
+	CTL_OK(t, ctl_mem_state(e->ctl, &s));
+	expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection after enabling again");
+	expect(t, le32_to_cpu(s.violations) > violations,
+	       "the host went on with rings that became private");
+	if (is_rfc()) /* MAP_GPA_RANGE: firmware's own memory stays as it was */
+		expect_eq(t, le64_to_cpu(s.shared_pages), protect_shared_pages(),
+			  "shared pages: the pool, not what was shared before enabling");
+	kvmpv_provoked(le32_to_cpu(s.violations));
+	kvmpv_echo(t, e, 10000);
+	mem_pages_free(early, 1);
+}
+
+TEST(lifecycle_reset,
+     .id = "kvmpv.lifecycle.platform_reset",
+     .clause = "s390 protvirt, RFCv2: a reset ends protection; the machine can be protected again",
+     .owner = OWNER,
+     .needs = STATE,
+     .timeout = 60 * SEC)
+{
+	uint32_t violations;
+
+	if (test_step(t, &violations) == 0)
+		before_reset(t);
+	if (protect_enabled())
+		test_error(t, "protection is on already");
+	unprotected(t, violations);
+	protect_again(t, violations);
+}
+
+/* A reset that ended early must not leave the rest of the run unprotected. */
+static void lifecycle_teardown(void)
+{
+	vsock_env_drop();
+	if (protect_wanted() && !protect_enabled() && protect_query(NULL, 0))
+		protect_enable();
+}
+FIXTURE(kvmpv_lifecycle, .suite = "kvmpv.lifecycle.", .teardown = lifecycle_teardown);
+
+struct ap_arg {
+	uint64_t gfn;
+	int64_t ret;
+};
+
+static void share_there(void *arg)
+{
+	struct ap_arg *a = arg;
+
+	a->ret = protect_share(a->gfn, 1);
+}
+
+/* Starts CPU 1 again, with its trampoline shared, and has it share a page. */
+static void restart_ap(struct test_ctx *t, void (*meanwhile)(void *), void *arg)
+{
+	const uint64_t trampoline = smp_trampoline() >> PAGE_SHIFT;
+	uint8_t *p = mem_pages(1, PAGE_SIZE);
+	struct ap_arg a = { gfn_of(p), 1 };
+	struct vsock_env *e;
+	uint64_t before;
+	int ret;
+
+	if (!p || protect_share(trampoline, 1))
+		test_error(t, "no memory, or the trampoline cannot be shared");
+	ret = smp_restart(1, meanwhile, arg);
+	if (ret == -ENODEV)
+		test_skip(t, "no page below 1 MiB for the trampoline");
+	require(t, ret == 0, "CPU 1 does not start again: errno %d", -ret);
+	protect_unshare(trampoline, 1);
+	if (meanwhile)
+		kvmpv_share_pool(t);
+	e = kvmpv_device(t);
+	before = kvmpv_shared_pages(t, e);
+	if (smp_call(1, share_there, &a, 2 * SEC))
+		test_error(t, "CPU 1 does not answer");
+	expect_eq(t, a.ret, 0, "share from the CPU that started");
+	expect_eq(t, kvmpv_shared_pages(t, e), before + 1, "shared pages after that");
+	protect_pages_free(p, 1);
+}
+
+TEST(lifecycle_ap_after,
+     .id = "kvmpv.lifecycle.cpu_started_after_enable",
+     .clause = "RFCv2: a CPU that starts under protection, by a shared trampoline, is a CPU of this VM",
+     .owner = OWNER,
+     .needs = STATE | NEED_SMP,
+     .timeout = 10 * SEC)
+{
+	kvmpv_protected(t);
+	restart_ap(t, NULL, NULL);
+}
+
+struct enable_arg {
+	const struct protect_ops *ops;
+	int64_t ret;
+};
+
+static void enable_there(void *arg)
+{
+	struct enable_arg *a = arg;
+
+	a->ret = protect_retry(a->ops->enable);
+}
+
+TEST(lifecycle_ap_during,
+     .id = "kvmpv.lifecycle.cpu_started_during_enable",
+     .clause = "s390 protvirt review, 2020: a CPU that comes up while the state changes ends in the new one",
+     .owner = OWNER,
+     .needs = STATE | NEED_SMP,
+     .timeout = 10 * SEC)
+{
+	struct enable_arg a = { kvmpv_protected(t), 1 };
+
+	if (!protect_keeps_contents())
+		test_skip(t, "protect.contents=lost: enabling takes the trampoline's code away");
+	restart_ap(t, enable_there, &a);
+	expect(t, a.ret <= 0, "enable meanwhile: %lld", (long long)a.ret);
+}
+
+TEST(lifecycle_device,
+     .id = "kvmpv.lifecycle.device_reset_same_pool",
+     .clause = "virtio 1.4, 2.4: after a reset the device works again, with the memory that was shared before",
+     .owner = OWNER ", vsock device back end",
+     .needs = STATE,
+     .timeout = 20 * SEC)
+{
+	struct bounce_stats b0, b1;
+	struct ctl_mem_state s;
+	struct vsock_env *e;
+	uint64_t shared = 0;
+	unsigned int i;
+
+	kvmpv_protected(t);
+	bounce_stats(&b0);
+	for (i = 0; i < 5; i++) {
+		e = kvmpv_device(t);
+		kvmpv_echo(t, e, 5000);
+		CTL_OK(t, ctl_mem_state(e->ctl, &s));
+		expect(t, i == 0 || le64_to_cpu(s.shared_pages) == shared,
+		       "round %u: %llu shared pages, not %llu", i,
+		       (unsigned long long)le64_to_cpu(s.shared_pages), (unsigned long long)shared);
+		expect_eq(t, le32_to_cpu(s.violations), kvmpv_provoked_so_far(),
+			  "violations in round %u", i);
+		shared = le64_to_cpu(s.shared_pages);
+		vsock_env_drop();
+		bounce_stats(&b1);
+		expect(t, b1.base == b0.base && b1.used == b0.used,
+		       "round %u: %llu slots in use, not %llu", i, (unsigned long long)b1.used,
+		       (unsigned long long)b0.used);
+	}
+}
+
+TEST(lifecycle_page,
+     .id = "kvmpv.lifecycle.freed_page",
+     .clause = "RFCv2 MEM_UNSHARE, map_gpa encrypted: a page that its owner took back is private for the next",
+     .owner = OWNER,
+     .needs = STATE)
+{
+	static const char secret[] = "assay freed page 1b7e93a24 end.";
+	struct ctl_mem_scan_reply r;
+	struct vsock_env *e;
+	uint64_t before;
+	uint8_t *p, *q;
+	int64_t ret;
+
+	kvmpv_protected(t);
+	e = kvmpv_device(t);
+	before = kvmpv_shared_pages(t, e);
+	p = mem_pages(1, PAGE_SIZE);
+	if (!p)
+		test_error(t, "no memory");
+	expect_eq(t, protect_share(gfn_of(p), 1), 0, "share");
+	expect_eq(t, kvmpv_shared_pages(t, e), before + 1, "shared pages of the first owner");
+	ret = protect_unshare(gfn_of(p), 1);
+	if (ret == -KVM_EOPNOTSUPP)
+		test_skip(t, "unsharing is not supported here");
+	mem_pages_free(p, 1);
+	expect_eq(t, ret, 0, "unshare");
+	q = mem_pages(1, PAGE_SIZE);
+	if (!q)
+		test_error(t, "no memory");
+	if (q != p)
+		test_note(t, "the next owner got another page");
+	memcpy(q + 64, secret, sizeof(secret));
+	expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages of the next owner");
+	CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
+	expect_eq(t, le64_to_cpu(r.matches), 0,
+		  "places where the host reads the next owner's data");
+	expect(t, memcmp(q + 64, secret, sizeof(secret)) == 0,
+	       "the page does not hold what was written");
+	mem_pages_free(q, 1);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/support/ctl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/cmdline.h"
+#include "tests/support/crc32.h"
+
+OPTION("vsock.peer", "port of the control protocol, 4000 by default");
+
+#define CALL_NS	   (3 * test_sec())
+#define CONNECT_NS (2 * test_sec())
+
+struct ctl {
+	struct vsock_conn *conn;
+	uint32_t seq;
+	struct ctl_hello_reply hello;
+	uint8_t reply[ASSAY_CTL_MAX];
+};
+
+static uint32_t message_crc(struct ctl_header h, const void *payload, size_t len)
+{
+	h.crc = 0;
+	return crc32_update(crc32_update(0, &h, sizeof(h)), payload, len);
+}
+
+static int begin(struct ctl *c, enum ctl_op op, const void *arg, size_t len)
+{
+	uint8_t buf[sizeof(struct ctl_header) + 512];
+	struct ctl_header h = {
+		.magic = cpu_to_le32(ASSAY_CTL_MAGIC),
+		.version = cpu_to_le16(ASSAY_CTL_VERSION),
+		.op = cpu_to_le16(op),
+		.seq = cpu_to_le32(++c->seq),
+		.len = cpu_to_le32((uint32_t)len),
+	};
+	ssize_t n;
+
+	if (len > sizeof(buf) - sizeof(h))
+		return -EINVAL;
+	h.crc = cpu_to_le32(message_crc(h, arg, len));
+	memcpy(buf, &h, sizeof(h));
+	if (len)
+		memcpy(buf + sizeof(h), arg, len);
+	n = vsock_send(c->conn, buf, sizeof(h) + len, CALL_NS);
+	if (n < 0)
+		return (int)n;
+	return (size_t)n == sizeof(h) + len ? 0 : -ETIMEDOUT;
+}
+
+static int read_all(struct ctl *c, void *buf, size_t len, deadline_t end)
+{
+	uint8_t *p = buf;
+	ssize_t n;
+
+	while (len) {
+		const uint64_t now = time_now();
+
+		n = vsock_recv(c->conn, p, len, now < end ? end - now : 0);
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			return -ECONNRESET;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* The protocol's errors are numbered as Linux does; picolibc's differ. */
+static int local_errno(int32_t status)
+{
+	static const struct {
+		int theirs, ours;
+	} map[] = {
+		{ 90, EMSGSIZE },     { 98, EADDRINUSE }, { 99, EADDRNOTAVAIL },
+		{ 101, ENETUNREACH }, { 107, ENOTCONN },  { 110, ETIMEDOUT },
+	};
+
+	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
+		if (status == -map[i].theirs)
+			return -map[i].ours;
+	return status;
+}
+
+/* The reply to the last request, its payload to out (at most size bytes; shorter ones are padded). */
+static int finish(struct ctl *c, uint64_t ns, void *out, size_t size)
+{
+	const deadline_t end = deadline_in(ns);
+	struct ctl_header h;
+	uint32_t len;
+	int ret;
+
+	do { /* late replies to requests that were given up are passed over */
+		ret = read_all(c, &h, sizeof(h), end);
+		if (ret)
+			return ret;
+		len = le32_to_cpu(h.len);
+		if (le32_to_cpu(h.magic) != ASSAY_CTL_MAGIC || len > sizeof(c->reply))
+			return -EBADMSG;
+		ret = read_all(c, c->reply, len, end);
+		if (ret)
+			return ret;
+		if (message_crc(h, c->reply, len) != le32_to_cpu(h.crc))
+			return -EBADMSG;
+	} while (le32_to_cpu(h.seq) != c->seq);
+	if (out) {
+		memset(out, 0, size);
+		memcpy(out, c->reply, len < size ? len : size);
+	}
+	return local_errno((int32_t)le32_to_cpu((uint32_t)h.status));
+}
+
+static int call(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint64_t ns, void *out,
+		size_t size)
+{
+	const int ret = begin(c, op, arg, len);
+
+	return ret ? ret : finish(c, ns, out, size);
+}
+
+int ctl_open(struct vsock *vs, struct ctl **out)
+{
+	const struct ctl_hello hello = { cpu_to_le32(ASSAY_CTL_VERSION) };
+	struct ctl *c = calloc(1, sizeof(*c));
+	int ret;
+
+	*out = NULL;
+	if (!c)
+		return -ENOMEM;
+	ret = vsock_connect(
+		vs, VSOCK_STREAM, (struct vsock_addr){ 0, VSOCK_PORT_ANY },
+		(struct vsock_addr){ VSOCK_CID_HOST,
+				     (uint32_t)cmdline_get_u64("vsock.peer", ASSAY_CTL_PORT) },
+		CONNECT_NS, &c->conn);
+	if (!ret)
+		ret = call(c, CTL_HELLO, &hello, sizeof(hello), CALL_NS, &c->hello,
+			   sizeof(c->hello));
+	if (!ret && le32_to_cpu(c->hello.version) != ASSAY_CTL_VERSION)
+		ret = -EPROTONOSUPPORT;
+	if (ret) {
+		ctl_close(c);
+		return ret;
+	}
+	c->hello.name[sizeof(c->hello.name) - 1] = '\0';
+	*out = c;
+	return 0;
+}
+
+void ctl_close(struct ctl *c)
+{
+	if (!c)
+		return;
+	if (c->conn)
+		vsock_conn_close(c->conn, 200 * MSEC);
+	free(c);
+}
+
+const struct ctl_hello_reply *ctl_hello(const struct ctl *c)
+{
+	return &c->hello;
+}
+
+int ctl_listen(struct ctl *c, uint64_t cid, uint32_t *port, enum vsock_type type,
+	       enum ctl_service service, uint32_t buf)
+{
+	struct ctl_listen a = {
+		.cid = cpu_to_le64(cid),
+		.port = cpu_to_le32(*port),
+		.type = cpu_to_le16(type),
+		.service = cpu_to_le16(service),
+		.buf = cpu_to_le32(buf),
+	};
+	const int ret = call(c, CTL_LISTEN, &a, sizeof(a), CALL_NS, &a, sizeof(a));
+
+	*port = le32_to_cpu(a.port);
+	return ret;
+}
+
+int ctl_unlisten(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type)
+{
+	const struct ctl_listen a = {
+		.cid = cpu_to_le64(cid),
+		.port = cpu_to_le32(port),
+		.type = cpu_to_le16(type),
+	};
+
+	return call(c, CTL_UNLISTEN, &a, sizeof(a), CALL_NS, NULL, 0);
+}
+
+int ctl_accept(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type, uint32_t ms,
+	       struct ctl_report *r)
+{
+	const struct ctl_listen a = {
+		.cid = cpu_to_le64(cid),
+		.port = cpu_to_le32(port),
+		.type = cpu_to_le16(type),
+		.timeout_ms = cpu_to_le32(ms),
+	};
+
+	return call(c, CTL_ACCEPT, &a, sizeof(a), ms * MSEC + CALL_NS, r, sizeof(*r));
+}
+
+int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
+		      enum ctl_service service, uint32_t ms)
+{
+	const struct ctl_connect a = {
+		.local = { .cid = cpu_to_le64(host_cid) },
+		.remote = { .cid = cpu_to_le64(to.cid), .port = cpu_to_le32(to.port) },
+		.type = cpu_to_le16(type),
+		.service = cpu_to_le16(service),
+		.timeout_ms = cpu_to_le32(ms),
+	};
+
+	return begin(c, CTL_CONNECT, &a, sizeof(a));
+}
+
+int ctl_connect_end(struct ctl *c, struct ctl_report *r)
+{
+	return finish(c, 2 * CALL_NS, r, sizeof(*r));
+}
+
+int ctl_connect(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
+		enum ctl_service service, uint32_t ms, struct ctl_report *r)
+{
+	const int ret = ctl_connect_begin(c, host_cid, to, type, service, ms);
+
+	return ret ? ret : ctl_connect_end(c, r);
+}
+
+int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type,
+	     struct ctl_report *r)
+{
+	const struct vsock_addr l = vsock_conn_local(conn), m = vsock_conn_remote(conn);
+	const struct ctl_find a = {
+		.host = { .cid = cpu_to_le64(m.cid), .port = cpu_to_le32(m.port) },
+		.guest = { .cid = cpu_to_le64(l.cid), .port = cpu_to_le32(l.port) },
+		.type = cpu_to_le16(type),
+	};
+
+	return call(c, CTL_FIND, &a, sizeof(a), CALL_NS, r, sizeof(*r));
+}
+
+#define SEND_MS 3000
+
+int ctl_send(struct ctl *c, uint32_t conn, uint32_t seed, uint64_t bytes, uint32_t msg, bool async,
+	     struct ctl_report *r)
+{
+	const struct ctl_send a = {
+		.conn = cpu_to_le32(conn),
+		.seed = cpu_to_le32(seed),
+		.bytes = cpu_to_le64(bytes),
+		.msg = cpu_to_le32(msg),
+		.async = cpu_to_le32(async),
+		.timeout_ms = cpu_to_le32(SEND_MS),
+	};
+
+	return call(c, CTL_SEND, &a, sizeof(a), SEND_MS * MSEC + CALL_NS, r,
+		    sizeof(struct ctl_report));
+}
+
+int ctl_wait(struct ctl *c, uint32_t conn, enum ctl_wait_for what, uint64_t value, uint32_t ms,
+	     struct ctl_report *r)
+{
+	const struct ctl_wait a = {
+		.conn = cpu_to_le32(conn),
+		.what = cpu_to_le32(what),
+		.value = cpu_to_le64(value),
+		.timeout_ms = cpu_to_le32(ms),
+	};
+
+	return call(c, CTL_WAIT, &a, sizeof(a), ms * MSEC + CALL_NS, r, sizeof(*r));
+}
+
+int ctl_conn(struct ctl *c, enum ctl_op op, uint32_t conn, uint32_t arg, struct ctl_report *r)
+{
+	const struct ctl_conn_arg a = { cpu_to_le32(conn), cpu_to_le32(arg) };
+
+	return call(c, op, &a, sizeof(a), CALL_NS, r, sizeof(*r));
+}
+
+int ctl_barrier(struct ctl *c)
+{
+	return call(c, CTL_BARRIER, NULL, 0, CALL_NS, NULL, 0);
+}
+
+int ctl_forget_all(struct ctl *c)
+{
+	return call(c, CTL_FORGET_ALL, NULL, 0, CALL_NS, NULL, 0);
+}
+
+int ctl_dev_info(struct ctl *c, struct ctl_dev_info *out)
+{
+	return call(c, CTL_DEV_INFO, NULL, 0, CALL_NS, out, sizeof(*out));
+}
+
+int ctl_set_cids(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host, uint32_t m,
+		 bool event)
+{
+	struct ctl_set_cids a = {
+		.num_guest = cpu_to_le32(n),
+		.num_host = cpu_to_le32(m),
+		.event = cpu_to_le32(event),
+	};
+	uint32_t i;
+
+	if (n + m > CTL_MAX_CIDS)
+		return -EINVAL;
+	for (i = 0; i < n + m; i++)
+		a.cids[i] = cpu_to_le64(i < n ? guest[i] : host[i - n]);
+	return call(c, CTL_SET_CIDS, &a, sizeof(a), CALL_NS, NULL, 0);
+}
+
+int ctl_raw_send(struct ctl *c, const struct vsock_hdr *h, uint32_t payload_len, uint32_t seed)
+{
+	struct ctl_raw a = {
+		.payload_len = cpu_to_le32(payload_len),
+		.payload_seed = cpu_to_le32(seed),
+	};
+
+	memcpy(a.hdr, h, sizeof(a.hdr));
+	return call(c, CTL_RAW_SEND, &a, sizeof(a), CALL_NS, NULL, 0);
+}
+
+int ctl_headers(struct ctl *c, uint32_t src_port, uint32_t dst_port, bool clear,
+		struct ctl_headers_reply *out)
+{
+	const struct ctl_headers a = { cpu_to_le32(dst_port), cpu_to_le32(src_port),
+				       cpu_to_le32(clear) };
+
+	return call(c, CTL_HEADERS, &a, sizeof(a), CALL_NS, out, sizeof(*out));
+}
+
+int ctl_mem_state(struct ctl *c, struct ctl_mem_state *out)
+{
+	return call(c, CTL_MEM_STATE, NULL, 0, CALL_NS, out, sizeof(*out));
+}
+
+int ctl_mem_scan(struct ctl *c, const void *secret, uint32_t len, struct ctl_mem_scan_reply *out)
+{
+	struct ctl_mem_scan a = { .len = cpu_to_le32(len) };
+	uint32_t i;
+
+	if (len > sizeof(a.secret_xor))
+		return -EINVAL;
+	for (i = 0; i < len; i++)
+		a.secret_xor[i] = ((const uint8_t *)secret)[i] ^ 0x5a;
+	return call(c, CTL_MEM_SCAN, &a, sizeof(a), 4 * CALL_NS, out, sizeof(*out));
+}
+
+int ctl_interrupt(struct ctl *c, uint32_t queue_mask, uint32_t count, uint32_t interval_us)
+{
+	const struct ctl_interrupt a = { cpu_to_le32(queue_mask), cpu_to_le32(count),
+					 cpu_to_le32(interval_us) };
+
+	return call(c, CTL_INTERRUPT, &a, sizeof(a), CALL_NS, NULL, 0);
+}
+
+void ctl_check(struct test_ctx *t, int ret, const char *file, unsigned int line)
+{
+	if (ret)
+		test_error(t, "control connection: errno %d (%s:%u)", -ret, file, line);
+}

@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio.init.*: status, features, reset and initialisation (2.1, 2.2, 2.4, 2.5, 3.1), on every modern
+ * device whatever its transport. The tests go through the transport's operations, so that an access is
+ * what a driver does; a value is judged where a clause says what it must be.
+ */
+#include <string.h>
+
+#include "lib/mmio.h"
+#include "tests/virtio/util.h"
+
+#define EACH(d, i) for (i = 0; (d = vt_device(i)); i++)
+
+static const char *who(const struct virtio_device *d)
+{
+	static char text[64];
+	size_t n;
+
+	strncpy(text, d->name, sizeof(text) - 1);
+	n = strlen(text);
+	text[n] = ' ';
+	strncpy(text + n + 1, virtio_id_name(d->id), sizeof(text) - n - 2);
+	return text;
+}
+
+/* 2 s are more than any device needs; a driver waits as long as it takes. */
+static bool reset_now(struct virtio_device *d)
+{
+	d->ops->set_status(d, 0);
+	return wait_for(d->ops->get_status(d) == 0, ANSWER_NS);
+}
+
+/* A device that forgot the bit would be taken for a legacy one by drivers. */
+TEST(init_version_1,
+     .id = "virtio.init.version_1",
+     .clause = "virtio 1.4, 6.2 MUST: a device offers VIRTIO_F_VERSION_1",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	struct virtio_device *d;
+	unsigned int i;
+
+	EACH(d, i)
+		expect(t, d->ops->device_features(d) & VIRTIO_BIT(VIRTIO_F_VERSION_1),
+		       "%s: features 0x%llx are without VERSION_1 (bit 32)", who(d),
+		       (unsigned long long)d->ops->device_features(d));
+}
+
+/* From each state of the initialisation. A host that misses one leaves the next driver with old rings. */
+TEST(init_reset,
+     .id = "virtio.init.reset",
+     .clause = "virtio 1.4, 2.4.1 MUST: device status returns to 0 after a reset",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	static const uint8_t bits[] = { VIRTIO_S_ACKNOWLEDGE, VIRTIO_S_DRIVER, VIRTIO_S_FAILED };
+	const struct bring_up half = { .no_driver_ok = true }, full = { 0 };
+	struct virtio_device *d;
+	unsigned int i, k;
+
+	EACH(d, i) {
+		for (k = 0; k < sizeof(bits); k++) {
+			require(t, reset_now(d), "%s: status 0x%02x long after a reset", who(d),
+				d->ops->get_status(d));
+			vt_add_status(d, bits[k]);
+			require(t, reset_now(d),
+				"%s: status 0x%02x long after a reset with 0x%02x set", who(d),
+				d->ops->get_status(d), bits[k]);
+		}
+		vt_up(t, d, &half);
+		require(t, reset_now(d), "%s: status 0x%02x long after a reset from FEATURES_OK",
+			who(d), d->ops->get_status(d));
+		vt_up(t, d, &full);
+		require(t, reset_now(d), "%s: status 0x%02x long after a reset from DRIVER_OK",
+			who(d), d->ops->get_status(d));
+	}
+}
+
+TEST(init_status_bits,
+     .id = "virtio.init.status_bits",
+     .clause = "virtio 1.4, 2.1 and 3.1.1: device status shows the bits that the driver has set",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up half = { .no_driver_ok = true };
+	struct virtio_device *d;
+	unsigned int i;
+
+	EACH(d, i) {
+		require(t, reset_now(d), "%s: no reset", who(d));
+		expect_eq(t, vt_add_status(d, VIRTIO_S_ACKNOWLEDGE), 1, "%s: after ACKNOWLEDGE",
+			  who(d));
+		expect_eq(t, vt_add_status(d, VIRTIO_S_DRIVER), 3, "%s: after DRIVER", who(d));
+		vt_up(t, d, &half);
+		expect_eq(t, d->ops->get_status(d), 11, "%s: after FEATURES_OK", who(d));
+		expect_eq(t, vt_add_status(d, VIRTIO_S_DRIVER_OK), 15, "%s: after DRIVER_OK",
+			  who(d));
+	}
+}
+
+/*
+ * Each accepted subset must be accepted again. A first refusal is allowed (SHOULD) and noted. Features
+ * that change what the driver has to do (packed rings, admin queues...) are fine here: no queue is used.
+ */
+TEST(init_renegotiate,
+     .id = "virtio.init.renegotiate",
+     .clause = "virtio 1.4, 2.2.2 SHOULD NOT: refuse after a reset a set of features accepted before",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	struct virtio_device *d;
+	unsigned int i, bit, round;
+
+	EACH(d, i) {
+		const uint64_t offered = d->offered;
+
+		for (bit = 0; bit <= 64; bit++) {
+			/* None beside the basic ones, each alone, at the end all. */
+			const struct bring_up how = {
+				.features = bit == 64 ? offered : VIRTIO_BIT(bit) & offered,
+				.no_driver_ok = true,
+			};
+			bool accepted = false;
+
+			if (bit && bit < 64 && !how.features)
+				continue;
+			for (round = 0; round < 3; round++) {
+				const bool now = !(vt_try_up(d, &how) == -22);
+
+				expect(t, now || !accepted,
+				       "%s: features 0x%llx were accepted, then refused (round %u)",
+				       who(d), (unsigned long long)d->accepted, round + 1);
+				if (!now && round == 0)
+					test_note(t, "%s refuses features 0x%llx", who(d),
+						  (unsigned long long)how.features);
+				accepted |= now;
+			}
+		}
+		require(t, reset_now(d), "%s: no reset", who(d));
+	}
+}
+
+TEST(init_features_stable,
+     .id = "virtio.init.features_stable",
+     .clause = "virtio 1.4, 2.2.2 SHOULD NOT: a set of features that was acceptable is taken back by a reset",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up full = { .features = VIRTIO_RING_FEATURES };
+	struct virtio_device *d;
+	unsigned int i, k;
+
+	EACH(d, i) {
+		require(t, reset_now(d), "%s: no reset", who(d));
+		const uint64_t first = d->ops->device_features(d);
+
+		for (k = 0; k < 10; k++) {
+			vt_up(t, d, &full);
+			expect_eq(t, d->ops->device_features(d), first,
+				  "%s: features offered while in use", who(d));
+			require(t, reset_now(d), "%s: no reset", who(d));
+			expect_eq(t, d->ops->device_features(d), first,
+				  "%s: features offered after reset %u", who(d), k + 1);
+		}
+	}
+}
+
+/*
+ * 2.2 reserves 44 to 49, and of 24 to 40 section 6 defines no 25, 26 and 31; 24, 27 and 30 belong to the
+ * legacy interface. 37 and 41 are defined for PCI only. Later specifications may define more: 2.2.2
+ * allows them to devices written to those, so the message names the bit.
+ */
+TEST(init_reserved_bits,
+     .id = "virtio.init.reserved_bits",
+     .clause = "virtio 1.4, 2.2.2 MUST NOT: reserved feature bits, or such of another transport, are offered",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	static const uint8_t reserved[] = { 25, 26, 31, 44, 45, 46, 47, 48, 49 };
+	static const uint8_t legacy[] = { 24, 27, 30 };
+	static const uint8_t pci_only[] = { VIRTIO_F_SR_IOV, VIRTIO_F_NOTIF_CONFIG_DATA };
+	struct virtio_device *d;
+	unsigned int i, k;
+
+	EACH(d, i) {
+		const uint64_t f = d->ops->device_features(d);
+		const bool mmio = strcmp(d->ops->name, "mmio") == 0;
+
+		for (k = 0; k < sizeof(reserved); k++)
+			expect(t, !(f & VIRTIO_BIT(reserved[k])), "%s: offers the reserved bit %u",
+			       who(d), reserved[k]);
+		for (k = 0; k < sizeof(legacy); k++)
+			expect(t, !(f & VIRTIO_BIT(legacy[k])),
+			       "%s: offers bit %u of the legacy interface through the modern one",
+			       who(d), legacy[k]);
+		for (k = 0; mmio && k < sizeof(pci_only); k++)
+			expect(t, !(f & VIRTIO_BIT(pci_only[k])),
+			       "%s: offers %s, which is for PCI only", who(d),
+			       virtio_feature_name(d->id, pci_only[k]));
+	}
+}
+
+/* Requirements as the device types' sections state them: `bit` needs one of `any` and all of `all`. */
+static const struct requirement {
+	uint32_t id;
+	uint8_t bit;
+	uint64_t any, all;
+} requirements[] = {
+	{ VIRTIO_ID_NET, 7, 0, VIRTIO_BIT(1) },			   /* GUEST_TSO4: GUEST_CSUM */
+	{ VIRTIO_ID_NET, 8, 0, VIRTIO_BIT(1) },			   /* GUEST_TSO6: GUEST_CSUM */
+	{ VIRTIO_ID_NET, 9, VIRTIO_BIT(7) | VIRTIO_BIT(8), 0 },	   /* GUEST_ECN: GUEST_TSO4 or 6 */
+	{ VIRTIO_ID_NET, 10, 0, VIRTIO_BIT(1) },		   /* GUEST_UFO: GUEST_CSUM */
+	{ VIRTIO_ID_NET, 11, 0, VIRTIO_BIT(0) },		   /* HOST_TSO4: CSUM */
+	{ VIRTIO_ID_NET, 12, 0, VIRTIO_BIT(0) },		   /* HOST_TSO6: CSUM */
+	{ VIRTIO_ID_NET, 13, VIRTIO_BIT(11) | VIRTIO_BIT(12), 0 }, /* HOST_ECN: HOST_TSO4 or 6 */
+	{ VIRTIO_ID_NET, 14, 0, VIRTIO_BIT(0) },		   /* HOST_UFO: CSUM */
+	{ VIRTIO_ID_NET, 18, 0, VIRTIO_BIT(17) },		   /* CTRL_RX: CTRL_VQ */
+	{ VIRTIO_ID_NET, 19, 0, VIRTIO_BIT(17) },		   /* CTRL_VLAN: CTRL_VQ */
+	{ VIRTIO_ID_NET, 21, 0, VIRTIO_BIT(17) },		   /* GUEST_ANNOUNCE: CTRL_VQ */
+	{ VIRTIO_ID_NET, 22, 0, VIRTIO_BIT(17) },		   /* MQ: CTRL_VQ */
+	{ VIRTIO_ID_NET, 23, 0, VIRTIO_BIT(17) },		   /* CTRL_MAC_ADDR: CTRL_VQ */
+	{ VIRTIO_ID_NET, 60, 0, VIRTIO_BIT(17) },		   /* RSS: CTRL_VQ */
+	{ VIRTIO_ID_NET, 61, VIRTIO_BIT(11) | VIRTIO_BIT(12), 0 }, /* RSC_EXT: HOST_TSO4 or 6 */
+};
+
+TEST(init_prerequisites,
+     .id = "virtio.init.prerequisites",
+     .clause = "virtio 1.4, 2.2.2 MUST NOT: a feature is offered without the features that it requires",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	const unsigned int n = sizeof(requirements) / sizeof(requirements[0]);
+	struct virtio_device *d;
+	unsigned int i, k, applied = 0;
+
+	EACH(d, i) {
+		const uint64_t f = d->ops->device_features(d);
+
+		for (k = 0; k < n; k++) {
+			const struct requirement *r = &requirements[k];
+
+			if (r->id != d->id || !(f & VIRTIO_BIT(r->bit)))
+				continue;
+			applied++;
+			expect(t, (f & r->all) == r->all && (!r->any || (f & r->any)),
+			       "%s: offers bit %u but of what it requires only 0x%llx of 0x%llx",
+			       who(d), r->bit, (unsigned long long)(f & (r->all | r->any)),
+			       (unsigned long long)(r->all | r->any));
+		}
+	}
+	if (!applied)
+		test_skip(t, "no device offers a feature that requires another one");
+}
+
+/*
+ * A driver must not do this; a device that is told of an unoffered bit has to refuse FEATURES_OK or run
+ * without the bit. Which of them is noted; that it still runs and resets is checked.
+ */
+TEST(init_unoffered,
+     .id = "virtio.init.unoffered_feature",
+     .clause = "virtio 1.4, 2.2.2 MUST: features that are not accepted fail to set FEATURES_OK; the device stays usable",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up full = { 0 };
+	struct virtio_device *d;
+	unsigned int i, bit;
+
+	EACH(d, i) {
+		for (bit = 0; bit < 24 && d->ops->device_features(d) & VIRTIO_BIT(bit); bit++)
+			;
+		require(t, reset_now(d), "%s: no reset", who(d));
+		vt_add_status(d, VIRTIO_S_ACKNOWLEDGE);
+		vt_add_status(d, VIRTIO_S_DRIVER);
+		d->ops->driver_features(d, VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(bit));
+		test_note(t, "%s %s FEATURES_OK with the bit %u that it did not offer", who(d),
+			  vt_add_status(d, VIRTIO_S_FEATURES_OK) & VIRTIO_S_FEATURES_OK ? "sets" :
+											  "refuses",
+			  bit);
+		require(t, reset_now(d), "%s: status 0x%02x after a reset", who(d),
+			d->ops->get_status(d));
+		expect_eq(t, vt_try_up(d, &full), 0, "%s: proper initialisation afterwards",
+			  who(d));
+	}
+}
+
+/* Optional fields as well. The value is the same before and after, or the generation says why not. */
+TEST(init_config_early,
+     .id = "virtio.init.config_before_features_ok",
+     .clause = "virtio 1.4, 2.5.2 MUST: device-specific configuration is readable before FEATURES_OK",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up full = { .features = VIRTIO_RING_FEATURES };
+	uint8_t early[64], late[64];
+	struct virtio_device *d;
+	uint32_t len, gen;
+	unsigned int i, compared = 0;
+
+	EACH(d, i) {
+		len = d->ops->config_len(d);
+		len = len < sizeof(early) ? len : sizeof(early);
+		if (!len)
+			continue;
+		require(t, reset_now(d), "%s: no reset", who(d));
+		vt_add_status(d, VIRTIO_S_ACKNOWLEDGE);
+		vt_add_status(d, VIRTIO_S_DRIVER);
+		gen = d->ops->config_generation(d);
+		require_eq(t, virtio_config_read(d, 0, early, len), 0,
+			   "%s: reading %u bytes early: %s", who(d), (unsigned int)len, d->error);
+		vt_up(t, d, &full);
+		require_eq(t, virtio_config_read(d, 0, late, len), 0,
+			   "%s: reading %u bytes late: %s", who(d), (unsigned int)len, d->error);
+		compared++;
+		expect(t, memcmp(early, late, len) == 0 || d->ops->config_generation(d) != gen,
+		       "%s: config before FEATURES_OK differs from config after DRIVER_OK, with the generation unchanged at %u",
+		       who(d), (unsigned int)gen);
+		if (memcmp(early, late, len) != 0) {
+			test_hexdump(t, "early", early, len);
+			test_hexdump(t, "late", late, len);
+		}
+	}
+	if (!compared)
+		test_skip(t, "no device shows a device-specific configuration");
+}
+
+TEST(init_queues_off,
+     .id = "virtio.init.queues_disabled_after_reset",
+     .clause = "virtio 1.4, 4.1.4.3.1 and 4.2.2.1 MUST: queue_enable (QueueReady) reads 0 after a reset",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up full = { 0 };
+	struct virtio_device *d;
+	unsigned int i;
+	uint16_t q;
+
+	EACH(d, i) {
+		vt_up(t, d, &full);
+		for (q = 0; q < d->max_queues; q++)
+			expect(t, !d->max_size[q] || d->ops->queue_enabled(d, q),
+			       "%s: queue %u was enabled and reads 0", who(d), q);
+		require(t, reset_now(d), "%s: no reset", who(d));
+		for (q = 0; q < d->max_queues; q++)
+			expect(t, !d->ops->queue_enabled(d, q),
+			       "%s: queue %u is enabled after a reset", who(d), q);
+	}
+}
+
+TEST(init_repeat,
+     .id = "virtio.init.repeat",
+     .clause = "virtio 1.4, 2.4.1 MUST, 2.2.2 SHOULD NOT: reset and initialisation work any number of times",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 30 * SEC)
+{
+	const struct bring_up full = { .features = VIRTIO_RING_FEATURES };
+	struct virtio_device *d;
+	unsigned int i, k;
+	deadline_t end;
+	int ret;
+
+	/* A nested host needs a tenth of a second for each: there a few must do. */
+	EACH(d, i) {
+		end = deadline_in(SEC);
+		for (k = 0; k < 100 && (k < 15 || !deadline_passed(end)); k++) {
+			ret = vt_try_up(d, &full);
+			require_eq(t, -ret, 0, "%s: initialisation %u: %s", who(d), k + 1,
+				   d->error);
+		}
+	}
+}
+
+/* The buffer is there and the device runs, but for DRIVER_OK. No kick: that is for after it (3.1.1). */
+TEST(init_before_driver_ok,
+     .id = "virtio.init.no_use_before_driver_ok",
+     .clause = "virtio 1.4, 2.1.2 MUST NOT: consume buffers or notify before DRIVER_OK",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up half = { .no_driver_ok = true };
+	struct actor a;
+	unsigned int i;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &half);
+		actor_prepare(&a, true);
+		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+		actor_post(&a, 0);
+		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: buffers used before DRIVER_OK",
+			  who(a.d));
+		require_eq(t, -virtio_driver_ok(a.d), 0, "%s: %s", who(a.d), a.d->error);
+		vq_notify(a.vq);
+		expect_eq(t, actor_wait(&a, 1, ANSWER_NS), 1, "%s: buffers used after DRIVER_OK",
+			  who(a.d));
+	}
+}
+
+/* Buffers are under way when the reset comes: once the status reads 0, rings and buffers are ours. */
+TEST(init_reset_busy,
+     .id = "virtio.init.reset_while_busy",
+     .clause = "virtio 1.4, 2.4.1 MUST NOT: notify or touch the queues once device status reads 0 after a reset",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up full = { 0 };
+	static uint8_t before[4096];
+	struct actor a;
+	uint16_t idx, later, k;
+	unsigned int i, round;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		for (round = 0; round < 8; round++) {
+			actor_up(t, &a, &full);
+			actor_prepare(&a, true);
+			for (k = 0; k < vq_size(a.vq); k++) {
+				actor_desc(&a, k, 0, a.len, actor_flags(&a), 0);
+				actor_post(&a, k);
+			}
+			vq_notify(a.vq);
+			require(t, reset_now(a.d),
+				"%s: status 0x%02x long after a reset with buffers under way",
+				who(a.d), a.d->ops->get_status(a.d));
+			vq_raw_used_idx(a.vq, &idx);
+			memcpy(before, a.mem, sizeof(before));
+			/* Each round a while, the last one long enough for a slow one. */
+			(void)wait_for(false, round < 7 ? QUIET_NS / 10 : QUIET_NS);
+			vq_raw_used_idx(a.vq, &later);
+			expect_eq(t, later, idx, "%s: used.idx some time after the reset",
+				  who(a.d));
+			expect(t, memcmp(before, a.mem, sizeof(before)) == 0,
+			       "%s: the buffer was written after the reset", who(a.d));
+		}
+	}
+}
+
+TEST(init_healthy,
+     .id = "virtio.init.healthy",
+     .clause = "virtio 1.4, 2.1.2: DEVICE_NEEDS_RESET is for error states; a device in proper use does not set it",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up full = { .features = VIRTIO_RING_FEATURES };
+	struct virtio_device *d;
+	struct actor a;
+	unsigned int i, k;
+
+	EACH(d, i) {
+		vt_up(t, d, &full);
+		expect_eq(t, d->ops->get_status(d), 15, "%s: status in use", who(d));
+	}
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &full);
+		for (k = 0; k < 16; k++) {
+			actor_prepare(&a, true);
+			expect(t, actor_round(&a), "%s: buffer %u was not used", who(a.d), k);
+		}
+		expect_eq(t, a.d->ops->get_status(a.d), 15, "%s: status after 16 buffers",
+			  who(a.d));
+	}
+}
+
+/* A queue alone, then again with half its size: its positions start at 0. */
+TEST(init_queue_reset,
+     .id = "virtio.init.queue_reset",
+     .clause = "virtio 1.4, 2.6.1 MUST: a queue reset puts the queue's state to its default; new parameters are observed",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up full = { .features = VIRTIO_BIT(VIRTIO_F_RING_RESET) };
+	dma_addr_t desc, driver, device;
+	unsigned int i, tried = 0;
+	struct actor a;
+	uint16_t size, idx, later;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		if (!(a.d->offered & VIRTIO_BIT(VIRTIO_F_RING_RESET)))
+			continue;
+		tried++;
+		actor_up(t, &a, &full);
+		actor_prepare(&a, true);
+		require(t, actor_round(&a), "%s: no use of a buffer before the queue reset",
+			who(a.d));
+		require_eq(t, -a.d->ops->queue_reset(a.d, a.queue), 0, "%s: queue %u: %s", who(a.d),
+			   a.queue, a.d->error);
+		/* 2.6.1.1.1: nothing more comes from this queue. */
+		actor_post(&a, 0);
+		vq_raw_used_idx(a.vq, &idx);
+		(void)wait_for(false, QUIET_NS / 4);
+		vq_raw_used_idx(a.vq, &later);
+		expect_eq(t, later, idx, "%s: used.idx of the queue after its reset", who(a.d));
+		size = vq_size(a.vq) > 2 ? vq_size(a.vq) / 2 : vq_size(a.vq);
+		vq_destroy(a.d->vq[a.queue]);
+		a.d->vq[a.queue] = a.vq = vq_create(a.d, a.queue, size);
+		if (!a.vq)
+			test_error(t, "no memory for a queue of %u", size);
+		vq_addresses(a.vq, &desc, &driver, &device);
+		require_eq(t, -a.d->ops->queue_enable(a.d, a.queue, size, desc, driver, device), 0,
+			   "%s: re-enabling queue %u: %s", who(a.d), a.queue, a.d->error);
+		a.avail_idx = 0;
+		a.used_idx = 0;
+		actor_prepare(&a, true);
+		expect(t, actor_round(&a), "%s: queue %u does nothing after it was enabled again",
+		       who(a.d), a.queue);
+	}
+	if (!tried)
+		test_skip(t, "no rng or vsock device offers RING_RESET");
+}
+
+/* Only devices of 1.4 that offer it. */
+TEST(init_suspend,
+     .id = "virtio.init.suspend",
+     .clause = "virtio 1.4, 3.4.2 MUST: SUSPEND is ignored before DRIVER_OK, then leads to SUSPEND=1 or NEEDS_RESET, and back",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up half = { .features = VIRTIO_BIT(VIRTIO_F_SUSPEND),
+				       .no_driver_ok = true };
+	struct virtio_device *d;
+	unsigned int i, tried = 0;
+	uint8_t s;
+
+	EACH(d, i) {
+		if (!(d->offered & VIRTIO_BIT(VIRTIO_F_SUSPEND)))
+			continue;
+		tried++;
+		vt_up(t, d, &half);
+		expect(t, !(vt_add_status(d, VIRTIO_S_SUSPEND) & VIRTIO_S_SUSPEND),
+		       "%s: SUSPEND is set before DRIVER_OK", who(d));
+		require_eq(t, -virtio_driver_ok(d), 0, "%s: %s", who(d), d->error);
+		vt_add_status(d, VIRTIO_S_SUSPEND);
+		expect(t,
+		       wait_for(((s = d->ops->get_status(d)) & VIRTIO_S_NEEDS_RESET) ||
+					(s & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK)) ==
+						VIRTIO_S_SUSPEND,
+				ANSWER_NS),
+		       "%s: status 0x%02x long after SUSPEND was set", who(d),
+		       d->ops->get_status(d));
+		vt_add_status(d, VIRTIO_S_DRIVER_OK);
+		expect(t,
+		       wait_for(((s = d->ops->get_status(d)) & VIRTIO_S_NEEDS_RESET) ||
+					(s & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK)) ==
+						VIRTIO_S_DRIVER_OK,
+				ANSWER_NS),
+		       "%s: status 0x%02x long after it was resumed", who(d),
+		       d->ops->get_status(d));
+	}
+	if (!tried)
+		test_skip(t, "no device offers VIRTIO_F_SUSPEND (bit 43)");
+}

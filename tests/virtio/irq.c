@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio.irq.*: used buffer and configuration change notifications as interrupts (2.7.7, 4.1.5, 4.2.3.4),
+ * in each way that a device offers: MSI-X with a vector each, one vector for all, the line. Counters of
+ * the interrupt handlers say what arrived. Where a notification is due, it is waited for; where none must
+ * come, 50 ms have to pass without one. What only SHOULD NOT come is noted.
+ */
+#include "drivers/virtio/mmio.h"
+#include "drivers/virtio/pci.h"
+#include "lib/irq.h"
+#include "lib/mmio.h"
+#include "tests/virtio/util.h"
+
+#define EVENT	VIRTIO_BIT(VIRTIO_F_EVENT_IDX)
+#define BUFFERS 40u
+
+static uint64_t get(const uint64_t *n)
+{
+	return __atomic_load_n(n, __ATOMIC_RELAXED);
+}
+
+/* Used-buffer interrupts for this actor's queue. */
+static uint64_t count(const struct actor *a)
+{
+	return get(&a->d->irqs.shared) + get(&a->d->irqs.queue[a->queue]);
+}
+
+static void need_interrupts(struct test_ctx *t, unsigned int tried)
+{
+	if (!tried)
+		test_skip(
+			t,
+			"no rng or vsock device that has what this takes and an interrupt that can be set up");
+}
+
+/* One plain buffer through the queue. */
+static void one(struct test_ctx *t, struct actor *a)
+{
+	actor_prepare(a, true);
+	require(t, actor_round(a), "%s: the buffer is not used", actor_who(a));
+}
+
+static bool quiet(struct actor *a, uint64_t before)
+{
+	return !wait_for(count(a) != before, QUIET_NS);
+}
+
+/* Drivers have to bear them (2.7.7.1); that they come is worth a word. */
+static void note_extra(struct test_ctx *t, struct actor *a, uint64_t due, const char *what)
+{
+	(void)wait_for(count(a) > due, QUIET_NS / 4);
+	if (count(a) > due)
+		test_note(t, "%s: %u interrupts %s", actor_who(a), (unsigned int)(count(a) - due),
+			  what);
+}
+
+/* --- a used buffer is told -------------------------------------------------------------------- */
+
+TEST(irq_used,
+     .id = "virtio.irq.used_buffer",
+     .clause = "virtio 1.4, 2.7.7.2 MUST: without EVENT_IDX and with avail.flags 0, a used buffer is notified",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { 0 };
+	uint64_t before, first;
+	unsigned int i, k;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		for (k = 0, first = count(&a); k < BUFFERS; k++) {
+			before = count(&a);
+			one(t, &a);
+			require(t, wait_for(count(&a) > before, ANSWER_NS),
+				"%s: no interrupt in time of used buffer %u", actor_who(&a), k + 1);
+		}
+		note_extra(t, &a, first + BUFFERS, "beyond those of used buffers");
+	}
+	need_interrupts(t, i);
+}
+
+/* used_event is far away; it means nothing without the feature. */
+TEST(irq_ignores_event,
+     .id = "virtio.irq.used_event_ignored",
+     .clause = "virtio 1.4, 2.7.7.2 MUST: without EVENT_IDX the device ignores used_event",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { 0 };
+	unsigned int i, k;
+	struct actor a;
+	uint64_t before;
+
+	actor_need(t);
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		vq_raw_used_event(a.vq, 0x4000);
+		for (k = 0; k < 4; k++) {
+			before = count(&a);
+			one(t, &a);
+			require(t, wait_for(count(&a) > before, ANSWER_NS),
+				"%s: no interrupt for used buffer %u with used_event 0x4000",
+				actor_who(&a), k + 1);
+		}
+	}
+	need_interrupts(t, i);
+}
+
+TEST(irq_event_idx,
+     .id = "virtio.irq.event_idx",
+     .clause = "virtio 1.4, 2.7.7.2 MUST: with EVENT_IDX, notify when the index of a used element equals used_event",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .features = EVENT };
+	uint64_t before, first;
+	unsigned int i, k;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		for (k = 0, first = count(&a); k < 5; k++) {
+			/* The third one from here on. */
+			vq_raw_used_event(a.vq, (uint16_t)(a.used_idx + 2));
+			one(t, &a);
+			one(t, &a);
+			before = count(&a);
+			one(t, &a);
+			require(t, wait_for(count(&a) > before, ANSWER_NS),
+				"%s: no interrupt in time of the element with index used_event (%u)",
+				actor_who(&a), (uint16_t)(a.used_idx - 1));
+		}
+		note_extra(t, &a, first + 5, "while used_event was not reached (SHOULD NOT)");
+	}
+	need_interrupts(t, i);
+}
+
+/* The flag is set as by a driver that wants no interrupt; used_event says that it wants one. */
+TEST(irq_event_idx_flag,
+     .id = "virtio.irq.event_idx_ignores_flag",
+     .clause = "virtio 1.4, 2.7.7.2 MUST: with EVENT_IDX, the device ignores avail.flags' lower bit",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .features = EVENT };
+	unsigned int i, k;
+	struct actor a;
+	uint64_t before;
+
+	actor_need(t);
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		vq_raw_avail_flags(a.vq, VRING_AVAIL_F_NO_INTERRUPT);
+		for (k = 0; k < 4; k++) {
+			vq_raw_used_event(a.vq, a.used_idx);
+			before = count(&a);
+			one(t, &a);
+			require(t, wait_for(count(&a) > before, ANSWER_NS),
+				"%s: no interrupt at used_event %u with avail.flags 1",
+				actor_who(&a), (uint16_t)(a.used_idx - 1));
+		}
+	}
+	need_interrupts(t, i);
+}
+
+/* SHOULD NOT, both: what comes all the same is counted and noted; that buffers are used is checked. */
+TEST(irq_suppressed,
+     .id = "virtio.irq.suppressed",
+     .clause = "virtio 1.4, 2.7.7.2 SHOULD NOT: notify with avail.flags 1, or with EVENT_IDX before used_event",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	struct bring_up how = { 0 };
+	unsigned int i, k, e, tried = 0;
+	struct actor a;
+	uint64_t before;
+
+	actor_need(t);
+	for (e = 0; e < 2; e++) {
+		how.features = e ? EVENT : 0;
+		for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+			tried++;
+			if (e)
+				vq_raw_used_event(a.vq, 0x4000);
+			else
+				vq_raw_avail_flags(a.vq, VRING_AVAIL_F_NO_INTERRUPT);
+			before = count(&a);
+			for (k = 0; k < 10; k++)
+				one(t, &a);
+			note_extra(t, &a, before,
+				   e ? "for 10 buffers before used_event" :
+				       "for 10 buffers with avail.flags 1");
+		}
+	}
+	need_interrupts(t, tried);
+}
+
+/* --- where none must come ------------------------------------------------------------------- */
+
+TEST(irq_after_reset,
+     .id = "virtio.irq.none_after_reset",
+     .clause = "virtio 1.4, 2.4.1 MUST NOT: send notifications once device status reads 0 after a reset",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 30 * SEC)
+{
+	const struct bring_up how = { 0 };
+	uint64_t before, spurious;
+	unsigned int i, round;
+	struct actor a;
+	uint16_t k;
+
+	actor_need(t);
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++)
+		for (round = 0; round < 4; round++) {
+			struct bring_up again = { .irq = a.d->irq_mode };
+
+			if (round)
+				actor_up(t, &a, &again);
+			actor_prepare(&a, true);
+			for (k = 0; k < vq_size(a.vq); k++) {
+				actor_desc(&a, k, 0, a.len, actor_flags(&a), 0);
+				actor_post(&a, k);
+			}
+			vq_notify(a.vq);
+			a.d->ops->set_status(a.d, 0);
+			require(t, wait_for(a.d->ops->get_status(a.d) == 0, ANSWER_NS),
+				"%s: no reset", actor_who(&a));
+			/* What was on its way to this CPU by then is taken now. */
+			(void)wait_for(false, MSEC);
+			before = count(&a);
+			spurious = irq_spurious_count(NULL);
+			/* Each round a while, the last one long enough for a slow one. */
+			(void)wait_for(count(&a) != before, round < 3 ? QUIET_NS / 10 : QUIET_NS);
+			expect(t, count(&a) == before, "%s: %u interrupts after the reset",
+			       actor_who(&a), (unsigned int)(count(&a) - before));
+			expect_eq(t, irq_spurious_count(NULL), spurious,
+				  "%s: interrupts on unused vectors", actor_who(&a));
+		}
+	need_interrupts(t, i);
+}
+
+/* The n-th actor on PCI with MSI-X, up with one vector for all. */
+static bool msix_actor(struct test_ctx *t, unsigned int n, struct actor *a)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_MSIX1 };
+	unsigned int i;
+
+	for (i = 0; actor_get(i, a); i++) {
+		if (!virtio_pci(a->d) || !virtio_pci(a->d)->has_msix || n--)
+			continue;
+		actor_up(t, a, &how);
+		return true;
+	}
+	return false;
+}
+
+static void need_msix_actor(struct test_ctx *t, unsigned int tried)
+{
+	if (!tried)
+		test_skip(t, "neither rng nor vsock has MSI-X");
+}
+
+TEST(irq_no_vector,
+     .id = "virtio.irq.no_vector",
+     .clause = "virtio 1.4, 4.1.5.3.1 MUST NOT: interrupt for a queue whose vector is NO_VECTOR",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX)
+{
+	struct virtio_pci *p;
+	struct actor a;
+	unsigned int i;
+	uint64_t before;
+	uint16_t q;
+
+	for (i = 0; msix_actor(t, i, &a); i++) {
+		p = virtio_pci(a.d);
+		before = count(&a);
+		one(t, &a);
+		require(t, wait_for(count(&a) > before, ANSWER_NS),
+			"%s: no interrupt with the vector mapped", actor_who(&a));
+		/* Anew, with the queue left unmapped before it is enabled. */
+		const struct bring_up half = { .irq = VIRTIO_IRQ_MSIX1, .no_driver_ok = true };
+
+		actor_up(t, &a, &half);
+		for (q = 0; q < a.d->max_queues; q++)
+			expect_eq(t, virtio_pci_set_queue_vector(p, q, VIRTIO_NO_VECTOR),
+				  VIRTIO_NO_VECTOR, "%s: queue_msix_vector of queue %u",
+				  actor_who(&a), q);
+		require_eq(t, -virtio_driver_ok(a.d), 0, "%s: %s", actor_who(&a), a.d->error);
+		before = get(&a.d->irqs.shared);
+		one(t, &a);
+		expect(t, quiet(&a, before), "%s: an interrupt for a queue without a vector",
+		       actor_who(&a));
+	}
+	need_msix_actor(t, i);
+}
+
+/* PCI: a masked entry holds the message back as pending and sends it when unmasked. */
+TEST(irq_masked,
+     .id = "virtio.irq.masked_entry",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI: a masked MSI-X entry sends nothing; what became pending is sent when unmasked",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX)
+{
+	struct virtio_pci *p;
+	struct actor a;
+	unsigned int i;
+	uint64_t before;
+
+	for (i = 0; msix_actor(t, i, &a); i++) {
+		p = virtio_pci(a.d);
+		pci_msix_mask(&p->msix, 0, true);
+		before = count(&a);
+		one(t, &a);
+		expect(t, wait_for(pci_msix_pending(&p->msix, 0), ANSWER_NS),
+		       "%s: the pending bit is not set", actor_who(&a));
+		expect(t, quiet(&a, before), "%s: an interrupt through a masked entry",
+		       actor_who(&a));
+		pci_msix_mask(&p->msix, 0, false);
+		expect(t, wait_for(count(&a) > before, ANSWER_NS),
+		       "%s: the pending interrupt does not come when unmasked", actor_who(&a));
+		expect(t, wait_for(!pci_msix_pending(&p->msix, 0), ANSWER_NS),
+		       "%s: the pending bit stays after the interrupt", actor_who(&a));
+		before = count(&a);
+		expect(t, quiet(&a, before), "%s: the pending interrupt came twice", actor_who(&a));
+		/* The function mask does the same. */
+		pci_msix_function_mask(p->pci, &p->msix, true);
+		before = count(&a);
+		one(t, &a);
+		expect(t, quiet(&a, before), "%s: an interrupt with the function masked",
+		       actor_who(&a));
+		pci_msix_function_mask(p->pci, &p->msix, false);
+		expect(t, wait_for(count(&a) > before, ANSWER_NS),
+		       "%s: the pending interrupt does not come when the function is unmasked",
+		       actor_who(&a));
+	}
+	need_msix_actor(t, i);
+}
+
+/* Many times, masked and unmasked in between: none is lost. */
+TEST(irq_mask_race,
+     .id = "virtio.irq.mask_unmask",
+     .clause = "virtio 1.4, 2.7.7.2 MUST: a used buffer is notified, however often the vector was masked and unmasked before",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX,
+     .timeout = 20 * SEC)
+{
+	struct virtio_pci *p;
+	unsigned int i, k, spin;
+	struct actor a;
+	deadline_t end;
+	uint64_t before;
+
+	for (i = 0; msix_actor(t, i, &a); i++) {
+		p = virtio_pci(a.d);
+		end = deadline_in(SEC / 2);
+		/* A nested host needs milliseconds for each: there some must do. */
+		for (k = 0; k < 200 && (k < 50 || !deadline_passed(end)); k++) {
+			actor_prepare(&a, true);
+			actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+			before = count(&a);
+			actor_post(&a, 0);
+			pci_msix_mask(&p->msix, 0, true);
+			vq_notify(a.vq);
+			for (spin = (unsigned int)test_random(t) % 200; spin; spin--)
+				cpu_relax();
+			pci_msix_mask(&p->msix, 0, false);
+			require(t, actor_wait(&a, 1, ANSWER_NS) == 1, "%s: buffer %u is not used",
+				actor_who(&a), k);
+			actor_done(&a, 1);
+			require(t, wait_for(count(&a) > before, ANSWER_NS),
+				"%s: buffer %u: the interrupt is lost (%s)", actor_who(&a), k,
+				pci_msix_pending(&p->msix, 0) ? "pending, entry unmasked" :
+								"not pending");
+		}
+	}
+	need_msix_actor(t, i);
+}
+
+/* Each its own: an interrupt for this queue on another queue's vector is a mistake in the mapping. */
+TEST(irq_own_vector,
+     .id = "virtio.irq.own_vector",
+     .clause = "virtio 1.4, 4.1.5.1.2.1 MUST: an event comes on the vector that it is mapped to",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_MSIX };
+	unsigned int i, tried = 0;
+	uint64_t others, before;
+	struct actor a;
+	uint16_t q;
+
+	for (i = 0; actor_get(i, &a); i++) {
+		if (!virtio_pci(a.d) || virtio_pci(a.d)->msix.count < a.d->max_queues + 1u)
+			continue;
+		tried++;
+		actor_up(t, &a, &how);
+		before = get(&a.d->irqs.queue[a.queue]);
+		for (q = 0, others = get(&a.d->irqs.config); q < a.d->max_queues; q++)
+			others += q == a.queue ? 0 : get(&a.d->irqs.queue[q]);
+		one(t, &a);
+		expect(t, wait_for(get(&a.d->irqs.queue[a.queue]) > before, ANSWER_NS),
+		       "%s: no interrupt on the vector of queue %u", actor_who(&a), a.queue);
+		(void)wait_for(false, QUIET_NS / 4);
+		for (q = 0; q < a.d->max_queues; q++)
+			others -= q == a.queue ? 0 : get(&a.d->irqs.queue[q]);
+		others -= get(&a.d->irqs.config);
+		expect_eq(t, -others, 0, "%s: interrupts on the vectors of other events",
+			  actor_who(&a));
+	}
+	if (!tried)
+		test_skip(
+			t,
+			"neither rng nor vsock has a vector for each queue and one for the configuration");
+}
+
+/*
+ * An available head beyond the queue is an error that only a reset cures. A device that says so
+ * (NEEDS_RESET, a SHOULD) has to send a configuration change notification.
+ */
+TEST(irq_needs_reset,
+     .id = "virtio.irq.needs_reset_notified",
+     .clause = "virtio 1.4, 2.1.2 MUST: with DRIVER_OK, a configuration change notification follows DEVICE_NEEDS_RESET",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { 0 };
+	unsigned int i, said = 0;
+	uint64_t before, shared;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		shared = count(&a);
+		one(t, &a);
+		require(t, wait_for(count(&a) > shared, ANSWER_NS),
+			"%s: no interrupt for a used buffer", actor_who(&a));
+		before = get(&a.d->irqs.config);
+		shared = count(&a);
+		actor_post(&a, 0xffff);
+		vq_notify(a.vq);
+		if (!wait_for(a.d->ops->get_status(a.d) & VIRTIO_S_NEEDS_RESET, QUIET_NS / 2)) {
+			test_note(t, "%s: stays silent at an available head of 0xffff",
+				  actor_who(&a));
+			continue;
+		}
+		said++;
+		/* One vector for all: what came is either (4.1.5.4.2), so any interrupt counts. */
+		if (a.d->irq_mode == VIRTIO_IRQ_MSIX1)
+			expect(t,
+			       wait_for(get(&a.d->irqs.config) > before || count(&a) > shared,
+					ANSWER_NS),
+			       "%s: NEEDS_RESET is set, no interrupt came", actor_who(&a));
+		else
+			expect(t, wait_for(get(&a.d->irqs.config) > before, ANSWER_NS),
+			       "%s: NEEDS_RESET is set, no configuration change notification came",
+			       actor_who(&a));
+		/* And a reset cures it. */
+		const struct bring_up again = { .irq = a.d->irq_mode };
+
+		actor_up(t, &a, &again);
+		one(t, &a);
+	}
+	need_interrupts(t, i);
+	if (!said)
+		test_skip(t, "no device sets NEEDS_RESET at an available head of 0xffff (SHOULD)");
+}

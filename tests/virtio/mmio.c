@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* virtio.mmio.*: the MMIO transport's registers (4.2), on every device of version 2. */
+#include "drivers/virtio/mmio.h"
+#include "lib/mmio.h"
+#include "tests/virtio/util.h"
+
+#define OWNER_MMIO "the VMM's virtio-mmio front end"
+
+static struct virtio_mmio *device(unsigned int n)
+{
+	struct virtio_device *d;
+	unsigned int i;
+
+	for (i = 0; (d = vt_device(i)); i++)
+		if (virtio_mmio(d) && n-- == 0)
+			return virtio_mmio(d);
+	return NULL;
+}
+
+#define EACH(m, i) for (i = 0; (m = device(i)); i++)
+
+static const char *who(const struct virtio_mmio *m)
+{
+	return m->vdev.name;
+}
+
+static uint32_t rd(const struct virtio_mmio *m, unsigned int reg)
+{
+	return mmio_read32(m->regs + reg);
+}
+
+static void wr(const struct virtio_mmio *m, unsigned int reg, uint32_t v)
+{
+	mmio_write32(m->regs + reg, v);
+}
+
+static void select_queue(const struct virtio_mmio *m, uint16_t q)
+{
+	wr(m, VIRTIO_MMIO_QUEUE_SEL, q);
+}
+
+static void reset(struct test_ctx *t, const struct virtio_mmio *m)
+{
+	wr(m, VIRTIO_MMIO_STATUS, 0);
+	require(t, wait_for(rd(m, VIRTIO_MMIO_STATUS) == 0, ANSWER_NS),
+		"%s: status 0x%x after a reset", who(m), (unsigned int)rd(m, VIRTIO_MMIO_STATUS));
+}
+
+/* The driver's probing believed them once; they stay so in each state. */
+TEST(mmio_identity,
+     .id = "virtio.mmio.identity",
+     .clause = "virtio 1.4, 4.2.2.1 MUST: MagicValue reads 0x74726976, Version 2",
+     .owner = OWNER_MMIO,
+     .needs = NEED_VIRTIO_MMIO)
+{
+	const struct bring_up full = { 0 };
+	struct virtio_mmio *m;
+	unsigned int i, k;
+
+	EACH(m, i)
+		for (k = 0; k < 2; k++) {
+			expect_eq(t, rd(m, VIRTIO_MMIO_MAGIC_VALUE), VIRTIO_MMIO_MAGIC,
+				  "%s: MagicValue", who(m));
+			expect_eq(t, rd(m, VIRTIO_MMIO_VERSION), 2, "%s: Version", who(m));
+			expect_eq(t, rd(m, VIRTIO_MMIO_DEVICE_ID), m->vdev.id, "%s: DeviceID",
+				  who(m));
+			vt_up(t, &m->vdev, &full);
+		}
+}
+
+TEST(mmio_queues,
+     .id = "virtio.mmio.queue_registers",
+     .clause = "virtio 1.4, 4.2.2: QueueSizeMax is 0 for a queue that does not exist; 4.2.2.1 MUST: a reset clears QueueReady",
+     .owner = OWNER_MMIO,
+     .needs = NEED_VIRTIO_MMIO)
+{
+	static const uint16_t beyond[] = { 100, 1000 };
+	const struct bring_up full = { 0 };
+	struct virtio_mmio *m;
+	unsigned int i, k;
+	uint16_t q;
+
+	EACH(m, i) {
+		vt_up(t, &m->vdev, &full);
+		for (q = 0; q < m->vdev.max_queues; q++) {
+			select_queue(m, q);
+			expect(t, rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX) <= 32768,
+			       "%s: queue %u: QueueSizeMax %u (2.7: at most 32768)", who(m), q,
+			       (unsigned int)rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX));
+			expect(t, !m->vdev.max_size[q] || rd(m, VIRTIO_MMIO_QUEUE_READY) == 1,
+			       "%s: queue %u: QueueReady reads 0x%x in use", who(m), q,
+			       (unsigned int)rd(m, VIRTIO_MMIO_QUEUE_READY));
+		}
+		for (k = 0; k < sizeof(beyond) / sizeof(beyond[0]); k++) {
+			select_queue(m, beyond[k]);
+			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX), 0,
+				  "%s: QueueSizeMax of queue %u", who(m), beyond[k]);
+		}
+		reset(t, m);
+		for (q = 0; q < m->vdev.max_queues; q++) {
+			select_queue(m, q);
+			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_READY), 0,
+				  "%s: queue %u: QueueReady after a reset", who(m), q);
+		}
+	}
+}
+
+TEST(mmio_interrupt_status,
+     .id = "virtio.mmio.interrupt_status",
+     .clause = "virtio 1.4, 4.2.2.1 MUST: an event's InterruptStatus bit is set until InterruptACK, others are 0; a reset clears it",
+     .owner = OWNER_MMIO,
+     .needs = NEED_VIRTIO_MMIO)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, tried = 0;
+	struct virtio_mmio *m;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		m = virtio_mmio(a.d);
+		if (!m)
+			continue;
+		tried++;
+		actor_up(t, &a, &how);
+		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS) & 3, 0,
+			  "%s: InterruptStatus before anything happened", who(m));
+		vq_raw_avail_flags(a.vq, 0); /* notifications wanted */
+		actor_prepare(&a, true);
+		require(t, actor_round(&a), "%s: the buffer is not used", who(m));
+		expect(t,
+		       wait_for(rd(m, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_USED,
+				ANSWER_NS),
+		       "%s: InterruptStatus 0x%x after a used buffer", who(m),
+		       (unsigned int)rd(m, VIRTIO_MMIO_INTERRUPT_STATUS));
+		/* Reading does not acknowledge, nor does a write for another bit. */
+		wr(m, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_CONFIG);
+		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_USED,
+			  "%s: InterruptStatus before it is acknowledged", who(m));
+		wr(m, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_USED);
+		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), 0,
+			  "%s: InterruptStatus once acknowledged", who(m));
+		actor_prepare(&a, true);
+		require(t, actor_round(&a), "%s: the buffer is not used", who(m));
+		(void)wait_for(rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), ANSWER_NS);
+		reset(t, m);
+		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), 0,
+			  "%s: InterruptStatus after a reset", who(m));
+	}
+	if (!tried)
+		test_skip(t, "neither rng nor vsock is on MMIO");
+}
+
+/* A driver stops a queue so (4.2.2.2); a host that goes on reads memory that the driver has reused. */
+TEST(mmio_queue_stopped,
+     .id = "virtio.mmio.queue_not_ready",
+     .clause = "virtio 1.4, 4.2.2.1 MUST NOT: virtqueue contents are accessed while QueueReady is 0",
+     .owner = OWNER_MMIO,
+     .needs = NEED_VIRTIO_MMIO)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, tried = 0;
+	struct virtio_mmio *m;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		m = virtio_mmio(a.d);
+		if (!m)
+			continue;
+		tried++;
+		actor_up(t, &a, &how);
+		actor_prepare(&a, true);
+		require(t, actor_round(&a), "%s: the buffer is not used", who(m));
+		select_queue(m, a.queue);
+		wr(m, VIRTIO_MMIO_QUEUE_READY, 0);
+		require(t, wait_for(rd(m, VIRTIO_MMIO_QUEUE_READY) == 0, ANSWER_NS),
+			"%s: QueueReady reads 0x%x after 0 was written", who(m),
+			(unsigned int)rd(m, VIRTIO_MMIO_QUEUE_READY));
+		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+		actor_post(&a, 0);
+		/* A late or stray notification is the device's to ignore. */
+		vq_notify(a.vq);
+		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: buffers used with QueueReady 0",
+			  who(m));
+	}
+	if (!tried)
+		test_skip(t, "neither rng nor vsock is on MMIO");
+}
+
+TEST(mmio_generation,
+     .id = "virtio.mmio.config_generation",
+     .clause = "virtio 1.4, 4.2.2: ConfigGeneration stays the same while the configuration does",
+     .owner = OWNER_MMIO,
+     .needs = NEED_VIRTIO_MMIO)
+{
+	struct virtio_mmio *m;
+	uint32_t first, a, b;
+	unsigned int i, k, tried = 0;
+
+	EACH(m, i) {
+		if (m->size < VIRTIO_MMIO_CONFIG + 8)
+			continue;
+		tried++;
+		first = rd(m, VIRTIO_MMIO_CONFIG_GENERATION);
+		a = rd(m, VIRTIO_MMIO_CONFIG);
+		b = rd(m, VIRTIO_MMIO_CONFIG + 4);
+		for (k = 0; k < 100; k++)
+			expect(t,
+			       (rd(m, VIRTIO_MMIO_CONFIG) == a &&
+				rd(m, VIRTIO_MMIO_CONFIG + 4) == b) ||
+				       rd(m, VIRTIO_MMIO_CONFIG_GENERATION) != first,
+			       "%s: the configuration changed, ConfigGeneration stays 0x%x", who(m),
+			       (unsigned int)first);
+	}
+	if (!tried)
+		test_skip(t, "no device shows 8 bytes of configuration");
+}
+
+TEST(mmio_queue_reset,
+     .id = "virtio.mmio.queue_reset",
+     .clause = "virtio 1.4, 4.2.2.1 MUST: QueueReset reads 0 after enabling; written 1, it and QueueReady end at 0",
+     .owner = OWNER_MMIO,
+     .needs = NEED_VIRTIO_MMIO)
+{
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_RING_RESET) };
+	struct virtio_mmio *m;
+	unsigned int i, tried = 0;
+	uint16_t q;
+
+	EACH(m, i) {
+		if (!(m->vdev.offered & VIRTIO_BIT(VIRTIO_F_RING_RESET)))
+			continue;
+		tried++;
+		vt_up(t, &m->vdev, &how);
+		for (q = 0; q < m->vdev.max_queues; q++) {
+			if (!m->vdev.max_size[q])
+				continue;
+			select_queue(m, q);
+			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_RESET), 0,
+				  "%s: queue %u: QueueReset in use", who(m), q);
+			wr(m, VIRTIO_MMIO_QUEUE_RESET, 1);
+			expect(t, wait_for(rd(m, VIRTIO_MMIO_QUEUE_RESET) == 0, ANSWER_NS),
+			       "%s: queue %u: QueueReset reads 0x%x still", who(m), q,
+			       (unsigned int)rd(m, VIRTIO_MMIO_QUEUE_RESET));
+			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_READY), 0,
+				  "%s: queue %u: QueueReady after its reset", who(m), q);
+		}
+	}
+	if (!tried)
+		test_skip(t, "no device on MMIO offers RING_RESET");
+}

@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio.ring.*: the split virtqueue (2.7), seen through devices that act on what they are given: rng
+ * fills a writable buffer, vsock takes a packet and answers a request to a closed port with an RST.
+ * Descriptors are written by hand, so that each layout is the one that the clause speaks of. Interrupts
+ * are off: used.idx is polled.
+ */
+#include <string.h>
+
+#include "lib/mmio.h"
+#include "tests/virtio/util.h"
+
+#define INDIRECT VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC)
+#define EVENT	 VIRTIO_BIT(VIRTIO_F_EVENT_IDX)
+#define TABLE	 4096u /* where in an actor's memory indirect tables are */
+
+static const char *who(const struct actor *a)
+{
+	static char text[64];
+
+	strncpy(text, a->d->name, sizeof(text) - 8);
+	strcat(text, a->writes ? " rng" : " vsock");
+	return text;
+}
+
+static const struct bring_up poll_plain = { .irq = VIRTIO_IRQ_POLL };
+
+/* Told, used in time, with a sane element; what was used comes back in *len. */
+static bool send_chain(struct test_ctx *t, struct actor *a, uint16_t head, uint32_t writable,
+		       const char *what)
+{
+	uint32_t id, len;
+	bool ok;
+
+	actor_post(a, head);
+	vq_notify(a->vq);
+	ok = actor_wait(a, 1, ANSWER_NS) == 1;
+	expect(t, ok, "%s: %s: the buffer is not used in time (status 0x%02x)", who(a), what,
+	       a->d->ops->get_status(a->d));
+	if (!ok)
+		return false;
+	actor_used(a, 0, &id, &len);
+	actor_done(a, 1);
+	expect_eq(t, id, head, "%s: %s: used id", who(a), what);
+	expect(t, len <= writable, "%s: %s: used len %u, the buffer has %u writable bytes", who(a),
+	       what, len, writable);
+	expect(t, actor_understood(a, len), "%s: %s: %s", who(a), what,
+	       a->writes ? "none of the bytes was written" :
+			   "the request was not answered with RST");
+	return true;
+}
+
+/* --- message framing --------------------------------------------------------------------- */
+
+/* The same bytes cut in several ways; each piece lies elsewhere in memory, to be sure. */
+static const struct cut {
+	const char *name;
+	uint8_t n;
+	uint8_t len[12]; /* the last one takes what is left */
+} cuts[] = {
+	{ "one descriptor", 1, { 0 } },
+	{ "1 byte, rest", 2, { 1, 0 } },
+	{ "rest, 1 byte", 2, { 43, 0 } },
+	{ "two halves", 2, { 22, 0 } },
+	{ "through a field", 3, { 17, 9, 0 } },
+	{ "eleven times 4", 11, { 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 0 } },
+};
+
+/* Writes the pieces from descriptor (or table entry) `first` on. Returns bytes in all. */
+static void cut_up(struct actor *a, const struct cut *c, struct vring_desc *table)
+{
+	uint32_t done = 0, len, off;
+	uint8_t whole[64];
+	unsigned int i;
+	uint16_t flags;
+
+	memcpy(whole, a->mem, a->len);
+	for (i = 0; i < c->n; i++, done += len) {
+		len = i + 1 < c->n ? c->len[i] : a->len - done;
+		off = 512 + i * 128 + i; /* apart, and not aligned */
+		memcpy(a->mem + off, whole + done, len);
+		flags = (uint16_t)(actor_flags(a) | (i + 1 < c->n ? VRING_DESC_F_NEXT : 0));
+		if (!table) {
+			actor_desc(a, (uint16_t)i, off, len, flags, (uint16_t)(i + 1));
+			continue;
+		}
+		table[i].addr = cpu_to_le64(a->addr + off);
+		table[i].len = cpu_to_le32(len);
+		table[i].flags = cpu_to_le16(flags);
+		table[i].next = cpu_to_le16((uint16_t)(i + 1));
+	}
+	if (!a->writes)
+		memset(a->mem, 0xee, a->len); /* a device that looks only here finds no request */
+}
+
+/* Puts together what came into the pieces, at mem. */
+static void gather(struct actor *a, const struct cut *c)
+{
+	uint32_t done = 0, len;
+	unsigned int i;
+
+	for (i = 0; a->writes && i < c->n; i++, done += len) {
+		len = i + 1 < c->n ? c->len[i] : a->len - done;
+		memcpy(a->mem + done, a->mem + 512 + i * 129, len);
+	}
+}
+
+static void one_cut(struct test_ctx *t, struct actor *a, const struct cut *c)
+{
+	uint32_t id, len;
+
+	actor_prepare(a, false);
+	cut_up(a, c, NULL);
+	actor_post(a, 0);
+	vq_notify(a->vq);
+	if (actor_wait(a, 1, ANSWER_NS) < 1) {
+		expect(t, false, "%s: %s: the buffer is not used in time (status 0x%02x)", who(a),
+		       c->name, a->d->ops->get_status(a->d));
+		return;
+	}
+	actor_used(a, 0, &id, &len);
+	actor_done(a, 1);
+	gather(a, c);
+	expect(t, len <= (a->writes ? a->len : 0), "%s: %s: used len %u", who(a), c->name, len);
+	expect(t, actor_understood(a, len), "%s: %s: %s", who(a), c->name,
+	       a->writes ? "the bytes were not written" : "the request was not answered with RST");
+}
+
+/*
+ * Hosts that take the first descriptor for the header, or want a header and a payload descriptor, fail
+ * here. A host may bound the length of chains; 11 is below any reasonable bound.
+ */
+TEST(ring_framing,
+     .id = "virtio.ring.framing",
+     .clause = "virtio 1.4, 2.7.4.1 MUST NOT: the device depends on how a buffer is cut into descriptors",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	struct actor a;
+	unsigned int i, k;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++)
+		for (k = 0; k < sizeof(cuts) / sizeof(cuts[0]); k++) {
+			/* Anew each time: a device that broke over one layout is not judged by the next. */
+			actor_up(t, &a, &poll_plain);
+			if (cuts[k].n > vq_size(a.vq))
+				test_note(t, "%s: queue size %u is too small for %u descriptors",
+					  who(&a), vq_size(a.vq), cuts[k].n);
+			else
+				one_cut(t, &a, &cuts[k]);
+		}
+}
+
+/* --- indirect descriptors ------------------------------------------------------------------ */
+
+static bool has_feature(const struct actor *a, unsigned int bit)
+{
+	return a->d->offered & VIRTIO_BIT(bit);
+}
+
+static struct vring_desc *table_of(struct actor *a)
+{
+	return (struct vring_desc *)(a->mem + TABLE);
+}
+
+static void need_feature(struct test_ctx *t, unsigned int bit, const char *name)
+{
+	struct actor a;
+	unsigned int i;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++)
+		if (has_feature(&a, bit))
+			return;
+	test_skip(t, "no rng or vsock device offers %s (bit %u)", name, bit);
+}
+
+static void indirect_cut(struct test_ctx *t, struct actor *a, const struct cut *c,
+			 uint16_t more_flags, const char *what)
+{
+	uint32_t id, len;
+
+	actor_prepare(a, false);
+	cut_up(a, c, table_of(a));
+	actor_desc(a, 0, TABLE, (uint32_t)(c->n * sizeof(struct vring_desc)),
+		   (uint16_t)(VRING_DESC_F_INDIRECT | more_flags), 0);
+	actor_post(a, 0);
+	vq_notify(a->vq);
+	if (actor_wait(a, 1, ANSWER_NS) < 1) {
+		expect(t, false, "%s: %s, %s: the buffer is not used in time (status 0x%02x)",
+		       who(a), what, c->name, a->d->ops->get_status(a->d));
+		return;
+	}
+	actor_used(a, 0, &id, &len);
+	actor_done(a, 1);
+	gather(a, c);
+	expect(t, actor_understood(a, len), "%s: %s, %s: %s", who(a), what, c->name,
+	       a->writes ? "the bytes were not written" : "the request was not answered with RST");
+}
+
+TEST(ring_indirect,
+     .id = "virtio.ring.indirect",
+     .clause = "virtio 1.4, 2.7.5.3 and 2.7.4.1 MUST NOT: a buffer in an indirect table is taken as one in the ring",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .features = INDIRECT, .irq = VIRTIO_IRQ_POLL };
+	struct actor a;
+	unsigned int i, k;
+
+	need_feature(t, VIRTIO_F_INDIRECT_DESC, "INDIRECT_DESC");
+	for (i = 0; actor_get(i, &a); i++)
+		for (k = 0;
+		     has_feature(&a, VIRTIO_F_INDIRECT_DESC) && k < sizeof(cuts) / sizeof(cuts[0]);
+		     k++) {
+			actor_up(t, &a, &how);
+			/* 2.7.5.3.1: never more than the queue has entries. */
+			if (cuts[k].n <= vq_size(a.vq))
+				indirect_cut(t, &a, &cuts[k], 0, "indirect");
+		}
+}
+
+/* The flag on the pointer says nothing about the table's entries. */
+TEST(ring_indirect_write,
+     .id = "virtio.ring.indirect_write_flag",
+     .clause = "virtio 1.4, 2.7.5.3.2 MUST: ignore the WRITE flag of the descriptor that refers to an indirect table",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .features = INDIRECT, .irq = VIRTIO_IRQ_POLL };
+	struct actor a;
+	unsigned int i;
+
+	need_feature(t, VIRTIO_F_INDIRECT_DESC, "INDIRECT_DESC");
+	for (i = 0; actor_get(i, &a); i++) {
+		if (!has_feature(&a, VIRTIO_F_INDIRECT_DESC))
+			continue;
+		actor_up(t, &a, &how);
+		indirect_cut(t, &a, &cuts[3], VRING_DESC_F_WRITE, "WRITE on the pointer");
+		indirect_cut(t, &a, &cuts[3], 0, "no WRITE on the pointer");
+	}
+}
+
+/*
+ * Two plain descriptors, then one that refers to a table with the rest. Few drivers do this; hosts that
+ * look for INDIRECT in the head only take the table for data.
+ */
+TEST(ring_chain_indirect,
+     .id = "virtio.ring.chain_then_indirect",
+     .clause = "virtio 1.4, 2.7.5.3.2 MUST: normal chained descriptors followed by a single INDIRECT one are handled",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .features = INDIRECT, .irq = VIRTIO_IRQ_POLL };
+	const uint16_t next = VRING_DESC_F_NEXT;
+	struct vring_desc *table;
+	static uint8_t copy[TABLE];
+	struct actor a;
+	unsigned int i;
+	uint16_t f;
+
+	need_feature(t, VIRTIO_F_INDIRECT_DESC, "INDIRECT_DESC");
+	for (i = 0; actor_get(i, &a); i++) {
+		if (!has_feature(&a, VIRTIO_F_INDIRECT_DESC))
+			continue;
+		actor_up(t, &a, &how);
+		if (vq_size(a.vq) < 4)
+			continue;
+		actor_prepare(&a, false);
+		f = actor_flags(&a);
+		table = table_of(&a);
+		table[0] = (struct vring_desc){ cpu_to_le64(a.addr + 20), cpu_to_le32(8),
+						cpu_to_le16(f | next), cpu_to_le16(1) };
+		table[1] = (struct vring_desc){ cpu_to_le64(a.addr + 28), cpu_to_le32(a.len - 28),
+						cpu_to_le16(f), 0 };
+		memcpy(copy, a.mem + TABLE, 2 * sizeof(*table));
+		actor_desc(&a, 0, 0, 8, f | next, 1);
+		actor_desc(&a, 1, 8, 12, f | next, 2);
+		actor_desc(&a, 2, TABLE, 2 * sizeof(*table), VRING_DESC_F_INDIRECT, 0);
+		send_chain(t, &a, 0, a.writes ? a.len : 0, "two descriptors and a table");
+		expect(t, memcmp(copy, a.mem + TABLE, 2 * sizeof(*table)) == 0,
+		       "%s: the indirect table was written", who(&a));
+	}
+}
+
+/* --- what a device must leave alone --------------------------------------------------------- */
+
+TEST(ring_readable,
+     .id = "virtio.ring.readable_untouched",
+     .clause = "virtio 1.4, 2.7.5.1 MUST NOT: the device writes to a device-readable buffer",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO)
+{
+	static uint8_t before[512];
+	struct actor a;
+	unsigned int i;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &poll_plain);
+		actor_prepare(&a, false);
+		/* rng: a readable buffer is none of its business; it is offered one before the other. */
+		if (a.writes) {
+			memset(a.mem + 1024, 0x3c, sizeof(before));
+			actor_desc(&a, 0, 1024, sizeof(before), VRING_DESC_F_NEXT, 1);
+			actor_desc(&a, 1, 0, a.len, VRING_DESC_F_WRITE, 0);
+		} else {
+			memcpy(a.mem + 1024, a.mem, a.len);
+			actor_desc(&a, 0, 1024, a.len, 0, 0);
+		}
+		memcpy(before, a.mem + 1024, sizeof(before));
+		if (send_chain(t, &a, 0, a.writes ? a.len : 0, "readable buffer"))
+			expect(t, memcmp(before, a.mem + 1024, sizeof(before)) == 0,
+			       "%s: the readable buffer changed", who(&a));
+	}
+}
+
+TEST(ring_bounds,
+     .id = "virtio.ring.writable_bounds",
+     .clause = "virtio 1.4, 2.7.5: a buffer has the length that its descriptor gives; what lies behind is not the device's",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO)
+{
+	struct actor a;
+	unsigned int i, k;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &poll_plain);
+		/* Each receive buffer of a vsock device gets its answer. */
+		for (k = 0; k < 4; k++) {
+			actor_prepare(&a, false);
+			require(t, actor_round(&a) && actor_understood(&a, a.len),
+				"%s: request %u is not answered", who(&a), k);
+			expect(t, actor_in_bounds(&a), "%s: bytes behind a writable buffer changed",
+			       who(&a));
+		}
+	}
+}
+
+TEST(ring_table,
+     .id = "virtio.ring.table_untouched",
+     .clause = "virtio 1.4, 2.7.5.1 MUST NOT: the device writes to a descriptor table entry",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO)
+{
+	struct vq_raw_desc want, seen;
+	struct actor a;
+	unsigned int i, round;
+	uint16_t k;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &poll_plain);
+		for (k = 1; k < vq_size(a.vq); k++)
+			actor_desc(&a, k, 0x111u * k, 0x1000u + k, VRING_DESC_F_NEXT,
+				   (uint16_t)(k ^ 1));
+		for (round = 0; round < 20; round++) {
+			actor_prepare(&a, true);
+			require(t, actor_round(&a), "%s: buffer %u is not used", who(&a), round);
+		}
+		for (k = 1; k < vq_size(a.vq); k++) {
+			want = (struct vq_raw_desc){ a.addr + 0x111u * k, 0x1000u + k,
+						     VRING_DESC_F_NEXT, (uint16_t)(k ^ 1) };
+			vq_raw_desc_get(a.vq, k, &seen);
+			if (memcmp(&want, &seen, sizeof(want)) != 0)
+				test_hexdump(t, "descriptor", &seen, sizeof(seen));
+			expect(t, memcmp(&want, &seen, sizeof(want)) == 0,
+			       "%s: descriptor %u changed", who(&a), k);
+		}
+		want = (struct vq_raw_desc){ a.addr, a.len, actor_flags(&a), 0 };
+		vq_raw_desc_get(a.vq, 0, &seen);
+		expect(t, memcmp(&want, &seen, sizeof(want)) == 0,
+		       "%s: the descriptor in use changed", who(&a));
+	}
+}
+
+TEST(ring_used_len,
+     .id = "virtio.ring.used_len",
+     .clause = "virtio 1.4, 2.7.8.2 MUST: at least len bytes are written, from the first writable one, before used.idx moves",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO)
+{
+	uint32_t id, len, n, k, changed;
+	struct actor a;
+	unsigned int i;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &poll_plain);
+		for (n = 1; n <= 4096; n *= 4) {
+			actor_prepare(&a, true);
+			actor_desc(&a, 0, 0, a.writes ? n : a.len, actor_flags(&a), 0);
+			actor_post(&a, 0);
+			vq_notify(a.vq);
+			require(t, actor_wait(&a, 1, ANSWER_NS) == 1,
+				"%s: a buffer of %u is not used", who(&a), n);
+			actor_used(&a, 0, &id, &len);
+			actor_done(&a, 1);
+			expect(t, len <= (a.writes ? n : 0),
+			       "%s: used len %u, %u bytes were writable", who(&a), len,
+			       a.writes ? n : 0);
+			/* One byte in 256 is the pattern by chance: a quarter of them all is not. */
+			for (k = changed = 0; a.writes && k < len && k < 4096; k++)
+				changed += a.mem[k] != 0xa5;
+			expect(t, !a.writes || len < 64 || changed > len - len / 4,
+			       "%s: len %u, but only %u bytes differ from before", who(&a), len,
+			       changed);
+		}
+	}
+}
+
+TEST(ring_used_flags,
+     .id = "virtio.ring.used_flags",
+     .clause = "virtio 1.4, 2.7.10.2 MUST: used.flags is 0 or 1, and 0 with EVENT_IDX",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO)
+{
+	struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	struct actor a;
+	unsigned int i, k, round;
+	uint16_t flags;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++)
+		for (k = 0; k < (has_feature(&a, VIRTIO_F_EVENT_IDX) ? 2u : 1u); k++) {
+			how.features = k ? EVENT : 0;
+			actor_up(t, &a, &how);
+			for (round = 0; round < 20; round++) {
+				actor_prepare(&a, true);
+				require(t, actor_round(&a), "%s: buffer %u is not used", who(&a),
+					round);
+				vq_raw_used_flags(a.vq, &flags);
+				expect(t, flags <= (k ? 0 : 1),
+				       "%s: used.flags 0x%04x %s EVENT_IDX", who(&a), flags,
+				       k ? "with" : "without");
+			}
+		}
+}
+
+/* --- notifications and indexes ---------------------------------------------------------------- */
+
+TEST(ring_spurious_kicks,
+     .id = "virtio.ring.spurious_kicks",
+     .clause = "virtio 1.4, 2.7.10.2 MUST: the device handles spurious notifications from the driver",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	struct actor a;
+	unsigned int i, k;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &poll_plain);
+		for (k = 0; k < 500; k++)
+			vq_notify(a.vq);
+		expect_eq(t, actor_wait(&a, 1, QUIET_NS / 4), 0,
+			  "%s: buffers used, none was posted", who(&a));
+		actor_prepare(&a, false);
+		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+		send_chain(t, &a, 0, a.writes ? a.len : 0, "after 500 kicks for nothing");
+		for (k = 0; k < 500; k++)
+			vq_notify(a.vq);
+		expect_eq(t, actor_wait(&a, 1, QUIET_NS / 4), 0,
+			  "%s: more buffers used than posted", who(&a));
+		expect_eq(t, a.d->ops->get_status(a.d), 15, "%s: status", who(&a));
+	}
+}
+
+/* EVENT_IDX: the device says when it wants to hear; told exactly then, nothing may get stuck. */
+TEST(ring_event_idx_kicks,
+     .id = "virtio.ring.avail_event",
+     .clause = "virtio 1.4, 2.7.10: a device that set avail_event is told by the notification for that index, and no other",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .features = EVENT, .irq = VIRTIO_IRQ_POLL };
+	struct actor a;
+	unsigned int i, k, kicks;
+	uint16_t event, old;
+
+	need_feature(t, VIRTIO_F_EVENT_IDX, "EVENT_IDX");
+	for (i = 0; actor_get(i, &a); i++) {
+		if (!has_feature(&a, VIRTIO_F_EVENT_IDX))
+			continue;
+		actor_up(t, &a, &how);
+		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+		for (k = kicks = 0; k < 500; k++) {
+			actor_prepare(&a, true);
+			old = a.avail_idx;
+			actor_post(&a, 0);
+			mb();
+			vq_raw_avail_event(a.vq, &event);
+			if ((uint16_t)(a.avail_idx - event - 1) < (uint16_t)(a.avail_idx - old)) {
+				kicks++;
+				vq_notify(a.vq);
+			}
+			require(t, actor_wait(&a, 1, ANSWER_NS) == 1,
+				"%s: buffer %u is not used; avail.idx %u, avail_event %u", who(&a),
+				k, a.avail_idx, event);
+			actor_done(&a, 1);
+		}
+		test_note(t, "%s: %u buffers, %u kicks", who(&a), k, kicks);
+		expect(t, kicks > 0, "%s: took %u buffers without a notification", who(&a), k);
+	}
+}
+
+/* Buffers in batches of what fits, each slot and id in turn. */
+static void run_many(struct test_ctx *t, struct actor *a, unsigned int total)
+{
+	const uint16_t size = vq_size(a->vq);
+	static uint8_t seen[4096]; /* per id; a batch is at most this long */
+	const unsigned int batch = size < sizeof(seen) ? size : (unsigned int)sizeof(seen);
+	unsigned int done = 0, n, k, i;
+	uint32_t id, len;
+
+	actor_prepare(a, true);
+	for (i = 0; i < batch; i++)
+		actor_desc(a, i, 0, a->writes ? 1 : a->len, actor_flags(a), 0);
+	while (done < total) {
+		n = total - done < batch ? total - done : batch;
+		for (i = 0; i < n; i++)
+			actor_post(a, i);
+		vq_notify(a->vq);
+		(void)actor_wait(a, n, ANSWER_NS);
+		k = actor_wait(a, n + 1, 0);
+		require(t, k == n,
+			"%s: queue size %u: of %u buffers from number %u on, used.idx counts %u",
+			who(a), size, n, done, k);
+		memset(seen, 0, n);
+		for (k = 0; k < n; k++) {
+			actor_used(a, k, &id, &len);
+			require(t, id < n && !seen[id],
+				"%s: queue size %u: used element %u has id %u%s", who(a), size,
+				done + k, id, id < n ? " again" : "");
+			seen[id] = 1;
+		}
+		actor_done(a, n);
+		done += n;
+	}
+}
+
+TEST(ring_sizes,
+     .id = "virtio.ring.sizes",
+     .clause = "virtio 1.4, 2.7: a split virtqueue works with every power of two up to its largest size, and wraps",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 30 * SEC)
+{
+	struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	struct actor a;
+	unsigned int i, size;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++)
+		for (size = 2; size <= a.d->max_size[a.queue]; size *= 2) {
+			how.size = (uint16_t)size;
+			actor_up(t, &a, &how);
+			require_eq(t, vq_size(a.vq), size, "%s: queue size", who(&a));
+			run_many(t, &a, 3 * size + 1);
+			expect_eq(t, a.used_idx, (uint16_t)(3 * size + 1), "%s: buffers used",
+				  who(&a));
+		}
+}
+
+/* avail.idx and used.idx are 16 bits and never masked by the size. */
+TEST(ring_wrap,
+     .id = "virtio.ring.index_wrap",
+     .clause = "virtio 1.4, 2.7.6, 2.7.8: avail.idx and used.idx run over 65535 to 0",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 60 * SEC)
+{
+	struct actor a;
+	unsigned int i;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &poll_plain);
+		run_many(t, &a, 65536 + 100);
+		expect_eq(t, a.used_idx, 100, "%s: used.idx after 65636 buffers", who(&a));
+	}
+}
+
+/* 2.7.5.2: with IN_ORDER descriptors are used in ring order, which run_many's are. */
+TEST(ring_in_order,
+     .id = "virtio.ring.in_order",
+     .clause = "virtio 1.4, 6.2 MUST: with IN_ORDER buffers are used in the order in which they were made available",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_IN_ORDER),
+				      .irq = VIRTIO_IRQ_POLL };
+	struct actor a;
+	unsigned int i, round;
+	uint32_t id, len;
+	uint16_t k, n;
+
+	need_feature(t, VIRTIO_F_IN_ORDER, "IN_ORDER");
+	for (i = 0; actor_get(i, &a); i++) {
+		if (!has_feature(&a, VIRTIO_F_IN_ORDER))
+			continue;
+		actor_up(t, &a, &how);
+		n = vq_size(a.vq);
+		actor_prepare(&a, true);
+		for (k = 0; k < n; k++)
+			actor_desc(&a, k, 0, a.writes ? 1 : a.len, actor_flags(&a), 0);
+		for (round = 0; round < 4; round++) {
+			for (k = 0; k < n; k++)
+				actor_post(&a, k);
+			vq_notify(a.vq);
+			/* A device may write one element for a batch (2.7.9): the index moves all the same. */
+			require(t, actor_wait(&a, n, ANSWER_NS) == n,
+				"%s: not all of %u buffers are used", who(&a), n);
+			for (k = 0; k < n; k++) {
+				actor_used(&a, k, &id, &len);
+				/* 0 is what the ring held before: left out as part of a batch. */
+				expect(t, id == k || (id == 0 && k + 1 < n),
+				       "%s: used element %u has id %u", who(&a), k,
+				       (unsigned int)id);
+			}
+			actor_done(&a, n);
+		}
+	}
+}

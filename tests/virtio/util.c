@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/virtio/util.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "drivers/virtio/mmio.h"
+#include "drivers/virtio/pci.h"
+#include "drivers/virtio/vsock.h"
+#include "lib/cmdline.h"
+
+/* --- needs ------------------------------------------------------------------------------- */
+
+static bool has_virtio(char *why, size_t size)
+{
+	if (vt_device(0))
+		return true;
+	snprintf(why, size, "no modern virtio device on PCI, virtio_mmio.device= or in the DSDT");
+	return false;
+}
+NEED(virtio, NEED_VIRTIO, "virtio", has_virtio);
+
+static bool has_pci(char *why, size_t size)
+{
+	struct virtio_device *d;
+	unsigned int i;
+
+	for (i = 0; (d = vt_device(i)); i++)
+		if (virtio_pci(d))
+			return true;
+	snprintf(why, size, "no modern virtio device on PCI");
+	return false;
+}
+NEED(virtio_pci, NEED_VIRTIO_PCI, "virtio over PCI", has_pci);
+
+static bool has_mmio(char *why, size_t size)
+{
+	struct virtio_device *d;
+	unsigned int i;
+
+	for (i = 0; (d = vt_device(i)); i++)
+		if (virtio_mmio(d))
+			return true;
+	snprintf(why, size, "no virtio-mmio device of version 2");
+	return false;
+}
+NEED(virtio_mmio, NEED_VIRTIO_MMIO, "virtio over MMIO", has_mmio);
+
+static bool has_msix(char *why, size_t size)
+{
+	struct virtio_device *d;
+	unsigned int i;
+
+	for (i = 0; (d = vt_device(i)); i++)
+		if (virtio_pci(d) && virtio_pci(d)->has_msix)
+			return true;
+	snprintf(why, size, "no virtio device with MSI-X");
+	return false;
+}
+NEED(msix, NEED_MSIX, "MSI-X", has_msix);
+
+static bool has_rng(char *why, size_t size)
+{
+	if (virtio_find(VIRTIO_ID_RNG, 0))
+		return true;
+	snprintf(why, size, "no virtio-rng device");
+	return false;
+}
+NEED(rng, NEED_RNG, "rng", has_rng);
+
+/* --- devices ----------------------------------------------------------------------------- */
+
+struct virtio_device *vt_device(unsigned int n)
+{
+	struct virtio_device *d;
+	unsigned int i;
+
+	for (i = 0; (d = virtio_get(i)); i++)
+		if (d->id != VIRTIO_ID_IOMMU && n-- == 0)
+			return d;
+	return NULL;
+}
+
+uint8_t vt_add_status(struct virtio_device *d, uint8_t bit)
+{
+	d->ops->set_status(d, d->ops->get_status(d) | bit);
+	return d->ops->get_status(d);
+}
+
+static int negotiate(struct virtio_device *d, uint64_t features)
+{
+	const int ret = virtio_reset(d);
+
+	if (ret)
+		return ret;
+	dma_dev_init(&d->dma);
+	vt_add_status(d, VIRTIO_S_ACKNOWLEDGE);
+	vt_add_status(d, VIRTIO_S_DRIVER);
+	d->offered = d->ops->device_features(d);
+	d->accepted = d->offered & (features | VIRTIO_BIT(VIRTIO_F_VERSION_1) |
+				    VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM));
+	d->ops->driver_features(d, d->accepted);
+	if (vt_add_status(d, VIRTIO_S_FEATURES_OK) & VIRTIO_S_FEATURES_OK)
+		return 0;
+	snprintf(d->error, sizeof(d->error), "FEATURES_OK does not stick with features 0x%llx",
+		 (unsigned long long)d->accepted);
+	return -EINVAL;
+}
+
+static int make_queue(struct virtio_device *d, uint16_t i, uint16_t size)
+{
+	const uint16_t max = d->max_size[i];
+	dma_addr_t desc, driver, device;
+	uint16_t n = 1;
+
+	if (!max)
+		return 0;
+	size = size && size < max ? size : max;
+	while (n <= size / 2)
+		n = (uint16_t)(n * 2);
+	d->vq[i] = vq_create(d, i, n);
+	if (!d->vq[i])
+		return -ENOMEM;
+	vq_addresses(d->vq[i], &desc, &driver, &device);
+	return d->ops->queue_enable(d, i, n, desc, driver, device);
+}
+
+int vt_try_up(struct virtio_device *d, const struct bring_up *how)
+{
+	uint16_t i;
+	int ret = negotiate(d, how->features);
+
+	if (ret)
+		return ret;
+	d->num_queues = d->max_queues;
+	memset(&d->irqs, 0, sizeof(d->irqs));
+	ret = d->ops->irq_setup(d, how->irq);
+	for (i = 0; i < d->max_queues && !ret; i++)
+		ret = make_queue(d, i, how->size);
+	if (!ret && !how->no_driver_ok)
+		ret = virtio_driver_ok(d);
+	return ret;
+}
+
+void vt_up(struct test_ctx *t, struct virtio_device *d, const struct bring_up *how)
+{
+	const int ret = vt_try_up(d, how);
+
+	if (ret)
+		test_error(t, "%s %s: initialisation failed (errno %d): %s", d->name,
+			   virtio_id_name(d->id), -ret, d->error);
+}
+
+/* --- the fixture: devices in reset, memory given back ------------------------------------- */
+
+#define MAX_DMA 16
+
+static struct {
+	struct virtio_device *d;
+	void *p;
+	size_t size;
+	dma_addr_t addr;
+} taken[MAX_DMA];
+static unsigned int num_taken;
+
+uint8_t *vt_dma(struct test_ctx *t, struct virtio_device *d, size_t size, dma_addr_t *addr)
+{
+	void *p;
+
+	if (num_taken == MAX_DMA)
+		test_error(t, "more than %u DMA areas", MAX_DMA);
+	p = dma_alloc(&d->dma, size, 4096, addr);
+	if (!p)
+		test_error(t, "no memory for a DMA area of %u bytes", (unsigned int)size);
+	taken[num_taken].d = d;
+	taken[num_taken].p = p;
+	taken[num_taken].size = size;
+	taken[num_taken++].addr = *addr;
+	return p;
+}
+
+/* The area that an earlier set-up of the same device had: its rings are gone by now. */
+static uint8_t *reuse_dma(struct virtio_device *d, size_t size, dma_addr_t *addr)
+{
+	unsigned int i;
+
+	for (i = 0; i < num_taken; i++) {
+		if (taken[i].d != d || taken[i].size != size)
+			continue;
+		*addr = taken[i].addr;
+		return taken[i].p;
+	}
+	return NULL;
+}
+
+void vt_reset_all(void)
+{
+	struct virtio_device *d;
+	unsigned int i;
+
+	for (i = 0; (d = vt_device(i)); i++) {
+		d->on_queue = NULL;
+		d->on_config = NULL;
+		virtio_reset(d);
+	}
+	while (num_taken--)
+		dma_free(&taken[num_taken].d->dma, taken[num_taken].p, taken[num_taken].size,
+			 taken[num_taken].addr);
+	num_taken = 0;
+}
+
+static int set_up(void)
+{
+	vt_reset_all();
+	return 0;
+}
+FIXTURE(virtio_suites, .suite = "virtio.", .setup = set_up, .teardown = vt_reset_all);
+
+/* --- actors ------------------------------------------------------------------------------ */
+
+#define RX_BUFFERS 4
+#define RX_SIZE	   1024u
+#define RX_OFF	   (ACTOR_MEM - RX_BUFFERS * RX_SIZE) /* receive buffers at the end of mem */
+#define RX_GUARD   64u /* bytes at the end of each that the device is not given */
+#define RNG_LEN	   64u
+#define PATTERN	   0xa5
+
+struct config_of {
+	struct virtio_device *d;
+};
+
+static int read_config(void *arg, uint32_t off, void *buf, uint32_t len)
+{
+	return virtio_config_read(((struct config_of *)arg)->d, off, buf, len);
+}
+
+static int write_config(void *arg, uint32_t off, const void *buf, uint32_t len)
+{
+	struct virtio_device *d = ((struct config_of *)arg)->d;
+
+	return d->ops->config_write(d, off, buf, len);
+}
+
+static bool vsock_cid(struct virtio_device *d, uint64_t *cid)
+{
+	static struct vsock_config cfg;
+	struct config_of arg = { d };
+	const struct vsock_config_io io = { read_config, write_config, d->ops->config_len(d),
+					    &arg };
+	enum vsock_layout layout = VSOCK_LAYOUT_AUTO;
+	const char *name = cmdline_get("vsock.layout");
+	char why[96];
+
+	if (name && vsock_layout_parse(name, &layout))
+		return false;
+	if (vsock_config_load(&io, layout, !!(d->offered & VIRTIO_BIT(VSOCK_F_INDEXED_CID)), &cfg,
+			      why, sizeof(why)))
+		return false;
+	*cid = cfg.guest[0];
+	return true;
+}
+
+bool actor_get(unsigned int n, struct actor *a)
+{
+	struct virtio_device *d;
+	unsigned int i;
+
+	memset(a, 0, sizeof(*a));
+	for (i = 0; (d = virtio_find(VIRTIO_ID_RNG, i)); i++) {
+		if (n--)
+			continue;
+		*a = (struct actor){ .d = d, .writes = true, .len = RNG_LEN };
+		return true;
+	}
+	for (i = 0; (d = virtio_find(VIRTIO_ID_VSOCK, i)); i++) {
+		if (d->max_queues < 2 || !vsock_cid(d, &a->cid) || n--)
+			continue;
+		a->d = d;
+		a->queue = 1;
+		a->len = sizeof(struct vsock_hdr);
+		return true;
+	}
+	return false;
+}
+
+void actor_need(struct test_ctx *t)
+{
+	struct actor a;
+
+	if (!actor_get(0, &a))
+		test_skip(t, "no device that acts on a buffer: neither rng nor a usable vsock");
+}
+
+static void post_rx(struct actor *a)
+{
+	struct virtqueue *rx = a->d->vq[0];
+	struct vq_seg seg = { .len = RX_SIZE - RX_GUARD };
+
+	memset(a->mem + RX_OFF, PATTERN, RX_BUFFERS * RX_SIZE);
+	for (; vq_in_flight(rx) < RX_BUFFERS && vq_free_count(rx);) {
+		seg.buf = a->mem + RX_OFF + vq_in_flight(rx) * RX_SIZE;
+		if (vq_add(rx, NULL, 0, &seg, 1, seg.buf))
+			return;
+	}
+	vq_kick(rx);
+}
+
+static bool take_rst(struct actor *a);
+
+static void bring_actor_up(struct test_ctx *t, struct actor *a, const struct bring_up *how)
+{
+	struct bring_up h = *how;
+	uint32_t skew = (uint32_t)test_random(t);
+
+	h.no_driver_ok = true; /* the receive buffers come first */
+	vt_up(t, a->d, &h);
+	a->vq = a->d->vq[a->queue];
+	a->avail_idx = 0;
+	a->used_idx = 0;
+	a->port = 0xf0000000u | (skew & 0xfffffff); /* another one than the run before */
+	a->mem = reuse_dma(a->d, ACTOR_MEM, &a->addr);
+	if (!a->mem)
+		a->mem = vt_dma(t, a->d, ACTOR_MEM, &a->addr);
+	if (!how->no_driver_ok && virtio_driver_ok(a->d))
+		test_error(t, "%s: %s", a->d->name, a->d->error);
+	if (a->queue && !how->no_driver_ok)
+		post_rx(a);
+}
+
+/* Whether a plain request to a closed port is answered at all; asked once for each device. */
+static bool is_mute(struct test_ctx *t, struct actor *a)
+{
+	static struct {
+		const struct virtio_device *d;
+		bool mute;
+	} known[8];
+	const struct bring_up plain = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i;
+
+	for (i = 0; i < 8 && known[i].d; i++)
+		if (known[i].d == a->d)
+			return known[i].mute;
+	bring_actor_up(t, a, &plain);
+	actor_prepare(a, false);
+	if (!actor_round(a) || i == 8)
+		return false;
+	known[i].d = a->d;
+	known[i].mute = !wait_for(take_rst(a), ANSWER_NS / 2);
+	if (known[i].mute)
+		test_note(
+			t,
+			"%s vsock: no RST for a request to port 0xfffffff0 of CID 2; tests judge the use of buffers only",
+			a->d->name);
+	return known[i].mute;
+}
+
+void actor_up(struct test_ctx *t, struct actor *a, const struct bring_up *how)
+{
+	if (!a->writes)
+		a->mute = is_mute(t, a);
+	bring_actor_up(t, a, how);
+}
+
+void actor_prepare(struct actor *a, bool quiet)
+{
+	struct vsock_hdr *h = (struct vsock_hdr *)a->mem;
+
+	if (a->writes) {
+		memset(a->mem, PATTERN, RX_OFF);
+		return;
+	}
+	a->port++;
+	*h = (struct vsock_hdr){
+		.src_cid = cpu_to_le64(a->cid),
+		.dst_cid = cpu_to_le64(VSOCK_CID_HOST),
+		.src_port = cpu_to_le32(a->port),
+		.dst_port = cpu_to_le32(0xfffffff0u),
+		.type = cpu_to_le16(VSOCK_STREAM),
+		.op = cpu_to_le16(quiet ? VSOCK_OP_RST : VSOCK_OP_REQUEST),
+		.buf_alloc = cpu_to_le32(65536),
+	};
+}
+
+uint16_t actor_flags(const struct actor *a)
+{
+	return a->writes ? VRING_DESC_F_WRITE : 0;
+}
+
+void actor_desc(struct actor *a, uint16_t i, uint32_t off, uint32_t len, uint16_t flags,
+		uint16_t next)
+{
+	const struct vq_raw_desc d = { a->addr + off, len, flags, next };
+
+	vq_raw_desc(a->vq, i, &d);
+}
+
+void actor_post(struct actor *a, uint16_t head)
+{
+	vq_raw_avail(a->vq, a->avail_idx, head);
+	a->avail_idx++;
+	vq_raw_avail_idx(a->vq, a->avail_idx);
+}
+
+static unsigned int used_since(struct actor *a)
+{
+	uint16_t idx = 0;
+
+	vq_raw_used_idx(a->vq, &idx);
+	return (uint16_t)(idx - a->used_idx);
+}
+
+#define LOOK_NS (100 * MSEC)
+
+unsigned int actor_wait(struct actor *a, unsigned int n, uint64_t ns)
+{
+	const deadline_t end = deadline_in(ns);
+
+	/* A device that has given up uses nothing more. */
+	while (!wait_for(used_since(a) >= n, ns < LOOK_NS ? ns : LOOK_NS) &&
+	       !deadline_passed(end) && !(a->d->ops->get_status(a->d) & VIRTIO_S_NEEDS_RESET))
+		;
+	return used_since(a) < n ? used_since(a) : n;
+}
+
+void actor_used(struct actor *a, unsigned int k, uint32_t *id, uint32_t *len)
+{
+	vq_raw_used(a->vq, (uint16_t)(a->used_idx + k), id, len);
+}
+
+void actor_done(struct actor *a, unsigned int n)
+{
+	a->used_idx = (uint16_t)(a->used_idx + n);
+}
+
+bool actor_round(struct actor *a)
+{
+	actor_desc(a, 0, 0, a->len, actor_flags(a), 0);
+	actor_post(a, 0);
+	vq_notify(a->vq);
+	if (actor_wait(a, 1, ANSWER_NS) < 1)
+		return false;
+	actor_done(a, 1);
+	return true;
+}
+
+static bool is_our_rst(const struct actor *a, const void *buf, uint32_t len)
+{
+	const struct vsock_hdr *h = buf;
+
+	return len >= sizeof(*h) && le16_to_cpu(h->op) == VSOCK_OP_RST &&
+	       le32_to_cpu(h->dst_port) == a->port && le64_to_cpu(h->dst_cid) == a->cid;
+}
+
+static bool take_rst(struct actor *a)
+{
+	struct virtqueue *rx = a->d->vq[0];
+	bool found = false;
+	uint32_t len;
+	void *buf;
+
+	while (vq_get(rx, &buf, &len) == 1) {
+		const struct vq_seg seg = { buf, RX_SIZE - RX_GUARD };
+
+		found |= is_our_rst(a, buf, len);
+		vq_add(rx, NULL, 0, &seg, 1, buf);
+	}
+	vq_kick(rx);
+	return found;
+}
+
+bool actor_understood(struct actor *a, uint32_t used_len)
+{
+	uint32_t i;
+
+	if (!a->writes)
+		return a->mute || wait_for(take_rst(a), ANSWER_NS);
+	/* 2.7.8.2: the first used_len bytes are written; 64 random bytes are not all the pattern. */
+	for (i = 0; i < used_len && i < RX_OFF; i++)
+		if (a->mem[i] != PATTERN)
+			return true;
+	return false;
+}
+
+const char *actor_who(const struct actor *a)
+{
+	static char text[64];
+
+	strncpy(text, a->d->name, sizeof(text) - 24);
+	strcat(text, a->writes ? " rng, " : " vsock, ");
+	strcat(text, virtio_irq_name(a->d->irq_mode));
+	return text;
+}
+
+bool actor_mode_up(struct test_ctx *t, unsigned int n, const struct bring_up *how, struct actor *a)
+{
+	static const enum virtio_irq_mode modes[] = { VIRTIO_IRQ_MSIX, VIRTIO_IRQ_MSIX1,
+						      VIRTIO_IRQ_INTX };
+	struct bring_up h = *how;
+	unsigned int i, m;
+
+	for (i = 0; actor_get(i, a); i++)
+		for (m = 0; m < 3; m++) {
+			if (virtio_reset(a->d))
+				test_error(t, "%s: %s", a->d->name, a->d->error);
+			a->d->num_queues = a->d->max_queues;
+			if ((how->features & ~a->d->offered) ||
+			    a->d->ops->irq_setup(a->d, modes[m]))
+				continue;
+			a->d->ops->irq_teardown(a->d);
+			if (n--)
+				continue;
+			h.irq = modes[m];
+			actor_up(t, a, &h);
+			return true;
+		}
+	return false;
+}
+
+static bool is_pattern(const uint8_t *p, uint32_t n)
+{
+	while (n && *p == PATTERN) {
+		p++;
+		n--;
+	}
+	return n == 0;
+}
+
+bool actor_in_bounds(const struct actor *a)
+{
+	const uint32_t step = a->writes ? RX_OFF : RX_SIZE,
+		       guard = a->writes ? RX_OFF - a->len : RX_GUARD;
+	uint32_t end;
+
+	for (end = a->writes ? RX_OFF : RX_OFF + RX_SIZE; end <= ACTOR_MEM; end += step) {
+		if (!is_pattern(a->mem + end - guard, guard))
+			return false;
+		if (a->writes)
+			break;
+	}
+	return true;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the virtio.* suites share: bringing a device up with chosen features,
+ * interrupts and queue size; "actors", that is queues of devices that do
+ * something when they are given a buffer (rng: fills it; vsock: takes a packet);
+ * and descriptors written by hand.
+ */
+#ifndef TESTS_VIRTIO_UTIL_H
+#define TESTS_VIRTIO_UTIL_H
+
+#include "drivers/virtio/split.h"
+#include "drivers/virtio/virtio.h"
+#include "drivers/virtio/virtqueue.h"
+#include "lib/test.h"
+#include "tests/support/needs.h"
+
+/* Device back ends differ; the front end is the VMM's. */
+#define OWNER_FRONT "the VMM's virtio front end"
+#define OWNER_RING  "the device's virtqueue code"
+
+/* Long enough for a loaded host; used only where an answer is due. */
+#define ANSWER_NS (2 * test_sec())
+/* How long nothing must happen where nothing may. */
+#define QUIET_NS (20 * MSEC)
+
+struct bring_up {
+	uint64_t features; /* of those offered; VERSION_1 and ACCESS_PLATFORM come on top */
+	enum virtio_irq_mode irq;
+	uint16_t size;	   /* 0: the device's largest */
+	bool no_driver_ok; /* stop before DRIVER_OK */
+};
+
+/* Devices that the suites may reset and drive: all but IOMMUs, which others' DMA goes through. */
+struct virtio_device *vt_device(unsigned int n);
+/* Reset, features, queues (all that the device has), DRIVER_OK. 0 or -errno, d->error says more. */
+int vt_try_up(struct virtio_device *d, const struct bring_up *how);
+/* The same; failure ends the test as an ERROR. */
+void vt_up(struct test_ctx *t, struct virtio_device *d, const struct bring_up *how);
+/* One more status bit; the status read back. */
+uint8_t vt_add_status(struct virtio_device *d, uint8_t bit);
+
+/* All devices in reset, memory of vt_dma() given back: what the fixture of virtio.* does. */
+void vt_reset_all(void);
+
+/* Zeroed memory that the device sees, freed after the test; no memory ends the test. */
+uint8_t *vt_dma(struct test_ctx *t, struct virtio_device *d, size_t size, dma_addr_t *addr);
+
+/* A queue that acts. */
+struct actor {
+	struct virtio_device *d;
+	uint16_t queue;
+	bool writes;  /* rng: a writable buffer; vsock: a readable one of `len` bytes */
+	uint32_t len; /* of a plain buffer */
+	uint64_t cid; /* vsock: our CID */
+	bool mute;    /* vsock: does not answer requests to a closed port */
+	/* Set by actor_up(). */
+	struct virtqueue *vq;
+	uint8_t *mem; /* ACTOR_MEM bytes for the device */
+	dma_addr_t addr;
+	uint16_t avail_idx, used_idx;
+	uint32_t port; /* vsock: of the last packet */
+};
+#define ACTOR_MEM 16384u
+
+/* The n-th actor of this machine: rng devices, then vsock devices whose config makes sense. */
+bool actor_get(unsigned int n, struct actor *a);
+/* Ends the test as a SKIP if there is none at all. */
+void actor_need(struct test_ctx *t);
+/* Up, with buffers in the vsock's receive queue. Failure ends the test as an ERROR. */
+void actor_up(struct test_ctx *t, struct actor *a, const struct bring_up *how);
+/* Up as the n-th combination of actor and interrupt mode that works; false past the last. */
+bool actor_mode_up(struct test_ctx *t, unsigned int n, const struct bring_up *how, struct actor *a);
+/* "pci 00:03.0 rng, msix"; one buffer for all callers. */
+const char *actor_who(const struct actor *a);
+/*
+ * Puts a fresh request into mem: vsock: a REQUEST to a port where nobody listens (an RST comes back), or
+ * with quiet an RST (nothing comes back). rng: a pattern to be overwritten.
+ */
+void actor_prepare(struct actor *a, bool quiet);
+/* By hand: descriptor `head` of len bytes at mem + off. */
+void actor_desc(struct actor *a, uint16_t i, uint32_t off, uint32_t len, uint16_t flags,
+		uint16_t next);
+/* WRITE for an actor that writes, else 0. */
+uint16_t actor_flags(const struct actor *a);
+/* Makes head available; idx is published, nobody told. */
+void actor_post(struct actor *a, uint16_t head);
+/* Waits until n more buffers are used, with time limit ns; those used, at most n. */
+unsigned int actor_wait(struct actor *a, unsigned int n, uint64_t ns);
+/* The element that was used k buffers after the last actor_done(). */
+void actor_used(struct actor *a, unsigned int k, uint32_t *id, uint32_t *len);
+/* Counts n buffers as taken back. */
+void actor_done(struct actor *a, unsigned int n);
+/* One plain buffer (descriptor 0), told and waited for. true: used in time. */
+bool actor_round(struct actor *a);
+/*
+ * Whether the device understood the request: vsock: its RST came; rng: bytes of mem changed. Takes
+ * receive buffers back. A vsock device that does not even answer a plain request (found out once) is
+ * judged by the use of the buffer alone: true.
+ */
+bool actor_understood(struct actor *a, uint32_t used_len);
+/*
+ * Whether what lies behind the last request's writable buffers is as it was: the receive buffers of a vsock
+ * device, the plain buffer of a rng.
+ */
+bool actor_in_bounds(const struct actor *a);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The device and the control connection that every vsock test starts with. */
+#ifndef TESTS_VSOCK_ENV_H
+#define TESTS_VSOCK_ENV_H
+
+#include "tests/support/ctl.h"
+#include "tests/support/needs.h"
+
+struct vsock_env {
+	struct vsock *vs;
+	struct ctl *ctl; /* NULL without a peer */
+};
+
+/* Of the running test; the fixture made it. */
+struct vsock_env *vsock_env(void);
+/* The same with the device up and the control connection there; else the test ends as an ERROR. */
+struct vsock_env *vsock_env_ctl(struct test_ctx *t);
+/* Brings it up, for tests outside of the vsock suite. 0 or errno. */
+int vsock_env_open(void);
+/* Gives the device up, for a test that brings it up its own way. */
+void vsock_env_drop(void);
+/* The control connection anew, after a test (or a TRANSPORT_RESET) lost it. 0 or errno. */
+int vsock_env_reconnect(void);
+
+/*
+ * Moves the guest's CIDs to those of was, plus by, and follows: event, config space, control connection.
+ * Any of it missing ends the test as a FAIL. Needs NEED_DEVICE_CTL.
+ */
+void vsock_change_cids(struct test_ctx *t, const struct vsock_config *was, uint64_t by);
+
+#define CONNECT_NS test_sec()
+#define IO_NS	   (3 * test_sec())
+
+/* The host's echo, sink and source ports. */
+static inline struct vsock_addr host_port(uint32_t port)
+{
+	return (struct vsock_addr){ VSOCK_CID_HOST, port };
+}
+
+static inline struct vsock_addr any_port(uint64_t cid)
+{
+	return (struct vsock_addr){ cid, VSOCK_PORT_ANY };
+}
+
+/* Fills buf with assay_pattern(seed) from position pos. */
+void pattern_fill(uint8_t *buf, size_t n, uint32_t seed, uint64_t pos);
+/* Position of the first byte that is not the pattern, -1: none. */
+int64_t pattern_check(const uint8_t *buf, size_t n, uint32_t seed, uint64_t pos);
+
+/* Receives exactly n bytes of a stream within ns. 0, -errno, -EPIPE (end of data first). */
+int recv_exact(struct vsock_conn *c, void *buf, size_t n, uint64_t ns);
+
+#endif
