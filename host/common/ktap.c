@@ -7,234 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/common/stamp.h"
 #include "lib/ktap.h"
 
 #define MAX_PROBLEMS 20
 #define MAX_DIAGS    200
 #define MAX_ENV	     256
 #define MAX_NOTES    64
-#define MAX_RESULTS  10000
-#define FILE_MAX     (256u << 20)
+#define MAX_META     256
+#define MAX_LISTED   10000
 
 static const char indent[] = "    ";
 #define INDENT (sizeof(indent) - 1)
-
-const char *verdict_name(enum verdict v)
-{
-	static const char *const name[VERDICTS] = { "PASS", "XPASS", "XFAIL",
-						    "SKIP", "ERROR", "FAIL" };
-
-	return name[v];
-}
-
-size_t suite_length(const char *id)
-{
-	return strcspn(id, ".");
-}
-
-/* --- reports ----------------------------------------------------------------------------- */
-
-void report_init(struct report *r)
-{
-	memset(r, 0, sizeof(*r));
-}
-
-void result_free(struct result *r)
-{
-	free(r->id);
-	free(r->reason);
-	free(r->clause);
-	free(r->owner);
-	strv_free(&r->diag);
-	memset(r, 0, sizeof(*r));
-}
-
-void report_free(struct report *r)
-{
-	size_t i;
-
-	free(r->version);
-	free(r->boot);
-	free(r->bail);
-	for (i = 0; i < r->envs; i++) {
-		free(r->env[i].key);
-		free(r->env[i].value);
-	}
-	free(r->env);
-	for (i = 0; i < r->n; i++)
-		result_free(&r->results[i]);
-	free(r->results);
-	strv_free(&r->warnings);
-	strv_free(&r->listed);
-	strv_free(&r->problems);
-	report_init(r);
-}
-
-static struct result *new_result(struct report *r)
-{
-	struct result *t;
-
-	r->results = xrealloc(r->results, (r->n + 1) * sizeof(*r->results));
-	t = &r->results[r->n++];
-	memset(t, 0, sizeof(*t));
-	return t;
-}
-
-struct result *report_add(struct report *r, const char *id, enum verdict v, const char *reason)
-{
-	struct result *t = new_result(r);
-
-	t->id = xstrdup(id);
-	t->verdict = v;
-	t->reason = reason ? xstrdup(reason) : NULL;
-	return t;
-}
-
-static void move_string(char **dst, char **src)
-{
-	if (*dst)
-		return;
-	*dst = *src;
-	*src = NULL;
-}
-
-static void move_list(struct strv *dst, struct strv *src)
-{
-	size_t i;
-
-	for (i = 0; i < src->n; i++)
-		if (!strv_has(dst, src->v[i]))
-			strv_add(dst, src->v[i]);
-}
-
-/* All but the results. */
-static void append_frame(struct report *dst, struct report *src)
-{
-	move_string(&dst->version, &src->version);
-	move_string(&dst->boot, &src->boot);
-	move_string(&dst->bail, &src->bail);
-	if (!dst->envs) {
-		free(dst->env);
-		dst->env = src->env;
-		dst->envs = src->envs;
-		src->env = NULL;
-		src->envs = 0;
-	}
-	move_list(&dst->warnings, &src->warnings);
-	move_list(&dst->listed, &src->listed);
-	move_list(&dst->problems, &src->problems);
-	dst->nproblems += src->nproblems;
-	dst->harness += src->harness;
-	dst->garbage += src->garbage;
-	dst->started = dst->started || src->started;
-	dst->ended = src->ended;
-}
-
-void report_append(struct report *dst, struct report *src)
-{
-	size_t i;
-
-	append_frame(dst, src);
-	for (i = 0; i < src->n; i++)
-		*new_result(dst) = src->results[i];
-	src->n = 0;
-	report_free(src);
-}
-
-/* Which repetition of its id results[i] is: 0, 1, ... */
-static size_t occurrence(const struct report *r, size_t i)
-{
-	size_t k, n = 0;
-
-	for (k = 0; k < i; k++)
-		n += strcmp(r->results[k].id, r->results[i].id) == 0;
-	return n;
-}
-
-/* The nth result of this id among the first count, NULL if there are fewer. */
-static struct result *find(const struct report *r, const char *id, size_t count, size_t nth)
-{
-	size_t i;
-
-	for (i = 0; i < count; i++)
-		if (strcmp(r->results[i].id, id) == 0 && nth-- == 0)
-			return &r->results[i];
-	return NULL;
-}
-
-void report_merge(struct report *dst, struct report *src)
-{
-	const bool both_ended = (dst->ended || !dst->started) && src->ended;
-	const size_t count = dst->n;
-	size_t *nth = xcalloc(src->n, sizeof(*nth)), i;
-
-	append_frame(dst, src);
-	dst->ended = both_ended;
-	for (i = 0; i < src->n; i++)
-		nth[i] = occurrence(src, i);
-	for (i = 0; i < src->n; i++) {
-		struct result *s = &src->results[i];
-		struct result *d = find(dst, s->id, count, nth[i]);
-
-		if (!d) {
-			*new_result(dst) = *s;
-			memset(s, 0, sizeof(*s));
-		} else if (s->verdict > d->verdict) {
-			const struct result t = *d;
-
-			*d = *s;
-			*s = t;
-		}
-	}
-	free(nth);
-	report_free(src);
-}
-
-struct counts report_counts(const struct report *r)
-{
-	struct counts c = { 0 };
-	size_t i;
-
-	for (i = 0; i < r->n; i++)
-		c.by[r->results[i].verdict]++;
-	c.total = (unsigned int)r->n;
-	return c;
-}
-
-int report_status(const struct report *r)
-{
-	const struct counts c = report_counts(r);
-
-	if (c.by[V_FAIL])
-		return 1;
-	if (c.by[V_ERROR])
-		return 2;
-	if (c.total == 0)
-		return 3;
-	return c.by[V_SKIP] == c.total ? 77 : 0;
-}
-
-void report_judge(struct report *r)
-{
-	const unsigned int n = r->nproblems - r->harness;
-	struct result *t;
-	char *reason;
-	size_t i;
-
-	if (!n)
-		return;
-	reason = xasprintf(
-		"the report breaks KTAP's rules in %u place%s: the results may be incomplete", n,
-		n == 1 ? "" : "s");
-	t = report_add(r, "harness.report", V_ERROR, reason);
-	free(reason);
-	for (i = 0; i < r->problems.n; i++)
-		strv_add(&t->diag, r->problems.v[i]);
-	t->owner = xstrdup("the console between guest and harness, or the payload");
-	r->harness = r->nproblems;
-}
-
-/* --- the reader -------------------------------------------------------------------------- */
+static const char version[] = "KTAP version 1";
+#define VERSION_LEN (sizeof(version) - 1)
 
 void ktap_init(struct ktap *k, struct report *r, ktap_handler handler, void *arg)
 {
@@ -320,6 +106,16 @@ void ktap_announce(struct ktap *k, const struct result *t)
 	event(k, KTAP_RESULT, t->id);
 }
 
+/* False: there are too many results, and the running test's is lost. */
+static bool has_room(struct ktap *k)
+{
+	if (k->report->n < REPORT_RESULTS_MAX)
+		return true;
+	problem(k, "more than %u results", REPORT_RESULTS_MAX);
+	forget_test(k);
+	return false;
+}
+
 /* The running test ends without a result line of its own. */
 static void lose_result(struct ktap *k)
 {
@@ -327,6 +123,8 @@ static void lose_result(struct ktap *k)
 		return;
 	problem(k, "no result line of %s", ktap_current(k));
 	k->number++;
+	if (!has_room(k))
+		return;
 	ktap_announce(k, ktap_conclude(k, NULL, V_ERROR, "its result line was lost"));
 }
 
@@ -470,11 +268,8 @@ static void test_result(struct ktap *k, const struct tap_line *l)
 		problem(k, "a result line with a malformed id");
 		return;
 	}
-	if (k->report->n >= MAX_RESULTS) {
-		problem(k, "more than %u results", MAX_RESULTS);
-		forget_test(k);
+	if (!has_room(k))
 		return;
-	}
 	id = xstrndup(l->name, l->name_len);
 	if (current && strcmp(current, id) != 0)
 		lose_result(k);
@@ -606,6 +401,39 @@ static bool has_prefix(const char *s, const char *prefix, const char **rest)
 	return true;
 }
 
+/* The harness's lines stand at the top of a file that it wrote; what the guest says here is not its business. */
+static bool header(struct ktap *k, const char *s)
+{
+	struct report *r = k->report;
+	const char *rest, *colon;
+	char *key;
+
+	if (!k->file || k->plan_seen)
+		return false;
+	if (has_prefix(s, "note: ", &rest)) {
+		if (r->notes.n < MAX_NOTES)
+			report_note(r, "%s", rest);
+		return true;
+	}
+	if (!has_prefix(s, "meta ", &rest))
+		return false;
+	colon = strstr(rest, ": ");
+	if (!colon || r->metas >= MAX_META)
+		return true;
+	key = xstrndup(rest, (size_t)(colon - rest));
+	report_meta_set(r, key, colon + 2);
+	free(key);
+	return true;
+}
+
+/* The harness wrote that the run did not come to its end. */
+static bool says_incomplete(const struct report *r)
+{
+	const char *complete = report_meta(r, "complete");
+
+	return complete && strncmp(complete, "no", 2) == 0;
+}
+
 static void end_report(struct ktap *k)
 {
 	struct report *r = k->report;
@@ -618,7 +446,7 @@ static void end_report(struct ktap *k)
 		problem(k, "no plan");
 	if (!k->totals_seen && r->n > k->first_result)
 		problem(k, "no totals");
-	r->ended = true;
+	r->ended = !says_incomplete(r);
 	event(k, KTAP_END, NULL);
 }
 
@@ -640,6 +468,8 @@ static void comment(struct ktap *k, const char *s, bool nested)
 		k->owner = xstrdup(rest);
 	} else if (nested && has_prefix(s, "duration: ", &rest)) {
 		k->duration_ms = strtoull(rest, NULL, 10);
+	} else if (!nested && header(k, s)) {
+		return;
 	} else if (!nested && has_prefix(s, "env ", &rest)) {
 		add_env(r, rest);
 		event(k, KTAP_ENV, rest);
@@ -649,7 +479,7 @@ static void comment(struct ktap *k, const char *s, bool nested)
 		if (r->warnings.n < MAX_NOTES && !strv_has(&r->warnings, rest))
 			strv_add(&r->warnings, rest);
 	} else if (!nested && has_prefix(s, "test ", &rest)) {
-		if (r->listed.n < MAX_RESULTS)
+		if (r->listed.n < MAX_LISTED)
 			strv_add(&r->listed, rest);
 	} else if (!nested && has_prefix(s, "Totals: ", &rest)) {
 		check_totals(k, rest);
@@ -678,26 +508,43 @@ static void plan(struct ktap *k, unsigned int n, bool nested)
 	k->planned = n;
 }
 
-static bool has_control(const char *s, size_t n)
+/* The payload prints ASCII. Anything else is noise, or meant for the terminal of whoever reads the report. */
+static bool is_text(const char *s, size_t n)
 {
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if ((unsigned char)s[i] < ' ' && s[i] != '\t')
-			return true;
-	return false;
+		if ((s[i] < ' ' || s[i] > '~') && s[i] != '\t')
+			return false;
+	return true;
 }
 
-/* Before the version line the firmware talks; whatever stands before it on its line is the firmware's. */
+/*
+ * Before the version line the firmware talks. What stands before it on its line is the firmware's, or the
+ * time stamp of a logger, which then stands before each line.
+ */
 static void await_version(struct ktap *k, const char *s, size_t n)
 {
-	static const char version[] = "KTAP version 1";
-	const size_t v = sizeof(version) - 1;
+	const size_t stamp = stamp_length(s);
 
-	if (n < v || strcmp(s + n - v, version) != 0)
+	if (n < VERSION_LEN || strcmp(s + n - VERSION_LEN, version) != 0)
 		return;
+	k->stamp_gap = strspn(s + stamp, " \t");
+	k->stamped = stamp && stamp + k->stamp_gap + VERSION_LEN == n;
 	k->report->started = true;
 	event(k, KTAP_BEGIN, NULL);
+}
+
+/* Without the logger's time stamp. */
+static const char *unstamped(const struct ktap *k, const char *s)
+{
+	const size_t stamp = k->stamped ? stamp_length(s) : 0;
+	size_t gap;
+
+	if (!stamp)
+		return s;
+	gap = strspn(s + stamp, " \t");
+	return s + stamp + (gap < k->stamp_gap ? gap : k->stamp_gap);
 }
 
 #define BAIL_OUT "Bail out!"
@@ -716,6 +563,7 @@ static void line(struct ktap *k, const char *s, size_t n)
 	struct report *r = k->report;
 	struct tap_line l;
 	unsigned int planned;
+	const char *text;
 	bool nested;
 
 	if (!r->started && strncmp(s, BAIL_OUT, strlen(BAIL_OUT)) == 0) {
@@ -726,6 +574,9 @@ static void line(struct ktap *k, const char *s, size_t n)
 		await_version(k, s, n);
 		return;
 	}
+	text = unstamped(k, s);
+	n -= (size_t)(text - s);
+	s = text;
 	if (k->firmware) {
 		k->firmware = strcmp(s, KTAP_INDENT KTAP_BACK) != 0;
 		return;
@@ -734,7 +585,7 @@ static void line(struct ktap *k, const char *s, size_t n)
 		k->firmware = true;
 		return;
 	}
-	if (has_control(s, n)) {
+	if (!is_text(s, n)) {
 		r->garbage++;
 		return;
 	}
@@ -791,142 +642,10 @@ void ktap_finish(struct ktap *k, bool complete)
 
 	if (k->len)
 		ktap_feed(k, "\n", 1);
-	if (!complete || !r->started || r->ended)
+	if (!complete || !r->started || r->ended || says_incomplete(r))
 		return;
 	problem(k, "the report stops before its end%s%s", ktap_current(k) ? ", in " : "",
 		ktap_current(k) ? ktap_current(k) : "");
 	if (ktap_current(k))
 		ktap_conclude(k, NULL, V_ERROR, "the report stops here");
-}
-
-int report_read(struct report *r, const char *path)
-{
-	struct ktap k;
-	char *data;
-	size_t n;
-	int ret;
-
-	report_init(r);
-	ret = read_file(path, FILE_MAX, &data, &n);
-	if (ret)
-		return ret;
-	ktap_init(&k, r, NULL, NULL);
-	ktap_feed(&k, data, n);
-	ktap_finish(&k, true);
-	ktap_free(&k);
-	free(data);
-	return r->started ? 0 : -EBADMSG;
-}
-
-/* --- the writer -------------------------------------------------------------------------- */
-
-static void write_result(const struct result *t, unsigned int number, struct sbuf *out)
-{
-	static const char *const directive[VERDICTS] = { "",	    " # XPASS", " # XFAIL",
-							 " # SKIP", " # ERROR", "" };
-	const bool bad = t->verdict == V_FAIL || t->verdict == V_ERROR;
-	size_t i;
-
-	sbuf_addf(out, "    # start %s\n", t->id);
-	for (i = 0; i < t->diag.n; i++) {
-		sbuf_add(out, "    # ");
-		sbuf_add_clean(out, t->diag.v[i]);
-		sbuf_add(out, "\n");
-	}
-	if (t->ms)
-		sbuf_addf(out, "    # duration: %llu ms\n", (unsigned long long)t->ms);
-	if (t->clause)
-		sbuf_addf(out, "    # clause: %s\n", t->clause);
-	if (t->owner)
-		sbuf_addf(out, "    # owner: %s\n", t->owner);
-	sbuf_addf(out, "    %sok %u %s%s", bad ? "not " : "", number, t->id,
-		  t->timeout ? " # TIMEOUT" : directive[t->verdict]);
-	if (t->reason && (t->timeout || *directive[t->verdict])) {
-		sbuf_add(out, " ");
-		sbuf_add_clean(out, t->reason);
-	} else if (t->reason && t->verdict == V_FAIL) {
-		/* A FAIL that the harness gave: KTAP has no directive for its reason. */
-		sbuf_add(out, " # FAIL ");
-		sbuf_add_clean(out, t->reason);
-	}
-	sbuf_add(out, "\n");
-}
-
-static bool same_suite(const char *a, const char *b)
-{
-	const size_t n = suite_length(a);
-
-	return n == suite_length(b) && strncmp(a, b, n) == 0;
-}
-
-static bool first_of_suite(const struct report *r, size_t i)
-{
-	size_t k;
-
-	for (k = 0; k < i; k++)
-		if (same_suite(r->results[k].id, r->results[i].id))
-			return false;
-	return true;
-}
-
-static void write_suite(const struct report *r, size_t first, unsigned int suite, struct sbuf *out)
-{
-	const char *id = r->results[first].id;
-	const int len = (int)suite_length(id);
-	unsigned int n = 0, number = 0, skipped = 0;
-	bool bad = false;
-	size_t i;
-
-	for (i = first; i < r->n; i++)
-		n += same_suite(id, r->results[i].id);
-	sbuf_addf(out, "    KTAP version 1\n    # Subtest: %.*s\n    1..%u\n", len, id, n);
-	for (i = first; i < r->n; i++) {
-		const struct result *t = &r->results[i];
-
-		if (!same_suite(id, t->id))
-			continue;
-		write_result(t, ++number, out);
-		bad = bad || t->verdict == V_FAIL || t->verdict == V_ERROR;
-		skipped += t->verdict == V_SKIP;
-	}
-	sbuf_addf(out, "%sok %u %.*s%s\n", bad ? "not " : "", suite, len, id,
-		  skipped == n ? " # SKIP all tests skipped" : "");
-}
-
-void report_to_ktap(const struct report *r, struct sbuf *out)
-{
-	const struct counts c = report_counts(r);
-	unsigned int suites = 0;
-	size_t i;
-
-	sbuf_add(out, "KTAP version 1\n");
-	if (r->version)
-		sbuf_addf(out, "# assay %s boot=%s\n", r->version, r->boot ? r->boot : "unknown");
-	for (i = 0; i < r->envs; i++) {
-		sbuf_add(out, "# env ");
-		sbuf_add_clean(out, r->env[i].key);
-		sbuf_add(out, ": ");
-		sbuf_add_clean(out, r->env[i].value);
-		sbuf_add(out, "\n");
-	}
-	for (i = 0; i < r->warnings.n; i++) {
-		sbuf_add(out, "# warning: ");
-		sbuf_add_clean(out, r->warnings.v[i]);
-		sbuf_add(out, "\n");
-	}
-	for (i = 0; i < r->n; i++)
-		suites += first_of_suite(r, i);
-	sbuf_addf(out, "1..%u\n", suites);
-	for (i = 0, suites = 0; i < r->n; i++)
-		if (first_of_suite(r, i))
-			write_suite(r, i, ++suites, out);
-	sbuf_addf(out, "# Totals: pass:%u fail:%u xfail:%u xpass:%u skip:%u error:%u\n",
-		  c.by[V_PASS], c.by[V_FAIL], c.by[V_XFAIL], c.by[V_XPASS], c.by[V_SKIP],
-		  c.by[V_ERROR]);
-	if (r->bail) {
-		sbuf_add(out, "Bail out! ");
-		sbuf_add_clean(out, r->bail);
-		sbuf_add(out, "\n");
-	}
-	sbuf_add(out, "# end\n");
 }

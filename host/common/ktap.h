@@ -1,65 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reads the payload's report: KTAP version 1 as docs/ describes it. Strict about what
- * the payload must print (plans, numbers, ids, totals), yet never lost: a line that is no KTAP is
- * counted, a missing result becomes an ERROR of its test, and whatever the other side prints,
- * memory stays bounded by what was fed.
+ * Reads the payload's report, KTAP version 1, and writes it. The reader is strict about what the payload
+ * must print (plans, numbers, ids, totals), yet it is never lost: it counts a line that is no KTAP, it
+ * makes an ERROR of a test whose result is missing, and whatever the other side prints, its memory is
+ * bounded.
  */
 #ifndef HOST_COMMON_KTAP_H
 #define HOST_COMMON_KTAP_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "host/common/util.h"
-
-/* In the order of severity: the worst wins where two reports disagree. */
-enum verdict {
-	V_PASS,
-	V_XPASS,
-	V_XFAIL,
-	V_SKIP,
-	V_ERROR,
-	V_FAIL
-};
-#define VERDICTS 6
-
-struct result {
-	char *id;
-	enum verdict verdict;
-	bool timeout; /* a FAIL by the guest's watchdog or the harness's deadline */
-	char *reason; /* of SKIP, ERROR, TIMEOUT, XFAIL; or NULL */
-	char *clause; /* or NULL, as owner */
-	char *owner;
-	struct strv diag; /* what the test said, without "# " */
-	uint64_t ms;	  /* from start to result, 0 when not known */
-};
-
-struct env_entry {
-	char *key, *value;
-};
-
-struct report {
-	char *version, *boot; /* of "# assay VERSION boot=..."; or NULL */
-	struct env_entry *env;
-	size_t envs;
-	struct result *results;
-	size_t n;
-	struct strv warnings;	/* "# warning: ..." of the payload */
-	struct strv listed;	/* "# test ID: CLAUSE" of list=1, as "ID: CLAUSE" */
-	struct strv problems;	/* what a strict reader objects to, the first ones */
-	unsigned int nproblems; /* all of them */
-	unsigned int garbage;	/* lines that are no KTAP */
-	char *bail;		/* text of "Bail out!", or NULL */
-	bool started, ended;	/* the version line and "# end" were seen */
-	unsigned int harness;	/* problems that have become a result already */
-};
-
-struct counts {
-	unsigned int by[VERDICTS];
-	unsigned int total;
-};
+#include "host/common/report.h"
 
 enum ktap_event {
 	KTAP_BEGIN,  /* the version line */
@@ -80,6 +29,9 @@ struct ktap {
 	char line[KTAP_LINE_MAX];
 	size_t len;
 	bool overlong;
+	bool file;    /* the text was written by the harness: its "# meta" lines count */
+	bool stamped; /* lines begin with a time stamp, which is followed by this many blanks */
+	size_t stamp_gap;
 	/* where the reader is */
 	bool firmware; /* a reset that a test asked for: lines are not ours */
 	bool plan_seen;
@@ -94,28 +46,6 @@ struct ktap {
 	bool totals_seen;
 	size_t first_result; /* of this reader */
 };
-
-void report_init(struct report *r);
-void report_free(struct report *r);
-/* A new result at the end; id and reason (or NULL) are copied. */
-struct result *report_add(struct report *r, const char *id, enum verdict v, const char *reason);
-/* Every result of src, moved to the end of dst; env, version and notes where dst has none. src is empty after. */
-void report_append(struct report *dst, struct report *src);
-/*
- * Unites shards and repetitions: of results with the same id in dst and src the worst stays. Within one
- * of them repetitions of an id are separate, and stay so.
- */
-void report_merge(struct report *dst, struct report *src);
-struct counts report_counts(const struct report *r);
-/* 0 all passed or skipped, 1 FAIL, 2 ERROR, 3 nothing to report, 77 nothing but SKIPs. */
-int report_status(const struct report *r);
-/* Turns what the reader objected to into one ERROR result, "harness.report". */
-void report_judge(struct report *r);
-void result_free(struct result *r);
-
-const char *verdict_name(enum verdict v); /* "PASS" */
-/* The part of id before the first dot: its length. */
-size_t suite_length(const char *id);
 
 void ktap_init(struct ktap *k, struct report *r, ktap_handler handler, void *arg);
 void ktap_feed(struct ktap *k, const char *data, size_t n);
@@ -133,7 +63,13 @@ void ktap_announce(struct ktap *k, const struct result *t);
 
 /* The report as KTAP again, results by suite. */
 void report_to_ktap(const struct report *r, struct sbuf *out);
-/* Reads a file. 0, -errno, -EBADMSG: it holds no KTAP. */
+/*
+ * Reads a file: KTAP, or a console's log with KTAP in it, also one whose lines begin with time stamps. Of
+ * several boots in it the newest complete one counts, with the results of boots that were cut off right
+ * before it where it has none. 0, -errno, -EBADMSG: it holds no KTAP.
+ */
 int report_read(struct report *r, const char *path);
+/* The same of a text. */
+int report_parse(struct report *r, const char *text, size_t n);
 
 #endif

@@ -8,4 +8,4 @@ fuzz-refdev_tx := $(fuzz-refdev)
 fuzz-tests += vsock_rx
 fuzz-vsock_rx := $(fuzz-virtio) $(addprefix drivers/virtio/,vsock.c vsock_conn.c vsock_config.c)
 fuzz-tests += ktap
-fuzz-ktap := host/common/ktap.c host/common/util.c
+fuzz-ktap := $(report-src)

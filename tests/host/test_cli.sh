@@ -181,7 +181,7 @@ expect 'HTML is one page' 0 '<!DOCTYPE html>|<!doctype html>' 'vsock.stream.echo
 expect 'JSON' 0 '"vsock.stream.echo"' -- cat "$tmp/r.json"
 expect 'KTAP, and back' 0 '0 regressions' -- "$assay" diff "$tmp/broken" "$tmp/r.ktap"
 expect 'a serial log is a report' 0 'passed, 0 failed' -- "$assay" report "$tmp/whole/serial.raw"
-expect 'a report without its end' 2 'incomplete|stops before its end' -- \
+expect 'a report without its end' 3 'incomplete|stops before its end' -- \
 	sh -c "head -n 40 '$tmp/whole/report.ktap' >'$tmp/cut.ktap'; '$assay' report '$tmp/cut.ktap'"
 expect 'a report that cannot be written' 3 '/no/dir/r.xml' -- "$assay" report "$tmp/whole" --junit /no/dir/r.xml
 
