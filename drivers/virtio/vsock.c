@@ -152,18 +152,24 @@ int vsock_tx_reap(struct vsock *vs)
 		}
 		free(s->copy);
 		s->copy = NULL;
-		if (s->pending)
-			--*s->pending;
-		s->pending = NULL;
+		if (s->send && s->send == vs->send)
+			vs->send_pending--;
+		s->send = 0;
 		slot_give(vs, s);
 		n++;
 	}
 	return ret < 0 ? vq_failed(vs, vq) : n;
 }
 
-/* Sends now, without copying: *pending counts until the device is done with payload. -ENOSPC: no room. */
-int vsock_tx_now(struct vsock *vs, const struct vsock_hdr *h, const void *payload, uint32_t len,
-		 unsigned int *pending)
+/* Packets of earlier sends that the device still has are nobody's from here on. */
+void vsock_send_begin(struct vsock *vs)
+{
+	vs->send++;
+	vs->send_pending = 0;
+}
+
+/* Sends now, without copying: vs->send_pending counts until the device is done with payload. -ENOSPC: no room. */
+int vsock_tx_now(struct vsock *vs, const struct vsock_hdr *h, const void *payload, uint32_t len)
 {
 	struct tx_slot *s;
 	int ret;
@@ -179,10 +185,8 @@ int vsock_tx_now(struct vsock *vs, const struct vsock_hdr *h, const void *payloa
 		slot_give(vs, s);
 		return ret;
 	}
-	if (pending) {
-		s->pending = pending;
-		++*pending;
-	}
+	s->send = vs->send;
+	vs->send_pending++;
 	return 0;
 }
 
@@ -232,15 +236,6 @@ int vsock_tx_flush(struct vsock *vs)
 	}
 	vq_kick(vs->dev->vq[VQ_TX]);
 	return ret == -ENOSPC ? 0 : ret;
-}
-
-void vsock_forget_pending(struct vsock *vs, const unsigned int *pending)
-{
-	unsigned int i;
-
-	for (i = 0; i < vs->tx_count; i++)
-		if (vs->tx_slots[i].pending == pending)
-			vs->tx_slots[i].pending = NULL;
 }
 
 int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *payload, uint32_t len)
@@ -453,26 +448,40 @@ int vsock_open(unsigned int n, uint64_t features, struct vsock **out)
 	return ret;
 }
 
-void vsock_close(struct vsock *vs)
+/* What the device can reach. A device whose reset does not end may still write there: then it is lost for good. */
+static void free_shared(struct vsock *vs, bool reset)
 {
-	struct queued *q;
 	unsigned int i;
 
-	if (!vs)
+	if (!reset) {
+		mem_keep(vs->rx_count * RX_PAGES + 1);
 		return;
-	virtio_reset(vs->dev);
-	vs->dev->driver = NULL;
-	vsock_conns_free(vs);
-	while ((q = vs->queued)) {
-		vs->queued = q->next;
-		free(q);
 	}
 	for (i = 0; vs->tx_slots && i < vs->tx_count; i++)
 		free(vs->tx_slots[i].copy);
 	free(vs->tx_slots);
 	mem_pages_free(vs->rx_mem, vs->rx_count * RX_PAGES);
 	mem_pages_free(vs->ev_mem, 1);
+}
+
+int vsock_close(struct vsock *vs)
+{
+	struct queued *q;
+	int ret;
+
+	if (!vs)
+		return 0;
+	ret = virtio_reset(vs->dev);
+	vs->dev->driver = NULL;
+	vs->dev->on_config = NULL;
+	vsock_conns_free(vs);
+	while ((q = vs->queued)) {
+		vs->queued = q->next;
+		free(q);
+	}
+	free_shared(vs, ret == 0);
 	free(vs);
+	return ret;
 }
 
 unsigned int vsock_strays(struct vsock *vs, struct vsock_stray *out, unsigned int max)

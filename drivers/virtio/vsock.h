@@ -71,8 +71,11 @@ struct vsock_addr {
  * see vsock_config_error()), others as virtio.h. features: wanted device-specific bits, 0: all known.
  */
 int vsock_open(unsigned int n, uint64_t features, struct vsock **out);
-/* Resets the device, frees everything. Connections and listeners become invalid. */
-void vsock_close(struct vsock *vs);
+/*
+ * Resets the device, frees everything. Connections and listeners become invalid. -ETIMEDOUT: the reset does not
+ * end; then the memory that the device knows of stays allocated for good.
+ */
+int vsock_close(struct vsock *vs);
 unsigned int vsock_count(void); /* vsock devices present */
 
 struct virtio_device *vsock_device(struct vsock *vs);
@@ -140,7 +143,10 @@ void vsock_reset(struct vsock_conn *c);
 /* Orderly: SHUTDOWN both, waits for RST at most ns, then frees. 0, -ETIMEDOUT (freed all the same). ns 0: RST. */
 int vsock_conn_close(struct vsock_conn *c, uint64_t ns);
 
-/* Credit (5.10.6.3). Receive buffer of new connections / of one; told to the peer with the next packet. */
+/*
+ * Credit (5.10.6.3). Receive buffer of new connections (0: the default) / of one; told to the peer with the next
+ * packet.
+ */
 void vsock_set_buf(struct vsock *vs, uint32_t bytes);
 void vsock_conn_set_buf(struct vsock_conn *c, uint32_t bytes);
 /* on: received data is not given back as credit even if read; for credit tests. */
@@ -149,8 +155,9 @@ struct vsock_credit {
 	uint32_t buf_alloc, fwd_cnt, rx_cnt;	       /* ours: what we told, what came in */
 	uint32_t peer_buf_alloc, peer_fwd_cnt, tx_cnt; /* the peer's, what we sent */
 	uint32_t peer_free;			       /* by 5.10.6.3 */
-	uint32_t overruns;	    /* packets beyond the credit that we gave: a host's fault */
-	uint32_t bad_credit;	    /* fwd_cnt beyond what we sent, or going back: a host's fault */
+	uint32_t overruns;    /* packets beyond the credit that we gave: a host's fault */
+	uint32_t bad_credit;  /* packets with a fwd_cnt beyond what we sent: a host's fault */
+	uint32_t late_credit; /* packets whose fwd_cnt is less than an earlier one's: overtaken */
 	uint32_t updates, requests; /* CREDIT_UPDATE and CREDIT_REQUEST received */
 };
 void vsock_conn_credit(const struct vsock_conn *c, struct vsock_credit *out);

@@ -197,13 +197,26 @@ static void stray(struct vsock *vs, const struct vsock_hdr *h, uint32_t used_len
 static void take_credit(struct vsock_conn *c, const struct vsock_hdr *h)
 {
 	const uint32_t fwd = le32_to_cpu(h->fwd_cnt);
+	/* All of them modulo 2^32, counted from the newest fwd_cnt that we know. */
+	const uint32_t sent = c->tx_cnt - c->peer_fwd_cnt;
+	const uint32_t ahead = fwd - c->peer_fwd_cnt, behind = c->peer_fwd_cnt - fwd;
 
-	/* The peer cannot have consumed more than we sent, nor less than it said before. */
-	if ((int32_t)(fwd - c->peer_fwd_cnt) < 0 || (int32_t)(c->tx_cnt - fwd) < 0)
-		c->bad_credit++;
-	else
-		c->peer_fwd_cnt = fwd;
+	/*
+	 * A host that works out its fwd_cnt before it queues the packet may swap two packets. The older one says
+	 * nothing new. A fwd_cnt that is neither between what was acknowledged and what was sent, nor one that
+	 * may have been true before, cannot be right in any order.
+	 */
+	if (ahead > sent && behind <= c->acked && behind < 1u << 31) {
+		c->late_credit++;
+		return;
+	}
 	c->peer_buf_alloc = le32_to_cpu(h->buf_alloc);
+	if (ahead > sent) {
+		c->bad_credit++;
+		return;
+	}
+	c->peer_fwd_cnt = fwd;
+	c->acked += ahead;
 }
 
 static void kill_conn(struct vsock_conn *c, enum vsock_state state)
@@ -557,8 +570,7 @@ static int state_error(const struct vsock_conn *c)
 }
 
 /* One packet of at most len bytes within the credit. Bytes, 0: no credit or no room now, errors. */
-static ssize_t send_some(struct vsock_conn *c, const uint8_t *p, size_t len, bool whole,
-			 unsigned int *pending)
+static ssize_t send_some(struct vsock_conn *c, const uint8_t *p, size_t len)
 {
 	uint32_t n = peer_free(c), flags = 0;
 	struct vsock_hdr h;
@@ -570,10 +582,10 @@ static ssize_t send_some(struct vsock_conn *c, const uint8_t *p, size_t len, boo
 		n = (uint32_t)len;
 	if (n == 0 && len)
 		return 0;
-	if (c->type == VSOCK_SEQPACKET && whole && n == len)
+	if (c->type == VSOCK_SEQPACKET && n == len)
 		flags = VSOCK_SEQ_EOM;
 	h = header(c, VSOCK_OP_RW, flags, n);
-	ret = vsock_tx_now(c->vs, &h, p, n, pending);
+	ret = vsock_tx_now(c->vs, &h, p, n);
 	if (ret)
 		return ret == -ENOSPC ? 0 : ret;
 	c->tx_cnt += n;
@@ -582,8 +594,7 @@ static ssize_t send_some(struct vsock_conn *c, const uint8_t *p, size_t len, boo
 
 #define CREDIT_ASK_NS (20 * MSEC)
 
-static ssize_t send_all(struct vsock_conn *c, const uint8_t *p, size_t len, uint64_t ns,
-			unsigned int *pending)
+static ssize_t send_all(struct vsock_conn *c, const uint8_t *p, size_t len, uint64_t ns)
 {
 	const deadline_t end = deadline_in(ns);
 	deadline_t ask = deadline_in(CREDIT_ASK_NS);
@@ -597,7 +608,7 @@ static ssize_t send_all(struct vsock_conn *c, const uint8_t *p, size_t len, uint
 			return state_error(c);
 		if ((c->we_shut & VSOCK_SHUTDOWN_SEND) || (c->peer_shut & VSOCK_SHUTDOWN_RCV))
 			return -EPIPE;
-		n = send_some(c, p + done, len - done, true, pending);
+		n = send_some(c, p + done, len - done);
 		if (n < 0)
 			return n;
 		if (n > 0 || len == 0) {
@@ -619,21 +630,20 @@ static ssize_t send_all(struct vsock_conn *c, const uint8_t *p, size_t len, uint
 	return (ssize_t)done;
 }
 
-#define TX_DONE_NS (5 * SEC)
+#define TX_DONE_NS (5 * SEC) /* a device that is slower than this is slower than any caller waits */
 
 ssize_t vsock_send(struct vsock_conn *c, const void *buf, size_t len, uint64_t ns)
 {
-	unsigned int pending = 0;
+	struct vsock *vs = c->vs;
 	ssize_t n;
 	int ret;
 
 	if (c->type == VSOCK_SEQPACKET && len > c->peer_buf_alloc)
 		return -EMSGSIZE;
-	n = send_all(c, buf, len, ns, &pending);
-	/* The device reads straight from buf: it stays ours only when all came back. */
-	ret = poll_until(c->vs, pending == 0, TX_DONE_NS);
-	if (pending && ret)
-		vsock_forget_pending(c->vs, &pending);
+	vsock_send_begin(vs);
+	n = send_all(c, buf, len, ns);
+	/* The device reads straight from buf: the caller has it back only once all of it was used. */
+	ret = poll_until(vs, vs->send_pending == 0, ns > TX_DONE_NS ? ns : TX_DONE_NS);
 	return ret ? ret : n;
 }
 
@@ -788,7 +798,7 @@ int vsock_conn_close(struct vsock_conn *c, uint64_t ns)
 
 void vsock_set_buf(struct vsock *vs, uint32_t bytes)
 {
-	vs->default_buf = bytes;
+	vs->default_buf = bytes ? bytes : VSOCK_DEFAULT_BUF;
 }
 
 void vsock_conn_set_buf(struct vsock_conn *c, uint32_t bytes)
@@ -821,6 +831,7 @@ void vsock_conn_credit(const struct vsock_conn *c, struct vsock_credit *out)
 		.peer_free = peer_free(c),
 		.overruns = c->overruns,
 		.bad_credit = c->bad_credit,
+		.late_credit = c->late_credit,
 		.updates = c->updates,
 		.requests = c->requests,
 	};

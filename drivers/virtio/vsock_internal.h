@@ -21,8 +21,8 @@ enum {
 struct tx_slot {
 	struct tx_slot *next;
 	struct vsock_hdr hdr;
-	struct queued *copy;   /* freed with the slot */
-	unsigned int *pending; /* counted down when the device is done */
+	struct queued *copy; /* freed with the slot */
+	uint64_t send;	     /* number of the vsock_send() whose buffer it points to, 0: none */
 };
 
 struct queued {
@@ -53,7 +53,8 @@ struct vsock_conn {
 	uint32_t buf_alloc, fwd_cnt, rx_cnt, told_fwd, told_limit;
 	/* the peer's */
 	uint32_t peer_buf_alloc, peer_fwd_cnt, tx_cnt;
-	uint32_t overruns, bad_credit, updates, requests;
+	uint64_t acked; /* peer_fwd_cnt without the wrap */
+	uint32_t overruns, bad_credit, late_credit, updates, requests;
 	struct chunk *head, **tail;
 	size_t readable;
 	unsigned int empty; /* chunks without data: they cost the peer no credit */
@@ -84,6 +85,13 @@ struct vsock {
 	struct tx_slot *tx_slots, *tx_free;
 	struct queued *queued, **queued_tail;
 	unsigned int queued_count;
+	/*
+	 * Packets of the vsock_send() under way that the device still has, and that send's number. The count
+	 * stands here and not on the caller's stack: a caller may leave without returning (a test's watchdog),
+	 * and its packets come back later, into a count that is not theirs any more.
+	 */
+	uint64_t send;
+	unsigned int send_pending;
 	const void *raw_done; /* token of a test's own buffer that came back */
 
 	struct vsock_conn *bucket[VSOCK_BUCKETS];
@@ -99,11 +107,10 @@ struct vsock {
 };
 
 int vsock_tx_reap(struct vsock *vs);
-int vsock_tx_now(struct vsock *vs, const struct vsock_hdr *h, const void *payload, uint32_t len,
-		 unsigned int *pending);
+void vsock_send_begin(struct vsock *vs);
+/* One packet of the send that began last. */
+int vsock_tx_now(struct vsock *vs, const struct vsock_hdr *h, const void *payload, uint32_t len);
 int vsock_tx_queue(struct vsock *vs, const struct vsock_hdr *h, const void *payload, uint32_t len);
-/* The owner of *pending goes away before the device is done. */
-void vsock_forget_pending(struct vsock *vs, const unsigned int *pending);
 int vsock_tx_flush(struct vsock *vs);
 
 void vsock_conns_init(struct vsock *vs);

@@ -18,7 +18,7 @@
 
 const char *fake_cmdline_key, *fake_cmdline_value;
 uint64_t fake_time_step = 10 * USEC;
-static size_t pages_out;
+static size_t pages_out, pages_kept;
 static long maps_out;
 
 void *mem_pages(size_t n, size_t align)
@@ -38,6 +38,16 @@ void mem_pages_free(void *p, size_t n)
 		return;
 	pages_out -= n * PAGE_SIZE;
 	free(p);
+}
+
+void mem_keep(size_t n)
+{
+	pages_kept += n;
+}
+
+size_t fake_pages_kept(void)
+{
+	return pages_kept;
 }
 
 size_t fake_pages_out(void)

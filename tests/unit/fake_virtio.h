@@ -74,6 +74,8 @@ uint32_t fake_copy_in(const struct fake_chain *c, const void *buf, uint32_t len)
 
 /* Bytes of pages that lib/mem.h gave out and has not got back; buffers mapped for DMA. */
 size_t fake_pages_out(void);
+/* Pages that were given up for good (mem_keep()). */
+size_t fake_pages_kept(void);
 long fake_maps_out(void);
 /* The value of any command-line key that is asked for; NULL: none is given. */
 extern const char *fake_cmdline_key, *fake_cmdline_value;

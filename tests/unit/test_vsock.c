@@ -1010,22 +1010,23 @@ static void hostile_credit(void **state)
 {
 	static const struct {
 		uint32_t buf, fwd;
-		bool bad;
+		bool bad, late;
 		uint32_t free;
 	} cases[] = {
-		/* 500 bytes were sent, 200 of them are acknowledged */
-		{ 1000, 200, false, 700 },
-		{ 1000, 500, false, 1000 },
-		{ 1000, 501, true, 700 }, /* more than was sent */
-		{ 1000, 199, true, 700 }, /* going back */
-		{ 1000, 0, true, 700 },
-		{ 1000, 0x80000000, true, 700 },
-		{ 1000, 0xffffffff, true, 700 },
-		{ 299, 200, false, 0 }, /* less than is on its way */
-		{ 0, 200, false, 0 },
-		{ 0, 500, false, 0 },
-		{ 0xffffffff, 200, false, 0xffffffff - 300 },
-		{ 0x80000000, 0xfffffff0, true, 0x80000000 - 300 },
+		/* 500 bytes were sent, 200 of them are acknowledged, with a buffer of 1000 */
+		{ 1000, 200, false, false, 700 },
+		{ 1000, 500, false, false, 1000 },
+		{ 1000, 501, true, false, 700 }, /* more than was sent */
+		{ 900, 199, false, true,
+		  700 }, /* overtaken by the one that said 200: tells nothing */
+		{ 900, 0, false, true, 700 },
+		{ 1000, 0x80000000, true, false, 700 },
+		{ 1000, 0xffffffff, true, false, 700 }, /* before the first byte */
+		{ 299, 200, false, false, 0 },		/* less than is on its way */
+		{ 0, 200, false, false, 0 },
+		{ 0, 500, false, false, 0 },
+		{ 0xffffffff, 200, false, false, 0xffffffff - 300 },
+		{ 0x80000000, 0xfffffff0, true, false, 0x80000000 - 300 },
 	};
 	struct vsock_conn *c = connected(VSOCK_STREAM);
 	uint8_t b[500] = { 0 };
@@ -1035,14 +1036,38 @@ static void hostile_credit(void **state)
 	assert_int_equal(vsock_send(c, b, sizeof(b), MSEC), sizeof(b));
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		c->peer_fwd_cnt = 200;
-		c->bad_credit = 0;
+		c->acked = 200;
+		c->peer_buf_alloc = 1000;
+		c->bad_credit = c->late_credit = 0;
 		host.buf = cases[i].buf;
 		host.fwd = cases[i].fwd;
 		host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
-		if (credit(c).bad_credit != cases[i].bad || credit(c).peer_free != cases[i].free)
-			fail_msg("case %u: bad %u free %u", i, credit(c).bad_credit,
-				 credit(c).peer_free);
+		if (credit(c).bad_credit != cases[i].bad ||
+		    credit(c).late_credit != cases[i].late || credit(c).peer_free != cases[i].free)
+			fail_msg("case %u: bad %u late %u free %u", i, credit(c).bad_credit,
+				 credit(c).late_credit, credit(c).peer_free);
 	}
+}
+
+/* The counters pass 2^32: two packets in the wrong order there are no fault of the host's either. */
+static void late_credit_wraps(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+
+	(void)state;
+	c->tx_cnt = 50;
+	c->peer_fwd_cnt = 0xfffffff0;
+	c->acked = 0xfffffff0;
+	host.fwd = 40;
+	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	assert_int_equal(credit(c).peer_fwd_cnt, 40);
+	host.fwd = 0xfffffff8;
+	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	assert_int_equal(credit(c).late_credit, 1);
+	assert_int_equal(credit(c).peer_fwd_cnt, 40);
+	host.fwd = 51;
+	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	assert_int_equal(credit(c).bad_credit, 1);
 }
 
 /* --- seqpackets ------------------------------------------------------------------------------ */
@@ -1420,6 +1445,72 @@ static void stuck_tx(void **state)
 	}
 }
 
+/* A test's watchdog leaves vsock_send() by a jump; what was on its stack is something else then. */
+static jmp_buf way_out;
+
+static void leave(struct fake_device *f, uint16_t queue)
+{
+	(void)f;
+	if (queue == VQ_TX)
+		longjmp(way_out, 1);
+}
+
+static void __attribute__((noinline)) send_and_be_left(struct vsock_conn *c)
+{
+	static const char buf[64] = "left";
+
+	if (setjmp(way_out) == 0) {
+		dev.on_notify = leave;
+		vsock_send(c, buf, sizeof(buf), SEC);
+		fail();
+	}
+	dev.on_notify = on_notify;
+}
+
+static void __attribute__((noinline)) uses_the_stack(void)
+{
+	volatile uint32_t words[1024];
+	unsigned int i;
+
+	for (i = 0; i < 1024; i++)
+		words[i] = 0x5a5a5a5a;
+	take_sent();
+	vsock_poll(vs); /* the packet comes back */
+	for (i = 0; i < 1024; i++)
+		assert_int_equal(words[i], 0x5a5a5a5a);
+}
+
+static void left_while_sending(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+
+	(void)state;
+	send_and_be_left(c);
+	uses_the_stack();
+	/* One packet that comes back late is not taken for one of the next send. */
+	send_and_be_left(c);
+	host.stuck = true;
+	assert_int_equal(vsock_send(c, "abc", 3, MSEC), -ETIMEDOUT);
+	host.stuck = false;
+	take_sent();
+	assert_int_equal(vsock_send(c, "abc", 3, MSEC), 3);
+}
+
+/* A device that does not end its reset may still write to what it was given. */
+static void close_without_reset(void **state)
+{
+	static void *volatile kept; /* the leak checker finds it here */
+
+	(void)state;
+	kept = vs->tx_slots;
+	assert_non_null(kept);
+	dev.never_resets = true;
+	assert_int_equal(vsock_close(vs), -ETIMEDOUT);
+	assert_true(fake_pages_out() >= (48 * 4 + 1) * 4096);
+	assert_int_equal(fake_pages_kept(), 48 * 4 + 1);
+	vs = NULL;
+}
+
 /* The device keeps the buffer of a send that gave up: close() takes it back. */
 static void closed_while_busy(void **state)
 {
@@ -1486,6 +1577,7 @@ int main(void)
 		T(smaller_buffer),
 		T(flood_of_small_packets),
 		T(hostile_credit),
+		T(late_credit_wraps),
 		T(messages_come_whole),
 		T(messages_go_whole),
 		T(short_and_long),
@@ -1498,7 +1590,10 @@ int main(void)
 		T(held_rx),
 		T(stuck_tx),
 		T(closed_while_busy),
+		T(left_while_sending),
 		T(own_tx_buffer),
+		/* The last one: what it leaves allocated stays so. */
+		cmocka_unit_test_setup(close_without_reset, up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
