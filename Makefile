@@ -14,7 +14,7 @@ MAKEFLAGS += --no-print-directory -r
 .SUFFIXES:
 
 # --- targets for people ----------------------------------------------------------------------
-.PHONY: setup all run test unit faults bench bench-boot nested nested-regression images dist lint format fuzz conformance \
+.PHONY: setup all run test unit faults bench bench-boot hosts nested nested-regression images dist lint format fuzz conformance \
 	clean help
 # Jobs come from the first make where it has some.
 inner = +@$(MAKE) -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) SETUP=1
@@ -46,6 +46,10 @@ bench: setup
 bench-boot: setup
 	$(inner) build
 	@scripts/bench-boot $(O)
+hosts: setup
+	@scripts/setup --env $(O)/setup.env qemu-7.2 qemu-10.0 vhost-device-vsock
+	$(inner) build
+	@scripts/hosts $(O)
 nested: setup
 	@scripts/setup --env $(O)/setup.env nested
 	$(inner) build
@@ -80,6 +84,7 @@ help:
 	@echo "make faults      every injected host fault must be caught"
 	@echo "make bench       throughput and latency of vsock"
 	@echo "make bench-boot  from QEMU's start to the first line, PVH and OVMF"
+	@echo "make hosts       the payload on QEMU 7.2, 10.0 and 11.1, with devices of other projects"
 	@echo "make nested      the payload on real KVM and vhost-vsock, inside an emulated machine"
 	@echo "make nested-regression  a broken vhost_vsock module is caught there, the healthy one passes"
 	@echo "make images      assay.elf (PVH), assay.efi, assay.img (ESP disk)"

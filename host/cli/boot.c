@@ -375,6 +375,8 @@ static bool start_device(struct boot *b, const char *name)
 		finish(b, BOOT_START, "[device %s] has no command", name);
 		return false;
 	}
+	if (!*command) /* a recipe takes away a device of the one that it extends */
+		return true;
 	if (ready) {
 		socket = vars_string(b->c->vars, ready, &err);
 		if (!socket) {
