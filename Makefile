@@ -170,21 +170,31 @@ $(O)/assay.img: $(O)/assay.efi images/esp
 	$(Q)images/esp $@ $<
 
 # --- the host's programs
-H_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong -I. $(WARN)
+H_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong -I. -I$(O)/gen $(WARN)
 H_LIBS := -Wl,--as-needed -lcjson -lz -lpthread
 h_obj = $(patsubst %,$(O)/host/%.o,$(1))
 common_obj := $(call h_obj,$(wildcard host/common/*.c) lib/glob.c)
 peer_obj := $(call h_obj,$(filter-out host/peer/main.c,$(wildcard host/peer/*.c)))
 cli_obj := $(call h_obj,$(wildcard host/cli/*.c host/peer/main.c))
-refdev_obj := $(call h_obj,$(wildcard host/ref/dev/*.c))
-refirq_obj := $(O)/pic/host/ref/irq/refirq.c.o
-reffront_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/ref/front/*.c))
-refcpu_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/ref/cpu/*.c))
-refkvm_obj := $(patsubst %,$(O)/pic/%.o,$(wildcard host/ref/kvm/*.c) host/common/page_state.c)
+refdev_obj := $(call h_obj,$(wildcard host/ref/dev/*.c host/ref/fault/*.c))
+# QEMU plugins: libraries, with what they share in them.
+plugins := refkvm refirq reffront refcpu
+pic_obj = $(patsubst %,$(O)/pic/%.o,$(wildcard $(1)))
+plugin_obj := $(call pic_obj,host/ref/plugin/*.c host/ref/fault/*.c host/common/injected.c host/common/page_state.c)
+
+# Injected faults: each part lists its own, and the build makes the C enumeration of the list.
+fault_parts := dev kvm front irq cpu
+fault_ids := $(fault_parts:%=$(O)/gen/host/ref/%/fault_ids.h)
+fault_lists := $(patsubst %,$(O)/ref%.faults,$(fault_parts))
+$(O)/gen/host/ref/%/fault_ids.h: host/ref/%/faults host/ref/fault/ids.awk
+	@mkdir -p $(@D)
+	$(Q)awk -f host/ref/fault/ids.awk $< >$@.new && mv $@.new $@
+$(fault_lists): $(O)/ref%.faults: host/ref/%/faults
+	$(Q)cp $< $@
 
 h_stamp := $(O)/host/flags
 $(call stamp,$(h_stamp),$(H_CFLAGS) $(H_LIBS))
-$(O)/host/%.c.o: %.c $(h_stamp)
+$(O)/host/%.c.o: %.c $(h_stamp) | $(fault_ids)
 	@mkdir -p $(@D)
 	@echo "  HOSTCC  $<"
 	$(Q)gcc $(H_CFLAGS) -MMD -MP -c $< -o $@
@@ -202,33 +212,17 @@ $(O)/assay-refdev: $(refdev_obj) $(peer_obj) $(common_obj)
 $(O)/assay-irqfd: $(call h_obj,host/stress/irqfd.c)
 	@echo "  HOSTLD  $@"
 	$(Q)gcc -static -o $@ $^ -lpthread
-$(O)/pic/%.c.o: %.c $(h_stamp)
+$(O)/pic/%.c.o: %.c $(h_stamp) | $(fault_ids)
 	@mkdir -p $(@D)
 	@echo "  PLUGCC  $<"
 	$(Q)gcc $(H_CFLAGS) -fPIC -fvisibility=hidden $$(pkg-config --cflags glib-2.0) -MMD -MP -c $< -o $@
-# The plugin's list of faults, which the plugin itself cannot print.
-$(O)/assay-refkvm: $(call h_obj,host/ref/kvm/faults.c host/ref/kvm/list/main.c)
-	@echo "  HOSTLD  $@"
-	$(Q)gcc -o $@ $^ $(H_LIBS)
 # Undefined symbols are QEMU's.
-$(O)/refkvm.so: $(refkvm_obj)
-	@echo "  PLUGLD  $@"
-	$(Q)gcc -shared -o $@ $^
-$(O)/refirq.so: $(refirq_obj) $(O)/refirq.faults
-	@echo "  PLUGLD  $@"
-	$(Q)gcc -shared -o $@ $(refirq_obj)
-$(O)/refirq.faults: host/ref/irq/faults
-	$(Q)cp $< $@
-$(O)/reffront.so: $(reffront_obj) $(O)/reffront.faults
-	@echo "  PLUGLD  $@"
-	$(Q)gcc -shared -o $@ $(reffront_obj)
-$(O)/reffront.faults: host/ref/front/faults
-	$(Q)cp $< $@
-$(O)/refcpu.so: $(refcpu_obj) $(O)/refcpu.faults
-	@echo "  PLUGLD  $@"
-	$(Q)gcc -shared -o $@ $(refcpu_obj)
-$(O)/refcpu.faults: host/ref/cpu/faults
-	$(Q)cp $< $@
+define plugin_rule
+$(O)/$(1).so: $$(call pic_obj,host/ref/$(1:ref%=%)/*.c) $$(plugin_obj)
+	@echo "  PLUGLD  $$@"
+	$$(Q)gcc -shared -o $$@ $$^
+endef
+$(foreach p,$(plugins),$(eval $(call plugin_rule,$(p))))
 
 # --- the version: only what names it is built again when it changes
 v_stamp := $(O)/version
@@ -247,7 +241,7 @@ SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-saniti
 U_CFLAGS := $(filter-out -O2 -D_FORTIFY_SOURCE=2 -Wmissing-prototypes,$(H_CFLAGS)) $(SANITIZE)
 u_stamp := $(O)/unit/flags
 $(call stamp,$(u_stamp),$(U_CFLAGS))
-$(O)/unit/obj/%.c.o: %.c $(u_stamp)
+$(O)/unit/obj/%.c.o: %.c $(u_stamp) | $(fault_ids)
 	@mkdir -p $(@D)
 	@echo "  UNITCC  $<"
 	$(Q)gcc $(U_CFLAGS) -MMD -MP -c $< -o $@
@@ -258,11 +252,11 @@ $(O)/unit/$(1): $(patsubst %,$(O)/unit/obj/%.o,tests/unit/test_$(1).c $(unit-$(1
 endef
 $(foreach t,$(unit-tests),$(eval $(call unit_rule,$(t))))
 
-F_CFLAGS := -std=gnu11 -g -O1 -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined \
+F_CFLAGS := -std=gnu11 -g -O1 -D_GNU_SOURCE -I. -I$(O)/gen -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined
 f_stamp := $(O)/fuzz/flags
 $(call stamp,$(f_stamp),$(F_CFLAGS))
-$(O)/fuzz/obj/%.c.o: %.c $(f_stamp)
+$(O)/fuzz/obj/%.c.o: %.c $(f_stamp) | $(fault_ids)
 	@mkdir -p $(@D)
 	@echo "  FUZZCC  $<"
 	$(Q)clang $(F_CFLAGS) -MMD -MP -c $< -o $@
@@ -274,7 +268,7 @@ endef
 $(foreach t,$(fuzz-tests),$(eval $(call fuzz_rule,$(t))))
 
 # --- what the targets for people ask for. A program whose main() is not there is left out.
-build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(O)/refkvm.so $(O)/refirq.so $(O)/reffront.so $(O)/refcpu.so $(O)/assay-irqfd $(O)/assay-refkvm
+build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(plugins:%=$(O)/%.so) $(fault_lists) $(O)/assay-irqfd
 	@:
 ifneq ($(wildcard host/cli/main.c),)
 build: $(O)/assay

@@ -16,14 +16,15 @@
 #include <unistd.h>
 
 #include "host/cli/cmd.h"
+#include "host/cli/fault_list.h"
 #include "host/cli/image.h"
 #include "host/cli/print.h"
 #include "host/cli/proc.h"
 #include "host/cli/run.h"
+#include "host/common/injected.h"
 #include "lib/glob.h"
 
 #define JOBS_MAX 64
-#define CPUS_MAX 256
 #define SMOKE                                                                                      \
 	"vsock.stream.connect" /* what else runs, where it exists: is the host alive at all? */
 #define HARNESS "vsock.stream.hundred" /* packets enough for a device to die or stop among them */
@@ -183,81 +184,6 @@ static void fault_free(struct fault *x)
 	free(x->setup.machine);
 }
 
-/* "ID \t CLAUSE \t TESTS \t WHERE \t WHAT" */
-static struct fault parse_line(const char *text)
-{
-	struct fault x = { 0 };
-	char **const field[] = { &x.id, &x.clause, &x.expect, &x.where, &x.what };
-	char *line = xstrdup(text), *next = line;
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(field); i++) {
-		const char *word = next ? strsep(&next, "\t\n") : NULL;
-
-		*field[i] = xstrdup(word ? word : "");
-	}
-	x.name = xstrdup(x.id);
-	free(line);
-	return x;
-}
-
-static bool has_word(const char *list, const char *word)
-{
-	struct strv words = { 0 };
-	bool found;
-
-	split(list ? list : "", &words);
-	found = strv_has(&words, word);
-	strv_free(&words);
-	return found;
-}
-
-/* A layout that the recipe has as its own (true, and nothing to set), or a section for. */
-static bool is_layout(const struct recipe *r, const char *word, struct setup *s)
-{
-	const struct vars vars = { .recipe = r };
-	const char *own = vars_get(&vars, "LAYOUT");
-	struct strv names = { 0 };
-	bool found = own && strcmp(own, word) == 0;
-
-	recipe_names(r, "layout", &names);
-	if (!found && strv_has(&names, word)) {
-		strv_take(&s->set, xasprintf("LAYOUT=%s", word));
-		found = true;
-	}
-	strv_free(&names);
-	return found;
-}
-
-/*
- * WHERE: words that must all hold. "any"; a layout of the recipe, or something that it provides; cpus=N,
- * machine=NAME, or a variable, VAR=VALUE. False: the host cannot.
- */
-static bool place(const struct recipe *r, const char *where, struct setup *s)
-{
-	struct strv words = { 0 };
-	bool ok = true;
-	size_t i;
-
-	split(where, &words);
-	for (i = 0; ok && i < words.n; i++) {
-		const char *w = words.v[i];
-
-		if (strcmp(w, "any") == 0)
-			continue;
-		if (strncmp(w, "cpus=", 5) == 0)
-			ok = parse_number(w + 5, 1, CPUS_MAX, &s->cpus);
-		else if (strncmp(w, "machine=", 8) == 0)
-			s->machine = xstrdup(w + 8);
-		else if (strchr(w, '='))
-			strv_add(&s->set, w);
-		else if (!is_layout(r, w, s))
-			ok = has_word(recipe_get(r, "host", "", "provides"), w);
-	}
-	strv_free(&words);
-	return ok;
-}
-
 static bool wanted(const struct faults_options *o, const char *id)
 {
 	size_t i;
@@ -278,59 +204,45 @@ static bool listed(const struct faults *f, const char *id)
 	return false;
 }
 
-static void take_line(struct faults *f, const struct recipe *r, const char *host, const char *line)
+static void take_entry(struct faults *f, const struct recipe *r, const char *host,
+		       const struct fault_entry *e)
 {
-	struct fault x = parse_line(line);
+	struct fault_place place;
+	struct fault x = { 0 };
 
-	x.setup.host = host;
-	x.setup.cpus = 1;
-	if (*x.id && *x.id != '#' && wanted(f->o, x.id) && !listed(f, x.id)) {
-		if (place(r, x.where, &x.setup)) {
-			add(f, &x);
-			return;
-		}
-		if (!strv_has(&f->elsewhere, x.id))
-			strv_add(&f->elsewhere, x.id);
+	if (!wanted(f->o, e->id) || listed(f, e->id))
+		return;
+	if (!fault_place(r, e, &place)) {
+		if (!strv_has(&f->elsewhere, e->id))
+			strv_add(&f->elsewhere, e->id);
+		return;
 	}
-	fault_free(&x);
+	x.id = xstrdup(e->id);
+	x.clause = xstrdup(e->clause);
+	x.expect = xstrdup(e->tests);
+	x.where = xstrdup(e->where);
+	x.what = xstrdup(e->what);
+	x.name = xstrdup(e->id);
+	x.setup = (struct setup){ host, place.set, place.machine, place.cpus };
+	add(f, &x);
 }
 
-/* Runs each list command of the recipe; its lines become faults. */
+/* The lists of the recipe; their lines become faults. */
 static bool read_list(struct faults *f, const struct recipe *r, const char *host, struct strv *ids)
 {
-	struct vars vars = { .recipe = r };
-	struct strv sections = { 0 };
+	struct fault_list list;
 	struct sbuf err = { 0 };
-	char *path = xasprintf("%s/setup.env", program_dir()), *line = NULL;
-	size_t i, cap = 0;
-	bool ok = true;
+	const bool ok = fault_list_read(r, &list, &err);
+	size_t i;
 
-	vars_read(&vars.setup, path);
-	vars_set(&vars.run, "BIN", program_dir());
-	free(path);
-	path = xasprintf("%s/assay-refdev", program_dir());
-	vars_set(&vars.run, "REFDEV", path);
-	free(path);
-	recipe_names(r, "faults", &sections);
-	for (i = 0; ok && i < sections.n; i++) {
-		const char *command = recipe_get(r, "faults", sections.v[i], "list");
-		char *text = command ? vars_string(&vars, command, &err) : NULL;
-		FILE *p = text ? popen(text, "re") : NULL;
-
-		while (p && getline(&line, &cap, p) > 0) {
-			strv_take(ids, xstrndup(line, strcspn(line, "\t\n")));
-			take_line(f, r, host, line);
-		}
-		ok = p && pclose(p) == 0;
-		if (!ok)
-			fprintf(stderr, "assay: the list of faults cannot be had: %s%s\n",
-				text ? text : "no command", err.s ? err.s : "");
-		free(text);
+	if (!ok)
+		fprintf(stderr, "assay: %s", err.s);
+	for (i = 0; i < list.n; i++) {
+		strv_add(ids, list.v[i].id);
+		take_entry(f, r, host, &list.v[i]);
 	}
-	free(line);
+	fault_list_free(&list);
 	sbuf_free(&err);
-	strv_free(&sections);
-	vars_free(&vars);
 	return ok;
 }
 
@@ -382,7 +294,7 @@ static void add_healthy(struct faults *f, const struct setup *s)
 	for (i = 0; i < f->n; i++)
 		if (!*f->v[i].id && same_setup(&f->v[i].setup, s))
 			return;
-	x = parse_line("");
+	x = (struct fault){ .id = xstrdup(""), .expect = xstrdup("") };
 	x.setup.host = s->host;
 	x.setup.cpus = 2;
 	x.setup.machine = s->machine ? xstrdup(s->machine) : NULL;
@@ -393,7 +305,6 @@ static void add_healthy(struct faults *f, const struct setup *s)
 		strv_add(&x.setup.set, s->set.v[i]);
 		sbuf_addf(&name, "-%s", strchr(s->set.v[i], '=') + 1);
 	}
-	free(x.name);
 	x.name = sbuf_steal(&name);
 	add(f, &x);
 }
@@ -589,6 +500,7 @@ static int launch(struct faults *f, struct fault *x)
 		return 0;
 	}
 	x->dir = xasprintf("%s/%s", f->dir, x->name);
+	remove_tree(x->dir); /* an old report must not be judged */
 	ret = mkdir_p(x->dir);
 	x->started = now_ms();
 	if (!ret) {
@@ -679,21 +591,21 @@ static bool has_message(const struct fault *x)
 	return found;
 }
 
-/*
- * What reffront and refcpu say: a test that fails though the fault was not there fails of something else.
- * A run may have started the VMM several times.
- */
+/* No component counted an injection: a test that failed all the same failed of something else. */
 static bool not_injected(const struct fault *x)
 {
-	char *path = xasprintf("%s/vmm.log", x->dir), *text = NULL;
-	const bool not = read_file(path, 1u << 20, &text, NULL) == 0 &&
-			 (strstr(text, " is not injected: ") ||
-			  (strstr(text, " WAS NEVER INJECTED") &&
-			   !strstr(text, " loads changed, ") && !strstr(text, ": injected ")));
+	char *path = xasprintf("%s/injected", x->dir);
+	struct injected_sum *sums;
+	uint64_t count = 0;
+	size_t n, i;
 
-	free(text);
+	injected_read(path, &sums, &n);
+	for (i = 0; i < n; i++)
+		if (strcmp(sums[i].id, x->id) == 0)
+			count += sums[i].count;
+	injected_free(sums, n);
 	free(path);
-	return not ;
+	return !count;
 }
 
 static void judge(struct fault *x, int status)
@@ -728,7 +640,7 @@ static void judge(struct fault *x, int status)
 			x->ok = all_caught(x, &r, &names);
 		if (not_injected(x)) {
 			x->ok = false;
-			sbuf_addf(&names, "%snot injected: vmm.log", names.len ? "; but " : "");
+			sbuf_addf(&names, "%snever injected", names.len ? "; but " : "");
 		}
 		x->verdict = x->ok ? "caught" : read ? "MISSED" : "NO RUN";
 	}

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "host/cli/cmd.h"
+#include "host/cli/fault_list.h"
 #include "host/cli/run.h"
 #include "lib/glob.h"
 
@@ -90,19 +91,107 @@ static int list_hosts(void)
 	return STATUS_OK;
 }
 
-/* Of the device, and of the plugins, which cannot print theirs (host/hosts/ref*.host). */
-static int list_faults(void)
+/* All recipes that inject faults. False: one is damaged, or there is none. */
+static bool load_faulty_hosts(struct recipe ***hosts, size_t *n)
 {
-	static const char script[] = "\"$0/assay-refdev\" --list-faults && "
-				     "\"$0/assay-refkvm\" --list-faults && "
-				     "cat \"$0\"/*.faults | grep -v '^#'";
-	char *path = xasprintf("%s/assay-refdev", program_dir());
+	struct strv names = { 0 }, sections = { 0 };
+	struct sbuf err = { 0 };
+	bool ok = true;
+	size_t i;
 
-	if (access(path, X_OK) == 0)
-		execl("/bin/sh", "sh", "-c", script, program_dir(), (char *)NULL);
-	fprintf(stderr, "assay: %s: %s; build it with `make`\n", path, strerror(errno));
+	*hosts = NULL;
+	*n = 0;
+	recipe_list(&names);
+	for (i = 0; i < names.n && ok; i++) {
+		struct recipe *r = recipe_load(names.v[i], &err);
+
+		ok = r;
+		if (!ok)
+			fprintf(stderr, "assay: %s", err.s);
+		else
+			recipe_names(r, "faults", &sections);
+		if (sections.n) {
+			*hosts = xrealloc(*hosts, (*n + 1) * sizeof(**hosts));
+			(*hosts)[(*n)++] = r;
+		} else {
+			recipe_free(r);
+		}
+		strv_free(&sections);
+	}
+	if (ok && !*n)
+		fputs("assay: no recipe that injects faults was found; ASSAY_HOSTS names a folder of .host files\n",
+		      stderr);
+	strv_free(&names);
+	sbuf_free(&err);
+	return ok && *n;
+}
+
+static bool is_shown(const struct fault_entry *f, struct recipe *const hosts[], size_t n)
+{
+	struct fault_place place;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (!fault_place(hosts[i], f, &place))
+			continue;
+		fault_place_free(&place);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * What the recipes list, each fault once; and what is wrong with the lists: a test that does not exist, a word of "where"
+ * that no recipe knows.
+ */
+static int list_faults(const struct list_options *o)
+{
+	char *path = image_path(o->image);
+	struct image_tests tests = { 0 };
+	struct recipe **hosts = NULL;
+	struct strv seen = { 0 };
+	struct sbuf err = { 0 };
+	size_t n = 0, i, k;
+	int status = STATUS_ERROR;
+
+	if (!load_tests(path, &tests) || !load_faulty_hosts(&hosts, &n))
+		goto out;
+	status = STATUS_OK;
+	for (i = 0; i < n && status == STATUS_OK; i++) {
+		struct fault_list list;
+
+		if (!fault_list_read(hosts[i], &list, &err)) {
+			status = STATUS_ERROR;
+			break;
+		}
+		for (k = 0; k < list.n; k++) {
+			const struct fault_entry *f = &list.v[k];
+
+			if (strv_has(&seen, f->id))
+				continue;
+			strv_add(&seen, f->id);
+			printf("%s\t%s\t%s\t%s\t%s\n", f->id, f->clause, f->tests, f->where,
+			       f->what);
+			fault_check_tests(f, &tests, &err);
+			if (!is_shown(f, hosts, n))
+				sbuf_addf(&err, "%s: no recipe has \"%s\"\n", f->id, f->where);
+		}
+		fault_list_free(&list);
+	}
+	if (err.len) {
+		fflush(stdout);
+		fprintf(stderr, "%s", err.s);
+		status = STATUS_ERROR;
+	}
+out:
+	for (i = 0; i < n; i++)
+		recipe_free(hosts[i]);
+	free(hosts);
+	strv_free(&seen);
+	sbuf_free(&err);
+	image_tests_free(&tests);
 	free(path);
-	return STATUS_NO_REPORT;
+	return status;
 }
 
 static void print_json(const struct image_test *t, bool first)
@@ -172,7 +261,7 @@ int cmd_list(int argc, char **argv)
 	if (o.hosts)
 		status = list_hosts();
 	else if (o.faults)
-		status = list_faults();
+		status = list_faults(&o);
 	else
 		status = list_tests(&o);
 	strv_free(&o.globs);

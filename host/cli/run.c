@@ -14,6 +14,7 @@
 #include "drivers/virtio/vsock_config.h"
 #include "host/cli/boot.h"
 #include "host/cli/dmesg.h"
+#include "host/cli/fault_list.h"
 #include "host/cli/output.h"
 #include "host/cli/print.h"
 #include "host/cli/proc.h"
@@ -201,75 +202,77 @@ out:
 	return NULL;
 }
 
-/* The first column of each line of a list of faults. */
-static void fault_ids(const char *text, struct strv *ids)
+/* ${FAULTS_NAME_ARGS} of [faults NAME]: "args" for each --fault that its list has. */
+static void set_fault_args(struct run *r, const char *name, const struct fault_list *list)
 {
-	while (*text) {
-		const size_t line = strcspn(text, "\n"), n = strcspn(text, "\t\n");
+	const char *args = recipe_get(r->recipe, "faults", name, "args"), *at, *a;
+	char *var = xasprintf("FAULTS%s%s_ARGS", *name ? "_" : "", name);
+	struct sbuf words = { 0 };
+	size_t i, k;
 
-		if (n && *text != '#')
-			strv_take(ids, xstrndup(text, n));
-		text += line + (text[line] == '\n');
+	for (i = 0; i < list->n; i++) {
+		if (strcmp(list->v[i].section, name) != 0 ||
+		    !strv_has(&r->o->faults, list->v[i].id))
+			continue;
+		for (a = args ? args : "--fault %s"; (at = strstr(a, "%s")); a = at + 2)
+			sbuf_addf(&words, "%.*s%s", (int)(at - a), a, list->v[i].id);
+		sbuf_addf(&words, "%s ", a);
 	}
+	for (k = 0; var[k]; k++)
+		if (var[k] >= 'a' && var[k] <= 'z')
+			var[k] = (char)(var[k] - 'a' + 'A');
+	vars_set(&r->vars.run, var, words.s ? words.s : "");
+	sbuf_free(&words);
+	free(var);
 }
 
-/* Each --fault goes to the [faults NAME] whose list names it: as arguments, ${FAULTS_NAME_ARGS}. */
+/* Each --fault must be on a list of the recipe. */
+static bool check_faults(const struct run *r, const struct fault_list *list)
+{
+	struct strv ids = { 0 };
+	bool ok = true;
+	size_t i;
+
+	for (i = 0; i < list->n; i++)
+		strv_add(&ids, list->v[i].id);
+	for (i = 0; ok && i < r->o->faults.n; i++) {
+		const char *id = r->o->faults.v[i];
+
+		ok = strv_has(&ids, id);
+		if (ok)
+			continue;
+		fprintf(stderr, "assay: host %s has no fault \"%s\"", r->recipe->name, id);
+		print_suggestions(stderr, id, (const char *const *)ids.v, ids.n);
+		fputs("; `assay list --faults` names them all\n", stderr);
+	}
+	strv_free(&ids);
+	return ok;
+}
+
 static bool place_faults(struct run *r)
 {
-	struct strv sections = { 0 }, all = { 0 };
-	bool placed[64] = { false };
-	size_t i, k;
-	bool ok = true;
+	struct strv sections = { 0 };
+	struct fault_list list = { 0 };
+	struct sbuf err = { 0 };
+	size_t i;
+	bool ok;
 
 	recipe_names(r->recipe, "faults", &sections);
-	if (r->o->faults.n > ARRAY_SIZE(placed) || (r->o->faults.n && !sections.n)) {
-		fprintf(stderr, "assay: host %s injects no faults%s\n", r->recipe->name,
-			sections.n ? " in such a number" : "");
-		ok = false;
+	ok = sections.n || !r->o->faults.n;
+	if (!ok)
+		fprintf(stderr, "assay: host %s injects no faults\n", r->recipe->name);
+	/* A host whose lists are missing still runs without faults. */
+	if (ok && r->o->faults.n) {
+		ok = fault_list_read(r->recipe, &list, &err);
+		if (!ok)
+			fprintf(stderr, "assay: %s", err.s);
 	}
-	for (i = 0; ok && i < sections.n; i++) {
-		const char *name = sections.v[i];
-		const char *args = recipe_get(r->recipe, "faults", name, "args");
-		const char *list = recipe_get(r->recipe, "faults", name, "list");
-		struct strv ids = { 0 };
-		struct sbuf words = { 0 };
-		char *text = r->o->faults.n && list ? output_of(r, list) : NULL, *var;
-
-		if (text)
-			fault_ids(text, &ids);
-		for (k = 0; k < ids.n; k++)
-			strv_add(&all, ids.v[k]);
-		for (k = 0; k < r->o->faults.n; k++) {
-			const char *id = r->o->faults.v[k], *at, *a;
-
-			if (!strv_has(&ids, id))
-				continue;
-			placed[k] = true;
-			for (a = args ? args : "--fault %s"; (at = strstr(a, "%s")); a = at + 2)
-				sbuf_addf(&words, "%.*s%s", (int)(at - a), a, id);
-			sbuf_addf(&words, "%s ", a);
-		}
-		var = xasprintf("FAULTS%s%s_ARGS", *name ? "_" : "", name);
-		for (k = 0; var[k]; k++)
-			if (var[k] >= 'a' && var[k] <= 'z')
-				var[k] = (char)(var[k] - 'a' + 'A');
-		vars_set(&r->vars.run, var, words.s ? words.s : "");
-		free(var);
-		free(text);
-		sbuf_free(&words);
-		strv_free(&ids);
-	}
-	for (k = 0; ok && k < r->o->faults.n; k++) {
-		if (placed[k])
-			continue;
-		fprintf(stderr, "assay: host %s has no fault \"%s\"", r->recipe->name,
-			r->o->faults.v[k]);
-		print_suggestions(stderr, r->o->faults.v[k], (const char *const *)all.v, all.n);
-		fputs("; `assay list --faults` names them all\n", stderr);
-		ok = false;
-	}
+	ok = ok && check_faults(r, &list);
+	for (i = 0; ok && i < sections.n; i++)
+		set_fault_args(r, sections.v[i], &list);
+	fault_list_free(&list);
 	strv_free(&sections);
-	strv_free(&all);
+	sbuf_free(&err);
 	return ok;
 }
 
@@ -551,11 +554,14 @@ static void set_machine(struct run *r)
 static void set_dirs(struct run *r, const char *run_dir)
 {
 	char *socket = xasprintf("%s/device.sock", r->tmp), *qmp = xasprintf("%s/qmp.sock", r->tmp);
+	char *injected = xasprintf("%s/injected", run_dir);
 
 	vars_set(&r->vars.run, "RUN_DIR", run_dir);
 	vars_set(&r->vars.run, "TMP", r->tmp);
 	vars_set(&r->vars.run, "SOCKET", socket);
 	vars_set(&r->vars.run, "QMP", qmp);
+	vars_set(&r->vars.run, "INJECTED", injected);
+	free(injected);
 	free(socket);
 	free(qmp);
 }

@@ -2,7 +2,8 @@ fuzz-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/v
 fuzz-tests += split
 fuzz-split := $(fuzz-virtio)
 fuzz-refdev := tests/unit/fake_guest.c host/common/page_state.c host/peer/peer.c host/peer/control.c \
-	$(addprefix host/ref/dev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c)
+	$(addprefix host/ref/dev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c) \
+	host/ref/fault/fault.c host/common/injected.c
 fuzz-tests += refdev_tx
 fuzz-refdev_tx := $(fuzz-refdev)
 fuzz-tests += vsock_rx

@@ -66,7 +66,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	close(f->r.call_fd);
-	memset(fault_enabled, 0, sizeof(fault_enabled));
+	fault_disable_all();
 	free(f->ps);
 	fg_free(&f->g);
 	free(f);
@@ -144,7 +144,7 @@ static void indirect(void **state)
 	assert_true(f->c.indirect);
 	assert_int_equal(f->c.out_len, 48);
 	assert_int_equal(f->c.in_len, 8);
-	fault_enabled[F_RING_INDIRECT_WRITE] = true;
+	fault_enabled[F_RING_INDIRECT_WRITE_FLAG_HONOURED] = true;
 	fg_avail(&f->g, 1, 3);
 	assert_int_equal(ring_pop(&f->r, &f->c), 1);
 	assert_int_equal(f->c.out_len, 0);
@@ -320,7 +320,7 @@ static void notification_flags(void **state)
 	a->flags = htole16(VRING_AVAIL_F_NO_INTERRUPT);
 	one_buffer(f);
 	assert_int_equal(calls(f), 0);
-	fault_enabled[F_IRQ_SUPPRESSED] = true;
+	fault_enabled[F_IRQ_DESPITE_SUPPRESSION] = true;
 	one_buffer(f);
 	assert_int_equal(calls(f), 1);
 	assert_false(ring_want_kicks(&f->r, false));
@@ -431,9 +431,9 @@ static void faults_of_used_elements(void **state)
 		uint32_t id, len;
 		uint16_t idx;
 	} cases[] = {
-		{ F_RING_USED_ID, FG_QSIZE / 2, 0, 4 },
+		{ F_RING_USED_ID_WRONG, FG_QSIZE / 2, 0, 4 },
 		{ F_RING_USED_ID_RANGE, FG_QSIZE + 1, 0, 4 },
-		{ F_RING_USED_LEN_LONG, 0, 4096, 4 },
+		{ F_RING_USED_LEN_TOO_LONG, 0, 4096, 4 },
 		{ F_RING_USED_TWICE, 0, 0, 5 },
 		{ F_RING_USED_IDX_JUMP, 0, 0, 4 + FG_QSIZE },
 	};

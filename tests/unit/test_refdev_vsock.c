@@ -52,7 +52,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	memset(fault_enabled, 0, sizeof(fault_enabled));
+	fault_disable_all();
 	fg_device_free(*state);
 	free(*state);
 	return 0;
@@ -115,7 +115,7 @@ static void echo(void **state)
 	expect_packet(g, OP(RW));
 	assert_memory_equal(pk.payload, "again", 5);
 	expect_nothing(g);
-	fault_enabled[F_RING_FRAMING] = true;
+	fault_enabled[F_RING_FRAMING_DEPENDENT] = true;
 	rw(g, 4, 1000, ASSAY_ECHO_PORT, "again", 5, 46);
 	expect_nothing(g);
 }
@@ -177,7 +177,7 @@ static void addresses(void **state)
 	fg_send(g, fg_hdr(3, 1000, 9, ASSAY_ECHO_PORT, STREAM, OP(REQUEST)), NULL, 0, 1);
 	expect_packet(g, OP(RESPONSE));
 	assert_int_equal(le64toh(pk.h.src_cid), 9);
-	fault_enabled[F_CIDS_UNLISTED_SOURCE] = true;
+	fault_enabled[F_CIDS_UNLISTED_SOURCE_ACCEPTED] = true;
 	fg_send(g, hdr(6, 1000, ASSAY_ECHO_PORT, OP(REQUEST)), NULL, 0, 1);
 	expect_packet(g, OP(RESPONSE));
 }
@@ -294,7 +294,7 @@ static void credit_for_the_guest(void **state)
 			told = le32toh(pk.h.fwd_cnt);
 		assert_true(sent - told < DEV_DEFAULT_BUF - sizeof(data));
 	}
-	fault_enabled[F_CREDIT_NO_ANSWER] = true;
+	fault_enabled[F_CREDIT_NO_ANSWER_TO_REQUEST] = true;
 	fg_send(g, hdr(3, 1000, ASSAY_SINK_PORT, OP(CREDIT_REQUEST)), NULL, 0, 1);
 	expect_nothing(g);
 }

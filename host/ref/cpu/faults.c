@@ -409,45 +409,29 @@ static bool wrong_register(unsigned int cpu, const struct site *s)
 
 /* --- the faults ----------------------------------------------------------------------------------- */
 
-static const struct fault faults[] = {
-	{ .id = "cpu.ipi_lost", .kinds = BIT(K_WRMSR), .hook = lose_ipi },
-	{ .id = "cpu.nmi_lost", .kinds = BIT(K_WRMSR), .hook = lose_nmi },
-	{ .id = "cpu.startup_lost", .kinds = BIT(K_WRMSR), .hook = lose_startup },
-	{ .id = "cpu.timer_lost", .kinds = BIT(K_WRMSR), .hook = lose_timer },
-	{ .id = "cpu.stray_interrupt", .kinds = BIT(K_PAUSE) | BIT(K_RDTSC), .hook = stray },
-	{ .id = "cpu.tsc_steps_back", .kinds = BIT(K_RDTSC), .hook = step_back },
-	{ .id = "cpu.pm_timer_fast", .kinds = BIT(K_IN32), .hook = fast_pm_timer },
-	{ .id = "cpu.ud2_executes", .kinds = BIT(K_UD2), .hook = skip },
-	{ .id = "cpu.lock_ignored", .kinds = BIT(K_LOCK_ADD), .hook = lose_add },
-	{ .id = "cpu.wp_ignored", .kinds = BIT(K_MOV_CR0), .early = true, .hook = without_wp },
-	{ .id = "cpu.cr3_reload_ignored", .kinds = BIT(K_MOV_CR3), .hook = keep_translations },
-	{ .id = "cpu.nx_ignored", .kinds = BIT(K_MOV_CR3), .hook = ignore_nx },
-	{ .id = "cpu.null_mapped", .kinds = BIT(K_MOV_CR3), .hook = map_null },
-	{ .id = "cpu.ist_ignored", .kinds = BIT(K_LIDT), .memory = without_ist },
-	{ .id = "cpu.ram_bit_lost", .memory = lose_bit },
-	{ .id = "cpu.pool_bit_lost", .memory = lose_bit }, /* another host's */
-	{ .id = "cpu.high_ram_lost", .memory = lose_high },
-	{ .id = "cpu.map_overlaps", .kinds = BIT(K_CLI), .early = true, .hook = overlap },
-	{ .id = "cpu.map_without_image", .kinds = BIT(K_CLI), .early = true, .hook = no_image },
-	{ .id = "cpu.table_checksum", .kinds = BIT(K_CLI), .early = true, .hook = bad_checksum },
-	{ .id = "cpu.madt_ids", .kinds = BIT(K_CLI), .early = true, .hook = other_ids },
-	{ .id = "cpu.config_port", .kinds = BIT(K_OUT32), .hook = wrong_register },
+FAULT_TABLE("refcpu");
+
+const struct fault machine_faults[F_COUNT] = {
+	[F_CPU_IPI_LOST] = { .kinds = BIT(K_WRMSR), .hook = lose_ipi },
+	[F_CPU_NMI_LOST] = { .kinds = BIT(K_WRMSR), .hook = lose_nmi },
+	[F_CPU_STARTUP_LOST] = { .kinds = BIT(K_WRMSR), .hook = lose_startup },
+	[F_CPU_TIMER_LOST] = { .kinds = BIT(K_WRMSR), .hook = lose_timer },
+	[F_CPU_STRAY_INTERRUPT] = { .kinds = BIT(K_PAUSE) | BIT(K_RDTSC), .hook = stray },
+	[F_CPU_TSC_STEPS_BACK] = { .kinds = BIT(K_RDTSC), .hook = step_back },
+	[F_CPU_PM_TIMER_FAST] = { .kinds = BIT(K_IN32), .hook = fast_pm_timer },
+	[F_CPU_UD2_EXECUTES] = { .kinds = BIT(K_UD2), .hook = skip },
+	[F_CPU_LOCK_IGNORED] = { .kinds = BIT(K_LOCK_ADD), .hook = lose_add },
+	[F_CPU_WP_IGNORED] = { .kinds = BIT(K_MOV_CR0), .early = true, .hook = without_wp },
+	[F_CPU_CR3_RELOAD_IGNORED] = { .kinds = BIT(K_MOV_CR3), .hook = keep_translations },
+	[F_CPU_NX_IGNORED] = { .kinds = BIT(K_MOV_CR3), .hook = ignore_nx },
+	[F_CPU_NULL_MAPPED] = { .kinds = BIT(K_MOV_CR3), .hook = map_null },
+	[F_CPU_IST_IGNORED] = { .kinds = BIT(K_LIDT), .memory = without_ist },
+	[F_CPU_RAM_BIT_LOST] = { .memory = lose_bit },
+	[F_CPU_POOL_BIT_LOST] = { .memory = lose_bit }, /* another host's */
+	[F_CPU_HIGH_RAM_LOST] = { .memory = lose_high },
+	[F_CPU_MAP_OVERLAPS] = { .kinds = BIT(K_CLI), .early = true, .hook = overlap },
+	[F_CPU_MAP_WITHOUT_IMAGE] = { .kinds = BIT(K_CLI), .early = true, .hook = no_image },
+	[F_CPU_TABLE_CHECKSUM] = { .kinds = BIT(K_CLI), .early = true, .hook = bad_checksum },
+	[F_CPU_MADT_IDS] = { .kinds = BIT(K_CLI), .early = true, .hook = other_ids },
+	[F_CPU_CONFIG_PORT] = { .kinds = BIT(K_OUT32), .hook = wrong_register },
 };
-
-const struct fault *machine_fault(const char *id)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-		if (strcmp(faults[i].id, id) == 0)
-			return &faults[i];
-	return NULL;
-}
-
-void machine_list(void)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-		fprintf(stderr, " %s", faults[i].id);
-}

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host/ref/cpu/fault_ids.h"
+#include "host/ref/fault/fault.h"
+
 enum { /* as instructions number them */
 	R_RAX,
 	R_RCX,
@@ -40,7 +43,6 @@ struct site { /* an instruction of the guest */
 };
 
 struct fault {
-	const char *id;
 	uint32_t kinds; /* bits of enum kind */
 	bool early;	/* in firmware and 32-bit code, too */
 	/* In front of the instruction. True: it is skipped. */
@@ -49,8 +51,7 @@ struct fault {
 	void (*memory)(uint64_t phys, uint64_t value);
 };
 
-const struct fault *machine_fault(const char *id);
-void machine_list(void); /* the ids, on stderr */
+extern const struct fault machine_faults[F_COUNT];
 
 uint64_t machine_reg(unsigned int cpu, unsigned int r);
 void machine_set_reg(unsigned int cpu, unsigned int r, uint64_t v);

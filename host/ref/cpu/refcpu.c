@@ -4,7 +4,7 @@
  * tables that the guest is given. A fault has a kind of instruction, and a hook in front of it that may change
  * registers and memory, or have the instruction skipped; or it looks at what the guest stores.
  *
- * Arguments: fault=ID. What was injected, or that nothing was, is said on stderr at the end.
+ * Arguments: fault=ID, injected=FILE.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "host/ref/cpu/machine.h"
-#include "host/ref/plugin/qemu_plugin.h"
+#include "host/ref/plugin/plugin.h"
 
 #define EFER_LMA (1u << 10)
 
@@ -22,10 +22,10 @@ static const char *const reg_names[MACHINE_REGS] = { "rax", "rcx", "rdx", "rbx",
 
 static struct {
 	const struct fault *fault;
+	enum fault_id id;
 	struct qemu_plugin_register *reg[MACHINE_CPUS][MACHINE_REGS];
 	GMutex lock;
 	GHashTable *sites; /* struct site, by its own content; under lock */
-	uint64_t injected; /* atomic */
 } plugin;
 
 /* --- for the faults ------------------------------------------------------------------------------- */
@@ -80,7 +80,7 @@ void machine_write(uint64_t phys, const void *buf, size_t len)
 
 void machine_injected(void)
 {
-	__atomic_add_fetch(&plugin.injected, 1, __ATOMIC_RELAXED);
+	fault_injected(plugin.id);
 }
 
 bool machine_each(unsigned int n)
@@ -214,15 +214,10 @@ static void on_vcpu_init(unsigned int cpu, void *userdata)
 		plugin_registers(reg_names, MACHINE_REGS, plugin.reg[cpu]);
 }
 
-/* As reffront says it, for `assay faults`. */
 static void on_end(void *userdata)
 {
 	(void)userdata;
-	if (plugin.injected)
-		fprintf(stderr, "refcpu: %s: injected %" PRIu64 " times\n", plugin.fault->id,
-			plugin.injected);
-	else
-		fprintf(stderr, "refcpu: %s WAS NEVER INJECTED\n", plugin.fault->id);
+	fault_end();
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_API_LEVEL;
@@ -230,19 +225,15 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_API_LEVEL;
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
 					   char **argv)
 {
-	int i;
+	int one;
 
 	if (!plugin_fits("refcpu", info))
 		return -1;
-	for (i = 0; i < argc; i++)
-		if (strncmp(argv[i], "fault=", 6) == 0)
-			plugin.fault = machine_fault(argv[i] + 6);
-	if (!plugin.fault) {
-		fputs("refcpu: fault=ID is needed, one of", stderr);
-		machine_list();
-		fputc('\n', stderr);
+	one = plugin_one_fault(argc, argv);
+	if (one < 0)
 		return -1;
-	}
+	plugin.id = (enum fault_id)one;
+	plugin.fault = &machine_faults[one];
 	plugin.sites = g_hash_table_new(site_hash, site_equal);
 	qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, NULL);
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_block, NULL);

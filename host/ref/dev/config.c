@@ -147,7 +147,7 @@ static uint64_t shown(const struct dev_cids *c, unsigned int i, uint64_t reads)
 		return c->cid[0];
 	if (last && fault(F_CONFIG_HIGH_BITS))
 		return c->cid[i] | 1ull << 32;
-	if (last && fault(F_CONFIG_TORN) && reads / 3 % 2)
+	if (last && reads / 3 % 2 && fault(F_CONFIG_TORN))
 		return c->cid[i] + 0x100;
 	return c->cid[i];
 }
@@ -187,7 +187,7 @@ size_t config_build(const struct dev_cids *c, uint32_t index, uint64_t reads,
 		put32(buf + VSOCK_INDEXED_INDEX, index);
 		if (index < n)
 			put64(buf + VSOCK_INDEXED_CID,
-			      shown(c, fault(F_CONFIG_INDEX_STUCK) ? 0 : index, reads));
+			      shown(c, index && fault(F_CONFIG_INDEX_STUCK) ? 0 : index, reads));
 		break;
 	default:
 		put64(buf, shown(c, 0, reads));

@@ -58,15 +58,18 @@ static struct tconn *find_confused(struct device *d, const struct virtio_vsock_h
 				   struct tconn *c)
 {
 	const uint32_t host_port = le32toh(h->dst_port), guest_port = le32toh(h->src_port);
-	const uint32_t mask = fault(F_CONN_PORT_LOW) ? 63 : UINT32_MAX;
+	const uint32_t mask = fault_on(F_CONN_PORT_LOW_BITS) ? 63 : UINT32_MAX;
+	struct tconn *found = c;
 
 	for (struct tconn *o = d->conns; o; o = o->next) {
 		if (o->host_port == host_port && !((o->guest_port ^ guest_port) & mask) &&
 		    o->guest_cid == c->guest_cid &&
-		    (o->type == c->type || fault(F_CONN_TYPE_IGNORED)) && o->seq < c->seq)
-			c = o;
+		    (o->type == c->type || fault_on(F_CONN_TYPE_IGNORED)) && o->seq < found->seq)
+			found = o;
 	}
-	return c;
+	if (found != c && !fault(F_CONN_PORT_LOW_BITS))
+		fault(F_CONN_TYPE_IGNORED);
+	return found;
 }
 
 struct tconn *conn_new(struct device *d, uint64_t host_cid, uint32_t host_port, uint64_t guest_cid,
@@ -75,7 +78,7 @@ struct tconn *conn_new(struct device *d, uint64_t host_cid, uint32_t host_port, 
 	const unsigned int slot = hash_of(host_port, guest_port);
 	struct tconn *c;
 
-	if (d->num_conns >= (fault(F_CONN_LIMIT) ? 512 : DEV_MAX_CONNS))
+	if (d->num_conns >= DEV_MAX_CONNS || (d->num_conns >= 512 && fault(F_CONN_LIMIT)))
 		return NULL;
 	c = calloc(1, sizeof(*c));
 	if (!c)
@@ -192,7 +195,7 @@ static bool reply_to(struct device *d, const struct virtio_vsock_hdr *h, uint16_
 		.control = le32toh(h->dst_port) == ASSAY_CTL_PORT,
 	};
 
-	if (fault(F_RST_NOT_SWAPPED) && le16toh(h->op) == VIRTIO_VSOCK_OP_REQUEST) {
+	if (le16toh(h->op) == VIRTIO_VSOCK_OP_REQUEST && fault(F_RST_NOT_SWAPPED)) {
 		p.hdr.src_cid = h->src_cid;
 		p.hdr.dst_cid = h->dst_cid;
 		p.hdr.src_port = h->src_port;
@@ -235,7 +238,7 @@ void conn_end(struct tconn *c, int err)
 
 static void end_by_rst(struct tconn *c, int err)
 {
-	if (!fault_on_conn(F_SHUTDOWN_NO_RST, c->host_port) || err)
+	if (err || !fault_on_conn(F_SHUTDOWN_NO_RST, c->host_port))
 		conn_reset(c);
 	conn_end(c, err);
 }
@@ -273,7 +276,7 @@ static uint32_t guest_free(const struct tconn *c)
 {
 	const uint32_t in_flight = c->tx_cnt - c->guest_fwd_cnt;
 
-	if (fault_on_conn(F_CREDIT_IGNORED, c->host_port))
+	if (fault_on(F_CREDIT_IGNORED) && c->host_port != ASSAY_CTL_PORT)
 		return UINT32_MAX;
 	/* virtio 1.4, 5.10.6.3. A fwd_cnt ahead of us makes in_flight huge: no credit. */
 	return c->guest_buf_alloc > in_flight ? c->guest_buf_alloc - in_flight : 0;
@@ -289,7 +292,8 @@ size_t conn_send_room(const struct tconn *c)
 
 static void note_credit(struct tconn *c, const struct virtio_vsock_hdr *h)
 {
-	if (!c->credit_known || !fault_on_conn(F_CREDIT_STALE_BUF_ALLOC, c->host_port))
+	if (!c->credit_known || c->guest_buf_alloc == le32toh(h->buf_alloc) ||
+	    !fault_on_conn(F_CREDIT_STALE_BUF_ALLOC, c->host_port))
 		c->guest_buf_alloc = le32toh(h->buf_alloc);
 	c->guest_fwd_cnt = le32toh(h->fwd_cnt);
 	c->credit_known = true;
@@ -322,7 +326,7 @@ bool conn_type_offered(const struct device *d, uint16_t type)
 {
 	if (type == VIRTIO_VSOCK_TYPE_SEQPACKET)
 		return d->features_acked & 1ull << VIRTIO_VSOCK_F_SEQPACKET;
-	if (fault(F_CONN_STREAM_NEEDS_BIT) && !(d->features_acked & 1))
+	if (!(d->features_acked & 1) && fault(F_CONN_STREAM_NEEDS_BIT))
 		return false;
 	/* virtio 1.4, 5.10.3: without NO_IMPLIED_STREAM (bit 2) there are always streams. */
 	return type == VIRTIO_VSOCK_TYPE_STREAM &&
@@ -343,12 +347,13 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 {
 	const struct ctl_addr local = { .cid = le64toh(h->dst_cid), .port = le32toh(h->dst_port) };
 	struct ctl_addr remote = { .cid = le64toh(h->src_cid), .port = le32toh(h->src_port) };
+	const uint64_t last = d->cids.cid[d->cids.num_guest - 1];
 	const uint16_t type = le16toh(h->type);
 	struct tconn *c = NULL;
 
 	if (has_listener(d, local.cid, local.port, type))
 		c = conn_new(d, local.cid, local.port, remote.cid, remote.port, type);
-	else if (fault_on_conn(F_RST_MISSING_REFUSED, local.port))
+	else if (fault_on_conn(F_RST_MISSING_ON_REFUSED, local.port))
 		return;
 	if (!c) {
 		reply_to(d, h, VIRTIO_VSOCK_OP_RST);
@@ -358,12 +363,12 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 	c->pending = TP_RESPONSE;
 	c->rx_packets = 1;
 	note_credit(c, h);
-	if (fault_on_conn(F_CIDS_SOURCE_HIDDEN, local.port))
+	if (remote.cid != d->cids.cid[0] && fault_on_conn(F_CIDS_SOURCE_HIDDEN, local.port))
 		remote.cid = d->cids.cid[0];
-	if (fault_on_conn(F_DEVICES_OTHER_SOURCE, local.port) && d->sibling)
+	if (d->sibling && fault_on_conn(F_DEVICES_OTHER_SOURCE, local.port))
 		remote.cid = d->sibling->cids.cid[0];
-	if (fault_on_conn(F_CIDS_SOURCE_LAST, local.port))
-		remote.cid = d->cids.cid[d->cids.num_guest - 1];
+	if (remote.cid != last && fault_on_conn(F_CIDS_SOURCE_LAST, local.port))
+		remote.cid = last;
 	c->pc = peer_on_accept(d->peer, c, local, remote, type);
 	if (!c->pc) {
 		conn_reset(c);
@@ -409,8 +414,8 @@ static bool append_rx(struct tconn *c, const struct ring_chain *chain, uint32_t 
 
 		/* The length was checked against the chain: all of it is there. */
 		chain_read(chain, sizeof(struct virtio_vsock_hdr) + done, to, part);
-		if (done == 0 && fault_on_conn(F_DATA_FLIPPED_FROM_GUEST, c->host_port) &&
-		    c->rx_data_packets % 3 == 0)
+		if (done == 0 && c->rx_data_packets % 3 == 0 &&
+		    fault_on_conn(F_DATA_BYTE_FLIPPED_FROM_GUEST, c->host_port))
 			to[part / 2] ^= 0x20;
 		c->rx.len += part;
 		done += (uint32_t)part;
@@ -444,7 +449,7 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 		return;
 	}
 	if (!c->pc || (c->host_shut & SHUT_RCV) || (c->guest_shut & SHUT_SEND) ||
-	    (fault_on_conn(F_DATA_TRUNCATED, c->host_port) && c->rx_put >= 65536)) {
+	    (c->rx_put >= 65536 && fault_on_conn(F_DATA_TRUNCATED_AT_64K, c->host_port))) {
 		swallow(c, len);
 		return;
 	}
@@ -453,10 +458,10 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 		end_by_rst(c, -ECONNRESET);
 		return;
 	}
-	if (fault_on_conn(F_DATA_DUPLICATED, c->host_port) && c->rx_data_packets % 3 == 0)
+	if (c->rx_data_packets % 3 == 0 && fault_on_conn(F_DATA_DUPLICATED, c->host_port))
 		append_rx(c, chain, len);
 	if (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET && (le32toh(h->flags) & VIRTIO_VSOCK_SEQ_EOM) &&
-	    !(fault(F_SEQ_EOM_IGNORED) && c->rx_data_packets % 2) &&
+	    !(c->rx_data_packets % 2 && fault(F_SEQPACKET_EOM_IGNORED)) &&
 	    !fifo_put(&c->rx_ends, &c->rx_put, sizeof(c->rx_put)))
 		return;
 	peer_on_readable(c->pc);
@@ -469,7 +474,8 @@ static void receive_shutdown(struct tconn *c, const struct virtio_vsock_hdr *h)
 	if ((flags == SHUT_SEND && fault_on_conn(F_SHUTDOWN_SEND_IGNORED, c->host_port)) ||
 	    (flags == SHUT_RCV && fault_on_conn(F_SHUTDOWN_RCV_IGNORED, c->host_port)))
 		return;
-	if (flags != SHUT_BOTH && flags && fault_on_conn(F_SHUTDOWN_HALF_RESETS, c->host_port)) {
+	if (flags != SHUT_BOTH && flags &&
+	    fault_on_conn(F_SHUTDOWN_HALF_CLOSE_RESETS, c->host_port)) {
 		end_by_rst(c, -ECONNRESET);
 		return;
 	}
@@ -534,7 +540,7 @@ static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
 		return;
 	case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
 		c->credit_requests++;
-		if (!fault_on_conn(F_CREDIT_NO_ANSWER, c->host_port))
+		if (!fault_on_conn(F_CREDIT_NO_ANSWER_TO_REQUEST, c->host_port))
 			c->pending |= TP_CREDIT_ANSWER;
 		conn_queue(c);
 		return;
@@ -547,6 +553,29 @@ static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
 	default: /* REQUEST, RESPONSE, unknown: not for a connection that stands */
 		rd_debug("%s: op %u on a connection is ignored", c->d->name, le16toh(h->op));
 	}
+}
+
+/* Faults: the connection that a wrong lookup finds for data, or c. */
+static struct tconn *find_wrong(struct device *d, const struct virtio_vsock_hdr *h, struct tconn *c)
+{
+	const uint64_t cid = le64toh(h->src_cid);
+	struct tconn *twin;
+
+	if (le16toh(h->op) != VIRTIO_VSOCK_OP_RW)
+		return c;
+	if (c && fault_on(F_CIDS_CROSSTALK)) {
+		twin = find_twin(d, h, cid);
+		if (twin && twin->seq < c->seq && fault(F_CIDS_CROSSTALK))
+			return twin;
+	}
+	if (d->sibling && fault_on(F_DEVICES_CROSSTALK)) {
+		twin = find_twin(d->sibling, h, cid);
+		if (twin && fault(F_DEVICES_CROSSTALK))
+			return twin;
+	}
+	if (c && (fault_on(F_CONN_PORT_LOW_BITS) || fault_on(F_CONN_TYPE_IGNORED)))
+		return find_confused(d, h, c);
+	return c;
 }
 
 void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
@@ -566,25 +595,10 @@ void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
 	}
 	c = conn_find(d, le64toh(h->dst_cid), host_port, cid, le32toh(h->src_port),
 		      le16toh(h->type));
-	if (fault_on_conn(F_CIDS_CROSSTALK, host_port) && op == VIRTIO_VSOCK_OP_RW) {
-		twin = find_twin(d, h, cid);
-		if (twin && c && twin->seq < c->seq)
-			c = twin;
-	}
-	if (fault_on_conn(F_DEVICES_CROSSTALK, host_port) && op == VIRTIO_VSOCK_OP_RW &&
-	    d->sibling) {
-		twin = find_twin(d->sibling, h, cid);
-		c = twin ? twin : c;
-	}
-	if (c && op == VIRTIO_VSOCK_OP_RW &&
-	    (fault_on_conn(F_CONN_PORT_LOW, host_port) ||
-	     fault_on_conn(F_CONN_TYPE_IGNORED, host_port)))
-		c = find_confused(d, h, c);
-	if (fault_on_conn(F_CIDS_CLOSE_BOTH, host_port) && ends) {
-		twin = find_twin(d, h, cid);
-		if (twin)
-			end_by_rst(twin, -ECONNRESET);
-	}
+	if (host_port != ASSAY_CTL_PORT)
+		c = find_wrong(d, h, c);
+	if (ends && (twin = find_twin(d, h, cid)) && fault_on_conn(F_CIDS_CLOSE_BOTH, host_port))
+		end_by_rst(twin, -ECONNRESET);
 	if (!c) {
 		receive_unconnected(d, h);
 		return;
@@ -634,21 +648,24 @@ static void fill(const struct tconn *c, struct virtio_vsock_hdr *h, uint16_t op,
 		 uint32_t flags)
 {
 	uint32_t fwd = c->fwd_cnt;
+	const uint64_t first = c->d->cids.cid[0];
 	uint64_t dst = c->guest_cid, src = c->host_cid;
 	uint16_t type = c->type;
 
-	if (fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port))
+	if (fwd && fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port))
 		fwd = 0;
 	if (fault_on_conn(F_CREDIT_GARBAGE_FWD_CNT, c->host_port))
 		fwd += 0x1000;
-	if (fault_on_conn(F_CREDIT_COUNTS_HEADERS, c->host_port))
+	if (c->rx_data_packets && fault_on_conn(F_CREDIT_COUNTS_HEADERS, c->host_port))
 		fwd += (uint32_t)(sizeof(*h) * c->rx_data_packets);
-	if ((op == VIRTIO_VSOCK_OP_RESPONSE && fault_on_conn(F_CIDS_WRONG_SOURCE, c->host_port)) ||
-	    (op == VIRTIO_VSOCK_OP_REQUEST && fault(F_CIDS_CONNECT_FIRST)))
-		dst = c->d->cids.cid[0];
-	if (fault_on_conn(F_CIDS_HOST_SOURCE, c->host_port))
+	if (dst != first &&
+	    ((op == VIRTIO_VSOCK_OP_RESPONSE &&
+	      fault_on_conn(F_CIDS_WRONG_SOURCE_ON_RESPONSE, c->host_port)) ||
+	     (op == VIRTIO_VSOCK_OP_REQUEST && fault(F_CIDS_HOST_CONNECT_ONLY_FIRST))))
+		dst = first;
+	if (src != ASSAY_CID_HOST && fault_on_conn(F_CIDS_HOST_SOURCE_IGNORED, c->host_port))
 		src = ASSAY_CID_HOST;
-	if (fault_on_conn(F_SEQ_TYPE, c->host_port))
+	if (type != VIRTIO_VSOCK_TYPE_STREAM && fault_on_conn(F_SEQPACKET_TYPE_WRONG, c->host_port))
 		type = VIRTIO_VSOCK_TYPE_STREAM;
 	*h = (struct virtio_vsock_hdr){
 		.src_cid = htole64(src),
@@ -671,7 +688,7 @@ static void spoil(struct tconn *c, size_t n)
 
 	if (!third || n == 0)
 		return;
-	if (fault_on_conn(F_DATA_FLIPPED, c->host_port)) {
+	if (fault_on_conn(F_DATA_BYTE_FLIPPED, c->host_port)) {
 		size_t one = 1;
 
 		*fifo_span(&c->tx, n / 2, &one) ^= 1;
@@ -724,7 +741,8 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 		if (n > end - c->tx_got)
 			n = end - c->tx_got;
 	}
-	if (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET && fault_on_conn(F_SEQ_SPLIT, c->host_port)) {
+	if (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET &&
+	    fault_on_conn(F_SEQPACKET_BOUNDARY_SPLIT, c->host_port)) {
 		n = (n + 1) / 2;
 		flags = VIRTIO_VSOCK_SEQ_EOM;
 	}
@@ -732,9 +750,9 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 		return false; /* no credit, or no room behind the header */
 	if (c->tx_got + n == end)
 		flags = VIRTIO_VSOCK_SEQ_EOM;
-	if (flags && fault_on_conn(F_SEQ_EOM_MISSING, c->host_port) && c->tx_data_packets % 2)
+	if (flags && c->tx_data_packets % 2 && fault_on_conn(F_SEQPACKET_EOM_MISSING, c->host_port))
 		flags = 0;
-	if (fault_on_conn(F_DATA_LOST, c->host_port) && n && c->tx_data_packets % 3 == 2) {
+	if (n && c->tx_data_packets % 3 == 2 && fault_on_conn(F_DATA_LOST_PACKET, c->host_port)) {
 		fifo_drop(&c->tx, n);
 		c->tx_got += n;
 		c->tx_data_packets++;
@@ -773,7 +791,10 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 		return true;
 	} else if (shut && (c->tx.len == 0 || !data_allowed(c))) {
 		fill(c, h, VIRTIO_VSOCK_OP_SHUTDOWN, 0,
-		     fault_on_conn(F_SHUTDOWN_HOST_BOTH, c->host_port) ? SHUT_BOTH : c->host_shut);
+		     c->host_shut != SHUT_BOTH &&
+				     fault_on_conn(F_SHUTDOWN_HOST_CLOSES_BOTH, c->host_port) ?
+			     SHUT_BOTH :
+			     c->host_shut);
 	} else if ((c->pending & TP_CREDIT_UPDATE) || (c->tx.len && guest_free(c))) {
 		/* The second: a buffer too small for a payload; the guest shall see that one waits. */
 		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
@@ -788,6 +809,8 @@ static void data_sent(struct tconn *c, size_t payload)
 	fifo_drop(&c->tx, payload);
 	c->tx_got += payload;
 	c->tx_cnt += (uint32_t)payload;
+	if (c->tx_cnt - c->guest_fwd_cnt > c->guest_buf_alloc)
+		fault_on_conn(F_CREDIT_IGNORED, c->host_port);
 	c->tx_data_packets++;
 	drop_ended(c);
 	if (c->want_write && conn_send_room(c))

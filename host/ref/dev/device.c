@@ -45,17 +45,26 @@ static uint64_t features_of(const struct device_params *p)
 	uint64_t f = 7; /* STREAM, SEQPACKET, NO_IMPLIED_STREAM */
 
 	f |= BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX);
-	if (!fault(F_INIT_NO_VERSION_1))
+	if (!fault_on(F_INIT_NO_VERSION_1))
 		f |= BIT(VIRTIO_F_VERSION_1);
-	if (p->access_platform && !fault(F_MEM_NO_PLATFORM))
+	if (p->access_platform && !fault_on(F_MEM_NO_ACCESS_PLATFORM))
 		f |= BIT(VIRTIO_F_ACCESS_PLATFORM);
 	if (p->cids.layout == CTL_LAYOUT_INDEXED)
 		f |= BIT(VSOCK_F_INDEXED_CID);
-	if (fault(F_INIT_RESERVED_FEATURE))
+	if (fault_on(F_INIT_RESERVED_FEATURE))
 		f |= BIT(49);
-	if (fault(F_RING_NOT_IN_ORDER))
+	if (fault_on(F_RING_NOT_IN_ORDER))
 		f |= BIT(VIRTIO_F_IN_ORDER);
 	return f;
+}
+
+uint64_t device_features(const struct device *d)
+{
+	/* What is wrong with them is injected once the VMM learns of it. */
+	fault(F_INIT_NO_VERSION_1);
+	fault(F_INIT_RESERVED_FEATURE);
+	fault(F_MEM_NO_ACCESS_PLATFORM);
+	return d->features_offered;
 }
 
 struct device *device_new(const struct device_params *p)
@@ -143,6 +152,7 @@ static void touch_private(struct device *d)
 	for (uint64_t n = 0; n < ps->file->frames; n++) {
 		if (ps->file->state[n] != PAGE_PRIVATE)
 			continue;
+		fault(F_MEM_TOUCHED_AT_RESET);
 		on_violation(d, &d->ring[DEV_TX], n << PAGE_STATE_SHIFT, CTL_MEM_RING);
 		return;
 	}
@@ -164,9 +174,9 @@ static void device_reset(struct device *d)
 	d->cids_next.event = 0;
 	d->cids_waits = false;
 	d->irq.count = 0;
-	if (fault(F_MEM_TOUCH_AT_RESET))
+	if (fault_on(F_MEM_TOUCHED_AT_RESET))
 		touch_private(d);
-	if (fault(F_CONFIG_NEW_AT_RESET))
+	if (fault(F_CONFIG_NEW_CID_AT_RESET))
 		d->cids.cid[d->cids.num_guest - 1]++;
 	memset(&d->info, 0, sizeof(d->info));
 	d->info.resets = resets;
@@ -244,7 +254,7 @@ int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
 	/* Moved or stopped in the middle: connections did not survive (5.10.6.7). */
 	if (queue == DEV_EVENT && base != 0)
 		d->events = 1;
-	if (queue == DEV_RX && d->info.resets && fault(F_IRQ_STALE)) {
+	if (queue == DEV_RX && d->info.resets && fault(F_IRQ_STALE_AFTER_RESET)) {
 		r->again = 30;
 		r->again_ns = rd_now_ns() + 20000000;
 	}
@@ -258,7 +268,7 @@ uint16_t device_ring_stop(struct device *d, unsigned int queue)
 
 	ring_publish(r);
 	ring_stop(r);
-	if (was_running && queue == DEV_TX && fault(F_RING_STALE_AFTER_RESET))
+	if (was_running && queue == DEV_TX && fault(F_RING_WRITTEN_AFTER_RESET))
 		d->stale_at_ns = rd_now_ns() + 10000000;
 	if (was_running && !any_running(d))
 		device_reset(d);
@@ -284,9 +294,9 @@ void device_kick(struct device *d, unsigned int queue)
 	r->kicks++;
 	if (queue != DEV_TX)
 		return;
-	if (fault(F_RING_SPURIOUS) && r->chains && !ring_pending(r))
+	if (r->chains && !ring_pending(r) && fault(F_RING_KICK_IS_A_BUFFER))
 		ring_push(r, &d->chain, 0, false);
-	if (fault(F_TX_KICK_LOST) && d->packets_ever > 100 && r->kicks % 2)
+	if (d->packets_ever > 100 && r->kicks % 2 && fault(F_TX_KICK_LOST))
 		return;
 	d->look_at_tx = true;
 }
@@ -357,32 +367,35 @@ static void drop(struct device *d, uint64_t nth, const struct virtio_vsock_hdr *
 static bool source_ok(const struct device *d, const struct virtio_vsock_hdr *h)
 {
 	const uint64_t cid = le64toh(h->src_cid);
+	const bool listed = config_is_guest(&d->cids, cid);
 
 	if (le32toh(h->dst_port) != ASSAY_CTL_PORT) {
-		if (fault(F_CIDS_UNLISTED_SOURCE))
+		if (!listed && fault(F_CIDS_UNLISTED_SOURCE_ACCEPTED))
 			return true;
-		if (fault(F_CIDS_ONLY_FIRST))
-			return cid == d->cids.cid[0];
+		if (listed && cid != d->cids.cid[0] && fault(F_CIDS_ONLY_FIRST_ACCEPTED))
+			return false;
 	}
-	return config_is_guest(&d->cids, cid);
+	return listed;
 }
 
 static bool destination_ok(const struct device *d, const struct virtio_vsock_hdr *h)
 {
 	const uint64_t cid = le64toh(h->dst_cid);
+	const bool granted = config_is_host(&d->cids, cid);
 
-	if (fault(F_CIDS_UNGRANTED_HOST))
+	if (!granted && fault(F_CIDS_UNGRANTED_HOST_CID_ACCEPTED))
 		return true;
-	if (fault(F_CIDS_HOST_DROPPED))
-		return cid == ASSAY_CID_HOST;
-	return config_is_host(&d->cids, cid);
+	if (granted && cid != ASSAY_CID_HOST && fault(F_CIDS_HOST_CID_DROPPED))
+		return false;
+	return granted;
 }
 
 /* One chain of the tx queue. True: of a connection that faults may strike. */
 static bool receive(struct device *d, const struct ring_chain *c)
 {
 	struct virtio_vsock_hdr h = { 0 };
-	const bool framing = fault(F_RING_FRAMING) && c->n_out && c->piece[0].len < sizeof(h);
+	const bool framing = c->n_out && c->piece[0].len < sizeof(h) &&
+			     fault(F_RING_FRAMING_DEPENDENT);
 	bool victim;
 
 	d->info.rx_packets++;
@@ -408,7 +421,7 @@ static bool receive(struct device *d, const struct ring_chain *c)
 
 static bool tx_paused(struct device *d)
 {
-	if (fault(F_TX_STOPS) && (d->reply_first || d->send_first))
+	if ((d->reply_first || d->send_first) && fault(F_TX_STOPS_WHILE_RX_FULL))
 		return true;
 	/* virtio 1.4, 5.10.6.1.2: tx goes on while rx is full, as far as resources go. */
 	return d->replies >= DEV_MAX_REPLIES;
@@ -490,13 +503,14 @@ static void leak(struct device *d, size_t used)
 		p = mem_at(&d->mem, frame << PAGE_STATE_SHIFT, &len);
 		if (!p || (p[0] == 0 && memcmp(p, p + 1, 63) == 0))
 			continue;
+		fault(F_MEM_LEAK);
 		off += chain_write(&d->chain, off, p, 64);
 	}
 }
 
 static void finish_rx(struct device *d, size_t len, bool victim)
 {
-	if (fault(F_MEM_LEAK))
+	if (fault_on(F_MEM_LEAK))
 		leak(d, len);
 	ring_push(&d->ring[DEV_RX], &d->chain, (uint32_t)len, victim);
 	d->info.tx_packets++;
@@ -597,9 +611,7 @@ static void run_rx(struct device *d)
 static void run_events(struct device *d)
 {
 	struct ring *r = &d->ring[DEV_EVENT];
-	const struct virtio_vsock_event ev = {
-		.id = htole32(fault(F_EVENT_WRONG_ID) ? 1 : VIRTIO_VSOCK_EVENT_TRANSPORT_RESET),
-	};
+	struct virtio_vsock_event ev;
 
 	if (d->events_at_ns && rd_now_ns() < d->events_at_ns)
 		return;
@@ -614,6 +626,7 @@ static void run_events(struct device *d)
 				continue;
 			break;
 		}
+		ev.id = htole32(fault(F_EVENT_WRONG_ID) ? 1 : VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
 		ring_push(r, &d->chain, (uint32_t)chain_write(&d->chain, 0, &ev, sizeof(ev)),
 			  false);
 		d->events--;
@@ -655,11 +668,11 @@ void device_apply_cids(struct device *d)
 	 * The event comes after the notification: QEMU 11.1 crashes if the guest has reset the device before it
 	 * reads the message.
 	 */
-	if (!fault(F_CONFIG_CHANGE_NO_NOTIFY) && d->config_changed &&
+	if (d->config_changed && !fault(F_CONFIG_CHANGE_NO_NOTIFY) &&
 	    d->config_changed(d->config_arg))
 		d->events_at_ns = rd_now_ns() + CONFIG_TOLD_NS;
-	if (s->event && !fault(F_EVENT_NO_RESET) &&
-	    !(fault(F_EVENT_ONLY_FIRST) && d->ring[DEV_EVENT].used_idx))
+	if (s->event && !fault(F_EVENT_NO_TRANSPORT_RESET) &&
+	    !(d->ring[DEV_EVENT].used_idx && fault(F_EVENT_ONLY_FIRST)))
 		d->events++;
 }
 

@@ -176,6 +176,7 @@ struct device *device_new(const struct device_params *p);
 void device_free(struct device *d);
 
 /* vhost-user's side. */
+uint64_t device_features(const struct device *d);
 void device_set_features(struct device *d, uint64_t features);
 /* Opens the page-state file if one is to be used. 0, -errno. */
 int device_attach(struct device *d);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/common/util.h"
 #include "host/ref/dev/device.h"
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
@@ -34,7 +35,7 @@ struct device_options {
 struct options {
 	struct device_options dev[MAX_DEVICES];
 	unsigned int num; /* dev[0]: what stands outside of --device */
-	const char *log;
+	const char *log, *injected;
 	bool verbose, once, connect, print_config_size;
 };
 
@@ -44,7 +45,7 @@ enum {
 	OPT_HOST_CIDS,
 	OPT_LAYOUT,
 	OPT_FAULT,
-	OPT_LIST_FAULTS,
+	OPT_INJECTED,
 	OPT_LOG,
 	OPT_DEVICE,
 	OPT_PAGE_STATE,
@@ -72,8 +73,7 @@ static const struct argp_option option_list[] = {
 	{ "page-state", OPT_PAGE_STATE, "FILE", 0,
 	  "page states of protected memory: private pages are not touched", 0 },
 	{ "fault", OPT_FAULT, "ID", 0, "inject a fault (may be repeated)", 1 },
-	{ "list-faults", OPT_LIST_FAULTS, NULL, 0,
-	  "print all faults: id, clause, tests that must fail, needs, what (tab-separated)", 1 },
+	{ "injected", OPT_INJECTED, "FILE", 0, "count there how often each fault was injected", 1 },
 	{ "log", OPT_LOG, "FILE", 0, "log there (default: standard error)", 2 },
 	{ "verbose", 'v', NULL, 0, "log connections and queues, too", 2 },
 	{ "connect", OPT_CONNECT, NULL, 0,
@@ -178,6 +178,18 @@ static void take_device(struct argp_state *st, struct options *all, char *arg)
 	}
 }
 
+static _Noreturn void no_such_fault(const char *id)
+{
+	const char *ids[F_COUNT];
+
+	for (unsigned int i = 0; i < F_COUNT; i++)
+		ids[i] = fault_rows[i].id;
+	fprintf(stderr, "assay-refdev: there is no fault \"%s\"", id);
+	print_suggestions(stderr, id, ids, F_COUNT);
+	fputc('\n', stderr);
+	exit(USAGE_ERROR);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *st)
 {
 	struct options *all = st->input;
@@ -198,12 +210,10 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 	case OPT_FAULT:
 		if (fault_enable(arg) == 0)
 			return 0;
-		fprintf(stderr, "assay-refdev: no fault '%s'; ", arg);
-		fault_suggest(stderr, arg);
-		exit(USAGE_ERROR);
-	case OPT_LIST_FAULTS:
-		fault_list(stdout);
-		exit(0);
+		no_such_fault(arg);
+	case OPT_INJECTED:
+		all->injected = arg;
+		return 0;
 	case OPT_LOG:
 		all->log = arg;
 		return 0;
@@ -403,7 +413,7 @@ static size_t size_shown(const struct device_options *o)
 static int run(struct options *all)
 {
 	FILE *log = all->log ? fopen(all->log, "we") : stderr;
-	int ret = 1;
+	int ret = 1, err;
 
 	if (!log) {
 		fprintf(stderr, "assay-refdev: %s: %s\n", all->log, strerror(errno));
@@ -411,8 +421,13 @@ static int run(struct options *all)
 	}
 	rd_log_setup(log, all->verbose);
 	for (unsigned int i = 0; i < F_COUNT; i++) {
-		if (fault_enabled[i])
-			rd_log("fault %s: %s", fault_table[i].id, fault_table[i].what);
+		if (fault_on(i))
+			rd_log("fault %s: %s", fault_rows[i].id, fault_rows[i].what);
+	}
+	err = fault_begin(all->injected);
+	if (err) {
+		fprintf(stderr, "assay-refdev: %s: %s\n", all->injected, strerror(-err));
+		goto out;
 	}
 	for (unsigned int i = 0; i < all->num; i++) {
 		if (i && fault(F_DEVICES_SHARED_CID))
@@ -429,6 +444,7 @@ out:
 		vhu_free(all->dev[i].vhu);
 		device_free(all->dev[i].device);
 	}
+	fault_end();
 	rd_log_setup(NULL, false);
 	if (log != stderr)
 		fclose(log);

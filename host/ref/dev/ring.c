@@ -100,7 +100,7 @@ static bool may_touch(struct ring *r, uint64_t gpa, uint64_t len, enum ctl_mem_r
 	uint64_t bad = gpa;
 
 	if (mem_allowed(r->mem, gpa, len, &bad) || fault(F_MEM_PRIVATE_ALLOWED) ||
-	    (reason == CTL_MEM_INDIRECT && fault(F_MEM_PRIVATE_INDIRECT)))
+	    (reason == CTL_MEM_INDIRECT && fault(F_MEM_PRIVATE_INDIRECT_ALLOWED)))
 		return true;
 	r->broken = true;
 	if (r->violation)
@@ -120,7 +120,7 @@ static bool ring_memory_ok(struct ring *r)
 
 static bool stuck(const struct ring *r)
 {
-	return fault(F_RING_WRAP) && r->index == 1 && r->last_avail >= 256;
+	return r->index == 1 && r->last_avail >= 256 && fault(F_RING_INDEX_WRAP);
 }
 
 bool ring_pending(const struct ring *r)
@@ -169,8 +169,8 @@ static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vrin
 {
 	const uint64_t gpa = le64toh(d->addr);
 	const uint32_t bytes = le32toh(d->len), count = bytes / sizeof(*d);
-	const bool all_writable = fault(F_RING_INDIRECT_WRITE) &&
-				  (le16toh(d->flags) & VRING_DESC_F_WRITE);
+	const bool all_writable = (le16toh(d->flags) & VRING_DESC_F_WRITE) &&
+				  fault(F_RING_INDIRECT_WRITE_FLAG_HONOURED);
 	uint64_t avail = bytes;
 	const uint8_t *table;
 	unsigned int seen = 0;
@@ -289,11 +289,11 @@ static void push_faulty(struct ring *r, const struct ring_chain *c, uint32_t len
 	const bool strike = r->index == 1 && ++r->trips == 4;
 	uint32_t id = c->head;
 
-	if (fault(F_RING_WRITES_READABLE) && c->n_out)
+	if (c->n_out && fault(F_RING_WRITES_READABLE))
 		c->piece[c->n_out - 1].p[c->piece[c->n_out - 1].len - 1] ^= 0xff;
-	if (fault(F_RING_DESC_WRITTEN))
+	if (fault(F_RING_DESC_TABLE_WRITTEN))
 		memset(&r->desc[c->head], 0, sizeof(r->desc[0]));
-	if (fault(F_RING_WRITES_PAST) && c->n_in) {
+	if (c->n_in && fault(F_RING_WRITES_PAST_BUFFER)) {
 		const struct ring_piece *last = &c->piece[c->n_out + c->n_in - 1];
 		uint64_t one = 1;
 		uint8_t *p = mem_at(r->mem, last->gpa + last->len, &one);
@@ -301,11 +301,11 @@ static void push_faulty(struct ring *r, const struct ring_chain *c, uint32_t len
 		if (p)
 			*p ^= 0xff;
 	}
-	if (fault(F_RING_USED_LEN_ZERO))
+	if (len && fault(F_RING_USED_LEN_ZERO))
 		len = 0;
-	if (fault(F_RING_USED_LEN_LONG))
+	if (fault(F_RING_USED_LEN_TOO_LONG))
 		len = (uint32_t)c->in_len + 4096;
-	if (strike && fault(F_RING_USED_ID))
+	if (strike && fault(F_RING_USED_ID_WRONG))
 		id = (id + r->num / 2) % r->num;
 	if (strike && fault(F_RING_USED_ID_RANGE))
 		id = r->num + 1u;
@@ -330,28 +330,46 @@ void ring_signal(struct ring *r)
 {
 	r->calls++;
 	r->calls_since_start++;
-	signal_fd(fault(F_IRQ_WRONG_QUEUE) && r->other ? r->other->call_fd : r->call_fd);
+	signal_fd(r->other && fault(F_IRQ_WRONG_QUEUE) ? r->other->call_fd : r->call_fd);
 }
 
-/* 2.7.7.2 */
-static bool wants_signal(struct ring *r, uint16_t old, uint16_t new)
+/* 2.7.7.2; old, new: used indexes between which buffers were used since the driver was looked after last. */
+static bool driver_wants(const struct ring *r, uint16_t old, uint16_t new, bool by_event,
+			 unsigned int off_by)
 {
 	uint16_t event;
 
-	/* The index must be visible before the driver's wish is read. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (fault(F_IRQ_SUPPRESSED))
-		return true;
-	if ((!r->event_idx && !fault(F_IRQ_EVENT_HONOURED)) ||
-	    (r->event_idx && fault(F_IRQ_FLAG_HONOURED)))
+	if (!by_event)
 		return !(le16toh(__atomic_load_n(&r->avail->flags, __ATOMIC_RELAXED)) &
 			 VRING_AVAIL_F_NO_INTERRUPT);
 	if (!r->signalled_valid)
 		return true;
 	event = le16toh(__atomic_load_n(&r->avail->ring[r->num], __ATOMIC_RELAXED));
-	if (fault(F_IRQ_EVENT_OFF_BY_ONE))
-		event++;
-	return vring_need_event(event, new, old);
+	return vring_need_event((uint16_t)(event + off_by), new, old);
+}
+
+static bool wants_signal(const struct ring *r, uint16_t old, uint16_t new)
+{
+	bool right, wrong;
+
+	/* The index must be visible before the driver's wish is read. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	right = driver_wants(r, old, new, r->event_idx, 0);
+	if (!right && fault(F_IRQ_DESPITE_SUPPRESSION))
+		return true;
+	if (fault_on(r->event_idx ? F_IRQ_FLAG_HONOURED : F_IRQ_USED_EVENT_HONOURED)) {
+		wrong = driver_wants(r, old, new, !r->event_idx, 0);
+		if (wrong != right)
+			fault(r->event_idx ? F_IRQ_FLAG_HONOURED : F_IRQ_USED_EVENT_HONOURED);
+		return wrong;
+	}
+	if (r->event_idx && fault_on(F_IRQ_EVENT_OFF_BY_ONE)) {
+		wrong = driver_wants(r, old, new, true, 1);
+		if (wrong != right)
+			fault(F_IRQ_EVENT_OFF_BY_ONE);
+		return wrong;
+	}
+	return right;
 }
 
 /* Fault ring.not_in_order: the first two of a batch. */
@@ -372,7 +390,7 @@ void ring_publish(struct ring *r)
 
 	if (!r->running || r->used_idx == old || !ring_memory_ok(r))
 		return;
-	if (fault(F_RING_NOT_IN_ORDER) && (uint16_t)(r->used_idx - old) > 1)
+	if ((uint16_t)(r->used_idx - old) > 1 && fault(F_RING_NOT_IN_ORDER))
 		swap_used(r, old);
 	/* 2.7.8: idx only after the elements. */
 	__atomic_store_n(&r->used->idx, htole16(r->used_idx), __ATOMIC_RELEASE);
@@ -382,7 +400,8 @@ void ring_publish(struct ring *r)
 	r->signalled_valid = true;
 	if (wanted && ++r->due % 25 == 0 && fault(F_IRQ_LOST_SOME))
 		return;
-	if (!wanted || fault(F_IRQ_LOST) || (fault(F_IRQ_STALL) && r->calls_since_start >= 31))
+	if (!wanted || fault(F_IRQ_LOST) ||
+	    (r->calls_since_start >= 31 && fault(F_IRQ_STALLS_AFTER_32)))
 		return;
 	ring_signal(r);
 	if (fault(F_IRQ_DOUBLE)) {
@@ -400,7 +419,7 @@ bool ring_want_kicks(struct ring *r, bool on)
 		uint16_t *avail_event = (uint16_t *)(void *)&r->used->ring[r->num];
 
 		/* Off: an index just passed, which comes again after 65535 buffers only. */
-		if (!fault(F_RING_AVAIL_EVENT))
+		if (!fault(F_RING_AVAIL_EVENT_STUCK))
 			__atomic_store_n(avail_event,
 					 htole16(on ? r->last_avail :
 						      (uint16_t)(r->last_avail - 1)),

@@ -85,7 +85,7 @@ static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, u
 		return -ENETUNREACH;
 	if (!conn_type_offered(d, type))
 		return -EOPNOTSUPP;
-	if (fault(F_DEVICES_OTHER_WAY) && d->sibling)
+	if (d->sibling && fault(F_DEVICES_CONNECT_BY_OTHER))
 		d = d->sibling;
 	if (local.port == 0)
 		local.port = free_port(d, local.cid, remote, type);

@@ -353,7 +353,7 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 		return -EINVAL;
 	switch (m->h.request) {
 	case VHU_GET_FEATURES:
-		reply_u64(v, m, d->features_offered | 1ull << VHU_F_PROTOCOL_FEATURES);
+		reply_u64(v, m, device_features(d) | 1ull << VHU_F_PROTOCOL_FEATURES);
 		return 1;
 	case VHU_SET_FEATURES:
 		v->features = m->u64;

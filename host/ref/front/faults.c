@@ -214,151 +214,134 @@ static void look_again(struct place *p)
 
 /* --- the faults -------------------------------------------------------------------------------- */
 
-static const struct fault faults[] = {
+FAULT_TABLE("reffront");
+
+const struct fault front_faults[F_COUNT] = {
 	/* The first reset ends the error, the second one the initialisation. */
-	{ .id = "front.failed_sticks",
-	  .rule = { STATUS(OR, VIRTIO_S_FAILED, .when = after_failed) } },
+	[F_FRONT_FAILED_STICKS] = { .rule = { STATUS(OR, VIRTIO_S_FAILED, .when = after_failed) } },
 	/* The back end does not say that it has let go of the queues. */
-	{ .id = "front.reset_unfinished",
-	  .rule = { STATUS(OR, VIRTIO_S_ACKNOWLEDGE, .when = stopped_again) } },
+	[F_FRONT_RESET_UNFINISHED] = { .rule = { STATUS(OR, VIRTIO_S_ACKNOWLEDGE,
+							.when = stopped_again) } },
 	/* The status is kept as a stage of the initialisation, and shown as one bit. */
-	{ .id = "front.status_stage",
-	  .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_ACKNOWLEDGE, .when = has_driver) } },
+	[F_FRONT_STATUS_STAGE] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_ACKNOWLEDGE,
+						    .when = has_driver) } },
 	/* An early error is found late. */
-	{ .id = "front.needs_reset", .rule = { STATUS(OR, VIRTIO_S_NEEDS_RESET, .when = worked) } },
+	[F_FRONT_NEEDS_RESET] = { .rule = { STATUS(OR, VIRTIO_S_NEEDS_RESET, .when = worked) } },
 	/* The driver's features are added to those of the last time before they are compared. */
-	{ .id = "front.features_ok_refused",
-	  .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK, .when = fifth_time) } },
+	[F_FRONT_FEATURES_OK_REFUSED] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK,
+							   .when = fifth_time) } },
 	/* A queue's event descriptor leaks at each reset, until there is none. */
-	{ .id = "front.queue_leak",
-	  .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 0, .when = worn_out) } },
+	[F_FRONT_QUEUE_LEAK] = { .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 0,
+						.when = worn_out) } },
 	/* What was not accepted is taken from what is offered. */
-	{ .id = "front.features_shrink",
-	  .rule = { FEATURES(AND, ~(1u << VIRTIO_F_EVENT_IDX), .when = low_features_started) } },
+	[F_FRONT_FEATURES_SHRINK] = { .rule = { FEATURES(AND, ~(1u << VIRTIO_F_EVENT_IDX),
+							 .when = low_features_started) } },
 	/* The back end gives its configuration only once it has its features. */
-	{ .id = "front.config_late",
-	  .rule = { LOAD(DEVICE, 0, 0, XOR, UINT32_MAX, .when = before_features_ok) } },
+	[F_FRONT_CONFIG_LATE] = { .rule = { LOAD(DEVICE, 0, 0, XOR, UINT32_MAX,
+						 .when = before_features_ok) } },
 	/* The queues are reset when they are used next. */
-	{ .id = "front.queue_enabled_in_reset",
-	  .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 1, .when = in_reset) } },
+	[F_FRONT_QUEUE_ENABLED_IN_RESET] = { .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET,
+							    1, .when = in_reset) } },
 	/* The back end starts when it has its queues. */
-	{ .id = "front.early_start",
-	  .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_DRIVER_OK, .when = not_started) },
-	  .hook = start_early,
-	  .later = start_now },
+	[F_FRONT_EARLY_START] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_DRIVER_OK,
+						   .when = not_started) },
+				  .hook = start_early,
+				  .later = start_now },
 	/* Offloads are switched one by one in the VMM's options: here without GUEST_CSUM. */
-	{ .id = "front.prerequisites",
-	  .rule = { LOAD(CONFIG, 2, 2, SET, VIRTIO_PCI_MODERN + VIRTIO_ID_NET),
-		    FEATURES(AND, ~2u, .when = low_features),
-		    FEATURES(OR, 1 << 7, .when = low_features) } },
+	[F_FRONT_PREREQUISITES] = { .rule = { LOAD(CONFIG, 2, 2, SET,
+						   VIRTIO_PCI_MODERN + VIRTIO_ID_NET),
+					      FEATURES(AND, ~2u, .when = low_features),
+					      FEATURES(OR, 1 << 7, .when = low_features) } },
 	/* SUSPEND is offered, and status bits are only kept, as QEMU does. */
-	{ .id = "front.suspend_offered",
-	  .rule = { FEATURES(OR, 1u << (VIRTIO_F_SUSPEND - 32), .when = high_features) } },
+	[F_FRONT_SUSPEND_OFFERED] = { .rule = { FEATURES(OR, 1u << (VIRTIO_F_SUSPEND - 32),
+							 .when = high_features) } },
 	/* A driver that asked for too much is not trusted again. */
-	{ .id = "front.unoffered_wedges",
-	  .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK, .when = unoffered) } },
+	[F_FRONT_UNOFFERED_WEDGES] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK,
+							.when = unoffered) } },
 	/* The queue is stopped, its registers are left. */
-	{ .id = "front.queue_reset_enabled",
-	  .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 1, .when = queue_was_reset) } },
-	{ .id = "front.queue_reset_pending",
-	  .rule = { LOAD(COMMON, COMMON_AT(queue_reset), 2, SET, 1, .when = queue_was_reset) } },
+	[F_FRONT_QUEUE_RESET_ENABLED] = { .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 1,
+							 .when = queue_was_reset) } },
+	[F_FRONT_QUEUE_RESET_PENDING] = { .rule = { LOAD(COMMON, COMMON_AT(queue_reset), 2, SET, 1,
+							 .when = queue_was_reset) } },
 	/* The queue's thread is not told. */
-	{ .id = "front.queue_reset_runs_on",
-	  .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 0, .when = queue_was_reset) },
-	  .hook = run_on,
-	  .later = look_again },
+	[F_FRONT_QUEUE_RESET_RUNS_ON] = { .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 0,
+							 .when = queue_was_reset) },
+					  .hook = run_on,
+					  .later = look_again },
 
 	/* Mask bits are kept, and not looked at. */
-	{ .id = "front.mask_ignored",
-	  .rule = { STORE(TABLE, ENTRY_CONTROL, 4, AND, ~(uint32_t)ENTRY_MASKED) } },
+	[F_FRONT_MASK_IGNORED] = { .rule = { STORE(TABLE, ENTRY_CONTROL, 4, AND,
+						   ~(uint32_t)ENTRY_MASKED) } },
 	/* The pending bit is cleared before the message can go. */
-	{ .id = "front.pending_lost", .hook = lose_pending },
+	[F_FRONT_PENDING_LOST] = { .hook = lose_pending },
 	/* NO_VECTOR is only kept. */
-	{ .id = "front.vector_stays",
-	  .rule = { STORE(COMMON, COMMON_AT(queue_msix_vector), 2, SET, 0, .when = queue_unmapped),
-		    LOAD(COMMON, COMMON_AT(queue_msix_vector), 2, SET, VIRTIO_NO_VECTOR,
-			 .when = queue_unmapped) } },
+	[F_FRONT_VECTOR_STAYS] = { .rule = { STORE(COMMON, COMMON_AT(queue_msix_vector), 2, SET, 0,
+						   .when = queue_unmapped),
+					     LOAD(COMMON, COMMON_AT(queue_msix_vector), 2, SET,
+						  VIRTIO_NO_VECTOR, .when = queue_unmapped) } },
 	/* Configuration changes were thought of as those of the configuration space only. */
-	{ .id = "front.config_vector_lost",
-	  .rule = { STORE(COMMON, COMMON_AT(config_msix_vector), 2, SET, VIRTIO_NO_VECTOR),
-		    LOAD(COMMON, COMMON_AT(config_msix_vector), 2, SET, 0) } },
+	[F_FRONT_CONFIG_VECTOR_LOST] = { .rule = { STORE(COMMON, COMMON_AT(config_msix_vector), 2,
+							 SET, VIRTIO_NO_VECTOR),
+						   LOAD(COMMON, COMMON_AT(config_msix_vector), 2,
+							SET, 0) } },
 
 	/* The id of the transitional device, with a modern one's subsystem. */
-	{ .id = "front.transitional_id", .rule = { LOAD(CONFIG, 2, 2, SET, 0x1005) } },
-	{ .id = "front.no_window",
-	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_TYPE, 1, SET, 0x7f) } },
+	[F_FRONT_TRANSITIONAL_ID] = { .rule = { LOAD(CONFIG, 2, 2, SET, 0x1005) } },
+	[F_FRONT_NO_WINDOW] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_TYPE, 1, SET,
+						     0x7f) } },
 	/* pci_cfg_data was forgotten in the length. */
-	{ .id = "front.window_cap_short",
-	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_LEN, 1, SET, 16) } },
-	{ .id = "front.isr_outside",
-	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_ISR_CFG, CAP_LENGTH, 4, OR, 1u << 28) } },
+	[F_FRONT_WINDOW_CAP_SHORT] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_LEN, 1, SET,
+							    16) } },
+	[F_FRONT_ISR_OUTSIDE] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_ISR_CFG, CAP_LENGTH, 4, OR,
+						       1u << 28) } },
 	/* A region without a BAR behind it. */
-	{ .id = "front.shared_memory",
-	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_TYPE, 1, SET,
-			       VIRTIO_PCI_CAP_SHARED_MEMORY_CFG) } },
-	{ .id = "front.vendor_data",
-	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_TYPE, 1, SET,
-			       VIRTIO_PCI_CAP_VENDOR_CFG),
-		    CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_VENDOR_ID, 2, SET, VIRTIO_PCI_VENDOR) } },
-	{ .id = "front.notify_multiplier",
-	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_NOTIFY_CFG, CAP_MULTIPLIER, 4, SET, 6) } },
+	[F_FRONT_SHARED_MEMORY] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_TYPE, 1,
+							 SET, VIRTIO_PCI_CAP_SHARED_MEMORY_CFG) } },
+	[F_FRONT_VENDOR_DATA] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_TYPE, 1, SET,
+						       VIRTIO_PCI_CAP_VENDOR_CFG),
+					    CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_VENDOR_ID, 2,
+						       SET, VIRTIO_PCI_VENDOR) } },
+	[F_FRONT_NOTIFY_MULTIPLIER] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_NOTIFY_CFG,
+							     CAP_MULTIPLIER, 4, SET, 6) } },
 	/* The size is that of the queue selected before. */
-	{ .id = "front.queue_size_beyond",
-	  .rule = { LOAD(COMMON, COMMON_AT(queue_size), 2, SET, 128, .when = no_such_queue) } },
+	[F_FRONT_QUEUE_SIZE_BEYOND] = { .rule = { LOAD(COMMON, COMMON_AT(queue_size), 2, SET, 128,
+						       .when = no_such_queue) } },
 	/* Only the select register's lowest bit is decoded. */
-	{ .id = "front.feature_select",
-	  .rule = { STORE(COMMON, COMMON_AT(device_feature_select), 4, AND, 1,
-			  .when = beyond_features) } },
-	{ .id = "front.driver_feature",
-	  .rule = { LOAD(COMMON, COMMON_AT(driver_feature), 4, SET, 0) } },
+	[F_FRONT_FEATURE_SELECT] = { .rule = { STORE(COMMON, COMMON_AT(device_feature_select), 4,
+						     AND, 1, .when = beyond_features) } },
+	[F_FRONT_DRIVER_FEATURE] = { .rule = { LOAD(COMMON, COMMON_AT(driver_feature), 4, SET,
+						    0) } },
 	/* A 64-bit field is latched by a load of either half. */
-	{ .id = "front.config_latch",
-	  .rule = { LOAD(DEVICE, 0, 4, XOR, UINT32_MAX, .when = behind_upper_half) } },
-	{ .id = "front.window_reads_0",
-	  .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_DATA, 4, SET, 0) } },
+	[F_FRONT_CONFIG_LATCH] = { .rule = { LOAD(DEVICE, 0, 4, XOR, UINT32_MAX,
+						  .when = behind_upper_half) } },
+	[F_FRONT_WINDOW_READS_0] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_DATA, 4,
+							  SET, 0) } },
 	/* The data are taken from the capability's bytes, which are not stored there. */
-	{ .id = "front.window_writes_0",
-	  .rule = { STORE(CONFIG, CAP_CFG_DATA, 0, SET, 0, .cap = VIRTIO_PCI_CAP_PCI_CFG) } },
+	[F_FRONT_WINDOW_WRITES_0] = { .rule = { STORE(CONFIG, CAP_CFG_DATA, 0, SET, 0,
+						      .cap = VIRTIO_PCI_CAP_PCI_CFG) } },
 	/* The table's size is a constant, whatever the device has. */
-	{ .id = "front.msix_size", .rule = { CAPABILITY(CAP_MSIX, MSIX_CONTROL, 2, OR, 0x1f) } },
-	{ .id = "front.vectors_after_reset",
-	  .rule = { LOAD(COMMON, COMMON_AT(config_msix_vector), 2, SET, 0, .when = in_reset),
-		    LOAD(COMMON, COMMON_AT(queue_msix_vector), 2, SET, 0, .when = in_reset) } },
-	{ .id = "front.isr_stays", .rule = { LOAD(ISR, 0, 1, OR, 1, .when = isr_was_set) } },
+	[F_FRONT_MSIX_SIZE] = { .rule = { CAPABILITY(CAP_MSIX, MSIX_CONTROL, 2, OR, 0x1f) } },
+	[F_FRONT_VECTORS_AFTER_RESET] = { .rule = { LOAD(COMMON, COMMON_AT(config_msix_vector), 2,
+							 SET, 0, .when = in_reset),
+						    LOAD(COMMON, COMMON_AT(queue_msix_vector), 2,
+							 SET, 0, .when = in_reset) } },
+	[F_FRONT_ISR_STAYS] = { .rule = { LOAD(ISR, 0, 1, OR, 1, .when = isr_was_set) } },
 	/* Status.Interrupt (PCI 3.0, 6.2.3), which only polling drivers look at. */
-	{ .id = "front.status_interrupt", .rule = { LOAD(CONFIG, 6, 2, AND, ~(1u << 3)) } },
+	[F_FRONT_STATUS_INTERRUPT] = { .rule = { LOAD(CONFIG, 6, 2, AND, ~(1u << 3)) } },
 
 	/* Legacy once it is in use: the VMM has one flag for both. */
-	{ .id = "front.mmio_version",
-	  .rule = { LOAD(MMIO, VIRTIO_MMIO_VERSION, 4, SET, 1, .when = started) } },
-	{ .id = "front.mmio_queue_beyond",
-	  .rule = { LOAD(MMIO, VIRTIO_MMIO_QUEUE_SIZE_MAX, 4, SET, 128, .when = no_such_queue) } },
-	{ .id = "front.mmio_ready_in_reset",
-	  .rule = { LOAD(MMIO, VIRTIO_MMIO_QUEUE_READY, 4, SET, 1, .when = in_reset) } },
+	[F_FRONT_MMIO_VERSION] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_VERSION, 4, SET, 1,
+						  .when = started) } },
+	[F_FRONT_MMIO_QUEUE_BEYOND] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_QUEUE_SIZE_MAX, 4, SET,
+						       128, .when = no_such_queue) } },
+	[F_FRONT_MMIO_READY_IN_RESET] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_QUEUE_READY, 4, SET, 1,
+							 .when = in_reset) } },
 	/* As the ISR of PCI. */
-	{ .id = "front.mmio_read_acknowledges", .hook = acknowledge_by_read },
-	{ .id = "front.mmio_generation",
-	  .rule = { LOAD(MMIO, VIRTIO_MMIO_CONFIG, 4, XOR, 1u << 31, .when = now_and_then) } },
+	[F_FRONT_MMIO_READ_ACKNOWLEDGES] = { .hook = acknowledge_by_read },
+	[F_FRONT_MMIO_GENERATION] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_CONFIG, 4, XOR, 1u << 31,
+						     .when = now_and_then) } },
 	/* The features are those of PCI; there is no QueueReset. As QEMU 11.1's rng. */
-	{ .id = "front.mmio_ring_reset",
-	  .rule = { LOAD(MMIO, VIRTIO_MMIO_DEVICE_FEATURES, 4, OR, 1u << (VIRTIO_F_RING_RESET - 32),
-			 .when = high_features) } },
+	[F_FRONT_MMIO_RING_RESET] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_DEVICE_FEATURES, 4, OR,
+						     1u << (VIRTIO_F_RING_RESET - 32),
+						     .when = high_features) } },
 };
-
-const struct fault *front_fault(const char *id)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-		if (strcmp(faults[i].id, id) == 0)
-			return &faults[i];
-	return NULL;
-}
-
-void front_list(void)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-		fprintf(stderr, " %s", faults[i].id);
-}

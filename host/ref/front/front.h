@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host/ref/fault/fault.h"
+#include "host/ref/front/fault_ids.h"
+
 #define FRONT_RULES 4
 #define FRONT_CAPS  16
 
@@ -80,14 +83,12 @@ struct rule {
 };
 
 struct fault {
-	const char *id;
 	struct rule rule[FRONT_RULES];
 	void (*hook)(const struct access *a); /* after each access to a known region */
 	void (*later)(struct place *p);	      /* when place.due_ns has passed */
 };
 
-const struct fault *front_fault(const char *id);
-void front_list(void); /* the ids, on stderr */
+extern const struct fault front_faults[F_COUNT];
 
 /* Of reffront.c: a store by the device's own world; counts as an injection. */
 void front_store(uint64_t phys, uint64_t value, unsigned int size);

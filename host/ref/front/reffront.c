@@ -6,7 +6,7 @@
  * given it, and the register only behind the instruction: the memory callback notes the value, and a
  * callback in front of whatever instruction comes next writes the register.
  *
- * Arguments: fault=ID. What was injected, or that nothing was, is said on stderr at the end.
+ * Arguments: fault=ID, injected=FILE.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,8 +15,8 @@
 
 #include "drivers/virtio/mmio.h"
 #include "drivers/virtio/pci.h"
-#include "host/ref/plugin/qemu_plugin.h"
 #include "host/ref/front/front.h"
+#include "host/ref/plugin/plugin.h"
 
 #define MAX_PLACES 256
 #define MAX_CPUS   64
@@ -41,12 +41,12 @@ struct pending {
 
 static struct {
 	const struct fault *fault;
+	enum fault_id id;
 	struct qemu_plugin_register *reg[MAX_CPUS][REGS];
 	struct qemu_plugin_scoreboard *board; /* of struct pending */
 	GMutex lock;			      /* for what follows */
 	struct place place[MAX_PLACES];
 	unsigned int places;
-	uint64_t loads, stores, lost; /* injected; not injected though due */
 } plugin;
 
 int64_t front_now_ns(void)
@@ -81,9 +81,8 @@ static void reg_write(unsigned int cpu, unsigned int r, uint64_t v)
 
 static void lost(const char *why, uint64_t value)
 {
-	plugin.lost++;
-	fprintf(stderr, "reffront: %s is not injected: %s (0x%" PRIx64 ")\n", plugin.fault->id, why,
-		value);
+	fprintf(stderr, "reffront: %s is not injected: %s (0x%" PRIx64 ")\n",
+		fault_rows[plugin.id].id, why, value);
 }
 
 void front_store(uint64_t phys, uint64_t value, unsigned int size)
@@ -94,7 +93,7 @@ void front_store(uint64_t phys, uint64_t value, unsigned int size)
 	if (qemu_plugin_write_memory_hwaddr(phys, b))
 		lost("a store failed at", phys);
 	else
-		plugin.stores++;
+		fault_injected(plugin.id);
 	g_byte_array_unref(b);
 }
 
@@ -440,7 +439,7 @@ static void on_next(unsigned int cpu, void *userdata)
 		lost("the register does not hold what was loaded", v);
 	} else {
 		reg_write(cpu, p->reg, (v & ~mask) | p->wanted);
-		plugin.loads++;
+		fault_injected(plugin.id);
 	}
 	g_mutex_unlock(&plugin.lock);
 }
@@ -517,13 +516,7 @@ static void on_vcpu_init(unsigned int cpu, void *userdata)
 static void on_end(void *userdata)
 {
 	(void)userdata;
-	if (plugin.loads || plugin.stores)
-		fprintf(stderr,
-			"reffront: %s: %" PRIu64 " loads changed, %" PRIu64 " stores, %" PRIu64
-			" not injected\n",
-			plugin.fault->id, plugin.loads, plugin.stores, plugin.lost);
-	else
-		fprintf(stderr, "reffront: %s WAS NEVER INJECTED\n", plugin.fault->id);
+	fault_end();
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_API_LEVEL;
@@ -531,19 +524,15 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_API_LEVEL;
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
 					   char **argv)
 {
-	int i;
+	int one;
 
 	if (!plugin_fits("reffront", info))
 		return -1;
-	for (i = 0; i < argc; i++)
-		if (strncmp(argv[i], "fault=", 6) == 0)
-			plugin.fault = front_fault(argv[i] + 6);
-	if (!plugin.fault) {
-		fputs("reffront: fault=ID is needed, one of", stderr);
-		front_list();
-		fputc('\n', stderr);
+	one = plugin_one_fault(argc, argv);
+	if (one < 0)
 		return -1;
-	}
+	plugin.id = (enum fault_id)one;
+	plugin.fault = &front_faults[one];
 	plugin.board = qemu_plugin_scoreboard_new(sizeof(struct pending));
 	qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, NULL);
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_block, NULL);

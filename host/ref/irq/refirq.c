@@ -6,13 +6,14 @@
  * message of the guest's own table at a moment when a correct front end would not; or it sends those of
  * the device astray, by another address in the table.
  *
- * Arguments: fault=ID.
+ * Arguments: fault=ID, injected=FILE.
  */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "host/ref/plugin/qemu_plugin.h"
+#include "host/ref/irq/fault_ids.h"
+#include "host/ref/plugin/plugin.h"
 
 #define MAX_ENTRIES   64
 #define MSI_ADDRESS   0xfeeu /* bits 20 and up (Intel SDM 3A, 11.11.1) */
@@ -60,35 +61,10 @@ enum { /* I/O APIC (82093AA): registers, and bits of a redirection entry's lower
 	PIN_MASKED = 1u << 16,
 };
 
-enum fault {
-	NONE,
-	WHILE_MASKED,
-	AFTER_RESET,
-	WRONG_VECTOR,
-	FUNCTION_MASK_LOSES,
-	OLD_CPU,
-	ROUTES_RUN_OUT,
-	ENABLE_WEARS_OUT,
-	UNCLEAN_STOP,
-	LINE_LATCHED,
-	FAULTS
-};
-
-static const char *const fault_ids[FAULTS] = {
-	[NONE] = "",
-	[WHILE_MASKED] = "irq.while_masked",
-	[AFTER_RESET] = "irq.after_reset",
-	[WRONG_VECTOR] = "irq.wrong_vector",
-	[FUNCTION_MASK_LOSES] = "irq.function_mask_loses",
-	[OLD_CPU] = "irq.old_cpu",
-	[ROUTES_RUN_OUT] = "irq.routes_run_out",
-	[ENABLE_WEARS_OUT] = "irq.enable_wears_out",
-	[UNCLEAN_STOP] = "irq.unclean_stop",
-	[LINE_LATCHED] = "irq.line_latched",
-};
+FAULT_TABLE("refirq");
 
 static struct {
-	enum fault fault;
+	enum fault_id fault;
 	GMutex lock;
 	struct entry entry[MAX_ENTRIES]; /* under lock */
 	unsigned int entries;
@@ -125,6 +101,8 @@ static void send_message(const struct entry *e, uint32_t change)
 	g_byte_array_append(b, (const guint8 *)&data, sizeof(data));
 	if (qemu_plugin_write_memory_hwaddr(addr, b))
 		qemu_plugin_outs("refirq: a message could not be sent\n");
+	else
+		fault_injected(plugin.fault);
 	g_byte_array_unref(b);
 }
 
@@ -157,6 +135,8 @@ static void store(uint64_t phys, uint32_t value)
 	g_byte_array_append(b, (const guint8 *)&value, sizeof(value));
 	if (qemu_plugin_write_memory_hwaddr(phys, b))
 		qemu_plugin_outs("refirq: an entry could not be written\n");
+	else
+		fault_injected(plugin.fault);
 	g_byte_array_unref(b);
 }
 
@@ -225,9 +205,9 @@ static void on_control(struct function *f, uint16_t value)
 		f->enables++;
 	f->control = value;
 	/* What is pending was sent by now, with the mask's end: to nobody. */
-	if (plugin.fault == FUNCTION_MASK_LOSES)
+	if (plugin.fault == F_IRQ_FUNCTION_MASK_LOSES)
 		direct(f, value & MSIX_FUNCTION_MASK);
-	if (plugin.fault == ENABLE_WEARS_OUT && f->enables > ENABLES)
+	if (plugin.fault == F_IRQ_ENABLE_WEARS_OUT && f->enables > ENABLES)
 		direct(f, true);
 }
 
@@ -235,7 +215,7 @@ static void on_config(uint64_t at, uint32_t value, unsigned int size)
 {
 	struct function *f;
 
-	if (plugin.fault != FUNCTION_MASK_LOSES && plugin.fault != ENABLE_WEARS_OUT)
+	if (plugin.fault != F_IRQ_FUNCTION_MASK_LOSES && plugin.fault != F_IRQ_ENABLE_WEARS_OUT)
 		return;
 	g_mutex_lock(&plugin.lock);
 	f = function_at(at & ~0xfffull);
@@ -248,10 +228,10 @@ static void on_config(uint64_t at, uint32_t value, unsigned int size)
 static void on_address(struct entry *e, uint32_t old)
 {
 	e->rewrites++;
-	if (plugin.fault == OLD_CPU && old)
+	if (plugin.fault == F_IRQ_OLD_CPU && old)
 		store(e->at, old);
-	if ((plugin.fault == ROUTES_RUN_OUT && e->rewrites > ROUTES) ||
-	    (plugin.fault == UNCLEAN_STOP && plugin.unclean))
+	if ((plugin.fault == F_IRQ_ROUTES_RUN_OUT && e->rewrites > ROUTES) ||
+	    (plugin.fault == F_IRQ_UNCLEAN_STOP && plugin.unclean))
 		store(e->at, NOBODY);
 }
 
@@ -338,9 +318,9 @@ static void on_load(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vaddr
 
 static void on_notify(void)
 {
-	if (plugin.fault == WHILE_MASKED)
+	if (plugin.fault == F_IRQ_WHILE_MASKED)
 		send_all(true, 0);
-	if (plugin.fault == WRONG_VECTOR &&
+	if (plugin.fault == F_IRQ_WRONG_VECTOR &&
 	    __atomic_add_fetch(&plugin.notifications, 1, __ATOMIC_RELAXED) % 8 == 0)
 		send_all(false, 1);
 }
@@ -352,7 +332,7 @@ static void on_status(uint8_t value)
 	plugin.unclean |= value && (plugin.status & ~value || value & STATUS_FAILED);
 	plugin.status = value;
 	g_mutex_unlock(&plugin.lock);
-	if (plugin.fault == AFTER_RESET)
+	if (plugin.fault == F_IRQ_AFTER_RESET)
 		__atomic_store_n(&plugin.due_ns, value ? 0 : now_ns() + LATE_NS, __ATOMIC_RELAXED);
 }
 
@@ -401,11 +381,17 @@ static void on_block(struct qemu_plugin_tb *tb, void *userdata)
 	for (i = 0; i < n; i++) {
 		qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), on_store,
 						 QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W, NULL);
-		if (plugin.fault == LINE_LATCHED)
+		if (plugin.fault == F_IRQ_LINE_LATCHED)
 			qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), on_load,
 							 QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_R,
 							 NULL);
 	}
+}
+
+static void on_end(void *userdata)
+{
+	(void)userdata;
+	fault_end();
 }
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_API_LEVEL;
@@ -413,23 +399,16 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_API_LEVEL;
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
 					   char **argv)
 {
-	int i, f;
+	int one;
 
 	if (!plugin_fits("refirq", info))
 		return -1;
-	for (i = 0; i < argc; i++)
-		for (f = 1; f < FAULTS; f++)
-			if (strncmp(argv[i], "fault=", 6) == 0 &&
-			    strcmp(argv[i] + 6, fault_ids[f]) == 0)
-				plugin.fault = (enum fault)f;
-	if (plugin.fault == NONE) {
-		fputs("refirq: fault=ID is needed, one of", stderr);
-		for (f = 1; f < FAULTS; f++)
-			fprintf(stderr, " %s", fault_ids[f]);
-		fputc('\n', stderr);
+	one = plugin_one_fault(argc, argv);
+	if (one < 0)
 		return -1;
-	}
+	plugin.fault = (enum fault_id)one;
 	plugin.masked_pin = -1;
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_block, NULL);
+	qemu_plugin_register_atexit_cb(id, on_end, NULL);
 	return 0;
 }

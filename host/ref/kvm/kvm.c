@@ -157,7 +157,7 @@ void refkvm_fini(struct refkvm *k)
 void refkvm_reset(struct refkvm *k)
 {
 	pthread_mutex_lock(&k->lock);
-	if (!fault_on(k->faults, RF_RESET_KEEPS_PRIVATE))
+	if (!(page_states_protected(&k->pages) && fault(F_KVM_RESET_KEEPS_STATE)))
 		start_state(k);
 	say(k, "system reset");
 	pthread_mutex_unlock(&k->lock);
@@ -172,18 +172,18 @@ bool refkvm_cpuid(struct refkvm *k, uint32_t leaf, uint32_t out[4])
 		return false;
 	memset(out, 0, 4 * sizeof(out[0]));
 	if (leaf == 0x40000000) {
-		out[0] = fault_on(k->faults, RF_CPUID_MAX_LEAF) ? 0x3fffffff : 0x40000001;
+		out[0] = fault(F_KVM_CPUID_MAX_LEAF) ? 0x3fffffff : 0x40000001;
 		out[1] = 0x4b4d564b;
 		out[2] = 0x564b4d56;
-		out[3] = fault_on(k->faults, RF_CPUID_SIGNATURE) ? 0x4e : 0x4d;
+		out[3] = fault(F_KVM_CPUID_SIGNATURE) ? 0x4e : 0x4d;
 	} else if (leaf == 0x40000001) {
 		if (k->mode == REFKVM_RFC)
 			f |= 1u << KVM_FEATURE_MEM_PROTECTED;
 		if (k->mode == REFKVM_MAP_GPA)
 			f |= 1u << KVM_FEATURE_HC_MAP_GPA_RANGE;
-		if (fault_on(k->faults, RF_CLOCK_FLAG_UNSTABLE))
+		if (fault(F_KVM_CLOCK_UNSTABLE_FLAG))
 			f &= ~(1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
-		if (fault_on(k->faults, RF_CPUID_NO_FEATURES))
+		if (fault(F_KVM_CPUID_RESERVED_BITS))
 			f |= 1u << KVM_FEATURE_UNASSIGNED;
 		out[0] = f;
 	}
@@ -232,18 +232,20 @@ static unsigned int shared_ranges(const struct refkvm *k)
 /* [gfn, gfn+n) lies in one slot. */
 static void convert_pages(struct refkvm *k, uint64_t gfn, uint64_t n, enum page_state_value to)
 {
-	const bool lose = k->behave.lose_contents || fault_on(k->faults, RF_CONVERT_SCRAMBLES);
 	uint64_t i;
 
 	for (i = gfn; i < gfn + n; i++) {
+		const bool was_shared = k->was_shared[i];
+
+		if (to == PAGE_SHARED)
+			k->was_shared[i] = 1;
 		if (get_page(k, i) == to)
 			continue;
 		set_page(k, i, to);
 		/* Not when a guest in map_gpa mode makes its memory private at first: it runs there. */
-		if (lose && (to == PAGE_SHARED || k->was_shared[i]))
+		if ((to == PAGE_SHARED || was_shared) &&
+		    (k->behave.lose_contents || fault(F_KVM_CONVERT_LOSES_CONTENTS)))
 			scramble(k, i);
-		if (to == PAGE_SHARED)
-			k->was_shared[i] = 1;
 	}
 	__atomic_fetch_add(&k->pages.file->conversions, 1, __ATOMIC_RELEASE);
 }
@@ -270,16 +272,15 @@ static int64_t transient_error(struct refkvm *k)
 }
 
 /* Frames of the request that a faulty host really converts. */
-static uint64_t faulty_count(const struct refkvm *k, const struct refkvm_range *s, uint64_t gfn,
-			     uint64_t n, bool share)
+static uint64_t faulty_count(const struct refkvm_range *s, uint64_t gfn, uint64_t n, bool share)
 {
 	const uint64_t room = s->first + s->count - gfn;
 
-	if (share && fault_on(k->faults, RF_SHARE_NEIGHBOUR) && n < room)
+	if (share && n < room && fault(F_KVM_SHARE_NEIGHBOUR))
 		return n + 1;
-	if (!share && fault_on(k->faults, RF_UNSHARE_NEIGHBOUR) && n < room)
+	if (!share && n < room && fault(F_KVM_UNSHARE_NEIGHBOUR))
 		return n + 1;
-	if (share && fault_on(k->faults, RF_SHARE_ONE_SHORT))
+	if (share && fault(F_KVM_SHARE_ONE_SHORT))
 		return n - 1;
 	return n;
 }
@@ -304,17 +305,16 @@ static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t 
 		return again;
 	if (!share && k->behave.no_unshare && any_was_shared(k, gfn, n))
 		return -EOPNOTSUPP;
-	if (share && fault_on(k->faults, RF_SHARE_REPEAT_FAILS) && all_are(k, gfn, n, PAGE_SHARED))
+	if (share && fault_on(F_KVM_SHARE_REPEAT_FAILS) && all_are(k, gfn, n, PAGE_SHARED) &&
+	    fault(F_KVM_SHARE_REPEAT_FAILS))
 		return -EEXIST;
-	if (!share && (fault_on(k->faults, RF_UNSHARE_IGNORED) ||
-		       fault_on(k->faults, RF_MAP_GPA_ENCRYPT_IGNORED)))
+	if (!share && (fault(F_KVM_UNSHARE_IGNORED) || fault(F_KVM_MAP_GPA_ENCRYPT_IGNORED)))
 		return 0;
 	if (share && k->behave.max_shared && !all_are(k, gfn, n, PAGE_SHARED) &&
 	    shared_ranges(k) >= k->behave.max_shared)
 		return -ENOSPC;
-	convert_pages(k, gfn, faulty_count(k, s, gfn, n, share),
-		      share ? PAGE_SHARED : PAGE_PRIVATE);
-	if (fault_on(k->faults, RF_CONVERT_CORRUPTS_NEIGHBOUR) && find_slot(k, gfn + n))
+	convert_pages(k, gfn, faulty_count(s, gfn, n, share), share ? PAGE_SHARED : PAGE_PRIVATE);
+	if (find_slot(k, gfn + n) && fault(F_KVM_CONVERT_CORRUPTS_NEIGHBOUR))
 		corrupt_byte(k, gfn + n);
 	return 0;
 }
@@ -336,27 +336,27 @@ static int64_t rfc_share(struct refkvm *k, unsigned int cpu, uint64_t gfn, uint6
 	const struct refkvm_range *s;
 	uint64_t room;
 
-	if (fault_on(k->faults, RF_SHARE_WRAP_OK))
+	if (n >> 32 && fault(F_KVM_SHARE_WRAP_OK))
 		n = (uint32_t)n;
 	if (n == 0) {
-		if (fault_on(k->faults, RF_SHARE_ZERO_ERROR))
+		if (fault(F_KVM_SHARE_ZERO_ERROR))
 			return -EINVAL;
-		if (!fault_on(k->faults, RF_SHARE_ZERO_SHARES_ONE))
+		if (!fault(F_KVM_SHARE_ZERO_SHARES_ONE))
 			return 0;
 		n = 1;
 	}
 	s = find_slot(k, gfn);
 	if (!s)
-		return fault_on(k->faults, RF_SHARE_HOLE_ERROR) ? -EFAULT : 0;
+		return fault(F_KVM_SHARE_HOLE_ERROR) ? -EFAULT : 0;
 	room = s->first + s->count - gfn;
 	if (n > room) {
-		if (!fault_on(k->faults, RF_SHARE_CROSSING_OK))
+		if (!fault(F_KVM_SHARE_CROSSING_OK))
 			return -EINVAL;
 		n = room;
 	}
-	if (cpu != 0 && fault_on(k->faults, RF_STATE_LOST_ON_AP))
+	if (cpu != 0 && fault(F_KVM_STATE_LOST_ON_AP))
 		return 0;
-	if (cpu != 0 && !share && fault_on(k->faults, RF_UNSHARE_OTHER))
+	if (cpu != 0 && !share && fault(F_KVM_UNSHARE_OTHER_PAGE))
 		gfn = lowest_shared(k, gfn);
 	return convert(k, s, gfn, n, share);
 }
@@ -369,24 +369,39 @@ static void enable_partial(struct refkvm *k)
 		convert_pages(k, k->slot[i].first, k->slot[i].count / 2, PAGE_PRIVATE);
 }
 
+/* Whatever was shared before becomes private. */
+static void protect_all(struct refkvm *k, bool again)
+{
+	uint64_t g, gfn;
+	unsigned int i;
+
+	for (i = 0; i < k->slots; i++) {
+		for (g = 0; g < k->slot[i].count; g++) {
+			gfn = k->slot[i].first + g;
+			if (again || !k->was_shared[gfn] || !fault(F_KVM_ENABLE_KEEPS_EARLY_SHARE))
+				set_page(k, gfn, PAGE_PRIVATE);
+		}
+	}
+}
+
 /* RFCv2, kvm_protect_all_memory(): a second call succeeds as well and protects all again. */
 static int64_t rfc_enable(struct refkvm *k, unsigned int cpu)
 {
 	const bool again = page_states_protected(&k->pages);
 
-	if (fault_on(k->faults, RF_ENABLE_RACE) && again && cpu % 2)
+	if (again && cpu % 2 && fault(F_KVM_ENABLE_RACE))
 		return -EBUSY;
-	if (fault_on(k->faults, RF_ENABLE_NO_EFFECT))
+	if (fault(F_KVM_ENABLE_NO_EFFECT))
 		return 0;
-	if (cpu != 0 && fault_on(k->faults, RF_STATE_LOST_ON_AP))
+	if (cpu != 0 && fault(F_KVM_STATE_LOST_ON_AP))
 		return 0;
-	if (fault_on(k->faults, RF_ENABLE_PARTIAL))
+	if (fault(F_KVM_ENABLE_PARTIAL))
 		enable_partial(k);
-	else if (again || !fault_on(k->faults, RF_ENABLE_KEEPS_EARLY_SHARE))
-		fill_slots(k, PAGE_PRIVATE);
+	else
+		protect_all(k, again);
 	set_protected(k, true);
 	say(k, "cpu %u: protection enabled%s", cpu, again ? " again" : "");
-	return fault_on(k->faults, RF_ENABLE_ERROR) ? -EINVAL : 0;
+	return fault(F_KVM_ENABLE_ERROR) ? -EINVAL : 0;
 }
 
 /* Widens [*gfn, *gfn + *n) to whole 2M frames, inside the slot. */
@@ -411,22 +426,22 @@ static int64_t map_gpa_range(struct refkvm *k, unsigned int cpu, uint64_t gpa, u
 	uint64_t gfn = gpa >> PAGE_STATE_SHIFT;
 	const struct refkvm_range *s;
 
-	if (fault_on(k->faults, RF_CPUID_FEATURE_LIES))
+	if (fault(F_KVM_CPUID_FEATURE_LIES))
 		return -KVM_ENOSYS;
-	if ((gpa & 0xfff) && !fault_on(k->faults, RF_MAP_GPA_UNALIGNED_OK))
+	if ((gpa & 0xfff) && !fault(F_KVM_MAP_GPA_UNALIGNED_OK))
 		return -EINVAL;
 	if (n == 0)
-		return fault_on(k->faults, RF_MAP_GPA_ZERO_OK) ? 0 : -EINVAL;
+		return fault(F_KVM_MAP_GPA_ZERO_OK) ? 0 : -EINVAL;
 	if (n > UINT64_MAX >> PAGE_STATE_SHIFT || gpa + (n << PAGE_STATE_SHIFT) <= gpa)
-		return fault_on(k->faults, RF_MAP_GPA_WRAP_OK) ? 0 : -EINVAL;
-	if ((attrs >> 5 || (attrs & 0xf) > 2) && !fault_on(k->faults, RF_MAP_GPA_RESERVED_OK))
+		return fault(F_KVM_MAP_GPA_WRAP_OK) ? 0 : -EINVAL;
+	if ((attrs >> 5 || (attrs & 0xf) > 2) && !fault(F_KVM_MAP_GPA_RESERVED_BITS_OK))
 		return -EINVAL;
 	s = find_slot(k, gfn);
 	if (!s || n > s->first + s->count - gfn)
 		return -EINVAL;
-	if (cpu != 0 && fault_on(k->faults, RF_STATE_LOST_ON_AP))
+	if (cpu != 0 && fault(F_KVM_STATE_LOST_ON_AP))
 		return 0;
-	if ((attrs & 0xf) == 1 && fault_on(k->faults, RF_MAP_GPA_SIZE_HINT_ROUNDS))
+	if ((attrs & 0xf) == 1 && fault(F_KVM_MAP_GPA_SIZE_HINT_ROUNDS))
 		round_to_2m(s, &gfn, &n);
 	return convert(k, s, gfn, n, share);
 }
@@ -453,7 +468,7 @@ static int64_t dispatch(struct refkvm *k, const struct refkvm_call *c)
 			return rfc_call(k, c);
 		if (k->mode == REFKVM_MAP_GPA)
 			return map_gpa_range(k, c->cpu, c->rbx, c->rcx, c->rdx);
-		return fault_on(k->faults, RF_MAP_GPA_WITHOUT_FEATURE) ? 0 : -KVM_ENOSYS;
+		return fault(F_KVM_MAP_GPA_WITHOUT_FEATURE) ? 0 : -KVM_ENOSYS;
 	case KVM_HC_MEM_SHARE:
 	case KVM_HC_MEM_UNSHARE:
 		if (k->mode == REFKVM_RFC)
@@ -462,22 +477,22 @@ static int64_t dispatch(struct refkvm *k, const struct refkvm_call *c)
 	default:
 		break;
 	}
-	if (fault_on(k->faults, RF_HC_UNKNOWN_OK))
+	if (fault(F_KVM_HYPERCALL_UNKNOWN_OK))
 		return 0;
-	return fault_on(k->faults, RF_HC_UNKNOWN_EINVAL) ? -EINVAL : -KVM_ENOSYS;
+	return fault(F_KVM_HYPERCALL_UNKNOWN_EINVAL) ? -EINVAL : -KVM_ENOSYS;
 }
 
 static int64_t checked_dispatch(struct refkvm *k, const struct refkvm_call *c)
 {
 	int64_t ret;
 
-	if (c->cpl > 0 && !fault_on(k->faults, RF_HC_CPL3_ALLOWED))
-		return fault_on(k->faults, RF_HC_CPL3_WRONG_ERROR) ? -KVM_ENOSYS : -KVM_EPERM;
-	if (!c->long_mode && fault_on(k->faults, RF_HC_MODE32))
+	if (c->cpl > 0 && !fault(F_KVM_HYPERCALL_CPL3_ALLOWED))
+		return fault(F_KVM_HYPERCALL_CPL3_WRONG_ERROR) ? -KVM_ENOSYS : -KVM_EPERM;
+	if (!c->long_mode && fault(F_KVM_HYPERCALL_MODE32_REFUSED))
 		return -KVM_ENOSYS;
 	ret = dispatch(k, c);
-	if (ret < 0 && fault_on(k->faults, RF_SHARE_POSITIVE_ERRNO) &&
-	    (c->rax == KVM_HC_MEM_SHARE || c->rax == KVM_HC_MEM_UNSHARE))
+	if (ret < 0 && (c->rax == KVM_HC_MEM_SHARE || c->rax == KVM_HC_MEM_UNSHARE) &&
+	    fault(F_KVM_SHARE_POSITIVE_ERRNO))
 		return -ret;
 	return ret;
 }
@@ -495,16 +510,16 @@ void refkvm_hypercall(struct refkvm *k, struct refkvm_call *c)
 	}
 	pthread_mutex_lock(&k->lock);
 	ret = checked_dispatch(k, c);
-	if (fault_on(k->faults, RF_ENABLE_NOT_STICKY) && k->mode == REFKVM_RFC &&
-	    c->rax != KVM_HC_ENABLE_MEM_PROTECTED)
+	if (k->mode == REFKVM_RFC && c->rax != KVM_HC_ENABLE_MEM_PROTECTED &&
+	    fault(F_KVM_ENABLE_NOT_STICKY))
 		set_protected(k, false);
 	k->calls++;
 	say(k, "cpu %u: hypercall %llu(0x%llx, 0x%llx, 0x%llx) cpl %u -> %lld", c->cpu,
 	    (unsigned long long)c->rax, (unsigned long long)c->rbx, (unsigned long long)c->rcx,
 	    (unsigned long long)c->rdx, c->cpl, (long long)ret);
 	pthread_mutex_unlock(&k->lock);
-	c->clobber_rbx = fault_on(k->faults, RF_HC_CLOBBER_RBX);
-	c->clobber_rcx = fault_on(k->faults, RF_HC_CLOBBER_RCX);
+	c->clobber_rbx = fault(F_KVM_HYPERCALL_CLOBBERS_RBX);
+	c->clobber_rcx = fault(F_KVM_HYPERCALL_CLOBBERS_RCX);
 	c->rax = (uint64_t)ret;
 	if (!c->long_mode)
 		c->rax = (uint32_t)c->rax;
@@ -551,17 +566,17 @@ static void write_system_time(struct refkvm *k, unsigned int cpu, uint64_t gpa, 
 	int8_t shift;
 
 	k->clock[cpu].writes++;
-	if (fault_on(k->faults, RF_CLOCK_STEPS_BACK))
+	if (fault(F_KVM_CLOCK_STEPS_BACK))
 		ns -= ns < 1000000000ull * k->clock[cpu].writes ?
 			      ns :
 			      1000000000ull * k->clock[cpu].writes;
-	if (cpu != 0 && fault_on(k->faults, RF_CLOCK_AP_OFFSET))
+	if (cpu != 0 && fault(F_KVM_CLOCK_AP_OFFSET))
 		ns -= ns < 3000000000ull ? ns : 3000000000ull;
-	clock_scale(fault_on(k->faults, RF_CLOCK_RATE) ? k->tsc_hz / 2 : k->tsc_hz, &mul, &shift);
+	clock_scale(fault(F_KVM_CLOCK_RATE) ? k->tsc_hz / 2 : k->tsc_hz, &mul, &shift);
 	t.tsc_to_system_mul = mul;
 	t.tsc_shift = shift;
 	k->clock[cpu].version += 2;
-	t.version = k->clock[cpu].version - fault_on(k->faults, RF_CLOCK_VERSION_ODD);
+	t.version = k->clock[cpu].version - fault(F_KVM_CLOCK_VERSION_ODD);
 	t.tsc_timestamp = tsc;
 	t.system_time = ns;
 	if (may_write(k, gpa, sizeof(t)) && !k->io.write(k->io.arg, gpa, &t, sizeof(t)))
@@ -580,7 +595,7 @@ static void write_wall_clock(struct refkvm *k, uint64_t gpa, uint64_t tsc)
 	       tsc_to_ns(tsc, k->tsc_hz);
 	w.sec = (uint32_t)(boot / 1000000000ull);
 	w.nsec = (uint32_t)(boot % 1000000000ull);
-	if (fault_on(k->faults, RF_CLOCK_WALL_GARBAGE))
+	if (fault(F_KVM_CLOCK_WALL_NSEC))
 		w.nsec += 1000000000u;
 	if (may_write(k, gpa, sizeof(w)) && !k->io.write(k->io.arg, gpa, &w, sizeof(w)))
 		say(k, "wall clock page 0x%llx is not memory", (unsigned long long)gpa);

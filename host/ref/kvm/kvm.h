@@ -49,7 +49,6 @@ struct refkvm_io { /* what only the emulator can do; both act on guest-physical 
 struct refkvm {
 	enum refkvm_mode mode;
 	struct refkvm_behaviour behave;
-	fault_set_t faults;
 	struct refkvm_range slot[REFKVM_MAX_SLOTS];
 	unsigned int slots;
 	struct page_states pages;

@@ -5,7 +5,7 @@
  * front of the instruction that writes the results and skips it.
  *
  * Arguments: state=FILE (required), mode=none|rfc|map_gpa, ram=SIZE (required),
- * low=SIZE (most RAM below 4 GiB, default as on q35: 2G where there are 2816M or more), fault=ID, log=FILE, and the behaviours eintr-once,
+ * low=SIZE (most RAM below 4 GiB, default as on q35: 2G where there are 2816M or more), fault=ID, injected=FILE, log=FILE, and the behaviours eintr-once,
  * enomem-once, lose-contents, no-unshare, max-shared=N.
  */
 #include <inttypes.h>
@@ -192,7 +192,7 @@ static bool do_hypercall(unsigned int cpu, enum kind kind)
 {
 	struct refkvm_call c = { .cpu = cpu };
 
-	if (kind == KIND_VMMCALL && fault_on(plugin.kvm.faults, RF_HC_VMMCALL_ENOSYS))
+	if (kind == KIND_VMMCALL && fault(F_KVM_HYPERCALL_ONE_OPCODE))
 		return true;
 	c.rax = reg_read(cpu, R_RAX);
 	c.rbx = reg_read(cpu, R_RBX);
@@ -362,6 +362,7 @@ static void on_vcpu_init(unsigned int cpu, void *userdata)
 static void on_exit_cb(void *userdata)
 {
 	(void)userdata;
+	fault_end();
 	if (plugin.kvm.log)
 		fclose(plugin.kvm.log);
 }
@@ -374,7 +375,7 @@ static void complain(const char *fmt, const char *what)
 }
 
 struct options {
-	const char *state;
+	const char *state, *injected;
 	uint64_t ram, low;
 };
 
@@ -466,8 +467,11 @@ static int set_option(struct options *o, char *arg)
 		if (!plugin.kvm.log)
 			perror(v);
 		return plugin.kvm.log ? 0 : -1;
+	} else if (strcmp(arg, "injected") == 0) {
+		o->injected = v;
+		return 0;
 	} else if (strcmp(arg, "fault") == 0) {
-		if (refkvm_fault_add(&plugin.kvm.faults, v) == 0)
+		if (fault_enable(v) == 0)
 			return 0;
 		complain("unknown fault %s; see assay list --faults", v);
 		return -1;
@@ -513,6 +517,11 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_
 	ret = refkvm_init(&plugin.kvm, o.state);
 	if (ret) {
 		fprintf(stderr, "refkvm: %s: %s\n", o.state, strerror(-ret));
+		return -1;
+	}
+	ret = fault_begin(o.injected);
+	if (ret) {
+		fprintf(stderr, "refkvm: %s: %s\n", o.injected, strerror(-ret));
 		return -1;
 	}
 	g_mutex_init(&plugin.sites_lock);
