@@ -156,11 +156,15 @@ $(O)/assay.elf: $(g_obj) $(pvh_obj) linker/payload.lds
 
 # A shared object, of which objcopy makes a PE file; GNU-EFI's start-up code relocates it.
 EFI_MAX := 262144
+# GNU-EFI's start-up code; distributions keep it in different folders. Since version 4 it calls _entry(), of a
+# library that is not needed here, in place of efi_main().
+EFI_CRT0 := $(firstword $(wildcard $(foreach d,/usr/lib /usr/lib/gnuefi /usr/lib64/gnuefi /usr/lib/x86_64-linux-gnu/gnuefi,\
+	$(d)/crt0-efi-$(ARCH).o $(d)/$(ARCH)/crt0-efi-$(ARCH).o)) /usr/lib/crt0-efi-$(ARCH).o)
 EFI_SECTIONS := .text .reloc .rodata .data .dynamic .rela .relr.dyn .bss
 $(O)/assay.efi: $(g_obj) $(efi_obj) linker/efi.lds
 	@echo "  LD      $@"
-	$(Q)ld -shared -Bsymbolic -znocombreloc -z pack-relative-relocs --no-undefined $(G_LDFLAGS) -T linker/efi.lds -o $@.so \
-		/usr/lib/crt0-efi-x86_64.o $(g_obj) $(efi_obj) $(g_libs) --end-group
+	$(Q)ld -shared -Bsymbolic -znocombreloc -z pack-relative-relocs --no-undefined --defsym=_entry=efi_main $(G_LDFLAGS) -T linker/efi.lds \
+		-o $@.so $(EFI_CRT0) $(g_obj) $(efi_obj) $(g_libs) --end-group
 	$(Q)objcopy $(EFI_SECTIONS:%=-j %) --strip-unneeded --output-target efi-app-x86_64 --subsystem 10 $@.so $@
 	@size=$$(stat -c %s $@); [ $$size -le $(EFI_MAX) ] || \
 		{ echo "$@ has $$size bytes, more than the $(EFI_MAX) that it may have" >&2; rm $@; exit 1; }
