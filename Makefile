@@ -155,7 +155,7 @@ $(O)/assay.elf: $(g_obj) $(pvh_obj) linker/payload.lds
 		$(g_libs) --end-group
 
 # A shared object, of which objcopy makes a PE file; GNU-EFI's start-up code relocates it.
-EFI_MAX := 262144
+EFI_MAX := 294912
 # GNU-EFI's start-up code; distributions keep it in different folders. Since version 4 it calls _entry(), of a
 # library that is not needed here, in place of efi_main().
 EFI_CRT0 := $(firstword $(wildcard $(foreach d,/usr/lib /usr/lib/gnuefi /usr/lib64/gnuefi /usr/lib/x86_64-linux-gnu/gnuefi,\
