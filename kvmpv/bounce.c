@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "kvmpv/protect.h"
-#include "lib/dma.h"
+#include "lib/device.h"
 #include "lib/mem.h"
 #include "lib/spinlock.h"
 
@@ -21,6 +21,11 @@ static struct {
 	struct extent {
 		uint32_t first, n;
 	} * data; /* of that mapping: bytes from its first slot on that may hold data */
+	/* Of that mapping: whose it is, and the address that the back end below gave for its first byte. */
+	struct owner {
+		const struct dma_layer *layer;
+		dma_addr_t addr;
+	} * owner;
 	uint8_t *taken;
 	spinlock_t lock;
 	struct bounce_stats stats;
@@ -75,9 +80,14 @@ static uint8_t *take(size_t n, size_t align)
 	return pool.base + i * BOUNCE_SLOT;
 }
 
+static size_t index_of(const uint8_t *p)
+{
+	return (size_t)(p - pool.base) / BOUNCE_SLOT;
+}
+
 static void give(const uint8_t *p)
 {
-	const size_t i = (size_t)(p - pool.base) / BOUNCE_SLOT;
+	const size_t i = index_of(p);
 	const size_t n = pool.run[i];
 
 	/* Nothing of it stays visible. */
@@ -94,88 +104,119 @@ static void give(const uint8_t *p)
 /* The mapping at slot p holds data in n bytes from the first on, at most. */
 static void holds(const uint8_t *p, size_t first, size_t n)
 {
-	pool.data[(size_t)(p - pool.base) / BOUNCE_SLOT] = (struct extent){ (uint32_t)first,
-									    (uint32_t)n };
+	pool.data[index_of(p)] = (struct extent){ (uint32_t)first, (uint32_t)n };
 }
 
-static uint8_t *slot_of(dma_addr_t addr)
+static bool is_owner(size_t i, const struct dma_layer *l, dma_addr_t addr)
 {
-	return pool.base + (addr - virt_to_phys(pool.base)) / BOUNCE_SLOT * BOUNCE_SLOT;
+	return pool.owner[i].layer == l && pool.owner[i].addr == addr;
 }
 
-static bool in_pool(dma_addr_t addr, size_t len)
+/*
+ * The first byte of the mapping that device address `addr` stands for. Below a translating back end the
+ * address says nothing about the slot, and two devices may have the same one. NULL: there is none.
+ */
+static uint8_t *find(const struct dma_layer *l, dma_addr_t addr)
 {
 	const uint64_t base = virt_to_phys(pool.base), size = pool.slots * (uint64_t)BOUNCE_SLOT;
+	size_t i;
 
-	return addr >= base && addr - base <= size && len <= size - (addr - base);
+	if (addr >= base && addr - base < size && is_owner((addr - base) / BOUNCE_SLOT, l, addr))
+		return pool.base + (addr - base);
+	for (i = 0; i < pool.slots; i++)
+		if (is_owner(i, l, addr))
+			return pool.base + i * BOUNCE_SLOT + pool.data[i].first;
+	return NULL;
 }
 
-static void *bounce_alloc(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr)
+static bool in_mapping(const uint8_t *p, size_t len)
 {
-	uint8_t *p = take(slots_of(0, size), align < BOUNCE_SLOT ? BOUNCE_SLOT : align);
-
-	(void)d;
-	if (p) /* free slots are zero, unless a device wrote where it should not */
-		memset(p, 0, slots_of(0, size) * BOUNCE_SLOT);
-	*addr = virt_to_phys(p);
-	return p;
+	return p && len <= pool.run[index_of(p)] * (size_t)BOUNCE_SLOT - (uintptr_t)p % BOUNCE_SLOT;
 }
 
-static void bounce_free(struct dma_dev *d, void *p, size_t size, dma_addr_t addr)
+/* Hands n bytes at p, in a mapping that was just taken, down to the back end below. */
+static int own(struct dma_layer *l, uint8_t *p, size_t n, enum dma_dir dir, dma_addr_t *addr)
 {
-	(void)d;
-	(void)size;
-	(void)addr;
+	const int ret = l->lower->ops->map(l->lower, p, n, dir, addr);
+
+	if (ret)
+		give(p);
+	else
+		pool.owner[index_of(p)] = (struct owner){ l, *addr };
+	return ret;
+}
+
+static void disown(struct dma_layer *l, uint8_t *p, size_t n, enum dma_dir dir, dma_addr_t addr)
+{
+	l->lower->ops->unmap(l->lower, addr, p, n, dir);
+	pool.owner[index_of(p)].layer = NULL;
 	give(p);
 }
 
-static int bounce_map(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
+static void *bounce_alloc(struct dma_layer *l, size_t size, size_t align, dma_addr_t *addr)
+{
+	const size_t n = slots_of(0, size) * BOUNCE_SLOT;
+	uint8_t *p = take(slots_of(0, size), align < BOUNCE_SLOT ? BOUNCE_SLOT : align);
+
+	if (!p)
+		return NULL;
+	memset(p, 0, n); /* free slots are zero, unless a device wrote where it should not */
+	return own(l, p, n, DMA_BOTH, addr) ? NULL : p;
+}
+
+static void bounce_free(struct dma_layer *l, void *p, size_t size, dma_addr_t addr)
+{
+	disown(l, p, slots_of(0, size) * BOUNCE_SLOT, DMA_BOTH, addr);
+}
+
+static int bounce_map(struct dma_layer *l, void *buf, size_t len, enum dma_dir dir,
+		      dma_addr_t *addr)
 {
 	const size_t offset = (uintptr_t)buf % BOUNCE_SLOT;
 	uint8_t *p = take(slots_of(offset, len ? len : 1), BOUNCE_SLOT);
 
-	(void)d;
 	if (!p)
 		return -ENOMEM;
 	if (dir & DMA_TO_DEVICE)
 		memcpy(p + offset, buf, len);
 	holds(p, offset, len);
-	*addr = virt_to_phys(p + offset);
-	return 0;
+	return own(l, p + offset, len, dir, addr);
 }
 
-static void bounce_sync_for_cpu(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+static void bounce_sync_for_cpu(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
 				enum dma_dir dir)
 {
-	(void)d;
-	uint8_t *slot;
+	uint8_t *p = find(l, addr);
 
-	if (!(dir & DMA_FROM_DEVICE) || !in_pool(addr, len))
+	if (!(dir & DMA_FROM_DEVICE) || !in_mapping(p, len))
 		return;
-	slot = slot_of(addr);
-	memcpy(buf, phys_to_virt(addr), len);
+	l->lower->ops->sync_for_cpu(l->lower, addr, p, len, dir);
+	memcpy(buf, p, len);
 	/* The device says how much it wrote; nothing is what it says of a buffer that it did not use. */
 	if (dir == DMA_FROM_DEVICE && len)
-		holds(slot, addr - virt_to_phys(slot), len);
+		holds(p, (uintptr_t)p % BOUNCE_SLOT, len);
 }
 
-static void bounce_sync_for_device(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+static void bounce_sync_for_device(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
 				   enum dma_dir dir)
 {
-	(void)d;
-	if ((dir & DMA_TO_DEVICE) && in_pool(addr, len))
-		memcpy(phys_to_virt(addr), buf, len);
+	uint8_t *p = find(l, addr);
+
+	if (!(dir & DMA_TO_DEVICE) || !in_mapping(p, len))
+		return;
+	memcpy(p, buf, len);
+	l->lower->ops->sync_for_device(l->lower, addr, p, len, dir);
 }
 
 /* Only releases: what the device wrote is taken by sync_for_cpu, and only as much as it says. */
-static void bounce_unmap(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+static void bounce_unmap(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
 			 enum dma_dir dir)
 {
-	(void)d;
+	uint8_t *p = find(l, addr);
+
 	(void)buf;
-	(void)dir;
-	if (in_pool(addr, len))
-		give(slot_of(addr));
+	if (in_mapping(p, len))
+		disown(l, p, len, dir, addr);
 }
 
 static const struct dma_ops bounce_ops = {
@@ -189,6 +230,13 @@ static const struct dma_ops bounce_ops = {
 	.sync_for_device = bounce_sync_for_device,
 };
 
+static int attach(struct device *d)
+{
+	return dma_push(d, &bounce_ops, NULL);
+}
+
+static struct device_policy bounce_policy = { .level = DEVICE_LEVEL_BOUNCE, .attach = attach };
+
 int bounce_init(void)
 {
 	size_t bytes = mem_free_bytes() / POOL_PART;
@@ -201,8 +249,9 @@ int bounce_init(void)
 		pool.slots = bytes / BOUNCE_SLOT;
 		pool.run = calloc(pool.slots, sizeof(*pool.run));
 		pool.data = calloc(pool.slots, sizeof(*pool.data));
+		pool.owner = calloc(pool.slots, sizeof(*pool.owner));
 		pool.taken = calloc(pool.slots, 1);
-		if (!pool.base || !pool.run || !pool.data || !pool.taken)
+		if (!pool.base || !pool.run || !pool.data || !pool.owner || !pool.taken)
 			return -ENOMEM;
 		mem_keep(bytes / PAGE_SIZE);
 	}
@@ -211,7 +260,7 @@ int bounce_init(void)
 		return -EIO;
 	/* A host may lose contents when it converts: zeros again. */
 	memset(pool.base, 0, pool.slots * BOUNCE_SLOT);
-	dma_set_default(&bounce_ops, NULL);
+	device_policy_add(&bounce_policy);
 	return 0;
 }
 

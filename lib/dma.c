@@ -1,50 +1,48 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* dma.h: the direct back end, and the dispatch to the others. */
+/* dma.h: the direct back end, and the way into a device's stack of back ends. */
 #include "lib/dma.h"
 
 #include <errno.h>
 
+#include "lib/device.h"
 #include "lib/mem.h"
-
-static struct {
-	const struct dma_ops *ops;
-	void *priv;
-} dflt = { &dma_direct_ops, NULL };
 
 static size_t pages_of(size_t size)
 {
 	return (size + PAGE_SIZE - 1) >> PAGE_SHIFT;
 }
 
-static void *direct_alloc(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr)
+static void *direct_alloc(struct dma_layer *l, size_t size, size_t align, dma_addr_t *addr)
 {
 	void *p = mem_pages(pages_of(size), align < PAGE_SIZE ? PAGE_SIZE : align);
 
-	(void)d;
+	(void)l;
 	*addr = virt_to_phys(p);
 	return p;
 }
 
-static void direct_free(struct dma_dev *d, void *p, size_t size, dma_addr_t addr)
+static void direct_free(struct dma_layer *l, void *p, size_t size, dma_addr_t addr)
 {
-	(void)d;
+	(void)l;
 	(void)addr;
 	mem_pages_free(p, pages_of(size));
 }
 
-static int direct_map(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
+static int direct_map(struct dma_layer *l, void *buf, size_t len, enum dma_dir dir,
+		      dma_addr_t *addr)
 {
-	(void)d;
+	(void)l;
 	(void)len;
 	(void)dir;
 	*addr = virt_to_phys(buf);
 	return 0;
 }
 
-/* Coherent machine, identity mapping: nothing to do but the call. */
-static void direct_nop(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
+/* The machine is coherent and memory is mapped at its physical address: nothing is to be done. */
+static void direct_nop(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
+		       enum dma_dir dir)
 {
-	(void)d;
+	(void)l;
 	(void)addr;
 	(void)buf;
 	(void)len;
@@ -61,54 +59,64 @@ const struct dma_ops dma_direct_ops = {
 	.sync_for_device = direct_nop,
 };
 
-void dma_set_default(const struct dma_ops *ops, void *priv)
+int dma_push(struct device *d, const struct dma_ops *ops, void *priv)
 {
-	dflt.ops = ops;
-	dflt.priv = priv;
+	struct dma_layer *l = &d->dma[d->dma_layers];
+
+	if (d->dma_layers == DMA_MAX_LAYERS)
+		return -ENOSPC;
+	l->ops = ops;
+	l->priv = priv;
+	l->dev = d;
+	l->lower = d->dma_layers ? l - 1 : NULL;
+	d->dma_layers++;
+	return 0;
 }
 
-bool dma_restricted(void)
+static struct dma_layer *top(struct device *d)
 {
-	return dflt.ops->restricted;
+	return &d->dma[d->dma_layers - 1];
 }
 
-void dma_dev_init(struct dma_dev *d)
+bool dma_restricted(const struct device *d)
 {
-	d->ops = dflt.ops;
-	d->priv = dflt.priv;
-	d->lower = NULL;
+	unsigned int i;
+
+	for (i = 0; i < d->dma_layers; i++)
+		if (d->dma[i].ops->restricted)
+			return true;
+	return false;
 }
 
-void *dma_alloc(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr)
+void *dma_alloc(struct device *d, size_t size, size_t align, dma_addr_t *addr)
 {
-	return d->ops->alloc(d, size, align, addr);
+	return top(d)->ops->alloc(top(d), size, align, addr);
 }
 
-void dma_free(struct dma_dev *d, void *p, size_t size, dma_addr_t addr)
+void dma_free(struct device *d, void *p, size_t size, dma_addr_t addr)
 {
 	if (p)
-		d->ops->free(d, p, size, addr);
+		top(d)->ops->free(top(d), p, size, addr);
 }
 
-int dma_map(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
+int dma_map(struct device *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
 {
 	if (!buf && len)
 		return -EINVAL;
-	return d->ops->map(d, buf, len, dir, addr);
+	return top(d)->ops->map(top(d), buf, len, dir, addr);
 }
 
-void dma_unmap(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
+void dma_unmap(struct device *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
 {
-	d->ops->unmap(d, addr, buf, len, dir);
+	top(d)->ops->unmap(top(d), addr, buf, len, dir);
 }
 
-void dma_sync_for_cpu(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
+void dma_sync_for_cpu(struct device *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
 {
-	d->ops->sync_for_cpu(d, addr, buf, len, dir);
+	top(d)->ops->sync_for_cpu(top(d), addr, buf, len, dir);
 }
 
-void dma_sync_for_device(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
-			 enum dma_dir dir)
+void dma_sync_for_device(struct device *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
 {
-	d->ops->sync_for_device(d, addr, buf, len, dir);
+	top(d)->ops->sync_for_device(top(d), addr, buf, len, dir);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * All memory that a device sees goes through here. A back end is chosen per
- * device: direct (address = physical), bounce (shared pool of a protected
- * guest), IOMMU; they stack by forwarding to a lower dma_dev.
+ * All memory that a device sees goes through here. Each device has a stack of back ends (lib/device.h): at the
+ * bottom the direct one (an address is a physical address), on it what translates (an IOMMU), on that what
+ * copies (the bounce pool of a protected guest). A call reaches the top; a back end asks the one below it
+ * (`lower`) for the address of the memory that it hands down.
  */
 #ifndef LIB_DMA_H
 #define LIB_DMA_H
@@ -19,47 +20,51 @@ enum dma_dir {
 	DMA_BOTH = 3,
 };
 
-struct dma_dev;
+struct device;
+struct dma_layer;
 
 struct dma_ops {
 	const char *name;
 	/* A device must come through here: VIRTIO_F_ACCESS_PLATFORM is required. */
 	bool restricted;
 	/* Zeroed memory that both sides use at the same time (rings). NULL: none. */
-	void *(*alloc)(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr);
-	void (*free)(struct dma_dev *d, void *p, size_t size, dma_addr_t addr);
+	void *(*alloc)(struct dma_layer *l, size_t size, size_t align, dma_addr_t *addr);
+	void (*free)(struct dma_layer *l, void *p, size_t size, dma_addr_t addr);
 	/* A buffer for the time of one transfer; what the CPU wrote is visible. 0, -ENOMEM, -EINVAL. */
-	int (*map)(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr);
-	void (*unmap)(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir);
+	int (*map)(struct dma_layer *l, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr);
+	void (*unmap)(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
+		      enum dma_dir dir);
 	/* Makes what the other side wrote visible, while mapped. */
-	void (*sync_for_cpu)(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+	void (*sync_for_cpu)(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
 			     enum dma_dir dir);
-	void (*sync_for_device)(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+	void (*sync_for_device)(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
 				enum dma_dir dir);
 };
 
-struct dma_dev {
+/* One back end of one device. */
+struct dma_layer {
 	const struct dma_ops *ops;
-	void *priv;
-	struct dma_dev *lower; /* next back end of a stack, or NULL */
+	void *priv; /* of the back end */
+	struct device *dev;
+	struct dma_layer *lower; /* NULL: this is the lowest */
 };
+
+#define DMA_MAX_LAYERS 3
 
 extern const struct dma_ops dma_direct_ops;
 
-/* Sets d to the back end that new devices get now (direct at first). */
-void dma_dev_init(struct dma_dev *d);
-/* What dma_dev_init() gives from now on; kvmpv/bounce.c and the IOMMU driver call it. */
-void dma_set_default(const struct dma_ops *ops, void *priv);
+/* Puts a back end on top of the device's stack; policies call it from device_attach(). -ENOSPC: too many. */
+int dma_push(struct device *d, const struct dma_ops *ops, void *priv);
 
-/* New devices cannot reach all memory: they have to go through a back end that says so. */
-bool dma_restricted(void);
+/* The device cannot reach all memory: it has to go through a back end that says so. */
+bool dma_restricted(const struct device *d);
 
-void *dma_alloc(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr);
-void dma_free(struct dma_dev *d, void *p, size_t size, dma_addr_t addr);
-int dma_map(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr);
-void dma_unmap(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir);
-void dma_sync_for_cpu(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir);
-void dma_sync_for_device(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len,
+void *dma_alloc(struct device *d, size_t size, size_t align, dma_addr_t *addr);
+void dma_free(struct device *d, void *p, size_t size, dma_addr_t addr);
+int dma_map(struct device *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr);
+void dma_unmap(struct device *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir);
+void dma_sync_for_cpu(struct device *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir);
+void dma_sync_for_device(struct device *d, dma_addr_t addr, void *buf, size_t len,
 			 enum dma_dir dir);
 
 #endif

@@ -16,8 +16,21 @@ void irq_free(int vector);
 /* Interrupts taken on vectors without a handler since boot, and the last such vector. */
 uint64_t irq_spurious_count(int *last_vector);
 
-/* MSI address and data that deliver `vector` to CPU `cpu` (index of smp.h), edge, fixed. 0 or -EINVAL. */
-int irq_msi_message(int vector, unsigned int cpu, uint64_t *addr, uint32_t *data);
+struct device;
+
+/* Where a device's messages go: straight to the CPUs, or through what remaps them (an IOMMU, an ITS). */
+struct irq_backend {
+	const char *name;
+	int (*message)(struct device *d, int vector, unsigned int cpu, uint64_t *addr,
+		       uint32_t *data);
+};
+/*
+ * Address and data that device d has to write so that CPU `cpu` (index of smp.h) takes `vector`: edge, fixed.
+ * Asking again for the same device and vector replaces the earlier answer. 0, -EINVAL, -ENOSPC.
+ */
+int irq_message(struct device *d, int vector, unsigned int cpu, uint64_t *addr, uint32_t *data);
+/* The same of the architecture itself, without anything in between. */
+int irq_message_direct(int vector, unsigned int cpu, uint64_t *addr, uint32_t *data);
 
 /* Routes a global system interrupt (ACPI GSI) through the I/O APIC to `vector` on `cpu`; masked at
  * first. level and active_low as ACPI says. 0, -ENODEV (no I/O APIC has that GSI), -EINVAL. */

@@ -20,6 +20,12 @@ struct pci_dev {
 	struct pci_bar bar[6]; /* sized; assigned by us when firmware left none */
 };
 
+/* What the function puts into its requests as its requester ID. */
+static inline uint16_t pci_requester(const struct pci_dev *d)
+{
+	return (uint16_t)(d->bus << 8 | d->dev << 3 | d->fn);
+}
+
 /* Scans all buses behind bridges, assigns missing BARs. The count of functions found. */
 unsigned int pci_init(void);
 /* "ecam" or "port". */

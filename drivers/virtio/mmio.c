@@ -320,7 +320,8 @@ static void probe_slot(const struct slot *s)
 	m->vdev.ops = &mmio_ops;
 	m->vdev.transport = m;
 	m->vdev.id = mmio_read32(regs + VIRTIO_MMIO_DEVICE_ID);
-	snprintf(m->vdev.name, sizeof(m->vdev.name), "mmio 0x%llx", (unsigned long long)s->base);
+	device_init_mmio(&m->vdev.dev, s->base);
+	m->vdev.name = m->vdev.dev.name;
 	snprintf(m->vdev.irq_info, sizeof(m->vdev.irq_info), "GSI %u", (unsigned int)s->gsi);
 	if (virtio_add(&m->vdev)) {
 		virtio_refuse("%s: %s", m->vdev.name, m->vdev.error);

@@ -282,7 +282,7 @@ static int add_vector(struct virtio_pci *p, uint16_t entry, int queue)
 	if (vector < 0)
 		return vector;
 	v->vector = vector;
-	ret = irq_msi_message(vector, 0, &addr, &data);
+	ret = irq_message(&p->vdev.dev, vector, 0, &addr, &data);
 	if (ret)
 		return ret;
 	pci_msix_set(&p->msix, entry, addr, data);
@@ -388,7 +388,7 @@ static int steer_entry(struct virtio_pci *p, unsigned int entry, unsigned int cp
 	if (next < 0)
 		return next;
 	v->other = next;
-	ret = irq_msi_message(next, cpu, &addr, &data);
+	ret = irq_message(&p->vdev.dev, next, cpu, &addr, &data);
 	if (ret)
 		return ret;
 	/* PCIe 6.1.4.2: address and data change only while the entry is masked. */
@@ -622,7 +622,8 @@ static void probe_one(const struct pci_dev *pci)
 	/* 4.1.2: transitional devices have the id in the subsystem. */
 	d->id = pci->device >= VIRTIO_PCI_MODERN ? (uint32_t)pci->device - VIRTIO_PCI_MODERN :
 						   pci->subdevice;
-	snprintf(d->name, sizeof(d->name), "pci %02x:%02x.%u", pci->bus, pci->dev, pci->fn);
+	device_init_pci(&d->dev, pci->segment, pci_requester(pci));
+	d->name = d->dev.name;
 	pci_enable(pci, true, true);
 	pci_intx(pci, false);
 	find_caps(p);

@@ -83,7 +83,7 @@ static uint16_t seg_flags(const struct chain *c, unsigned int i)
 /* written: bytes that the device says it wrote, from the first writable segment on. */
 static void unmap_segs(struct split *s, struct chain *c, uint32_t written)
 {
-	struct dma_dev *dma = &s->vq.dev->dma;
+	struct device *dev = &s->vq.dev->dev;
 	unsigned int i;
 
 	for (i = 0; i < c->segs; i++) {
@@ -92,10 +92,10 @@ static void unmap_segs(struct split *s, struct chain *c, uint32_t written)
 		if (m->dir == DMA_FROM_DEVICE) {
 			const uint32_t n = written < m->len ? written : m->len;
 
-			dma_sync_for_cpu(dma, m->addr, m->buf, n, m->dir);
+			dma_sync_for_cpu(dev, m->addr, m->buf, n, m->dir);
 			written -= n;
 		}
-		dma_unmap(dma, m->addr, m->buf, m->len, m->dir);
+		dma_unmap(dev, m->addr, m->buf, m->len, m->dir);
 	}
 }
 
@@ -108,14 +108,14 @@ static void release_chain(struct split *s, uint16_t head, uint32_t written)
 	if (c->maps != &s->map_pool[head * POOL_SEGS])
 		free(c->maps);
 	if (c->table)
-		dma_free(&s->vq.dev->dma, c->table, c->segs * sizeof(*c->table), c->table_addr);
+		dma_free(&s->vq.dev->dev, c->table, c->segs * sizeof(*c->table), c->table_addr);
 	memset(c, 0, sizeof(*c));
 }
 
 static int map_segs(struct split *s, struct chain *c, const struct vq_seg *seg, unsigned int n,
 		    enum dma_dir dir)
 {
-	struct dma_dev *dma = &s->vq.dev->dma;
+	struct device *dev = &s->vq.dev->dev;
 	unsigned int i;
 	int ret;
 
@@ -123,7 +123,7 @@ static int map_segs(struct split *s, struct chain *c, const struct vq_seg *seg, 
 		struct seg_map *m = &c->maps[c->segs];
 
 		*m = (struct seg_map){ .buf = seg[i].buf, .len = seg[i].len, .dir = dir };
-		ret = dma_map(dma, m->buf, m->len, dir, &m->addr);
+		ret = dma_map(dev, m->buf, m->len, dir, &m->addr);
 		if (ret)
 			return ret;
 		c->segs++;
@@ -143,7 +143,7 @@ static struct vring_desc *indirect_table(struct split *s, uint16_t head, dma_add
 		*addr = s->pool_addr + head * POOL_SEGS * sizeof(*s->pool);
 		return &s->pool[head * POOL_SEGS];
 	}
-	c->table = dma_alloc(&s->vq.dev->dma, c->segs * sizeof(*c->table), 16, &c->table_addr);
+	c->table = dma_alloc(&s->vq.dev->dev, c->segs * sizeof(*c->table), 16, &c->table_addr);
 	*addr = c->table_addr;
 	return c->table;
 }
@@ -350,14 +350,14 @@ static void split_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_ad
 static void split_destroy(struct virtqueue *vq)
 {
 	struct split *s = to_split(vq);
-	struct dma_dev *dma = &vq->dev->dma;
+	struct device *dev = &vq->dev->dev;
 	unsigned int i;
 
 	for (i = 0; s->chain && i < vq->size; i++)
 		if (s->chain[i].token)
 			release_chain(s, (uint16_t)i, 0);
-	dma_free(dma, s->mem, s->mem_size, s->mem_addr);
-	dma_free(dma, s->pool, s->pool_size, s->pool_addr);
+	dma_free(dev, s->mem, s->mem_size, s->mem_addr);
+	dma_free(dev, s->pool, s->pool_size, s->pool_addr);
 	free(s->chain);
 	free(s->map_pool);
 	free(s->next);
@@ -469,7 +469,7 @@ static const struct vq_ops split_ops = {
 
 static bool alloc_shared(struct split *s, uint16_t size)
 {
-	struct dma_dev *dma = &s->vq.dev->dma;
+	struct device *dev = &s->vq.dev->dev;
 	uint8_t *mem;
 
 	/* 2.7.1: alignment 16, 2 and 4; used starts on a cache line of its own. */
@@ -479,7 +479,7 @@ static bool alloc_shared(struct split *s, uint16_t size)
 		      ~(size_t)63;
 	s->mem_size = s->used_off + sizeof(struct vring_used) +
 		      size * sizeof(struct vring_used_elem) + sizeof(le16);
-	mem = dma_alloc(dma, s->mem_size, 64, &s->mem_addr);
+	mem = dma_alloc(dev, s->mem_size, 64, &s->mem_addr);
 	if (!mem)
 		return false;
 	s->mem = mem;
@@ -491,7 +491,7 @@ static bool alloc_shared(struct split *s, uint16_t size)
 	if (!s->indirect)
 		return true;
 	s->pool_size = size * POOL_SEGS * sizeof(*s->pool);
-	s->pool = dma_alloc(dma, s->pool_size, 64, &s->pool_addr);
+	s->pool = dma_alloc(dev, s->pool_size, 64, &s->pool_addr);
 	return s->pool;
 }
 

@@ -165,7 +165,9 @@ int virtio_negotiate(struct virtio_device *d, uint64_t wanted)
 
 	if (ret)
 		return ret;
-	dma_dev_init(&d->dma);
+	ret = device_attach(&d->dev);
+	if (ret)
+		return virtio_error(d, ret, "its DMA or interrupts cannot be set up");
 	add_status(d, VIRTIO_S_ACKNOWLEDGE);
 	add_status(d, VIRTIO_S_DRIVER);
 	d->offered = d->ops->device_features(d);
@@ -175,7 +177,7 @@ int virtio_negotiate(struct virtio_device *d, uint64_t wanted)
 				    "VIRTIO_F_VERSION_1 is not offered (features 0x%llx)",
 				    (unsigned long long)d->offered);
 	}
-	if (dma_restricted() && !(d->offered & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM))) {
+	if (dma_restricted(&d->dev) && !(d->offered & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM))) {
 		/* 6.2: without it the device may reach any address, and protected memory is not any. */
 		add_status(d, VIRTIO_S_FAILED);
 		return virtio_error(d, -EPERM,
@@ -355,7 +357,6 @@ int virtio_add(struct virtio_device *d)
 
 	if (virtio.count == MAX_DEVICES)
 		return virtio_error(d, -ENOSPC, "more than %u devices", MAX_DEVICES);
-	dma_dev_init(&d->dma);
 	ret = virtio_reset(d);
 	if (ret)
 		return ret;

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/dma.h"
+#include "lib/device.h"
 #include "lib/endian.h"
 
 enum virtio_id {
@@ -123,9 +123,10 @@ struct virtio_irq_counts {
 };
 
 struct virtio_device {
+	struct device dev;
 	const struct virtio_transport_ops *ops;
 	void *transport;	    /* pci.c or mmio.c */
-	char name[32];		    /* "pci 00:03.0", "mmio 0xfeb00e00" */
+	const char *name;	    /* of dev */
 	uint32_t id;		    /* enum virtio_id */
 	uint64_t offered, accepted; /* features */
 	enum virtio_irq_mode irq_mode;
@@ -134,7 +135,6 @@ struct virtio_device {
 	uint16_t max_queues; /* of the device (at most VIRTIO_MAX_QUEUES are looked at), as probed */
 	uint16_t max_size[VIRTIO_MAX_QUEUES];
 	struct virtqueue *vq[VIRTIO_MAX_QUEUES];
-	struct dma_dev dma;
 	/* Called from the interrupt handlers (interrupts off), may be NULL. */
 	void (*on_queue)(struct virtio_device *d, uint16_t queue);
 	void (*on_config)(struct virtio_device *d);

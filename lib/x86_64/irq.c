@@ -73,7 +73,7 @@ void irq_dispatch(unsigned int vector)
 	__atomic_fetch_add(&irqs.spurious, 1, __ATOMIC_RELAXED);
 }
 
-int irq_msi_message(int vector, unsigned int cpu, uint64_t *addr, uint32_t *data)
+int irq_message_direct(int vector, unsigned int cpu, uint64_t *addr, uint32_t *data)
 {
 	const uint32_t id = smp_hw_id(cpu);
 

@@ -13,7 +13,7 @@
 
 #include "drivers/virtio/virtqueue.h"
 #include "kvmpv/bounce.h"
-#include "lib/dma.h"
+#include "lib/device.h"
 #include "lib/mem.h"
 #include "lib/mmio.h"
 
@@ -22,9 +22,16 @@
 
 static const char secret[33] = "assay secret 5f0c1b7e93a24d68 end"; /* no terminator: 33 bytes */
 
+static void no_hardware(struct test_ctx *t, struct device *d)
+{
+	device_init_none(d, "bounce test");
+	if (device_attach(d))
+		test_error(t, "no bounce back end");
+}
+
 /* pattern: at least len bytes, and SKEW more. */
 #define SKEW 67
-static void one_size(struct test_ctx *t, struct dma_dev *d, uint8_t *buf, size_t off, size_t len,
+static void one_size(struct test_ctx *t, struct device *d, uint8_t *buf, size_t off, size_t len,
 		     const uint8_t *pattern)
 {
 	static const uint8_t canary = 0xc7;
@@ -71,12 +78,12 @@ TEST(bounce_sizes,
 	enum {
 		PAGES = 260
 	};
-	struct dma_dev d;
+	struct device d;
 	uint8_t *buf, *pattern;
 	size_t len;
 
 	kvmpv_protected(t);
-	dma_dev_init(&d);
+	no_hardware(t, &d);
 	buf = mem_pages(PAGES, PAGE_SIZE);
 	pattern = mem_pages(PAGES, PAGE_SIZE);
 	if (!buf || !pattern)
@@ -106,13 +113,13 @@ TEST(bounce_exhaustion,
 	};
 	dma_addr_t addr[MAX];
 	struct bounce_stats b0, b1;
-	struct dma_dev d;
+	struct device d;
 	unsigned int n, i;
 	uint8_t *buf;
 	int ret = 0;
 
 	kvmpv_protected(t);
-	dma_dev_init(&d);
+	no_hardware(t, &d);
 	bounce_stats(&b0);
 	buf = mem_pages(CHUNK / PAGE_SIZE, PAGE_SIZE);
 	if (!buf)
@@ -142,7 +149,7 @@ TEST(bounce_exhaustion,
 }
 
 struct hog {
-	struct dma_dev d;
+	struct device d;
 	dma_addr_t addr[1024];
 	unsigned int n;
 	uint8_t *buf;
@@ -151,7 +158,7 @@ struct hog {
 /* All slots but what is too small for a packet. */
 static void hog_take(struct test_ctx *t, struct hog *h)
 {
-	dma_dev_init(&h->d);
+	no_hardware(t, &h->d);
 	h->buf = mem_pages(16, PAGE_SIZE);
 	if (!h->buf)
 		test_error(t, "no memory");

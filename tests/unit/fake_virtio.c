@@ -88,32 +88,33 @@ void env_line(const char *key, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* The direct back end, counting what is mapped. */
-static void *count_alloc(struct dma_dev *d, size_t size, size_t align, dma_addr_t *addr)
+/* A back end that only counts, on top of each device's own. */
+static void *count_alloc(struct dma_layer *l, size_t size, size_t align, dma_addr_t *addr)
 {
-	return dma_direct_ops.alloc(d, size, align, addr);
+	return l->lower->ops->alloc(l->lower, size, align, addr);
 }
 
-static void count_free(struct dma_dev *d, void *p, size_t size, dma_addr_t addr)
+static void count_free(struct dma_layer *l, void *p, size_t size, dma_addr_t addr)
 {
-	dma_direct_ops.free(d, p, size, addr);
+	l->lower->ops->free(l->lower, p, size, addr);
 }
 
-static int count_map(struct dma_dev *d, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
+static int count_map(struct dma_layer *l, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
 {
 	maps_out++;
-	return dma_direct_ops.map(d, buf, len, dir, addr);
+	return l->lower->ops->map(l->lower, buf, len, dir, addr);
 }
 
-static void count_unmap(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
+static void count_unmap(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
+			enum dma_dir dir)
 {
 	maps_out--;
-	dma_direct_ops.unmap(d, addr, buf, len, dir);
+	l->lower->ops->unmap(l->lower, addr, buf, len, dir);
 }
 
-static void no_sync(struct dma_dev *d, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
+static void no_sync(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
 {
-	(void)d;
+	(void)l;
 	(void)addr;
 	(void)buf;
 	(void)len;
@@ -129,6 +130,13 @@ static const struct dma_ops counting_ops = {
 	.sync_for_cpu = no_sync,
 	.sync_for_device = no_sync,
 };
+
+static int count(struct device *d)
+{
+	return dma_push(d, &counting_ops, NULL);
+}
+
+static struct device_policy counting = { .attach = count };
 
 /* --- transport ------------------------------------------------------------------------- */
 
@@ -313,14 +321,16 @@ void fake_init(struct fake_device *f, uint32_t id, uint64_t offered, unsigned in
 	f->vdev.ops = &fake_ops;
 	f->vdev.transport = f;
 	f->vdev.id = id;
-	snprintf(f->vdev.name, sizeof(f->vdev.name), "fake");
+	device_init_none(&f->vdev.dev, "fake");
+	f->vdev.name = f->vdev.dev.name;
 	f->offered = offered;
 	f->best_irq = VIRTIO_IRQ_MSIX;
 	f->config_len = sizeof(f->config);
 	for (i = 0; i < queues && i < VIRTIO_MAX_QUEUES; i++)
 		f->q[i].max = 64;
-	dma_set_default(&counting_ops, NULL);
-	dma_dev_init(&f->vdev.dma);
+	device_policy_add(&counting);
+	if (device_attach(&f->vdev.dev))
+		abort();
 	if (add && virtio_add(&f->vdev))
 		abort();
 	f->num_status = 0;

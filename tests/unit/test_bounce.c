@@ -12,7 +12,7 @@
 
 #include "kvmpv/bounce.h"
 #include "kvmpv/protect.h"
-#include "lib/dma.h"
+#include "lib/device.h"
 #include "lib/mem.h"
 
 static struct {
@@ -52,11 +52,25 @@ int64_t protect_share(uint64_t gfn, uint64_t npages)
 	return shared.answer;
 }
 
+static void attached(struct device *d)
+{
+	device_init_none(d, "unit test");
+	assert_int_equal(device_attach(d), 0);
+}
+
+static bool restricted(void)
+{
+	struct device d;
+
+	attached(&d);
+	return dma_restricted(&d);
+}
+
 static int init(void **state)
 {
 	(void)state;
 	shared.answer = -KVM_ENOMEM;
-	if (bounce_init() != -EIO || dma_restricted())
+	if (bounce_init() != -EIO || restricted())
 		return -1;
 	shared.answer = 0;
 	return bounce_init();
@@ -71,7 +85,7 @@ static void pool(void **state)
 	assert_int_equal(b.slots, 64);
 	assert_int_equal(b.base >> PAGE_SHIFT, shared.gfn);
 	assert_int_equal(b.size >> PAGE_SHIFT, shared.n);
-	assert_true(dma_restricted());
+	assert_true(restricted());
 	assert_true(bounce_scrubbed());
 }
 
@@ -79,13 +93,13 @@ static void sizes(void **state)
 {
 	static uint8_t buf[40000];
 	struct bounce_stats b;
-	struct dma_dev d;
+	struct device d;
 	size_t len, off, i;
 	dma_addr_t addr;
 	uint8_t *seen;
 
 	(void)state;
-	dma_dev_init(&d);
+	attached(&d);
 	for (len = 1; len < 20000; len += 1 + len / 7) {
 		off = len * 11 % 5000;
 		memset(buf, 0x5a, sizeof(buf));
@@ -123,11 +137,11 @@ static void sizes(void **state)
 static void never_synced(void **state)
 {
 	static uint8_t buf[5000];
-	struct dma_dev d;
+	struct device d;
 	dma_addr_t addr;
 
 	(void)state;
-	dma_dev_init(&d);
+	attached(&d);
 	assert_int_equal(dma_map(&d, buf, sizeof(buf), DMA_FROM_DEVICE, &addr), 0);
 	memset(phys_to_virt(addr), 0x77, sizeof(buf));
 	dma_unmap(&d, addr, buf, sizeof(buf), DMA_FROM_DEVICE);
@@ -146,11 +160,11 @@ static void exhaustion(void **state)
 	static uint8_t buf[3 * BOUNCE_SLOT] __attribute__((aligned(BOUNCE_SLOT)));
 	dma_addr_t addr[64], more;
 	struct bounce_stats b;
-	struct dma_dev d;
+	struct device d;
 	unsigned int n, i;
 
 	(void)state;
-	dma_dev_init(&d);
+	attached(&d);
 	for (n = 0; dma_map(&d, buf, sizeof(buf), DMA_TO_DEVICE, &addr[n]) == 0; n++)
 		for (i = 0; i < n; i++)
 			assert_true(addr[i] + sizeof(buf) <= addr[n] ||
@@ -174,12 +188,12 @@ static void exhaustion(void **state)
 
 static void rings(void **state)
 {
-	struct dma_dev d;
+	struct device d;
 	dma_addr_t addr;
 	uint8_t *p;
 
 	(void)state;
-	dma_dev_init(&d);
+	attached(&d);
 	p = dma_alloc(&d, 5000, 4096, &addr);
 	assert_non_null(p);
 	assert_int_equal(addr % 4096, 0);
@@ -194,10 +208,10 @@ static void foreign(void **state)
 {
 	uint8_t buf[16] = { 1 };
 	struct bounce_stats b;
-	struct dma_dev d;
+	struct device d;
 
 	(void)state;
-	dma_dev_init(&d);
+	attached(&d);
 	bounce_stats(&b);
 	dma_sync_for_cpu(&d, b.base + b.size - 8, buf, sizeof(buf), DMA_FROM_DEVICE);
 	dma_sync_for_cpu(&d, b.base - 8, buf, sizeof(buf), DMA_FROM_DEVICE);

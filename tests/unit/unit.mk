@@ -1,6 +1,6 @@
 # What reads, judges and writes reports.
 report-src := $(addprefix host/common/,ktap.c ktap_file.c ktap_write.c report.c stamp.c util.c)
-unit-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/vq.c drivers/virtio/split.c lib/dma.c
+unit-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/vq.c drivers/virtio/split.c lib/dma.c lib/device.c
 unit-tests += virtio_split virtio_init
 unit-virtio_split := $(unit-virtio)
 unit-virtio_init := $(unit-virtio) drivers/virtio/rng.c
@@ -30,7 +30,9 @@ unit-refkvm-src := host/ref/kvm/kvm.c host/ref/kvm/faults.c host/common/page_sta
 unit-tests += refkvm protect bounce
 unit-refkvm := $(unit-refkvm-src)
 unit-protect := $(unit-refkvm-src) kvmpv/rfc.c kvmpv/map_gpa.c
-unit-bounce := kvmpv/bounce.c lib/dma.c
+unit-bounce := kvmpv/bounce.c lib/dma.c lib/device.c
+unit-tests += device
+unit-device := kvmpv/bounce.c lib/dma.c lib/device.c lib/irq.c
 unit-tests += ktap recipe known diff util
 unit-ktap := $(report-src)
 unit-recipe := host/cli/recipe.c host/common/util.c

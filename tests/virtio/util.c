@@ -90,11 +90,12 @@ uint8_t vt_add_status(struct virtio_device *d, uint8_t bit)
 
 static int negotiate(struct virtio_device *d, uint64_t features)
 {
-	const int ret = virtio_reset(d);
+	int ret = virtio_reset(d);
 
+	if (!ret)
+		ret = device_attach(&d->dev);
 	if (ret)
 		return ret;
-	dma_dev_init(&d->dma);
 	vt_add_status(d, VIRTIO_S_ACKNOWLEDGE);
 	vt_add_status(d, VIRTIO_S_DRIVER);
 	d->offered = d->ops->device_features(d);
@@ -170,7 +171,7 @@ uint8_t *vt_dma(struct test_ctx *t, struct virtio_device *d, size_t size, dma_ad
 
 	if (num_taken == MAX_DMA)
 		test_error(t, "more than %u DMA areas", MAX_DMA);
-	p = dma_alloc(&d->dma, size, 4096, addr);
+	p = dma_alloc(&d->dev, size, 4096, addr);
 	if (!p)
 		test_error(t, "no memory for a DMA area of %u bytes", (unsigned int)size);
 	taken[num_taken].d = d;
@@ -205,7 +206,7 @@ void vt_reset_all(void)
 		virtio_reset(d);
 	}
 	while (num_taken--)
-		dma_free(&taken[num_taken].d->dma, taken[num_taken].p, taken[num_taken].size,
+		dma_free(&taken[num_taken].d->dev, taken[num_taken].p, taken[num_taken].size,
 			 taken[num_taken].addr);
 	num_taken = 0;
 }
