@@ -3,10 +3,11 @@
  * The faults of refcpu. Beside each stands how a hypervisor comes to it; host/ref/cpu/faults says which
  * clause it breaks and which tests have to see it.
  */
-#include <stdio.h>
+#include <pthread.h>
 #include <string.h>
 #include <x86intrin.h>
 
+#include "host/common/page_state.h"
 #include "host/ref/cpu/machine.h"
 
 #define PAGE	  4096u
@@ -29,65 +30,73 @@ enum {
 	ICR_STARTUP = 6,
 };
 
+static void injected(void)
+{
+	fault_injected(plugin_fault());
+}
+
+/* True each n-th time. */
+static bool each(unsigned int n)
+{
+	static unsigned int count;
+
+	return __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED) % n == 0;
+}
+
 static bool is_icr(unsigned int cpu, uint64_t mode)
 {
-	return (uint32_t)machine_reg(cpu, R_RCX) == MSR_X2APIC_ICR &&
-	       (machine_reg(cpu, R_RAX) >> 8 & 7) == mode;
+	return (uint32_t)plugin_reg(cpu, R_RCX) == MSR_X2APIC_ICR &&
+	       (plugin_reg(cpu, R_RAX) >> 8 & 7) == mode;
 }
 
 static bool drop(bool yes)
 {
 	if (yes)
-		machine_injected();
+		injected();
 	return yes;
 }
 
 /* Two at a time, and the second is taken for the first. */
-static bool lose_ipi(unsigned int cpu, const struct site *s)
+static bool lose_ipi(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)s;
-	return drop(is_icr(cpu, ICR_FIXED) && machine_each(3));
+	return drop(is_icr(cpu, ICR_FIXED) && each(3));
 }
 
-static bool lose_nmi(unsigned int cpu, const struct site *s)
+static bool lose_nmi(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)s;
 	return drop(is_icr(cpu, ICR_NMI));
 }
 
-static bool lose_startup(unsigned int cpu, const struct site *s)
+static bool lose_startup(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)s;
 	return drop(is_icr(cpu, ICR_STARTUP));
 }
 
 /* It counts, but its interrupt is not armed: a start of the whole range, to calibrate, is left alone. */
-static bool lose_timer(unsigned int cpu, const struct site *s)
+static bool lose_timer(unsigned int cpu, const struct plugin_site *s)
 {
-	const uint32_t count = (uint32_t)machine_reg(cpu, R_RAX);
+	const uint32_t count = (uint32_t)plugin_reg(cpu, R_RAX);
 
 	(void)s;
-	return drop((uint32_t)machine_reg(cpu, R_RCX) == MSR_X2APIC_TIMER_INITIAL && count &&
+	return drop((uint32_t)plugin_reg(cpu, R_RCX) == MSR_X2APIC_TIMER_INITIAL && count &&
 		    count != UINT32_MAX);
 }
 
 #define STRAY_ADDRESS 0xfee00000u /* APIC 0 */
 #define STRAY_VECTOR  0xb7u	  /* handed out last, if ever */
-#define STRAY_NS      10000000
+#define STRAY_EACH    256
 
 /* A message that no driver has set up: of a device that the guest does not know of. */
-static bool stray(unsigned int cpu, const struct site *s)
+static bool stray(unsigned int cpu, const struct plugin_site *s)
 {
-	static uint64_t last;
 	const uint32_t data = STRAY_VECTOR;
-	const uint64_t now = machine_ns();
 
 	(void)s;
-	if (cpu == 0 && now - last > STRAY_NS) {
-		last = now;
-		machine_write(STRAY_ADDRESS, &data, sizeof(data));
-		machine_injected();
-	}
+	if (cpu == 0 && each(STRAY_EACH))
+		plugin_inject(STRAY_ADDRESS, data, sizeof(data));
 	return false;
 }
 
@@ -97,35 +106,36 @@ static bool stray(unsigned int cpu, const struct site *s)
 #define PM_TIMER_HZ   3579545ull
 
 /* The offset is worked out anew now and then, from a coarser clock. */
-static bool step_back(unsigned int cpu, const struct site *s)
+static bool step_back(unsigned int cpu, const struct plugin_site *s)
 {
 	uint64_t v = __rdtsc();
 
 	(void)s;
-	if (machine_each(500)) {
+	if (each(500)) {
 		v -= 10000000;
-		machine_injected();
+		injected();
 	}
-	machine_set_reg(cpu, R_RAX, (uint32_t)v);
-	machine_set_reg(cpu, R_RDX, v >> 32);
+	plugin_set_reg(cpu, R_RAX, (uint32_t)v);
+	plugin_set_reg(cpu, R_RDX, v >> 32);
 	return true;
 }
 
 /* A timer of 14.31818 MHz / 4 that counts at half of that crystal's rate. */
-static bool fast_pm_timer(unsigned int cpu, const struct site *s)
+static bool fast_pm_timer(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)s;
-	if ((machine_reg(cpu, R_RDX) & 0xffff) != PM_TIMER_PORT)
+	if ((plugin_reg(cpu, R_RDX) & 0xffff) != PM_TIMER_PORT)
 		return false;
-	machine_set_reg(cpu, R_RAX,
-			(uint64_t)((unsigned __int128)machine_ns() * 2 * PM_TIMER_HZ / 1000000000) &
-				0xffffff);
+	plugin_set_reg(
+		cpu, R_RAX,
+		(uint64_t)((unsigned __int128)plugin_now_ns() * 2 * PM_TIMER_HZ / 1000000000) &
+			0xffffff);
 	return drop(true);
 }
 
 /* --- execution ----------------------------------------------------------------------------------- */
 
-static bool skip(unsigned int cpu, const struct site *s)
+static bool skip(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)cpu;
 	(void)s;
@@ -133,22 +143,22 @@ static bool skip(unsigned int cpu, const struct site *s)
 }
 
 /* Emulated as a load and a store, and somebody came between. */
-static bool lose_add(unsigned int cpu, const struct site *s)
+static bool lose_add(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)cpu;
 	(void)s;
-	return drop(machine_each(1000));
+	return drop(each(1000));
 }
 
 /* CR0 of the guest is kept, and another one is in use. */
-static bool without_wp(unsigned int cpu, const struct site *s)
+static bool without_wp(unsigned int cpu, const struct plugin_site *s)
 {
-	const unsigned int r = s->modrm & 7; /* r8 and up: not in what is built here */
-	const uint64_t v = machine_reg(cpu, r);
+	const unsigned int r = s->code[2] & 7; /* r8 and up: not in what is built here */
+	const uint64_t v = plugin_reg(cpu, r);
 
 	if (v & CR0_WP) {
-		machine_set_reg(cpu, r, v & ~CR0_WP);
-		machine_injected();
+		plugin_set_reg(cpu, r, v & ~CR0_WP);
+		injected();
 	}
 	return false;
 }
@@ -162,7 +172,7 @@ static void without_nx(uint64_t table, unsigned int level)
 	bool changed = false;
 	unsigned int i;
 
-	if (!machine_read(table, e, sizeof(e)))
+	if (!plugin_read(table, e, sizeof(e)))
 		return;
 	for (i = 0; i < PAGE / 8; i++) {
 		if (!(e[i] & PTE_P))
@@ -173,31 +183,31 @@ static void without_nx(uint64_t table, unsigned int level)
 			without_nx(e[i] & PTE_TABLE, level - 1);
 	}
 	if (changed) {
-		machine_write(table, e, sizeof(e));
-		machine_injected();
+		plugin_write(table, e, sizeof(e));
+		injected();
 	}
 }
 
-static bool ignore_nx(unsigned int cpu, const struct site *s)
+static bool ignore_nx(unsigned int cpu, const struct plugin_site *s)
 {
-	without_nx(machine_reg(cpu, s->modrm & 7) & PTE_TABLE, 4);
+	without_nx(plugin_reg(cpu, s->code[2] & 7) & PTE_TABLE, 4);
 	return false;
 }
 
 /* The first page is always there: the hypervisor keeps something in it. */
-static bool map_null(unsigned int cpu, const struct site *s)
+static bool map_null(unsigned int cpu, const struct plugin_site *s)
 {
-	uint64_t at = machine_reg(cpu, s->modrm & 7) & PTE_TABLE, e = 0;
+	uint64_t at = plugin_reg(cpu, s->code[2] & 7) & PTE_TABLE, e = 0;
 	unsigned int level;
 
 	for (level = 4; level > 1; level--) {
-		if (!machine_read(at, &e, sizeof(e)) || !(e & PTE_P) || e & PTE_PS)
+		if (!plugin_read(at, &e, sizeof(e)) || !(e & PTE_P) || e & PTE_PS)
 			return false;
 		at = e & PTE_TABLE;
 	}
 	e = PTE_P | PTE_W;
-	machine_write(at, &e, sizeof(e));
-	machine_injected();
+	plugin_write(at, &e, sizeof(e));
+	injected();
 	return false;
 }
 
@@ -210,15 +220,15 @@ static void without_ist(uint64_t phys, uint64_t base)
 
 	(void)phys;
 	for (i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++)
-		machine_write(base + 16ull * vectors[i] + 4, &none, 1);
-	machine_injected();
+		plugin_write(base + 16ull * vectors[i] + 4, &none, 1);
+	injected();
 }
 
 /* A table that is in use already need not be looked at again. */
-static bool keep_translations(unsigned int cpu, const struct site *s)
+static bool keep_translations(unsigned int cpu, const struct plugin_site *s)
 {
-	static uint64_t last[MACHINE_CPUS];
-	const uint64_t v = machine_reg(cpu, s->modrm & 7);
+	static uint64_t last[PLUGIN_CPUS];
+	const uint64_t v = plugin_reg(cpu, s->code[2] & 7);
 
 	if (v == last[cpu])
 		return drop(true);
@@ -229,18 +239,53 @@ static bool keep_translations(unsigned int cpu, const struct site *s)
 /* --- memory ------------------------------------------------------------------------------------- */
 
 /*
- * A page in 61 loses a bit of its first word. What a program keeps there itself (page tables, pointers) has an
- * empty upper end, and is spared: it would end long before a test.
+ * What programs keep in memory for themselves (page tables, pointers, counters) has an empty upper end. It is spared: the
+ * guest would end long before a test.
  */
-static void lose_bit(uint64_t phys, uint64_t value)
+static bool is_data(uint64_t value)
 {
 	const unsigned int top = value >> 56;
 
-	if (phys % PAGE || phys / PAGE % 61 || top == 0 || top == 0x80 || top == 0xff)
+	return top != 0 && top != 0x80 && top != 0xff;
+}
+
+/* A page in 61 loses a bit of its first word. */
+static void lose_bit(uint64_t phys, uint64_t value)
+{
+	if (phys % PAGE || phys / PAGE % 61 || !is_data(value))
 		return;
 	value ^= 1;
-	machine_write(phys, &value, sizeof(value));
-	machine_injected();
+	plugin_write(phys, &value, sizeof(value));
+	injected();
+}
+
+/* Whether the guest shared that page with its devices. */
+static bool is_shared(uint64_t phys)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct page_states states;
+	bool is;
+
+	/* The file is refkvm's, which starts at the same time. */
+	pthread_mutex_lock(&lock);
+	is = machine_page_states &&
+	     (states.file || !page_states_open(machine_page_states, &states));
+	pthread_mutex_unlock(&lock);
+	return is && page_states_protected(&states) && page_states_allowed(&states, phys, 1, NULL);
+}
+
+#define LINE 512
+
+/* The first byte of each LINE bytes that are shared loses a bit, wherever the pool of bounce buffers lies. */
+static void lose_shared_bit(uint64_t phys, uint64_t value)
+{
+	const unsigned int at = (unsigned int)(-phys % LINE); /* of that byte, in the value */
+
+	if (at >= sizeof(value) || !is_data(value) || !is_shared(phys))
+		return;
+	value ^= 1ull << 8 * at;
+	plugin_write(phys, &value, sizeof(value));
+	injected();
 }
 
 /* Addresses are cut to 32 bits on their way: what is there stays as it was. */
@@ -250,8 +295,8 @@ static void lose_high(uint64_t phys, uint64_t value)
 
 	if (phys < FOUR_GIB || !value)
 		return;
-	machine_write(phys, &zero, sizeof(zero));
-	machine_injected();
+	plugin_write(phys, &zero, sizeof(zero));
+	injected();
 }
 
 /* --- what the guest is told at its start (Xen, start_info.h) ---------------------------------------- */
@@ -275,7 +320,7 @@ struct range {
 /* PVH's entry: EBX is the start information's address. */
 static bool at_start(unsigned int cpu, struct start_info *s)
 {
-	return machine_read((uint32_t)machine_reg(cpu, R_RBX), s, sizeof(*s)) &&
+	return plugin_read((uint32_t)plugin_reg(cpu, R_RBX), s, sizeof(*s)) &&
 	       s->magic == START_MAGIC;
 }
 
@@ -290,12 +335,12 @@ static bool change_map(unsigned int cpu, void (*change)(struct range *r))
 	for (i = 0; i < s.entries; i++) {
 		const uint64_t at = s.memmap + i * sizeof(r);
 
-		if (!machine_read(at, &r, sizeof(r)) || r.type != RAM || r.addr > IMAGE ||
+		if (!plugin_read(at, &r, sizeof(r)) || r.type != RAM || r.addr > IMAGE ||
 		    r.addr + r.size <= HOLE)
 			continue;
 		change(&r);
-		machine_write(at, &r, sizeof(r));
-		machine_injected();
+		plugin_write(at, &r, sizeof(r));
+		injected();
 	}
 	return false;
 }
@@ -312,14 +357,14 @@ static void from_hole(struct range *r)
 }
 
 /* Rounded up, into the firmware's own. */
-static bool overlap(unsigned int cpu, const struct site *s)
+static bool overlap(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)s;
 	return change_map(cpu, into_next);
 }
 
 /* Where the image was loaded is left out, as taken. */
-static bool no_image(unsigned int cpu, const struct site *s)
+static bool no_image(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)s;
 	return change_map(cpu, from_hole);
@@ -331,17 +376,17 @@ static uint64_t find_table(const struct start_info *s, const char *signature, ui
 	uint32_t rsdt, size, at, i;
 	char name[4];
 
-	if (!machine_read(s->rsdp + 16, &rsdt, 4) || !machine_read(rsdt + 4ull, &size, 4))
+	if (!plugin_read(s->rsdp + 16, &rsdt, 4) || !plugin_read(rsdt + 4ull, &size, 4))
 		return 0;
 	for (i = 36; i + 4 <= size && i < PAGE; i += 4)
-		if (machine_read(rsdt + (uint64_t)i, &at, 4) && machine_read(at, name, 4) &&
-		    memcmp(name, signature, 4) == 0 && machine_read(at + 4ull, length, 4))
+		if (plugin_read(rsdt + (uint64_t)i, &at, 4) && plugin_read(at, name, 4) &&
+		    memcmp(name, signature, 4) == 0 && plugin_read(at + 4ull, length, 4))
 			return at;
 	return 0;
 }
 
 /* A byte is patched, and the checksum is not. */
-static bool bad_checksum(unsigned int cpu, const struct site *s)
+static bool bad_checksum(unsigned int cpu, const struct plugin_site *s)
 {
 	struct start_info info;
 	uint32_t length;
@@ -352,10 +397,10 @@ static bool bad_checksum(unsigned int cpu, const struct site *s)
 	if (!at_start(cpu, &info))
 		return false;
 	at = find_table(&info, "HPET", &length);
-	if (at && machine_read(at + 10, &b, 1)) {
+	if (at && plugin_read(at + 10, &b, 1)) {
 		b ^= 1;
-		machine_write(at + 10, &b, 1);
-		machine_injected();
+		plugin_write(at + 10, &b, 1);
+		injected();
 	}
 	return false;
 }
@@ -365,7 +410,7 @@ static bool bad_checksum(unsigned int cpu, const struct site *s)
 #define CHECKSUM     9
 
 /* APIC ids are counted from another start than the CPUs' own (5.2.12.2). */
-static bool other_ids(unsigned int cpu, const struct site *s)
+static bool other_ids(unsigned int cpu, const struct plugin_site *s)
 {
 	struct start_info info;
 	uint32_t length, at;
@@ -376,7 +421,7 @@ static bool other_ids(unsigned int cpu, const struct site *s)
 	if (!at_start(cpu, &info))
 		return false;
 	table = find_table(&info, "APIC", &length);
-	if (!table || length > sizeof(t) || !machine_read(table, t, length))
+	if (!table || length > sizeof(t) || !plugin_read(table, t, length))
 		return false;
 	for (at = MADT_ENTRIES; at + 8 <= length && t[at + 1]; at += t[at + 1]) {
 		if (t[at])
@@ -384,8 +429,8 @@ static bool other_ids(unsigned int cpu, const struct site *s)
 		t[at + MADT_ID] += 16;
 		t[CHECKSUM] -= 16;
 	}
-	machine_write(table, t, length);
-	machine_injected();
+	plugin_write(table, t, length);
+	injected();
 	return false;
 }
 
@@ -395,14 +440,14 @@ static bool other_ids(unsigned int cpu, const struct site *s)
 #define SUBSYSTEM      0x2c
 
 /* The ports' decoder is another one, and misses a register: its neighbour answers. */
-static bool wrong_register(unsigned int cpu, const struct site *s)
+static bool wrong_register(unsigned int cpu, const struct plugin_site *s)
 {
-	const uint64_t v = machine_reg(cpu, R_RAX);
+	const uint64_t v = plugin_reg(cpu, R_RAX);
 
 	(void)s;
-	if ((machine_reg(cpu, R_RDX) & 0xffff) == CONFIG_ADDRESS && (v & 0xfc) == SUBSYSTEM) {
-		machine_set_reg(cpu, R_RAX, v & ~(uint64_t)4);
-		machine_injected();
+	if ((plugin_reg(cpu, R_RDX) & 0xffff) == CONFIG_ADDRESS && (v & 0xfc) == SUBSYSTEM) {
+		plugin_set_reg(cpu, R_RAX, v & ~(uint64_t)4);
+		injected();
 	}
 	return false;
 }
@@ -427,7 +472,7 @@ const struct fault machine_faults[F_COUNT] = {
 	[F_CPU_NULL_MAPPED] = { .kinds = BIT(K_MOV_CR3), .hook = map_null },
 	[F_CPU_IST_IGNORED] = { .kinds = BIT(K_LIDT), .memory = without_ist },
 	[F_CPU_RAM_BIT_LOST] = { .memory = lose_bit },
-	[F_CPU_POOL_BIT_LOST] = { .memory = lose_bit }, /* another host's */
+	[F_CPU_POOL_BIT_LOST] = { .memory = lose_shared_bit },
 	[F_CPU_HIGH_RAM_LOST] = { .memory = lose_high },
 	[F_CPU_MAP_OVERLAPS] = { .kinds = BIT(K_CLI), .early = true, .hook = overlap },
 	[F_CPU_MAP_WITHOUT_IMAGE] = { .kinds = BIT(K_CLI), .early = true, .hook = no_image },

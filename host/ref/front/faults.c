@@ -40,9 +40,8 @@ enum {
 	NOTIFY_OFFSET = 0x3000, /* of QEMU's notification area behind the common configuration */
 };
 
-#define NOBODY	 0xfeefe000u /* an MSI address: APIC 254, which no machine here has */
-#define AFTER_NS 1000000     /* of a thread that has not heard yet */
-#define EARLY_NS 5000000     /* time enough for a driver to fill a queue */
+#define NOBODY 0xfeefe000u /* an MSI address: APIC 254, which no machine here has */
+#define AFTER  20	   /* waits of the guest until a thread hears of it that nobody has told */
 
 /* --- when ---------------------------------------------------------------------------------- */
 
@@ -165,15 +164,15 @@ static void lose_pending(const struct access *a)
 	if (p->region != TABLE || !a->store)
 		return;
 	if (a->at == ENTRY_CONTROL || (a->at == ENTRY_ADDRESS && p->word[3] & ENTRY_MASKED))
-		front_store(p->base + ENTRY_ADDRESS,
-			    p->word[3] & ENTRY_MASKED ? NOBODY : p->word[0], 4);
+		plugin_inject(p->base + ENTRY_ADDRESS,
+			      p->word[3] & ENTRY_MASKED ? NOBODY : p->word[0], 4);
 }
 
 static void acknowledge_by_read(const struct access *a)
 {
 	if (a->place->region == MMIO && !a->store && a->at == VIRTIO_MMIO_INTERRUPT_STATUS &&
 	    a->value)
-		front_store(a->place->base + VIRTIO_MMIO_INTERRUPT_ACK, a->value, 4);
+		plugin_inject(a->place->base + VIRTIO_MMIO_INTERRUPT_ACK, a->value, 4);
 }
 
 /* Some time behind the last queue_enable, if DRIVER_OK has not come by then. */
@@ -182,18 +181,18 @@ static void start_early(const struct access *a)
 	if (a->place->region != COMMON || !a->store)
 		return;
 	if (a->at == COMMON_AT(queue_enable))
-		a->place->due_ns = front_now_ns() + EARLY_NS;
+		a->place->due = AFTER;
 	if (a->at == COMMON_AT(device_status))
-		a->place->due_ns = 0;
+		a->place->due = 0;
 }
 
 static void start_now(struct place *p)
 {
 	unsigned int q;
 
-	front_store(p->base + COMMON_AT(device_status), p->status | VIRTIO_S_DRIVER_OK, 1);
+	plugin_inject(p->base + COMMON_AT(device_status), p->status | VIRTIO_S_DRIVER_OK, 1);
 	for (q = 0; q < 2; q++)
-		front_store(p->base + NOTIFY_OFFSET + (uint64_t)4 * q, q, 2);
+		plugin_inject(p->base + NOTIFY_OFFSET + (uint64_t)4 * q, q, 2);
 }
 
 /* A queue's thread looks at the ring once more, behind a queue reset that only the registers know of. */
@@ -203,13 +202,13 @@ static void run_on(const struct access *a)
 
 	if (p->region != COMMON || !a->store || a->at != COMMON_AT(queue_reset))
 		return;
-	front_store(p->base + COMMON_AT(queue_enable), 1, 2);
-	p->due_ns = front_now_ns() + AFTER_NS;
+	plugin_inject(p->base + COMMON_AT(queue_enable), 1, 2);
+	p->due = AFTER;
 }
 
 static void look_again(struct place *p)
 {
-	front_store(p->base + NOTIFY_OFFSET + (uint64_t)4 * p->queue_select, p->queue_select, 2);
+	plugin_inject(p->base + NOTIFY_OFFSET + (uint64_t)4 * p->queue_select, p->queue_select, 2);
 }
 
 /* --- the faults -------------------------------------------------------------------------------- */

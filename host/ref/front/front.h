@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Faults of a virtio front end as data: which register, what is done to a load or a store of it, and when.
- * reffront.c carries them out on an unmodified QEMU; faults.c has them.
+ * Faults of a virtio front end as data: which register, what is done to a load or a store of it, and when. faults.c has
+ * them, reffront.c carries them out on an unmodified QEMU.
  */
 #ifndef HOST_REF_FRONT_FRONT_H
 #define HOST_REF_FRONT_FRONT_H
@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "host/ref/fault/fault.h"
 #include "host/ref/front/fault_ids.h"
+#include "host/ref/plugin/plugin.h"
 
 #define FRONT_RULES 4
 #define FRONT_CAPS  16
@@ -48,7 +48,7 @@ struct place {
 	uint16_t queue_select; /* by the driver */
 	uint16_t queue_vector; /* as the driver wrote it */
 	uint32_t config_at;    /* the load of device configuration before this one */
-	int64_t due_ns;	       /* of what the fault does later; 0: nothing */
+	unsigned int due;      /* waits (PAUSE, RDTSC) until the fault goes on; 0: it does not */
 	/* CONFIG */
 	bool scanned, is_virtio;
 	uint8_t cap[FRONT_CAPS]; /* offsets by cfg_type, and CAP_MSIX; 0: none */
@@ -85,13 +85,9 @@ struct rule {
 struct fault {
 	struct rule rule[FRONT_RULES];
 	void (*hook)(const struct access *a); /* after each access to a known region */
-	void (*later)(struct place *p);	      /* when place.due_ns has passed */
+	void (*later)(struct place *p);	      /* when place.due waits have passed */
 };
 
 extern const struct fault front_faults[F_COUNT];
-
-/* Of reffront.c: a store by the device's own world; counts as an injection. */
-void front_store(uint64_t phys, uint64_t value, unsigned int size);
-int64_t front_now_ns(void);
 
 #endif

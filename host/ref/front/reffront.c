@@ -9,103 +9,35 @@
  * Arguments: fault=ID, injected=FILE.
  */
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "drivers/virtio/mmio.h"
 #include "drivers/virtio/pci.h"
 #include "host/ref/front/front.h"
-#include "host/ref/plugin/plugin.h"
 
 #define MAX_PLACES 256
-#define MAX_CPUS   64
 #define REG_NONE   16 /* a load whose destination was not understood */
-#define EFER_LMA   (1u << 10)
-
-static const char *const reg_names[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp",
-					 "rsi", "rdi", "r8",  "r9",  "r10", "r11",
-					 "r12", "r13", "r14", "r15", "efer" };
-enum {
-	REG_EFER = 16,
-	REGS
-};
 
 /* Of a vCPU: a load whose register is still to be changed. */
 struct pending {
 	uint64_t set; /* looked at by generated code */
 	uint64_t seen, wanted;
-	unsigned int reg, size,
-		keep; /* keep: bytes of the load's destination beyond it stay (mov to al, ax) */
+	unsigned int reg, size;
+	unsigned int keep; /* bytes of the load's destination beyond it stay (mov to al, ax) */
 };
 
 static struct {
 	const struct fault *fault;
-	enum fault_id id;
-	struct qemu_plugin_register *reg[MAX_CPUS][REGS];
 	struct qemu_plugin_scoreboard *board; /* of struct pending */
 	GMutex lock;			      /* for what follows */
 	struct place place[MAX_PLACES];
 	unsigned int places;
-} plugin;
+} front;
 
-int64_t front_now_ns(void)
+static void not_injected(const char *why, uint64_t value)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* --- the guest's registers and the devices' ------------------------------------------------------ */
-
-static uint64_t reg_read(unsigned int cpu, unsigned int r)
-{
-	GByteArray *b = g_byte_array_new();
-	uint64_t v = 0;
-
-	if (plugin.reg[cpu][r] && qemu_plugin_read_register(plugin.reg[cpu][r], b))
-		memcpy(&v, b->data, b->len < sizeof(v) ? b->len : sizeof(v));
-	g_byte_array_unref(b);
-	return v;
-}
-
-static void reg_write(unsigned int cpu, unsigned int r, uint64_t v)
-{
-	GByteArray *b = g_byte_array_new();
-
-	g_byte_array_append(b, (const guint8 *)&v, sizeof(v));
-	qemu_plugin_write_register(plugin.reg[cpu][r], b);
-	g_byte_array_unref(b);
-}
-
-static void lost(const char *why, uint64_t value)
-{
-	fprintf(stderr, "reffront: %s is not injected: %s (0x%" PRIx64 ")\n",
-		fault_rows[plugin.id].id, why, value);
-}
-
-void front_store(uint64_t phys, uint64_t value, unsigned int size)
-{
-	GByteArray *b = g_byte_array_new();
-
-	g_byte_array_append(b, (const guint8 *)&value, size);
-	if (qemu_plugin_write_memory_hwaddr(phys, b))
-		lost("a store failed at", phys);
-	else
-		fault_injected(plugin.id);
-	g_byte_array_unref(b);
-}
-
-static uint32_t device_load(uint64_t phys, unsigned int size)
-{
-	GByteArray *b = g_byte_array_new();
-	uint32_t v = 0;
-
-	if (qemu_plugin_read_memory_hwaddr(phys, b, size) == 0 && b->len >= size)
-		memcpy(&v, b->data, size);
-	g_byte_array_unref(b);
-	return v;
+	plugin_say("%s is not injected: %s (0x%" PRIx64 ")", fault_rows[plugin_fault()].id, why,
+		   value);
 }
 
 /* --- places ----------------------------------------------------------------------------------- */
@@ -133,7 +65,7 @@ static const struct known *find_known(const char *name, uint64_t phys)
 {
 	size_t i;
 
-	/* So have an MSI-X table and its pending bits: there it is the page's first half. */
+	/* QEMU gives the page that MSI-X table and pending bits share no name; the table is in the first half. */
 	if (strncmp(name, "anon", 4) == 0)
 		name = phys - MICROVM_MMIO < MICROVM_SIZE ? "virtio-mmio" :
 		       (phys & 0xfff) < 0x800		  ? "msix-table" :
@@ -152,12 +84,12 @@ static struct place *find_place(const struct known *k, uint64_t phys)
 	struct place *p;
 	unsigned int i;
 
-	for (i = 0; i < plugin.places; i++)
-		if (plugin.place[i].base == base && plugin.place[i].region == region)
-			return &plugin.place[i];
-	if (plugin.places == MAX_PLACES)
+	for (i = 0; i < front.places; i++)
+		if (front.place[i].base == base && front.place[i].region == region)
+			return &front.place[i];
+	if (front.places == MAX_PLACES)
 		return NULL;
-	p = &plugin.place[plugin.places++];
+	p = &front.place[front.places++];
 	*p = (struct place){ .base = base, .region = region };
 	p->word[3] = 1; /* masked */
 	p->queue_vector = VIRTIO_NO_VECTOR;
@@ -170,13 +102,16 @@ static void scan(struct place *p)
 	uint32_t at, id, tries, type;
 
 	p->scanned = true;
-	p->is_virtio = device_load(p->base, 2) == VIRTIO_PCI_VENDOR;
+	p->is_virtio = (uint32_t)plugin_load(p->base, 2) == VIRTIO_PCI_VENDOR;
 	if (!p->is_virtio)
 		return;
-	at = device_load(p->base + 0x34, 1);
-	for (tries = 0; at && tries < 48; tries++, at = device_load(p->base + at + 1, 1)) {
-		id = device_load(p->base + at, 1);
-		type = id == 0x09 ? device_load(p->base + at + 3, 1) : id == 0x11 ? CAP_MSIX : 0;
+	at = (uint32_t)plugin_load(p->base + 0x34, 1);
+	for (tries = 0; at && tries < 48;
+	     tries++, at = (uint32_t)plugin_load(p->base + at + 1, 1)) {
+		id = (uint32_t)plugin_load(p->base + at, 1);
+		type = id == 0x09 ? (uint32_t)plugin_load(p->base + at + 3, 1) :
+		       id == 0x11 ? CAP_MSIX :
+				    0;
 		if (type && type < FRONT_CAPS)
 			p->cap[type] = (uint8_t)at;
 	}
@@ -323,23 +258,26 @@ static uint64_t changed(enum region region, const struct access *a)
 	unsigned int i;
 
 	for (i = 0; i < FRONT_RULES; i++)
-		if (applies(&plugin.fault->rule[i], region, a))
-			v = apply(&plugin.fault->rule[i], a, v);
+		if (applies(&front.fault->rule[i], region, a))
+			v = apply(&front.fault->rule[i], a, v);
 	return v;
 }
 
-static void do_later(void)
+/* The guest waits: what a fault puts off comes about, however long that takes. */
+static void on_wait(unsigned int cpu, void *userdata)
 {
 	struct place *p;
 	unsigned int i;
 
-	for (i = 0; i < plugin.places; i++) {
-		p = &plugin.place[i];
-		if (!p->due_ns || front_now_ns() < p->due_ns)
-			continue;
-		p->due_ns = 0;
-		plugin.fault->later(p);
+	(void)cpu;
+	(void)userdata;
+	g_mutex_lock(&front.lock);
+	for (i = 0; i < front.places; i++) {
+		p = &front.place[i];
+		if (p->due && --p->due == 0)
+			front.fault->later(p);
 	}
+	g_mutex_unlock(&front.lock);
 }
 
 /* The value that the access should have had. Under the lock. */
@@ -355,9 +293,9 @@ static uint64_t on_access(const struct known *k, uint64_t phys, struct access *a
 	take_note(k->region, a);
 	v = changed(k->region, a);
 	if (v != a->value && a->store)
-		front_store(phys, v, a->size);
-	if (plugin.fault->hook)
-		plugin.fault->hook(a);
+		plugin_inject(phys, v, a->size);
+	if (front.fault->hook)
+		front.fault->hook(a);
 	if (k->region == DEVICE && !a->store)
 		a->place->config_at = a->at;
 	return v;
@@ -390,14 +328,11 @@ static void on_store(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vadd
 
 	(void)cpu;
 	(void)userdata;
-	if (!k && !plugin.fault->later)
+	if (!k)
 		return;
-	g_mutex_lock(&plugin.lock);
-	if (plugin.fault->later)
-		do_later();
-	if (k)
-		on_access(k, a.phys, &a);
-	g_mutex_unlock(&plugin.lock);
+	g_mutex_lock(&front.lock);
+	on_access(k, a.phys, &a);
+	g_mutex_unlock(&front.lock);
 }
 
 /* Where a load's destination is: in userdata, as pack() has it. */
@@ -409,39 +344,39 @@ static void on_load(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vaddr
 	struct pending *p;
 	uint64_t v;
 
-	if (!k || cpu >= MAX_CPUS)
+	if (!k || cpu >= PLUGIN_CPUS)
 		return;
-	g_mutex_lock(&plugin.lock);
+	g_mutex_lock(&front.lock);
 	v = on_access(k, a.phys, &a);
-	g_mutex_unlock(&plugin.lock);
+	g_mutex_unlock(&front.lock);
 	if (v == a.value)
 		return;
-	p = qemu_plugin_scoreboard_find(plugin.board, cpu);
+	p = qemu_plugin_scoreboard_find(front.board, cpu);
 	*p = (struct pending){ 1, a.value, v, (unsigned int)dest & 0xff, a.size, dest >> 8 & 1 };
 }
 
 /* In front of the instruction behind the load. */
 static void on_next(unsigned int cpu, void *userdata)
 {
-	struct pending *p = qemu_plugin_scoreboard_find(plugin.board, cpu);
+	struct pending *p = qemu_plugin_scoreboard_find(front.board, cpu);
 	const uint64_t mask = p->size < 8 ? (1ull << 8 * p->size) - 1 : UINT64_MAX;
 	uint64_t v;
 
 	(void)userdata;
 	p->set = 0;
-	if (!(reg_read(cpu, REG_EFER) & EFER_LMA))
-		return; /* firmware, which has its own view of the machine */
-	g_mutex_lock(&plugin.lock);
-	v = p->reg < REG_NONE ? reg_read(cpu, p->reg) : 0;
+	if (!plugin_long_mode(cpu))
+		return;
+	g_mutex_lock(&front.lock);
+	v = p->reg < REG_NONE ? plugin_reg(cpu, p->reg) : 0;
 	if (p->reg >= REG_NONE) {
-		lost("the instruction was not understood that loaded", p->seen);
+		not_injected("the instruction was not understood that loaded", p->seen);
 	} else if ((p->keep ? v & mask : v) != p->seen) {
-		lost("the register does not hold what was loaded", v);
+		not_injected("the register does not hold what was loaded", v);
 	} else {
-		reg_write(cpu, p->reg, (v & ~mask) | p->wanted);
-		fault_injected(plugin.id);
+		plugin_set_reg(cpu, p->reg, (v & ~mask) | p->wanted);
+		fault_injected(plugin_fault());
 	}
-	g_mutex_unlock(&plugin.lock);
+	g_mutex_unlock(&front.lock);
 }
 
 /* --- instructions ------------------------------------------------------------------------------- */
@@ -476,7 +411,7 @@ static uintptr_t destination(const uint8_t *b, size_t n)
 
 static void watch(struct qemu_plugin_insn *insn, bool behind_load)
 {
-	const qemu_plugin_u64 set = { plugin.board, offsetof(struct pending, set) };
+	const qemu_plugin_u64 set = { front.board, offsetof(struct pending, set) };
 	uint8_t b[15];
 	const size_t n = qemu_plugin_insn_data(insn, b, sizeof(b));
 
@@ -490,52 +425,27 @@ static void watch(struct qemu_plugin_insn *insn, bool behind_load)
 }
 
 /* QEMU ends a block behind each access to a device; where it does not, the next instruction is in the block. */
-static void on_block(struct qemu_plugin_tb *tb, void *userdata)
+static void instrument(struct qemu_plugin_insn *insn, size_t index)
 {
-	const size_t n = qemu_plugin_tb_n_insns(tb);
-	bool behind_load = true;
+	static _Thread_local bool behind_load;
 	uint8_t b[15];
-	size_t i;
 
-	(void)userdata;
-	for (i = 0; i < n; i++) {
-		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-
-		watch(insn, behind_load);
-		behind_load = destination(b, qemu_plugin_insn_data(insn, b, sizeof(b))) != REG_NONE;
-	}
+	watch(insn, index == 0 || behind_load);
+	behind_load = destination(b, qemu_plugin_insn_data(insn, b, sizeof(b))) != REG_NONE;
+	if (front.fault->later && plugin_is_wait(insn))
+		qemu_plugin_register_vcpu_insn_exec_cb(insn, on_wait, QEMU_PLUGIN_CB_NO_REGS, NULL);
 }
 
-static void on_vcpu_init(unsigned int cpu, void *userdata)
+static int start(void)
 {
-	(void)userdata;
-	if (cpu < MAX_CPUS)
-		plugin_registers(reg_names, REGS, plugin.reg[cpu]);
-}
-
-static void on_end(void *userdata)
-{
-	(void)userdata;
-	fault_end();
-}
-
-QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_API_LEVEL;
-
-QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
-					   char **argv)
-{
-	int one;
-
-	if (!plugin_fits("reffront", info))
-		return -1;
-	one = plugin_one_fault(argc, argv);
-	if (one < 0)
-		return -1;
-	plugin.id = (enum fault_id)one;
-	plugin.fault = &front_faults[one];
-	plugin.board = qemu_plugin_scoreboard_new(sizeof(struct pending));
-	qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, NULL);
-	qemu_plugin_register_vcpu_tb_trans_cb(id, on_block, NULL);
-	qemu_plugin_register_atexit_cb(id, on_end, NULL);
+	front.fault = &front_faults[plugin_fault()];
+	front.board = qemu_plugin_scoreboard_new(sizeof(struct pending));
 	return 0;
 }
+
+static const struct plugin reffront = {
+	.one_fault = true,
+	.start = start,
+	.instrument = instrument,
+};
+PLUGIN(reffront)

@@ -319,14 +319,25 @@ static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t 
 	return 0;
 }
 
-/* The first that is shared, in front of gfn; gfn itself if there is none. */
-static uint64_t lowest_shared(const struct refkvm *k, uint64_t gfn)
+/* The first page of the longest shared range of a slot: a guest's pool of bounce buffers. gfn where there is none. */
+static uint64_t longest_shared(const struct refkvm *k, uint64_t gfn)
 {
-	uint64_t i;
+	uint64_t g, start = 0, longest = 0;
+	unsigned int i;
 
-	for (i = 0; i < gfn; i++)
-		if (find_slot(k, i) && get_page(k, i) == PAGE_SHARED)
-			return i;
+	for (i = 0; i < k->slots; i++) {
+		for (g = 0; g <= k->slot[i].count; g++) {
+			if (g < k->slot[i].count &&
+			    get_page(k, k->slot[i].first + g) == PAGE_SHARED)
+				continue;
+			if (g - start > longest) {
+				longest = g - start;
+				gfn = k->slot[i].first + start;
+			}
+			start = g + 1;
+		}
+		start = 0;
+	}
 	return gfn;
 }
 
@@ -357,7 +368,7 @@ static int64_t rfc_share(struct refkvm *k, unsigned int cpu, uint64_t gfn, uint6
 	if (cpu != 0 && fault(F_KVM_STATE_LOST_ON_AP))
 		return 0;
 	if (cpu != 0 && !share && fault(F_KVM_UNSHARE_OTHER_PAGE))
-		gfn = lowest_shared(k, gfn);
+		gfn = longest_shared(k, gfn);
 	return convert(k, s, gfn, n, share);
 }
 

@@ -4,40 +4,24 @@
  * MSRs and hypercalls to the guest of an unmodified QEMU, by a callback in
  * front of the instruction that writes the results and skips it.
  *
- * Arguments: state=FILE (required), mode=none|rfc|map_gpa, ram=SIZE (required),
- * low=SIZE (most RAM below 4 GiB, default as on q35: 2G where there are 2816M or more), fault=ID, injected=FILE, log=FILE, and the behaviours eintr-once,
+ * Arguments: state=FILE (required), mode=none|rfc|map_gpa, ram=SIZE (required), low=SIZE (most RAM below 4 GiB; default
+ * as on q35: 2G where there are 2816M or more), fault=ID, injected=FILE, log=FILE, and the behaviours eintr-once,
  * enomem-once, lose-contents, no-unshare, max-shared=N.
  */
-#include <inttypes.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <x86intrin.h>
 
 #include "host/ref/kvm/kvm.h"
-#include "host/ref/plugin/qemu_plugin.h"
+#include "host/ref/plugin/plugin.h"
 
 #define RESET_VECTOR 0xfffffff0ull
 #define FOUR_GIB     (1ull << 32)
 #define Q35_LOW_MAX                                                                                \
 	0xb0000000ull /* hw/i386/pc_q35.c: as much RAM as this and there are two ranges */
 #define Q35_LOW 0x80000000ull
-
-enum reg {
-	R_RAX,
-	R_RBX,
-	R_RCX,
-	R_RDX,
-	R_RSI,
-	R_R15,
-	R_CS,
-	R_CR0,
-	R_EFER,
-	R_COUNT,
-};
-
-static const char *const reg_names[R_COUNT] = { "rax", "rbx", "rcx", "rdx", "rsi",
-						"r15", "cs",  "cr0", "efer" };
 
 enum kind {
 	KIND_CPUID,
@@ -60,31 +44,13 @@ static const struct {
 	[KIND_RDTSCP] = { { 0x0f, 0x01, 0xf9 }, 3 },
 };
 
-struct site { /* an instruction of the guest that we may stand in for */
-	uint64_t vaddr;
-	uint32_t kind;
-	uint32_t size;
-};
-
 static struct {
 	struct refkvm kvm;
-	struct qemu_plugin_register *reg[REFKVM_MAX_CPUS][R_COUNT];
-	GHashTable *sites; /* struct site, by its own content */
-	GMutex sites_lock;
+	const char *state;  /* file of page states */
+	uint64_t ram, low;  /* bytes; low: at most below 4 GiB, 0: as on q35 */
 	uint64_t tsc_base;  /* host counter at which the guest's is 0 */
-	uint64_t mono_base; /* CLOCK_MONOTONIC then, ns */
-} plugin;
-
-/* One buffer a vCPU thread: qemu_plugin_set_pc() does not return, so nothing may be left to free. */
-static _Thread_local GByteArray *scratch;
-
-static GByteArray *scratch_get(void)
-{
-	if (!scratch)
-		scratch = g_byte_array_new();
-	g_byte_array_set_size(scratch, 0);
-	return scratch;
-}
+	uint64_t mono_base; /* CLOCK_MONOTONIC_RAW then, ns */
+} ref;
 
 static uint64_t mono_ns(void)
 {
@@ -96,37 +62,17 @@ static uint64_t mono_ns(void)
 
 static uint64_t guest_tsc(void)
 {
-	return __rdtsc() - plugin.tsc_base;
+	return __rdtsc() - ref.tsc_base;
 }
 
 /* The longer ago the start, the better the estimate: taken anew for each clock registration. */
 static void update_tsc_hz(void)
 {
 	const uint64_t ticks = guest_tsc();
-	const uint64_t ns = mono_ns() - plugin.mono_base;
+	const uint64_t ns = mono_ns() - ref.mono_base;
 
 	if (ns > 1000000)
-		plugin.kvm.tsc_hz = (uint64_t)((unsigned __int128)ticks * 1000000000ull / ns);
-}
-
-static uint64_t reg_read(unsigned int cpu, enum reg r)
-{
-	GByteArray *b = scratch_get();
-	uint64_t v = 0;
-
-	if (!plugin.reg[cpu][r] || !qemu_plugin_read_register(plugin.reg[cpu][r], b))
-		return 0;
-	memcpy(&v, b->data, b->len < sizeof(v) ? b->len : sizeof(v));
-	return v;
-}
-
-static void reg_write(unsigned int cpu, enum reg r, uint64_t v)
-{
-	GByteArray *b = scratch_get();
-
-	g_byte_array_append(b, (const guint8 *)&v, sizeof(v));
-	if (plugin.reg[cpu][r])
-		qemu_plugin_write_register(plugin.reg[cpu][r], b);
+		ref.kvm.tsc_hz = (uint64_t)((unsigned __int128)ticks * 1000000000ull / ns);
 }
 
 /*
@@ -135,56 +81,48 @@ static void reg_write(unsigned int cpu, enum reg r, uint64_t v)
  */
 static bool in_long_mode(unsigned int cpu)
 {
-	const uint64_t r15 = reg_read(cpu, R_R15);
+	const uint64_t r15 = plugin_reg(cpu, R_R15);
 	bool is64;
 
-	if (!(reg_read(cpu, R_EFER) & (1u << 10))) /* LMA */
+	if (!plugin_long_mode(cpu))
 		return false;
 	if (r15)
 		return true;
-	reg_write(cpu, R_R15, 1);
-	is64 = reg_read(cpu, R_R15) == 1;
+	plugin_set_reg(cpu, R_R15, 1);
+	is64 = plugin_reg(cpu, R_R15) == 1;
 	if (is64)
-		reg_write(cpu, R_R15, 0);
+		plugin_set_reg(cpu, R_R15, 0);
 	return is64;
 }
 
 static bool mem_write(void *arg, uint64_t gpa, const void *buf, size_t len)
 {
-	GByteArray *b = scratch_get();
-
 	(void)arg;
-	g_byte_array_append(b, buf, (guint)len);
-	return qemu_plugin_write_memory_hwaddr(gpa, b) == 0;
+	return plugin_write(gpa, buf, len);
 }
 
 static bool mem_read(void *arg, uint64_t gpa, void *buf, size_t len)
 {
-	GByteArray *b = scratch_get();
-
 	(void)arg;
-	if (qemu_plugin_read_memory_hwaddr(gpa, b, len) != 0 || b->len < len)
-		return false;
-	memcpy(buf, b->data, len);
-	return true;
+	return plugin_read(gpa, buf, len);
 }
 
 static void write_edx_eax(unsigned int cpu, uint64_t v)
 {
-	reg_write(cpu, R_RAX, (uint32_t)v);
-	reg_write(cpu, R_RDX, v >> 32);
+	plugin_set_reg(cpu, R_RAX, (uint32_t)v);
+	plugin_set_reg(cpu, R_RDX, v >> 32);
 }
 
 static bool do_cpuid(unsigned int cpu)
 {
 	uint32_t out[4];
 
-	if (!refkvm_cpuid(&plugin.kvm, (uint32_t)reg_read(cpu, R_RAX), out))
+	if (!refkvm_cpuid(&ref.kvm, (uint32_t)plugin_reg(cpu, R_RAX), out))
 		return false;
-	reg_write(cpu, R_RAX, out[0]);
-	reg_write(cpu, R_RBX, out[1]);
-	reg_write(cpu, R_RCX, out[2]);
-	reg_write(cpu, R_RDX, out[3]);
+	plugin_set_reg(cpu, R_RAX, out[0]);
+	plugin_set_reg(cpu, R_RBX, out[1]);
+	plugin_set_reg(cpu, R_RCX, out[2]);
+	plugin_set_reg(cpu, R_RDX, out[3]);
 	return true;
 }
 
@@ -194,49 +132,49 @@ static bool do_hypercall(unsigned int cpu, enum kind kind)
 
 	if (kind == KIND_VMMCALL && fault(F_KVM_HYPERCALL_ONE_OPCODE))
 		return true;
-	c.rax = reg_read(cpu, R_RAX);
-	c.rbx = reg_read(cpu, R_RBX);
-	c.rcx = reg_read(cpu, R_RCX);
-	c.rdx = reg_read(cpu, R_RDX);
-	c.rsi = reg_read(cpu, R_RSI);
+	c.rax = plugin_reg(cpu, R_RAX);
+	c.rbx = plugin_reg(cpu, R_RBX);
+	c.rcx = plugin_reg(cpu, R_RCX);
+	c.rdx = plugin_reg(cpu, R_RDX);
+	c.rsi = plugin_reg(cpu, R_RSI);
 	c.long_mode = in_long_mode(cpu);
-	c.cpl = reg_read(cpu, R_CR0) & 1 ? reg_read(cpu, R_CS) & 3 : 0;
-	refkvm_hypercall(&plugin.kvm, &c);
-	reg_write(cpu, R_RAX, c.rax);
+	c.cpl = plugin_reg(cpu, R_CR0) & 1 ? plugin_reg(cpu, R_CS) & 3 : 0;
+	refkvm_hypercall(&ref.kvm, &c);
+	plugin_set_reg(cpu, R_RAX, c.rax);
 	if (c.clobber_rbx)
-		reg_write(cpu, R_RBX, c.rbx ^ 0x100);
+		plugin_set_reg(cpu, R_RBX, c.rbx ^ 0x100);
 	if (c.clobber_rcx)
-		reg_write(cpu, R_RCX, c.rcx + 1);
+		plugin_set_reg(cpu, R_RCX, c.rcx + 1);
 	return true;
 }
 
 static bool privileged(unsigned int cpu)
 {
-	return (reg_read(cpu, R_CS) & 3) == 0;
+	return (plugin_reg(cpu, R_CS) & 3) == 0;
 }
 
 static bool do_wrmsr(unsigned int cpu)
 {
-	const uint64_t value = reg_read(cpu, R_RDX) << 32 | (uint32_t)reg_read(cpu, R_RAX);
+	const uint64_t value = plugin_reg(cpu, R_RDX) << 32 | (uint32_t)plugin_reg(cpu, R_RAX);
 
 	if (!privileged(cpu))
 		return false;
 	update_tsc_hz();
-	return refkvm_wrmsr(&plugin.kvm, cpu, (uint32_t)reg_read(cpu, R_RCX), value, guest_tsc());
+	return refkvm_wrmsr(&ref.kvm, cpu, (uint32_t)plugin_reg(cpu, R_RCX), value, guest_tsc());
 }
 
 #define MSR_IA32_TSC 0x10
 
 static bool do_rdmsr(unsigned int cpu)
 {
-	const uint32_t msr = (uint32_t)reg_read(cpu, R_RCX);
+	const uint32_t msr = (uint32_t)plugin_reg(cpu, R_RCX);
 	uint64_t v;
 
 	if (!privileged(cpu))
 		return false;
 	if (msr == MSR_IA32_TSC)
 		v = guest_tsc();
-	else if (!refkvm_rdmsr(&plugin.kvm, cpu, msr, &v))
+	else if (!refkvm_rdmsr(&ref.kvm, cpu, msr, &v))
 		return false;
 	write_edx_eax(cpu, v);
 	return true;
@@ -249,16 +187,16 @@ static bool do_rdtsc(unsigned int cpu, enum kind kind)
 		return false; /* real-mode firmware: its code segment's base is not known here */
 	write_edx_eax(cpu, guest_tsc());
 	if (kind == KIND_RDTSCP)
-		reg_write(cpu, R_RCX, 0); /* TSC_AUX as after reset */
+		plugin_set_reg(cpu, R_RCX, 0); /* TSC_AUX as after reset */
 	return true;
 }
 
 static void on_insn(unsigned int cpu, void *userdata)
 {
-	const struct site *s = userdata;
+	const struct plugin_site *s = userdata;
 	bool done = false;
 
-	if (cpu >= REFKVM_MAX_CPUS || !(reg_read(cpu, R_CR0) & 1))
+	if (cpu >= REFKVM_MAX_CPUS || !(plugin_reg(cpu, R_CR0) & 1))
 		return;
 	switch ((enum kind)s->kind) {
 	case KIND_CPUID:
@@ -289,44 +227,17 @@ static void on_reset_vector(unsigned int cpu, void *userdata)
 {
 	(void)userdata;
 	if (cpu == 0)
-		refkvm_reset(&plugin.kvm);
+		refkvm_reset(&ref.kvm);
 }
 
-static guint site_hash(gconstpointer p)
-{
-	const struct site *s = p;
-
-	return (guint)(s->vaddr ^ s->vaddr >> 32) * 31 + s->kind;
-}
-
-static gboolean site_equal(gconstpointer a, gconstpointer b)
-{
-	return memcmp(a, b, sizeof(struct site)) == 0;
-}
-
-/* One record an instruction, however often it is translated. */
-static struct site *site_get(uint64_t vaddr, enum kind kind, size_t size)
-{
-	const struct site key = { vaddr, kind, (uint32_t)size };
-	struct site *s;
-
-	g_mutex_lock(&plugin.sites_lock);
-	s = g_hash_table_lookup(plugin.sites, &key);
-	if (!s) {
-		s = g_memdup2(&key, sizeof(key));
-		g_hash_table_add(plugin.sites, s);
-	}
-	g_mutex_unlock(&plugin.sites_lock);
-	return s;
-}
-
-static void instrument(struct qemu_plugin_insn *insn)
+static void instrument(struct qemu_plugin_insn *insn, size_t index)
 {
 	const size_t size = qemu_plugin_insn_size(insn);
 	const uint64_t vaddr = qemu_plugin_insn_vaddr(insn);
 	uint8_t b[3];
 	unsigned int k;
 
+	(void)index;
 	if (vaddr == RESET_VECTOR)
 		qemu_plugin_register_vcpu_insn_exec_cb(insn, on_reset_vector,
 						       QEMU_PLUGIN_CB_NO_REGS, NULL);
@@ -338,46 +249,9 @@ static void instrument(struct qemu_plugin_insn *insn)
 		if (opcodes[k].len != size || memcmp(opcodes[k].bytes, b, size) != 0)
 			continue;
 		qemu_plugin_register_vcpu_insn_exec_cb(insn, on_insn, QEMU_PLUGIN_CB_RW_REGS_PC,
-						       site_get(vaddr, k, size));
+						       plugin_site(insn, k));
 	}
 }
-
-static void on_translate(struct qemu_plugin_tb *tb, void *userdata)
-{
-	const size_t n = qemu_plugin_tb_n_insns(tb);
-	size_t i;
-
-	(void)userdata;
-	for (i = 0; i < n; i++)
-		instrument(qemu_plugin_tb_get_insn(tb, i));
-}
-
-static void on_vcpu_init(unsigned int cpu, void *userdata)
-{
-	(void)userdata;
-	if (cpu < REFKVM_MAX_CPUS)
-		plugin_registers(reg_names, R_COUNT, plugin.reg[cpu]);
-}
-
-static void on_exit_cb(void *userdata)
-{
-	(void)userdata;
-	fault_end();
-	if (plugin.kvm.log)
-		fclose(plugin.kvm.log);
-}
-
-static void complain(const char *fmt, const char *what)
-{
-	fprintf(stderr, "refkvm: ");
-	fprintf(stderr, fmt, what); /* NOLINT: literal at every call */
-	fputc('\n', stderr);
-}
-
-struct options {
-	const char *state, *injected;
-	uint64_t ram, low;
-};
 
 static int set_mode(const char *v)
 {
@@ -387,10 +261,10 @@ static int set_mode(const char *v)
 	for (i = 0; i < 3; i++) {
 		if (strcmp(v, names[i]) != 0)
 			continue;
-		plugin.kvm.mode = (enum refkvm_mode)i;
+		ref.kvm.mode = (enum refkvm_mode)i;
 		return 0;
 	}
-	fprintf(stderr, "refkvm: mode=%s: there are none, rfc and map_gpa\n", v);
+	plugin_say("mode=%s: there are none, rfc and map_gpa", v);
 	return -1;
 }
 
@@ -415,13 +289,13 @@ static int set_number(const char *key, const char *v, uint64_t *out)
 	}
 	if (end > v && !*end)
 		return 0;
-	fprintf(stderr, "refkvm: %s=%s is not a number\n", key, v);
+	plugin_say("%s=%s is not a number", key, v);
 	return -1;
 }
 
 static int set_flag(const char *key)
 {
-	struct refkvm_behaviour *b = &plugin.kvm.behave;
+	struct refkvm_behaviour *b = &ref.kvm.behave;
 
 	if (strcmp(key, "eintr-once") == 0)
 		b->eintr_once = true;
@@ -436,98 +310,88 @@ static int set_flag(const char *key)
 	return 0;
 }
 
-static int set_option(struct options *o, char *arg)
+static int set_log(const char *path)
 {
-	char *v = strchr(arg, '=');
-	uint64_t n;
-
-	arg[strcspn(arg, " ")] = '\0'; /* recipes join several with blanks */
-	if (v)
-		*v++ = '\0';
-	/* QEMU hands "name" over as "name=on". */
-	if (!v || strcmp(v, "on") == 0) {
-		if (set_flag(arg) == 0)
-			return 0;
-	} else if (strcmp(arg, "state") == 0) {
-		o->state = v;
+	ref.kvm.log = fopen(path, "ae");
+	if (ref.kvm.log)
 		return 0;
-	} else if (strcmp(arg, "mode") == 0) {
-		return set_mode(v);
-	} else if (strcmp(arg, "ram") == 0) {
-		return set_number(arg, v, &o->ram);
-	} else if (strcmp(arg, "low") == 0) {
-		return set_number(arg, v, &o->low);
-	} else if (strcmp(arg, "max-shared") == 0) {
-		if (set_number(arg, v, &n))
-			return -1;
-		plugin.kvm.behave.max_shared = (unsigned int)n;
-		return 0;
-	} else if (strcmp(arg, "log") == 0) {
-		plugin.kvm.log = fopen(v, "a");
-		if (!plugin.kvm.log)
-			perror(v);
-		return plugin.kvm.log ? 0 : -1;
-	} else if (strcmp(arg, "injected") == 0) {
-		o->injected = v;
-		return 0;
-	} else if (strcmp(arg, "fault") == 0) {
-		if (fault_enable(v) == 0)
-			return 0;
-		complain("unknown fault %s; see assay list --faults", v);
-		return -1;
-	}
-	complain("unknown argument %s", arg);
+	plugin_say("%s: %s", path, strerror(errno));
 	return -1;
 }
 
-static void set_slots(const struct options *o)
+static int set_max_shared(const char *v)
 {
-	struct refkvm *k = &plugin.kvm;
-	const uint64_t most = o->low ? o->low : o->ram < Q35_LOW_MAX ? o->ram : Q35_LOW;
-	const uint64_t low = most < o->ram ? most : o->ram;
+	uint64_t n;
 
-	k->slot[k->slots++] = (struct refkvm_range){ 0, low >> PAGE_STATE_SHIFT };
-	if (o->ram > low)
-		k->slot[k->slots++] = (struct refkvm_range){ FOUR_GIB >> PAGE_STATE_SHIFT,
-							     (o->ram - low) >> PAGE_STATE_SHIFT };
-}
-
-QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_API_LEVEL;
-
-QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
-					   char **argv)
-{
-	struct options o = { 0 };
-	int i, ret;
-
-	if (!plugin_fits("refkvm", info))
+	if (set_number("max-shared", v, &n))
 		return -1;
-	for (i = 0; i < argc; i++)
-		if (set_option(&o, argv[i]))
-			return -1;
-	if (!o.state || !o.ram) {
-		complain("state=FILE and ram=BYTES are %s", "required");
-		return -1;
-	}
-	set_slots(&o);
-	plugin.tsc_base = __rdtsc();
-	plugin.mono_base = mono_ns();
-	plugin.kvm.tsc_hz = 1000000000ull; /* until update_tsc_hz() */
-	plugin.kvm.io = (struct refkvm_io){ mem_write, mem_read, NULL };
-	ret = refkvm_init(&plugin.kvm, o.state);
-	if (ret) {
-		fprintf(stderr, "refkvm: %s: %s\n", o.state, strerror(-ret));
-		return -1;
-	}
-	ret = fault_begin(o.injected);
-	if (ret) {
-		fprintf(stderr, "refkvm: %s: %s\n", o.injected, strerror(-ret));
-		return -1;
-	}
-	g_mutex_init(&plugin.sites_lock);
-	plugin.sites = g_hash_table_new(site_hash, site_equal);
-	qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init, NULL);
-	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate, NULL);
-	qemu_plugin_register_atexit_cb(id, on_exit_cb, NULL);
+	ref.kvm.behave.max_shared = (unsigned int)n;
 	return 0;
 }
+
+static int take_option(const char *name, const char *v)
+{
+	if (!v && set_flag(name) == 0)
+		return 0;
+	if (v && strcmp(name, "state") == 0) {
+		ref.state = v;
+		return 0;
+	}
+	if (v && strcmp(name, "mode") == 0)
+		return set_mode(v);
+	if (v && strcmp(name, "ram") == 0)
+		return set_number(name, v, &ref.ram);
+	if (v && strcmp(name, "low") == 0)
+		return set_number(name, v, &ref.low);
+	if (v && strcmp(name, "max-shared") == 0)
+		return set_max_shared(v);
+	if (v && strcmp(name, "log") == 0)
+		return set_log(v);
+	plugin_say("there is no argument \"%s\"%s", name, v ? " with a value" : " without a value");
+	return -1;
+}
+
+static void set_slots(void)
+{
+	struct refkvm *k = &ref.kvm;
+	const uint64_t most = ref.low ? ref.low : ref.ram < Q35_LOW_MAX ? ref.ram : Q35_LOW;
+	const uint64_t low = most < ref.ram ? most : ref.ram;
+
+	k->slot[k->slots++] = (struct refkvm_range){ 0, low >> PAGE_STATE_SHIFT };
+	if (ref.ram > low)
+		k->slot[k->slots++] = (struct refkvm_range){ FOUR_GIB >> PAGE_STATE_SHIFT,
+							     (ref.ram - low) >> PAGE_STATE_SHIFT };
+}
+
+static int start(void)
+{
+	int ret;
+
+	if (!ref.state || !ref.ram) {
+		plugin_say("state=FILE and ram=BYTES are required");
+		return -1;
+	}
+	set_slots();
+	ref.tsc_base = __rdtsc();
+	ref.mono_base = mono_ns();
+	ref.kvm.tsc_hz = 1000000000ull; /* until update_tsc_hz() */
+	ref.kvm.io = (struct refkvm_io){ mem_write, mem_read, NULL };
+	ret = refkvm_init(&ref.kvm, ref.state);
+	if (ret)
+		plugin_say("%s: %s", ref.state, strerror(-ret));
+	return ret ? -1 : 0;
+}
+
+static void end(void)
+{
+	if (ref.kvm.log)
+		fclose(ref.kvm.log);
+}
+
+static const struct plugin refkvm = {
+	.option = take_option,
+	.start = start,
+	.instrument = instrument,
+	.end = end,
+};
+PLUGIN(refkvm)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The part of QEMU's TCG plugin API, version 7, that refkvm calls (QEMU 11.1 and
- * later; documented in QEMU's "TCG plugins"). Declared here because QEMU's own
- * header is not packaged everywhere; plugin.c checks the version at load time.
+ * The part of QEMU's TCG plugin API, version 7, that the plugins call (QEMU 11.1 and later; QEMU's manual describes it
+ * under "TCG plugins"). It is declared here because QEMU's own header is not packaged everywhere; plugin.c checks the
+ * version at load time.
  */
 #ifndef HOST_REF_PLUGIN_QEMU_PLUGIN_H
 #define HOST_REF_PLUGIN_QEMU_PLUGIN_H
@@ -77,7 +77,7 @@ _Noreturn void qemu_plugin_set_pc(uint64_t vaddr);
 int qemu_plugin_read_memory_hwaddr(uint64_t addr, GByteArray *data, size_t len);
 int qemu_plugin_write_memory_hwaddr(uint64_t addr, GByteArray *data);
 
-/* Loads and stores (refirq). */
+/* Loads and stores. */
 typedef uint32_t qemu_plugin_meminfo_t;
 struct qemu_plugin_hwaddr;
 enum qemu_plugin_mem_rw {
@@ -115,7 +115,7 @@ bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *h);
 uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *h);
 const char *qemu_plugin_hwaddr_device_name(const struct qemu_plugin_hwaddr *h);
 
-/* A value of each vCPU that generated code looks at (reffront). */
+/* A value of each vCPU that generated code looks at. */
 struct qemu_plugin_scoreboard;
 typedef struct {
 	struct qemu_plugin_scoreboard *score;
@@ -139,35 +139,5 @@ void qemu_plugin_outs(const char *string);
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
 					   char **argv);
-
-/* For a vCPU's init callback: the handles of the registers with these names, in their order; NULL: it has none such. */
-static inline void plugin_registers(const char *const *names, unsigned int n,
-				    struct qemu_plugin_register **handles)
-{
-	GArray *regs = qemu_plugin_get_registers();
-	unsigned int i, r;
-
-	for (i = 0; regs && i < regs->len; i++) {
-		const qemu_plugin_reg_descriptor *d = &g_array_index(regs,
-								     qemu_plugin_reg_descriptor, i);
-
-		for (r = 0; r < n; r++)
-			if (strcmp(d->name, names[r]) == 0)
-				handles[r] = d->handle;
-	}
-	if (regs)
-		g_array_free(regs, TRUE);
-}
-
-/* Is this the emulator that the plugin is for? If not, says so. */
-static inline bool plugin_fits(const char *plugin, const qemu_info_t *info)
-{
-	if (info->system_emulation && strcmp(info->target_name, "x86_64") == 0 &&
-	    info->version.cur >= QEMU_PLUGIN_API_LEVEL)
-		return true;
-	fprintf(stderr, "%s: qemu-system-x86_64 with plugin API %d is needed\n", plugin,
-		QEMU_PLUGIN_API_LEVEL);
-	return false;
-}
 
 #endif
