@@ -56,6 +56,10 @@ struct vsock_hdr { /* 5.10.6 */
 } __attribute__((packed));
 _Static_assert(sizeof(struct vsock_hdr) == 44, "5.10.6");
 
+/* Payload that one of our receive buffers holds behind the header, and that one packet of ours carries. */
+#define VSOCK_RX_PAYLOAD (4 * 4096u - sizeof(struct vsock_hdr))
+#define VSOCK_TX_PAYLOAD 8192u /* the host works on one packet while we prepare the next */
+
 struct vsock;	   /* one device */
 struct vsock_conn; /* one connection */
 struct vsock_listener;

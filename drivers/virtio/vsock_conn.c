@@ -576,8 +576,8 @@ static ssize_t send_some(struct vsock_conn *c, const uint8_t *p, size_t len)
 	struct vsock_hdr h;
 	int ret;
 
-	if (n > VSOCK_MAX_PAYLOAD)
-		n = VSOCK_MAX_PAYLOAD;
+	if (n > VSOCK_TX_PAYLOAD)
+		n = VSOCK_TX_PAYLOAD;
 	if (n > len)
 		n = (uint32_t)len;
 	if (n == 0 && len)

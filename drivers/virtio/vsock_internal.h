@@ -14,9 +14,7 @@ enum {
 #define VSOCK_DEFAULT_BUF (128u << 10)
 #define VSOCK_BUCKETS	  512
 #define VSOCK_STRAYS	  16
-#define VSOCK_MAX_PAYLOAD                                                                          \
-	(8u << 10) /* of a packet that we send: the host works on one while we prepare the next */
-#define VSOCK_MAX_HELD 64
+#define VSOCK_MAX_HELD	  64
 
 struct tx_slot {
 	struct tx_slot *next;

@@ -44,7 +44,7 @@ static void watch_credit(const struct vsock_hdr *h)
 
 static void take_tx(void)
 {
-	static uint8_t b[sizeof(struct vsock_hdr) + VSOCK_MAX_PAYLOAD];
+	static uint8_t b[sizeof(struct vsock_hdr) + VSOCK_TX_PAYLOAD];
 	struct vsock_hdr h;
 	struct fake_chain c;
 	uint32_t n;

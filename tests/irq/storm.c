@@ -101,7 +101,7 @@ static void check_counts(struct test_ctx *t, struct ctl *ctl, const char *what)
 
 	vq_interrupts(storm.d->vq[RX], false);
 	end_flood();
-	if (!ctl || !(le32_to_cpu(ctl_hello(ctl)->caps) & CTL_CAP_DEVICE))
+	if (!ctl || !ctl_can(ctl, CTL_CAP_DEVICE))
 		return;
 	CTL_OK(t, ctl_barrier(ctl));
 	CTL_OK(t, ctl_dev_info(ctl, &info));

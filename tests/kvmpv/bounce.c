@@ -472,7 +472,7 @@ TEST(leak_no_platform,
      .id = "kvmpv.leak.access_platform_offered",
      .clause = "virtio 1.4, 6.2 SHOULD: ACCESS_PLATFORM is offered where the platform limits DMA",
      .owner = "VMM (device features)",
-     .needs = NEED_KVM | NEED_PROTECT | NEED_VSOCK_DEVICE)
+     .needs = NEED_KVM | NEED_PROTECT | NEED_VSOCK)
 {
 	const struct virtio_device *d = virtio_find(VIRTIO_ID_VSOCK, 0);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#ifndef TESTS_CRC32_H
-#define TESTS_CRC32_H
+#ifndef TESTS_SUPPORT_CRC32_H
+#define TESTS_SUPPORT_CRC32_H
 
 #include <stddef.h>
 #include <stdint.h>

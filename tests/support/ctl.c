@@ -6,15 +6,18 @@
 #include <string.h>
 
 #include "lib/cmdline.h"
+#include "lib/errname.h"
 #include "tests/support/crc32.h"
 
-OPTION("vsock.peer", "port of the control protocol, 4000 by default");
+OPTION("vsock.peer", "the peer's control port: it must answer there; without it 4000 is tried");
 
-#define CALL_NS	   (3 * test_sec())
-#define CONNECT_NS (2 * test_sec())
+#define CALL_NS	 (3 * test_sec())
+#define CLOSE_NS (test_sec() / 5)
+#define SEND_NS	 (3 * test_sec())
 
 struct ctl {
 	struct vsock_conn *conn;
+	bool lost; /* the connection itself failed */
 	uint32_t seq;
 	struct ctl_hello_reply hello;
 	uint8_t reply[ASSAY_CTL_MAX];
@@ -24,6 +27,41 @@ static uint32_t message_crc(struct ctl_header h, const void *payload, size_t len
 {
 	h.crc = 0;
 	return crc32_update(crc32_update(0, &h, sizeof(h)), payload, len);
+}
+
+/* Numbers travel as little-endian; everybody here has them in the CPU's order. */
+static void report_to_cpu(struct ctl_report *r)
+{
+	r->conn = le32_to_cpu(r->conn);
+	r->flags = le32_to_cpu(r->flags);
+	r->host.cid = le64_to_cpu(r->host.cid);
+	r->host.port = le32_to_cpu(r->host.port);
+	r->guest.cid = le64_to_cpu(r->guest.cid);
+	r->guest.port = le32_to_cpu(r->guest.port);
+	r->type = le16_to_cpu(r->type);
+	r->service = le16_to_cpu(r->service);
+	r->rx_crc = le32_to_cpu(r->rx_crc);
+	r->rx_bytes = le64_to_cpu(r->rx_bytes);
+	r->rx_msgs = le64_to_cpu(r->rx_msgs);
+	r->last_msg = le64_to_cpu(r->last_msg);
+	r->rx_msgs_crc = le32_to_cpu(r->rx_msgs_crc);
+	r->tx_crc = le32_to_cpu(r->tx_crc);
+	r->tx_bytes = le64_to_cpu(r->tx_bytes);
+	r->guest_buf_alloc = le32_to_cpu(r->guest_buf_alloc);
+	r->guest_fwd_cnt = le32_to_cpu(r->guest_fwd_cnt);
+	r->host_buf_alloc = le32_to_cpu(r->host_buf_alloc);
+	r->host_fwd_cnt = le32_to_cpu(r->host_fwd_cnt);
+	r->rx_packets = le64_to_cpu(r->rx_packets);
+	r->tx_packets = le64_to_cpu(r->tx_packets);
+	r->credit_updates = le32_to_cpu(r->credit_updates);
+	r->credit_requests = le32_to_cpu(r->credit_requests);
+}
+
+/* The connection itself failed: what it answers from now on is not about the host. */
+static int lose(struct ctl *c, int err)
+{
+	c->lost = true;
+	return err;
 }
 
 static int begin(struct ctl *c, enum ctl_op op, const void *arg, size_t len)
@@ -46,8 +84,8 @@ static int begin(struct ctl *c, enum ctl_op op, const void *arg, size_t len)
 		memcpy(buf + sizeof(h), arg, len);
 	n = vsock_send(c->conn, buf, sizeof(h) + len, CALL_NS);
 	if (n < 0)
-		return (int)n;
-	return (size_t)n == sizeof(h) + len ? 0 : -ETIMEDOUT;
+		return lose(c, (int)n);
+	return (size_t)n == sizeof(h) + len ? 0 : lose(c, -ETIMEDOUT);
 }
 
 static int read_all(struct ctl *c, void *buf, size_t len, deadline_t end)
@@ -96,15 +134,15 @@ static int finish(struct ctl *c, uint64_t ns, void *out, size_t size)
 	do { /* late replies to requests that were given up are passed over */
 		ret = read_all(c, &h, sizeof(h), end);
 		if (ret)
-			return ret;
+			return lose(c, ret);
 		len = le32_to_cpu(h.len);
 		if (le32_to_cpu(h.magic) != ASSAY_CTL_MAGIC || len > sizeof(c->reply))
-			return -EBADMSG;
+			return lose(c, -EBADMSG);
 		ret = read_all(c, c->reply, len, end);
 		if (ret)
-			return ret;
+			return lose(c, ret);
 		if (message_crc(h, c->reply, len) != le32_to_cpu(h.crc))
-			return -EBADMSG;
+			return lose(c, -EBADMSG);
 	} while (le32_to_cpu(h.seq) != c->seq);
 	if (out) {
 		memset(out, 0, size);
@@ -121,32 +159,71 @@ static int call(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint
 	return ret ? ret : finish(c, ns, out, size);
 }
 
-int ctl_open(struct vsock *vs, struct ctl **out)
+/* The same for what is always there: a call that carries a report back. */
+static int call_report(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint64_t ns,
+		       struct ctl_report *r)
+{
+	struct ctl_report own;
+	int ret;
+
+	r = r ? r : &own;
+	memset(r, 0, sizeof(*r));
+	ret = call(c, op, arg, len, ns, r, sizeof(*r));
+	report_to_cpu(r);
+	return ret;
+}
+
+bool ctl_promised(void)
+{
+	return cmdline_get("vsock.peer") != NULL;
+}
+
+uint32_t ctl_port(void)
+{
+	return (uint32_t)cmdline_get_u64("vsock.peer", ASSAY_CTL_PORT);
+}
+
+int ctl_open(struct vsock *vs, uint64_t ns, enum ctl_stage *stage, struct ctl **out)
 {
 	const struct ctl_hello hello = { cpu_to_le32(ASSAY_CTL_VERSION) };
+	const struct vsock_addr to = { VSOCK_CID_HOST, ctl_port() };
 	struct ctl *c = calloc(1, sizeof(*c));
 	int ret;
 
 	*out = NULL;
+	*stage = CTL_CONNECTING;
 	if (!c)
 		return -ENOMEM;
-	ret = vsock_connect(
-		vs, VSOCK_STREAM, (struct vsock_addr){ 0, VSOCK_PORT_ANY },
-		(struct vsock_addr){ VSOCK_CID_HOST,
-				     (uint32_t)cmdline_get_u64("vsock.peer", ASSAY_CTL_PORT) },
-		CONNECT_NS, &c->conn);
-	if (!ret)
-		ret = call(c, CTL_HELLO, &hello, sizeof(hello), CALL_NS, &c->hello,
-			   sizeof(c->hello));
-	if (!ret && le32_to_cpu(c->hello.version) != ASSAY_CTL_VERSION)
-		ret = -EPROTONOSUPPORT;
+	ret = vsock_connect(vs, VSOCK_STREAM, (struct vsock_addr){ 0, VSOCK_PORT_ANY }, to, ns,
+			    &c->conn);
+	if (!ret) {
+		*stage = CTL_GREETING;
+		ret = call(c, CTL_HELLO, &hello, sizeof(hello), ns, &c->hello, sizeof(c->hello));
+	}
+	if (!ret) {
+		*stage = CTL_VERSION;
+		if (le32_to_cpu(c->hello.version) != ASSAY_CTL_VERSION)
+			ret = -EPROTONOSUPPORT;
+	}
 	if (ret) {
 		ctl_close(c);
 		return ret;
 	}
 	c->hello.name[sizeof(c->hello.name) - 1] = '\0';
+	c->hello.caps = le32_to_cpu(c->hello.caps);
+	*stage = CTL_UP;
 	*out = c;
 	return 0;
+}
+
+bool ctl_lost(const struct ctl *c)
+{
+	return c->lost;
+}
+
+bool ctl_can(const struct ctl *c, uint32_t cap)
+{
+	return c->hello.caps & cap;
 }
 
 void ctl_close(struct ctl *c)
@@ -154,7 +231,7 @@ void ctl_close(struct ctl *c)
 	if (!c)
 		return;
 	if (c->conn)
-		vsock_conn_close(c->conn, 200 * MSEC);
+		vsock_conn_close(c->conn, c->lost ? 0 : CLOSE_NS);
 	free(c);
 }
 
@@ -200,7 +277,7 @@ int ctl_accept(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type,
 		.timeout_ms = cpu_to_le32(ms),
 	};
 
-	return call(c, CTL_ACCEPT, &a, sizeof(a), ms * MSEC + CALL_NS, r, sizeof(*r));
+	return call_report(c, CTL_ACCEPT, &a, sizeof(a), ms * MSEC + CALL_NS, r);
 }
 
 int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
@@ -219,7 +296,10 @@ int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, en
 
 int ctl_connect_end(struct ctl *c, struct ctl_report *r)
 {
-	return finish(c, 2 * CALL_NS, r, sizeof(*r));
+	const int ret = finish(c, 2 * CALL_NS, r, sizeof(*r));
+
+	report_to_cpu(r);
+	return ret;
 }
 
 int ctl_connect(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
@@ -240,10 +320,8 @@ int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type,
 		.type = cpu_to_le16(type),
 	};
 
-	return call(c, CTL_FIND, &a, sizeof(a), CALL_NS, r, sizeof(*r));
+	return call_report(c, CTL_FIND, &a, sizeof(a), CALL_NS, r);
 }
-
-#define SEND_MS 3000
 
 int ctl_send(struct ctl *c, uint32_t conn, uint32_t seed, uint64_t bytes, uint32_t msg, bool async,
 	     struct ctl_report *r)
@@ -254,11 +332,10 @@ int ctl_send(struct ctl *c, uint32_t conn, uint32_t seed, uint64_t bytes, uint32
 		.bytes = cpu_to_le64(bytes),
 		.msg = cpu_to_le32(msg),
 		.async = cpu_to_le32(async),
-		.timeout_ms = cpu_to_le32(SEND_MS),
+		.timeout_ms = cpu_to_le32((uint32_t)(SEND_NS / MSEC)),
 	};
 
-	return call(c, CTL_SEND, &a, sizeof(a), SEND_MS * MSEC + CALL_NS, r,
-		    sizeof(struct ctl_report));
+	return call_report(c, CTL_SEND, &a, sizeof(a), SEND_NS + CALL_NS, r);
 }
 
 int ctl_wait(struct ctl *c, uint32_t conn, enum ctl_wait_for what, uint64_t value, uint32_t ms,
@@ -271,14 +348,14 @@ int ctl_wait(struct ctl *c, uint32_t conn, enum ctl_wait_for what, uint64_t valu
 		.timeout_ms = cpu_to_le32(ms),
 	};
 
-	return call(c, CTL_WAIT, &a, sizeof(a), ms * MSEC + CALL_NS, r, sizeof(*r));
+	return call_report(c, CTL_WAIT, &a, sizeof(a), ms * MSEC + CALL_NS, r);
 }
 
 int ctl_conn(struct ctl *c, enum ctl_op op, uint32_t conn, uint32_t arg, struct ctl_report *r)
 {
 	const struct ctl_conn_arg a = { cpu_to_le32(conn), cpu_to_le32(arg) };
 
-	return call(c, op, &a, sizeof(a), CALL_NS, r, sizeof(*r));
+	return call_report(c, op, &a, sizeof(a), CALL_NS, r);
 }
 
 int ctl_barrier(struct ctl *c)
@@ -293,7 +370,14 @@ int ctl_forget_all(struct ctl *c)
 
 int ctl_dev_info(struct ctl *c, struct ctl_dev_info *out)
 {
-	return call(c, CTL_DEV_INFO, NULL, 0, CALL_NS, out, sizeof(*out));
+	const int ret = call(c, CTL_DEV_INFO, NULL, 0, CALL_NS, out, sizeof(*out));
+	unsigned int i;
+
+	out->num_guest = le32_to_cpu(out->num_guest);
+	out->num_host = le32_to_cpu(out->num_host);
+	for (i = 0; i < CTL_MAX_CIDS; i++)
+		out->cids[i] = le64_to_cpu(out->cids[i]);
+	return ret;
 }
 
 int ctl_set_cids(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host, uint32_t m,
@@ -361,5 +445,5 @@ int ctl_interrupt(struct ctl *c, uint32_t queue_mask, uint32_t count, uint32_t i
 void ctl_check(struct test_ctx *t, int ret, const char *file, unsigned int line)
 {
 	if (ret)
-		test_error(t, "control connection: errno %d (%s:%u)", -ret, file, line);
+		test_error(t, "control connection: %s (%s:%u)", err_text(ret), file, line);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest's end of the control protocol (host/peer/proto.h). Every call has a
- * deadline and returns 0, the peer's negative errno, or -EBADMSG (damaged reply),
- * -ECONNRESET (the control connection is gone), -ETIMEDOUT (no reply). Failures of
- * the channel are errors of the test, never verdicts on the host: CTL_OK().
+ * The guest's end of the control protocol (host/peer/proto.h). Every call has a deadline and returns 0, the
+ * peer's negative errno, or, when the connection itself failed (ctl_lost() tells), -EBADMSG for a damaged reply,
+ * -ECONNRESET or -ETIMEDOUT. Numbers in replies are in the CPU's order. A connection that fails in the middle of
+ * a test makes the test an ERROR, never a verdict on what it tests: CTL_OK().
  */
-#ifndef TESTS_CTL_H
-#define TESTS_CTL_H
+#ifndef TESTS_SUPPORT_CTL_H
+#define TESTS_SUPPORT_CTL_H
 
 #include "drivers/virtio/vsock.h"
 #include "host/peer/proto.h"
@@ -14,8 +14,22 @@
 
 struct ctl;
 
-int ctl_open(struct vsock *vs, struct ctl **out);
+/* Whoever starts the guest names the peer's port (vsock.peer=) when there is one: then it must answer. */
+bool ctl_promised(void);
+uint32_t ctl_port(void);
+
+/* How far ctl_open() came. */
+enum ctl_stage {
+	CTL_CONNECTING, /* the connection does not come up */
+	CTL_GREETING,	/* it is up, and the greeting is not answered */
+	CTL_VERSION,	/* answered by a peer of another version */
+	CTL_UP
+};
+/* ns: how long to wait for the connection, and as long for the greeting. */
+int ctl_open(struct vsock *vs, uint64_t ns, enum ctl_stage *stage, struct ctl **out);
 void ctl_close(struct ctl *c);
+bool ctl_lost(const struct ctl *c);
+bool ctl_can(const struct ctl *c, uint32_t cap); /* CTL_CAP_* */
 const struct ctl_hello_reply *ctl_hello(const struct ctl *c);
 
 /* port 0: chosen by the peer and written back. buf 0: the peer's default. */
@@ -33,7 +47,7 @@ int ctl_send(struct ctl *c, uint32_t conn, uint32_t seed, uint64_t bytes, uint32
 	     struct ctl_report *r);
 int ctl_wait(struct ctl *c, uint32_t conn, enum ctl_wait_for what, uint64_t value, uint32_t ms,
 	     struct ctl_report *r);
-/* op: CTL_PAUSE, SHUTDOWN, RESET, REPORT, SET_BUF, FORGET. r may be NULL. */
+/* op: CTL_PAUSE, SHUTDOWN, RESET, REPORT, SET_BUF, FORGET. Here and above r may be NULL. */
 int ctl_conn(struct ctl *c, enum ctl_op op, uint32_t conn, uint32_t arg, struct ctl_report *r);
 int ctl_barrier(struct ctl *c);
 int ctl_forget_all(struct ctl *c);

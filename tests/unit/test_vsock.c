@@ -114,7 +114,7 @@ static void on_packet(const struct vsock_hdr *h)
 
 static void take_sent(void)
 {
-	static uint8_t b[sizeof(struct vsock_hdr) + VSOCK_MAX_PAYLOAD];
+	static uint8_t b[sizeof(struct vsock_hdr) + VSOCK_TX_PAYLOAD];
 	struct fake_chain c;
 	struct sent *s;
 	uint32_t n;
@@ -838,7 +838,7 @@ static void sends_within_credit(void **state)
 	for (i = 0; i < num_sent; i++) {
 		if (sent[i].h.op != VSOCK_OP_RW)
 			continue;
-		assert_true(sent[i].len <= VSOCK_MAX_PAYLOAD);
+		assert_true(sent[i].len <= VSOCK_TX_PAYLOAD);
 		assert_int_equal(sent[i].sum, sum_of(b + total, sent[i].len));
 		total += sent[i].len;
 	}

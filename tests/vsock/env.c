@@ -5,15 +5,25 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Owner: the fixture below. One device, one control connection, kept over tests while they are sound. */
+#include "drivers/virtio/virtqueue.h"
+#include "lib/errname.h"
+
+/* A peer that stayed silent once gets this much later on: a dead device must not cost each test its time. */
+#define SILENT_NS  (test_sec() / 10)
+#define GREET_NS   (2 * test_sec())
+#define ERROR_TEXT 160
+
+/* Owner: the fixture below. One device and one control connection, made for each test. */
 static struct {
 	struct vsock_env env;
-	bool probed;
-	int open_ret, ctl_ret;
-	char config_error[128];
-	/* As learnt by the probe. */
+	bool probed, silent;
+	int open_ret, ctl_ret, barrier_ret, reset_ret;
+	char device_error[ERROR_TEXT], peer_error[ERROR_TEXT], left[ERROR_TEXT];
+	const char *last_good; /* the last test that had a control connection */
+	/* As learnt by the probe; known: whether it learnt them. */
+	bool config_known, peer_known;
+	enum vsock_layout layout;
 	uint32_t caps, num_guest, num_host;
-	bool seqpacket;
 	char peer[48];
 } state;
 
@@ -22,14 +32,94 @@ struct vsock_env *vsock_env(void)
 	return &state.env;
 }
 
+const char *vsock_env_device_error(void)
+{
+	return state.device_error;
+}
+
+const char *vsock_env_peer_error(void)
+{
+	return state.peer_error;
+}
+
+struct vsock_env *vsock_env_dev(struct test_ctx *t)
+{
+	if (!state.env.vs || state.open_ret)
+		test_error(t, "the vsock device does not come up: %s", state.device_error);
+	return &state.env;
+}
+
 struct vsock_env *vsock_env_ctl(struct test_ctx *t)
 {
-	if (!state.env.vs)
-		test_error(t, "the device does not come up: errno %d %s", -state.open_ret,
-			   state.config_error);
+	vsock_env_dev(t);
+	if (!state.env.ctl && state.last_good)
+		test_error(t, "nothing has worked since %s: %s", state.last_good, state.peer_error);
 	if (!state.env.ctl)
-		test_error(t, "no control connection: errno %d", -state.ctl_ret);
+		test_error(t, "no control connection: %s", state.peer_error);
+	state.last_good = test_self(t)->id;
 	return &state.env;
+}
+
+/* --- up and down ------------------------------------------------------------------------------ */
+
+static int open_device(uint64_t features)
+{
+	struct vsock *vs;
+
+	state.open_ret = vsock_open(0, features, &state.env.vs);
+	vs = state.env.vs;
+	state.device_error[0] = '\0';
+	if (state.open_ret)
+		snprintf(state.device_error, sizeof(state.device_error), "%s",
+			 !vs			    ? err_text(state.open_ret) :
+			 vsock_config_error(vs)[0]  ? vsock_config_error(vs) :
+			 vsock_device(vs)->error[0] ? vsock_device(vs)->error :
+						      err_text(state.open_ret));
+	return state.open_ret;
+}
+
+/* What a REQUEST, or the first bytes on the new connection, met. */
+static const char *what_came(enum ctl_stage stage, int ret)
+{
+	struct vsock *vs = state.env.vs;
+
+	if (ret == -EPROTO)
+		return vsock_error(vs);
+	if (stage == CTL_VERSION)
+		return "the peer speaks another version of the control protocol";
+	if (stage == CTL_GREETING)
+		return ret == -ECONNRESET ?
+			       "REQUEST is answered with RESPONSE, the first data with RST" :
+		       ret == -ETIMEDOUT ?
+			       "REQUEST is answered with RESPONSE, and no byte of data comes" :
+			       err_text(ret);
+	if (ret == -ECONNREFUSED || ret == -ECONNRESET)
+		return "REQUEST is answered with RST";
+	if (ret != -ETIMEDOUT)
+		return err_text(ret);
+	return !wait_for((vsock_poll(vs), vq_in_flight(vsock_device(vs)->vq[1]) == 0), SILENT_NS) ?
+		       "nothing comes in answer to REQUEST, and its buffer on tx is not even used" :
+		       "nothing comes in answer to REQUEST";
+}
+
+static int open_ctl(uint64_t ns)
+{
+	enum ctl_stage stage;
+	int ret = ctl_open(state.env.vs, ns, &stage, &state.env.ctl);
+
+	if (ret)
+		snprintf(state.peer_error, sizeof(state.peer_error), "CID %u port %u: %s",
+			 (unsigned int)VSOCK_CID_HOST, (unsigned int)ctl_port(),
+			 what_came(stage, ret));
+	if (!ret) {
+		ret = ctl_forget_all(state.env.ctl);
+		if (ret)
+			snprintf(state.peer_error, sizeof(state.peer_error),
+				 "the peer does not forget what was before: %s", err_text(ret));
+	}
+	state.silent = ret != 0;
+	state.ctl_ret = ret;
+	return ret;
 }
 
 static void close_all(void)
@@ -37,7 +127,7 @@ static void close_all(void)
 	/* The host forgets the control connection with the device's reset. */
 	if (state.env.ctl)
 		ctl_close(state.env.ctl);
-	vsock_close(state.env.vs);
+	state.reset_ret = vsock_close(state.env.vs);
 	state.env = (struct vsock_env){ 0 };
 }
 
@@ -46,34 +136,42 @@ void vsock_env_drop(void)
 	close_all();
 }
 
+int vsock_env_reopen(uint64_t features)
+{
+	close_all();
+	return open_device(features);
+}
+
 int vsock_env_reconnect(void)
 {
 	if (state.env.ctl)
 		ctl_close(state.env.ctl);
-	return ctl_open(state.env.vs, &state.env.ctl);
+	state.env.ctl = NULL;
+	return open_ctl(GREET_NS);
+}
+
+int vsock_env_ask_again(void)
+{
+	if (state.env.ctl)
+		return 0;
+	return state.env.vs && !state.open_ret ? open_ctl(GREET_NS) : -ENODEV;
 }
 
 static int open_all(void)
 {
-	int ret = vsock_open(0, 0, &state.env.vs);
+	const int ret = open_device(0);
 
-	state.open_ret = ret;
-	if (ret) {
-		if (state.env.vs)
-			snprintf(state.config_error, sizeof(state.config_error), "%s",
-				 vsock_config_error(state.env.vs));
+	if (ret)
 		close_all();
-		return ret;
-	}
-	state.ctl_ret = ctl_open(state.env.vs, &state.env.ctl);
-	if (!state.ctl_ret)
-		state.ctl_ret = ctl_forget_all(state.env.ctl);
-	return 0;
+	else
+		open_ctl(state.silent ? SILENT_NS : GREET_NS);
+	state.open_ret = ret;
+	return ret;
 }
 
 int vsock_env_open(void)
 {
-	return state.env.vs ? 0 : open_all();
+	return state.env.vs ? state.open_ret : open_all();
 }
 
 static void probe(void)
@@ -83,14 +181,17 @@ static void probe(void)
 	if (state.probed)
 		return;
 	state.probed = true;
-	if (open_all())
+	state.open_ret = open_device(0);
+	if (!state.env.vs)
 		return;
 	cfg = vsock_config(state.env.vs);
+	state.config_known = cfg->num_guest && !vsock_config_error(state.env.vs)[0];
+	state.layout = cfg->layout;
 	state.num_guest = cfg->num_guest;
 	state.num_host = cfg->num_host;
-	state.seqpacket = virtio_has(vsock_device(state.env.vs), VSOCK_F_SEQPACKET);
-	if (state.env.ctl) {
-		state.caps = le32_to_cpu(ctl_hello(state.env.ctl)->caps);
+	if (!state.open_ret && !open_ctl(GREET_NS)) {
+		state.peer_known = true;
+		state.caps = ctl_hello(state.env.ctl)->caps;
 		memcpy(state.peer, ctl_hello(state.env.ctl)->name, sizeof(state.peer));
 	}
 	close_all();
@@ -98,24 +199,15 @@ static void probe(void)
 
 /* --- needs ------------------------------------------------------------------------------------ */
 
-static bool has_device(char *why, size_t size)
+/*
+ * What a broken device or a silent peer does not let us see is taken as there: the test runs, and says itself
+ * what it met. Only where nobody promised a peer is its silence a reason to skip.
+ */
+static bool has_vsock(char *why, size_t size)
 {
 	if (vsock_count())
 		return true;
 	snprintf(why, size, "no vsock device (looked on PCI, virtio_mmio.device= and in the DSDT)");
-	return false;
-}
-NEED(vsock_device, NEED_VSOCK_DEVICE, "vsock device", has_device);
-
-static bool has_vsock(char *why, size_t size)
-{
-	if (!has_device(why, size))
-		return false;
-	probe();
-	if (state.open_ret == 0)
-		return true;
-	snprintf(why, size, "the vsock device does not come up: errno %d %.60s", -state.open_ret,
-		 state.config_error);
 	return false;
 }
 NEED(vsock, NEED_VSOCK, "vsock", has_vsock);
@@ -124,11 +216,12 @@ static bool has_peer(char *why, size_t size)
 {
 	if (!has_vsock(why, size))
 		return false;
-	if (state.ctl_ret == 0 && state.peer[0])
+	if (ctl_promised())
 		return true;
-	snprintf(why, size,
-		 "no peer answers at CID 2 port 4000 (errno %d): run assay peer on the host",
-		 -state.ctl_ret);
+	probe();
+	if (state.peer_known || state.open_ret)
+		return true;
+	snprintf(why, size, "no peer (assay peer): %s", state.peer_error);
 	return false;
 }
 NEED(peer, NEED_PEER, "peer", has_peer);
@@ -137,20 +230,40 @@ static bool has_cap(uint32_t cap, const char *what, char *why, size_t size)
 {
 	if (!has_peer(why, size))
 		return false;
-	if (state.caps & cap)
+	probe();
+	if (!state.peer_known || (state.caps & cap))
 		return true;
 	snprintf(why, size, "the peer (%s) %s", state.peer, what);
 	return false;
 }
 
+/* Whether the configuration could be read and shows that it is not so. */
+static bool config_lacks(bool lacks, const char *what, char *why, size_t size)
+{
+	if (!state.config_known || !lacks)
+		return false;
+	snprintf(why, size, "%s", what);
+	return true;
+}
+
+static bool cid_list(char *why, size_t size)
+{
+	if (!has_vsock(why, size))
+		return false;
+	probe();
+	return !config_lacks(
+		state.layout == VSOCK_LAYOUT_UPSTREAM,
+		"guest_cid is the whole configuration: virtio 1.4 has no device drop other CIDs",
+		why, size);
+}
+NEED(cid_list, NEED_CID_LIST, "a list of CIDs", cid_list);
+
 static bool multi_cid(char *why, size_t size)
 {
 	if (!has_vsock(why, size))
 		return false;
-	if (state.num_guest > 1)
-		return true;
-	snprintf(why, size, "the device lists one guest CID");
-	return false;
+	probe();
+	return !config_lacks(state.num_guest <= 1, "the device lists one guest CID", why, size);
 }
 NEED(multi_cid, NEED_MULTI_CID, "several guest CIDs", multi_cid);
 
@@ -158,10 +271,10 @@ static bool host_cids(char *why, size_t size)
 {
 	if (!has_vsock(why, size))
 		return false;
-	if (state.num_host > 0)
-		return true;
-	snprintf(why, size, "the device lists no additional host CID (its layout may have none)");
-	return false;
+	probe();
+	return !config_lacks(!state.num_host,
+			     "the device lists no additional host CID (its layout may have none)",
+			     why, size);
 }
 NEED(host_cids, NEED_HOST_CIDS, "additional host CIDs", host_cids);
 
@@ -169,7 +282,8 @@ static bool seqpacket(char *why, size_t size)
 {
 	if (!has_vsock(why, size))
 		return false;
-	if (!state.seqpacket) {
+	probe();
+	if (!(virtio_find(VIRTIO_ID_VSOCK, 0)->offered & VIRTIO_BIT(VSOCK_F_SEQPACKET))) {
 		snprintf(why, size, "VIRTIO_VSOCK_F_SEQPACKET (bit 1) is not offered");
 		return false;
 	}
@@ -227,19 +341,44 @@ NEED(interrupt, NEED_INTERRUPT, "interrupts on request", interrupt);
 
 /* --- fixture ------------------------------------------------------------------------------------ */
 
-/* A test that needs the device opened finds it opened, and a peer that forgot everything. */
 static int setup(void)
 {
-	if (!vsock_count())
-		return 0;
-	/* Tests of the configuration look at a device that may not come up. */
-	if (open_all())
-		return 0;
+	state.left[0] = '\0';
+	/* A test of what does not come up finds out itself how far it comes. */
+	if (vsock_count())
+		open_all();
 	return 0;
 }
 
-FIXTURE(vsock, .suite = "vsock.", .setup = setup, .teardown = close_all);
-FIXTURE(bench, .suite = "bench.vsock.", .setup = setup, .teardown = close_all);
+/*
+ * After the test: what it sent has reached the peer, and the peer still answers. A device that broke its rings or
+ * fell silent meanwhile has not passed.
+ */
+static void teardown(void)
+{
+	struct ctl *ctl = state.env.ctl;
+
+	if (state.env.vs && !state.open_ret)
+		vsock_hold_rx(state.env.vs, false);
+	if (state.env.vs && vsock_error(state.env.vs)[0])
+		snprintf(state.left, sizeof(state.left), "a broken device: %s",
+			 vsock_error(state.env.vs));
+	else if (ctl && !ctl_lost(ctl) && (state.barrier_ret = ctl_barrier(ctl)))
+		snprintf(state.left, sizeof(state.left),
+			 "a peer that no longer answers on the control connection: %s",
+			 err_text(state.barrier_ret));
+	close_all();
+	if (state.reset_ret && !state.left[0])
+		snprintf(state.left, sizeof(state.left), "a device whose reset does not end");
+}
+
+static const char *left(void)
+{
+	return state.left[0] ? state.left : NULL;
+}
+
+FIXTURE(vsock, .suite = "vsock.", .setup = setup, .teardown = teardown, .check = left);
+FIXTURE(bench, .suite = "bench.vsock.", .setup = setup, .teardown = teardown, .check = left);
 
 /* --- helpers ------------------------------------------------------------------------------------- */
 

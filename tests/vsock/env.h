@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The device and the control connection that every vsock test starts with. */
+/*
+ * What every vsock test starts with: the device, brought up anew, and a control connection to the peer on the
+ * host. The fixture makes both before a test and gives both up after it, however it ends.
+ */
 #ifndef TESTS_VSOCK_ENV_H
 #define TESTS_VSOCK_ENV_H
 
@@ -13,14 +16,27 @@ struct vsock_env {
 
 /* Of the running test; the fixture made it. */
 struct vsock_env *vsock_env(void);
+/* The same with the device up, else the test ends as an ERROR; the peer may be silent. */
+struct vsock_env *vsock_env_dev(struct test_ctx *t);
 /* The same with the device up and the control connection there; else the test ends as an ERROR. */
 struct vsock_env *vsock_env_ctl(struct test_ctx *t);
-/* Brings it up, for tests outside of the vsock suite. 0 or errno. */
+/* Brings both up, for tests outside of the vsock suite. 0 or errno of the device. */
 int vsock_env_open(void);
-/* Gives the device up, for a test that brings it up its own way. */
+/* Gives both up, for a test that uses the device its own way. */
 void vsock_env_drop(void);
+/*
+ * Drops both and brings up the device alone, with these features (0: all that are known). 0 or errno; what did
+ * not come up is there all the same, for its texts and its configuration.
+ */
+int vsock_env_reopen(uint64_t features);
 /* The control connection anew, after a test (or a TRANSPORT_RESET) lost it. 0 or errno. */
 int vsock_env_reconnect(void);
+
+/* Why the device did not come up, why there is no control connection: plain sentences. */
+const char *vsock_env_device_error(void);
+const char *vsock_env_peer_error(void);
+/* Gives the peer as long to answer as when it was never asked, even after it stayed silent. 0 or errno. */
+int vsock_env_ask_again(void);
 
 /*
  * Moves the guest's CIDs to those of was, plus by, and follows: event, config space, control connection.
@@ -30,6 +46,11 @@ void vsock_change_cids(struct test_ctx *t, const struct vsock_config *was, uint6
 
 #define CONNECT_NS test_sec()
 #define IO_NS	   (3 * test_sec())
+
+static inline uint32_t test_ms(void) /* test_sec(), for orders to the peer */
+{
+	return (uint32_t)(test_sec() / MSEC);
+}
 
 /* The host's echo, sink and source ports. */
 static inline struct vsock_addr host_port(uint32_t port)

@@ -351,6 +351,10 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 	const uint16_t type = le16toh(h->type);
 	struct tconn *c = NULL;
 
+	if (fault(F_DEAD_REFUSES)) {
+		reply_to(d, h, VIRTIO_VSOCK_OP_RST);
+		return;
+	}
 	if (has_listener(d, local.cid, local.port, type))
 		c = conn_new(d, local.cid, local.port, remote.cid, remote.port, type);
 	else if (fault_on_conn(F_RST_MISSING_ON_REFUSED, local.port))
@@ -442,7 +446,8 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 	c->rx_data_packets++;
 	if (unacked <= c->buf_alloc)
 		c->buf_grace = c->buf_alloc;
-	if (unacked + len > c->buf_grace && !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port)) {
+	if (unacked + len > c->buf_grace && !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port) &&
+	    !fault_on_conn(F_CREDIT_FROZEN_LARGE_BUFFER, c->host_port)) {
 		c->overrun = true;
 		rd_log("%s: port %u: %u bytes beyond the credit are dropped", c->d->name,
 		       c->guest_port, len);
@@ -533,7 +538,10 @@ static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
 {
 	switch (le16toh(h->op)) {
 	case VIRTIO_VSOCK_OP_RW:
-		receive_data(c, h, chain);
+		if (fault(F_DEAD_RESETS))
+			end_by_rst(c, -ECONNRESET);
+		else
+			receive_data(c, h, chain);
 		return;
 	case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
 		c->credit_updates++;
@@ -588,6 +596,8 @@ void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
 			  (op == VIRTIO_VSOCK_OP_SHUTDOWN && (le32toh(h->flags) & 3) == 3);
 	struct tconn *c, *twin;
 
+	if (fault(F_DEAD_SILENT))
+		return;
 	if (!conn_type_offered(d, le16toh(h->type))) {
 		if (op != VIRTIO_VSOCK_OP_RST && !fault(F_RST_MISSING_UNKNOWN_TYPE))
 			reply_to(d, h, VIRTIO_VSOCK_OP_RST);
@@ -615,7 +625,8 @@ void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
 
 static bool data_allowed(const struct tconn *c)
 {
-	return c->state == TC_ESTABLISHED && !(c->guest_shut & SHUT_RCV);
+	return c->state == TC_ESTABLISHED && !(c->guest_shut & SHUT_RCV) &&
+	       !(c->tx.len && fault(F_DEAD_NO_DATA));
 }
 
 static bool has_empty_message(const struct tconn *c)
@@ -647,13 +658,19 @@ bool conn_has_packet(const struct tconn *c)
 static void fill(const struct tconn *c, struct virtio_vsock_hdr *h, uint16_t op, uint32_t len,
 		 uint32_t flags)
 {
-	uint32_t fwd = c->fwd_cnt;
+	uint32_t fwd = c->fwd_cnt, buf = c->buf_alloc;
 	const uint64_t first = c->d->cids.cid[0];
 	uint64_t dst = c->guest_cid, src = c->host_cid;
 	uint16_t type = c->type;
 
 	if (fwd && fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port))
 		fwd = 0;
+	if (fault_on_conn(F_CREDIT_FROZEN_LARGE_BUFFER, c->host_port)) {
+		fwd = 0;
+		buf = 64u << 20;
+	}
+	if (fwd % 4096 && fault_on_conn(F_CREDIT_WHOLE_PAGES, c->host_port))
+		fwd -= fwd % 4096;
 	if (fault_on_conn(F_CREDIT_GARBAGE_FWD_CNT, c->host_port))
 		fwd += 0x1000;
 	if (c->rx_data_packets && fault_on_conn(F_CREDIT_COUNTS_HEADERS, c->host_port))
@@ -676,7 +693,7 @@ static void fill(const struct tconn *c, struct virtio_vsock_hdr *h, uint16_t op,
 		.type = htole16(type),
 		.op = htole16(op),
 		.flags = htole32(flags),
-		.buf_alloc = htole32(c->buf_alloc),
+		.buf_alloc = htole32(buf),
 		.fwd_cnt = htole32(fwd),
 	};
 }

@@ -436,6 +436,10 @@ static bool run_tx(struct device *d)
 
 	if (!d->look_at_tx || !r->running || r->broken)
 		return false;
+	if (ring_pending(r) && fault(F_DEAD_TX_UNUSED)) {
+		d->look_at_tx = false;
+		return false;
+	}
 	ring_want_kicks(r, false);
 	while (done < TX_BUDGET && !tx_paused(d)) {
 		const int ret = ring_pop(r, &d->chain);

@@ -229,6 +229,10 @@ const struct fault front_faults[F_COUNT] = {
 	/* The driver's features are added to those of the last time before they are compared. */
 	[F_FRONT_FEATURES_OK_REFUSED] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK,
 							   .when = fifth_time) } },
+	/* The back end takes none of the features that the front end offers for it. */
+	[F_FRONT_FEATURES_OK_NEVER] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK) } },
+	/* The back end is not there when the queues are to start. */
+	[F_FRONT_DRIVER_OK_LOST] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_DRIVER_OK) } },
 	/* A queue's event descriptor leaks at each reset, until there is none. */
 	[F_FRONT_QUEUE_LEAK] = { .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 0,
 						.when = worn_out) } },

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Promise: a vsock device that is there can be used. It takes the features that it offers (virtio 1.4, 3.1.1), uses
+ * what is put on tx, puts what comes for the guest on rx, and reaches the peer that whoever started this guest has
+ * promised (vsock.peer=).
+ *
+ * How hosts break it: features are offered that the back end does not know; a back end that died, or never started,
+ * leaves a front end that takes no buffer; the address of the peer is wired to nothing, so that each REQUEST meets an
+ * RST or silence.
+ *
+ * How it is seen here: by the first step that is not answered. All other tests of vsock are ERRORs then, at once: what
+ * they are about was not looked at.
+ */
+#include "drivers/virtio/virtqueue.h"
+#include "lib/errname.h"
+#include "tests/vsock/packet.h"
+
+#define OWNER "vsock device (front end or back end)"
+
+TEST(init_opens, .id = "vsock.init.opens",
+     .clause = "virtio 1.4, 3.1.1 and 2.2.2: a device comes up with the features that it offers",
+     .owner = OWNER, .needs = NEED_VSOCK)
+{
+	const int ret = vsock_env_reopen(0);
+	struct vsock *vs = vsock_env()->vs;
+	struct virtio_device *d;
+	uint8_t status;
+
+	if (!vs)
+		test_error(t, "the device cannot be opened: %s", vsock_env_device_error());
+	d = vsock_device(vs);
+	require(t, ret == 0, "the device does not come up: %s", vsock_env_device_error());
+	status = d->ops->get_status(d);
+	expect(t, (status & VIRTIO_S_DRIVER_OK) && (status & VIRTIO_S_FEATURES_OK),
+	       "status reads 0x%02x: FEATURES_OK (8) and DRIVER_OK (4) were set", status);
+	expect(t, !(status & VIRTIO_S_NEEDS_RESET), "DEVICE_NEEDS_RESET: status reads 0x%02x",
+	       status);
+	test_note(t, "features offered 0x%llx, accepted 0x%llx", (unsigned long long)d->offered,
+		  (unsigned long long)d->accepted);
+}
+
+TEST(init_tx_used, .id = "vsock.init.tx_used",
+     .clause = "virtio 1.4, 5.10.6.1.2 MUST: tx is processed", .owner = OWNER, .needs = NEED_VSOCK)
+{
+	struct vsock_env *e = vsock_env_dev(t);
+	struct virtqueue *tx = vsock_device(e->vs)->vq[1];
+	/* Of no connection, and nothing that would be answered. */
+	const struct packet rst = { .from = { vsock_config(e->vs)->guest[0], 50999 },
+				    .to = host_port(ctl_port()),
+				    .type = VSOCK_STREAM,
+				    .op = VSOCK_OP_RST };
+
+	packet_send(t, e, &rst);
+	wait_for((vsock_poll(e->vs), vq_in_flight(tx) == 0), 2 * test_sec());
+	expect(t, vsock_error(e->vs)[0] == '\0', "the device breaks a ring: %s",
+	       vsock_error(e->vs));
+	expect_eq(t, vq_in_flight(tx), 0, "packets on tx that the device does not use");
+}
+
+TEST(init_peer, .id = "vsock.init.peer",
+     .clause = "virtio 1.4, 5.10.6.5: REQUEST to the peer's port is answered by RESPONSE, and data flows",
+     .owner = "vsock device back end; the peer, if it is not there", .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 15 * SEC)
+{
+	const int ret = (vsock_env_dev(t), vsock_env_ask_again());
+
+	require(t, ret == 0, "%s", vsock_env_peer_error());
+	test_note(t, "%s, capabilities 0x%x", ctl_hello(vsock_env()->ctl)->name,
+		  (unsigned int)ctl_hello(vsock_env()->ctl)->caps);
+}

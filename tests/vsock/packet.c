@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "tests/vsock/packet.h"
+
+#include "lib/errname.h"
+
+#define BUFFER	   65536u /* the room that a REQUEST of ours announces */
+#define MAX_STRAYS 16
+
+struct vsock_hdr packet_header(const struct packet *p)
+{
+	return (struct vsock_hdr){
+		.src_cid = cpu_to_le64(p->from.cid),
+		.dst_cid = cpu_to_le64(p->to.cid),
+		.src_port = cpu_to_le32(p->from.port),
+		.dst_port = cpu_to_le32(p->to.port),
+		.len = cpu_to_le32(p->len),
+		.type = cpu_to_le16(p->type),
+		.op = cpu_to_le16(p->op),
+		.buf_alloc = cpu_to_le32(BUFFER),
+	};
+}
+
+void packet_send(struct test_ctx *t, struct vsock_env *e, const struct packet *p)
+{
+	const struct vsock_hdr h = packet_header(p);
+	int ret;
+
+	vsock_strays_clear(e->vs);
+	ret = vsock_send_raw(e->vs, &h, NULL, 0);
+	if (ret)
+		test_error(t, "a packet cannot be sent: %s", err_text(ret));
+}
+
+int packet_answer(struct vsock_env *e, const struct packet *p)
+{
+	struct vsock_stray s[MAX_STRAYS];
+	const unsigned int n = vsock_strays(e->vs, s, MAX_STRAYS);
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (le32_to_cpu(s[i].hdr.dst_port) == p->from.port &&
+		    le32_to_cpu(s[i].hdr.src_port) == p->to.port)
+			return le16_to_cpu(s[i].hdr.op);
+	return PACKET_NONE;
+}
+
+int packet_ask(struct test_ctx *t, struct vsock_env *e, const struct packet *p)
+{
+	packet_send(t, e, p);
+	wait_for((vsock_poll(e->vs), packet_answer(e, p) != PACKET_NONE), test_sec());
+	return packet_answer(e, p);
+}
+
+const char *packet_op(int op)
+{
+	static const char *const names[] = { "INVALID",	      "REQUEST",       "RESPONSE",
+					     "RST",	      "SHUTDOWN",      "RW",
+					     "CREDIT_UPDATE", "CREDIT_REQUEST" };
+
+	if (op == PACKET_NONE)
+		return "nothing";
+	return (unsigned int)op < sizeof(names) / sizeof(names[0]) ? names[op] :
+								     "an unknown operation";
+}
