@@ -9,6 +9,21 @@ JOBS ?= $(shell nproc)
 Q := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory -r
 
+# Make knows no names with blanks.
+$(if $(filter-out 1,$(words $(O))),$(error O=$(O): the build folder's name has a blank; choose one without))
+# The compiler, as usual: make CC=gcc-13 CFLAGS=-O0 WERROR=0. GUEST_CFLAGS is the payload's.
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin LD),default)
+LD := ld
+endif
+OBJCOPY ?= objcopy
+WERROR ?= 1
+# make -s says nothing but errors.
+export SILENT ?= $(findstring s,$(filter-out -%,$(firstword $(MAKEFLAGS))))
+say = $(if $(SILENT),@:,@echo "  $(1)")
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -95,7 +110,9 @@ help:
 	@echo "make fuzz        the drivers facing a hostile device, FUZZ_SECONDS=60 each"
 	@echo "make clean       removes the build folder; downloads stay in the cache"
 	@echo "O=DIR            another build folder than build/"
-	@echo "JOBS=N, V=1      jobs at once (all CPUs); show the commands"
+	@echo "JOBS=N, V=1, -s  jobs at once (all CPUs); show the commands; say nothing"
+	@echo "CC=, CFLAGS=, LDFLAGS=, LD=, OBJCOPY=, GUEST_CFLAGS=  tools, and flags behind the own ones"
+	@echo "WERROR=0         warnings are no errors (newer compilers know more of them)"
 
 ifdef SETUP
 # --- the real rules --------------------------------------------------------------------------
@@ -108,17 +125,17 @@ VERSION := $(or $(shell cat VERSION 2>/dev/null),$(shell git describe --always -
 # $(call stamp,FILE,TEXT): a file that changes only when its text does.
 stamp = $(shell mkdir -p $(dir $(1)); echo '$(2)' | cmp -s - $(1) || echo '$(2)' >$(1))
 
-WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wundef \
+WARN := -Wall -Wextra $(if $(filter 0,$(WERROR)),,-Werror) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wundef \
 	-Wwrite-strings
 
 # --- the payload
-GCC_INC := $(shell gcc -print-file-name=include)
-libgcc := $(shell gcc -print-libgcc-file-name)
+GCC_INC := $(shell $(CC) -print-file-name=include)
+libgcc := $(shell $(CC) -print-libgcc-file-name)
 # Position-independent, since the same objects go into the EFI image; no red zone, since interrupts use
 # the stack; general registers only, since interrupts save no others.
 G_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fpie -fvisibility=hidden -mno-red-zone -mgeneral-regs-only \
 	-fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -ffunction-sections \
-	-fdata-sections -nostdinc -isystem $(PICOLIBC)/include -isystem $(GCC_INC) -I. $(WARN)
+	-fdata-sections -nostdinc -isystem "$(PICOLIBC)/include" -isystem "$(GCC_INC)" -I. $(WARN) $(GUEST_CFLAGS)
 EFI_CFLAGS := -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -fshort-wchar -maccumulate-outgoing-args
 G_LDFLAGS := -nostdlib --gc-sections -z noexecstack --no-warn-rwx-segments
 
@@ -132,7 +149,7 @@ g_src := $(filter-out $(entries),$(wildcard $(foreach d,$(g_dirs),$(d)/*.c $(d)/
 g_obj := $(patsubst %,$(O)/guest/%.o,$(g_src))
 pvh_obj := $(patsubst %,$(O)/guest/%.o,$(filter %/pvh.c %/pvh.S,$(entries)))
 efi_obj := $(patsubst %,$(O)/guest/%.o,$(filter %/efi.c %/efi_reloc.c,$(entries)))
-g_libs := --start-group $(PICOLIBC)/lib/libc.a $(libgcc)
+g_libs := --start-group "$(PICOLIBC)/lib/libc.a" "$(libgcc)"
 
 $(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
 # What is not on the data path is built small: the EFI image has a limit.
@@ -142,16 +159,19 @@ g_stamp := $(O)/guest/flags
 $(call stamp,$(g_stamp),$(G_CFLAGS) $(EFI_CFLAGS) $(G_LDFLAGS))
 $(O)/guest/%.c.o: %.c $(g_stamp)
 	@mkdir -p $(@D)
-	@echo "  CC      $<"
-	$(Q)gcc $(G_CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC      $<)
+	$(Q)$(CC) $(G_CFLAGS) -MMD -MP -c $< -o $@
 $(O)/guest/%.S.o: %.S $(g_stamp)
 	@mkdir -p $(@D)
-	@echo "  AS      $<"
-	$(Q)gcc -I. -MMD -MP -g -c $< -o $@
+	$(call say,AS      $<)
+	$(Q)$(CC) -I. -MMD -MP -g -c $< -o $@
 
-$(O)/assay.elf: $(g_obj) $(pvh_obj) linker/payload.lds
-	@echo "  LD      $@"
-	$(Q)ld -static $(G_LDFLAGS) -z max-page-size=4096 -T linker/payload.lds -o $@ $(g_obj) $(pvh_obj) \
+# A source that is gone is no newer file: what is linked depends on the list as well.
+g_list := $(O)/guest/objects
+$(call stamp,$(g_list),$(g_obj) $(pvh_obj) $(efi_obj))
+$(O)/assay.elf: $(g_obj) $(pvh_obj) linker/payload.lds $(g_list)
+	$(call say,LD      $@)
+	$(Q)$(LD) -static $(G_LDFLAGS) -z max-page-size=4096 -T linker/payload.lds -o $@ $(g_obj) $(pvh_obj) \
 		$(g_libs) --end-group
 
 # A shared object, of which objcopy makes a PE file; GNU-EFI's start-up code relocates it.
@@ -161,21 +181,21 @@ EFI_MAX := 294912
 EFI_CRT0 := $(firstword $(wildcard $(foreach d,/usr/lib /usr/lib/gnuefi /usr/lib64/gnuefi /usr/lib/x86_64-linux-gnu/gnuefi,\
 	$(d)/crt0-efi-$(ARCH).o $(d)/$(ARCH)/crt0-efi-$(ARCH).o)) /usr/lib/crt0-efi-$(ARCH).o)
 EFI_SECTIONS := .text .reloc .rodata .data .dynamic .rela .relr.dyn .bss
-$(O)/assay.efi: $(g_obj) $(efi_obj) linker/efi.lds
-	@echo "  LD      $@"
-	$(Q)ld -shared -Bsymbolic -znocombreloc -z pack-relative-relocs --no-undefined --defsym=_entry=efi_main $(G_LDFLAGS) -T linker/efi.lds \
+$(O)/assay.efi: $(g_obj) $(efi_obj) linker/efi.lds $(g_list)
+	$(call say,LD      $@)
+	$(Q)$(LD) -shared -Bsymbolic -znocombreloc -z pack-relative-relocs --no-undefined --defsym=_entry=efi_main $(G_LDFLAGS) -T linker/efi.lds \
 		-o $@.so $(EFI_CRT0) $(g_obj) $(efi_obj) $(g_libs) --end-group
-	$(Q)objcopy $(EFI_SECTIONS:%=-j %) --strip-unneeded --output-target efi-app-x86_64 --subsystem 10 $@.so $@
+	$(Q)$(OBJCOPY) $(EFI_SECTIONS:%=-j %) --strip-unneeded --output-target efi-app-x86_64 --subsystem 10 $@.so $@
 	@size=$$(stat -c %s $@); [ $$size -le $(EFI_MAX) ] || \
 		{ echo "$@ has $$size bytes, more than the $(EFI_MAX) that it may have" >&2; rm $@; exit 1; }
 
 $(O)/assay.img: $(O)/assay.efi images/esp
-	@echo "  IMG     $@"
+	$(call say,IMG     $@)
 	$(Q)images/esp $@ $<
 
 # --- the host's programs
-H_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong -I. -I$(O)/gen $(WARN)
-H_LIBS := -Wl,--as-needed -lcjson -lz -lpthread
+H_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong -I. -I$(O)/gen $(WARN) $(CFLAGS)
+H_LIBS := $(LDFLAGS) -Wl,--as-needed -lcjson -lz -lpthread
 h_obj = $(patsubst %,$(O)/host/%.o,$(1))
 common_obj := $(call h_obj,$(wildcard host/common/*.c) lib/glob.c)
 peer_obj := $(call h_obj,$(filter-out host/peer/main.c,$(wildcard host/peer/*.c)))
@@ -200,31 +220,33 @@ h_stamp := $(O)/host/flags
 $(call stamp,$(h_stamp),$(H_CFLAGS) $(H_LIBS))
 $(O)/host/%.c.o: %.c $(h_stamp) | $(fault_ids)
 	@mkdir -p $(@D)
-	@echo "  HOSTCC  $<"
-	$(Q)gcc $(H_CFLAGS) -MMD -MP -c $< -o $@
-$(O)/assay: $(cli_obj) $(peer_obj) $(common_obj)
-	@echo "  HOSTLD  $@"
-	$(Q)gcc -o $@ $^ $(H_LIBS)
+	$(call say,HOSTCC  $<)
+	$(Q)$(CC) $(H_CFLAGS) -MMD -MP -c $< -o $@
+h_list := $(O)/host/objects
+$(call stamp,$(h_list),$(cli_obj) $(peer_obj) $(common_obj) $(refdev_obj) $(plugin_obj))
+$(O)/assay: $(cli_obj) $(peer_obj) $(common_obj) $(h_list)
+	$(call say,HOSTLD  $@)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(H_LIBS)
 # The peer for a host without libraries: the nested one's initramfs.
-$(O)/assay-static: $(call h_obj,images/nested/peer.c host/peer/main.c) $(peer_obj) $(common_obj)
-	@echo "  HOSTLD  $@"
-	$(Q)gcc -static -o $@ $^ -lz -lpthread
-$(O)/assay-refdev: $(refdev_obj) $(peer_obj) $(common_obj)
-	@echo "  HOSTLD  $@"
-	$(Q)gcc -o $@ $^ $(H_LIBS)
+$(O)/assay-static: $(call h_obj,images/nested/peer.c host/peer/main.c) $(peer_obj) $(common_obj) $(h_list)
+	$(call say,HOSTLD  $@)
+	$(Q)$(CC) -static -o $@ $(filter %.o,$^) -lz -lpthread
+$(O)/assay-refdev: $(refdev_obj) $(peer_obj) $(common_obj) $(h_list)
+	$(call say,HOSTLD  $@)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(H_LIBS)
 # Static: it also runs in an initramfs.
 $(O)/assay-irqfd: $(call h_obj,host/stress/irqfd.c)
-	@echo "  HOSTLD  $@"
-	$(Q)gcc -static -o $@ $^ -lpthread
+	$(call say,HOSTLD  $@)
+	$(Q)$(CC) -static -o $@ $^ -lpthread
 $(O)/pic/%.c.o: %.c $(h_stamp) | $(fault_ids)
 	@mkdir -p $(@D)
-	@echo "  PLUGCC  $<"
-	$(Q)gcc $(H_CFLAGS) -fPIC -fvisibility=hidden $$(pkg-config --cflags glib-2.0) -MMD -MP -c $< -o $@
+	$(call say,PLUGCC  $<)
+	$(Q)$(CC) $(H_CFLAGS) -fPIC -fvisibility=hidden $$(pkg-config --cflags glib-2.0) -MMD -MP -c $< -o $@
 # Undefined symbols are QEMU's.
 define plugin_rule
-$(O)/$(1).so: $$(call pic_obj,host/ref/$(1:ref%=%)/*.c) $$(plugin_obj)
-	@echo "  PLUGLD  $$@"
-	$$(Q)gcc -shared -o $$@ $$^
+$(O)/$(1).so: $$(call pic_obj,host/ref/$(1:ref%=%)/*.c) $$(plugin_obj) $$(h_list)
+	$$(call say,PLUGLD  $$@)
+	$$(Q)$(CC) -shared -o $$@ $$(filter %.o,$$^)
 endef
 $(foreach p,$(plugins),$(eval $(call plugin_rule,$(p))))
 
@@ -236,9 +258,7 @@ $(foreach s,$(v_src),$(eval $(O)/guest/$(s).o $(O)/host/$(s).o: $(v_stamp)))
 $(foreach s,$(v_src),$(eval $(O)/guest/$(s).o: G_CFLAGS += -DASSAY_VERSION='"$(VERSION)"'))
 $(foreach s,$(v_src),$(eval $(O)/host/$(s).o: H_CFLAGS += -DASSAY_VERSION='"$(VERSION)"'))
 
-# --- unit tests and fuzzers. $(call present,KIND,NAMES): those whose sources are all there
-present = $(foreach t,$(2),$(if $(filter-out $(wildcard $($(1)-$(t))),$($(1)-$(t))),$(info \
-	$(1) $(t): skipped, sources are missing: $(filter-out $(wildcard $($(1)-$(t))),$($(1)-$(t)))),$(t)))
+# --- unit tests and fuzzers
 include tests/unit/unit.mk
 include tests/fuzz/fuzz.mk
 SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -247,12 +267,12 @@ u_stamp := $(O)/unit/flags
 $(call stamp,$(u_stamp),$(U_CFLAGS))
 $(O)/unit/obj/%.c.o: %.c $(u_stamp) | $(fault_ids)
 	@mkdir -p $(@D)
-	@echo "  UNITCC  $<"
-	$(Q)gcc $(U_CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,UNITCC  $<)
+	$(Q)$(CC) $(U_CFLAGS) -MMD -MP -c $< -o $@
 define unit_rule
 $(O)/unit/$(1): $(patsubst %,$(O)/unit/obj/%.o,tests/unit/test_$(1).c $(unit-$(1)))
-	@echo "  UNITLD  $$@"
-	$$(Q)gcc $$(SANITIZE) -o $$@ $$^ -lcmocka $$(H_LIBS)
+	$$(call say,UNITLD  $$@)
+	$$(Q)$(CC) $$(SANITIZE) -o $$@ $$^ -lcmocka $$(H_LIBS)
 endef
 $(foreach t,$(unit-tests),$(eval $(call unit_rule,$(t))))
 
@@ -262,34 +282,24 @@ f_stamp := $(O)/fuzz/flags
 $(call stamp,$(f_stamp),$(F_CFLAGS))
 $(O)/fuzz/obj/%.c.o: %.c $(f_stamp) | $(fault_ids)
 	@mkdir -p $(@D)
-	@echo "  FUZZCC  $<"
+	$(call say,FUZZCC  $<)
 	$(Q)clang $(F_CFLAGS) -MMD -MP -c $< -o $@
 define fuzz_rule
 $(O)/fuzz/$(1): $(patsubst %,$(O)/fuzz/obj/%.o,tests/fuzz/fuzz_$(1).c $(fuzz-$(1)))
-	@echo "  FUZZLD  $$@"
+	$$(call say,FUZZLD  $$@)
 	$$(Q)clang -fsanitize=fuzzer,address,undefined -o $$@ $$^ $$(H_LIBS)
 endef
 $(foreach t,$(fuzz-tests),$(eval $(call fuzz_rule,$(t))))
 
-# --- what the targets for people ask for. A program whose main() is not there is left out.
-build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(plugins:%=$(O)/%.so) $(fault_lists) $(O)/assay-irqfd
+# --- what the targets for people ask for
+build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(plugins:%=$(O)/%.so) $(fault_lists) \
+	$(addprefix $(O)/,assay assay-refdev assay-static assay-irqfd)
 	@:
-ifneq ($(wildcard host/cli/main.c),)
-build: $(O)/assay
-else
-$(info assay: skipped, host/cli/main.c is missing)
-endif
-ifneq ($(wildcard host/ref/dev/main.c),)
-build: $(O)/assay-refdev $(O)/assay-static
-else
-$(info assay-refdev: skipped, host/ref/dev/main.c is missing)
-endif
 
-unit_here := $(call present,unit,$(unit-tests))
-units: $(unit_here:%=$(O)/unit/%)
-	@echo '$(unit_here)' >$(O)/unit/list
+units: $(unit-tests:%=$(O)/unit/%)
+	@echo '$(unit-tests)' >$(O)/unit/list
 
-fuzz_bin := $(patsubst %,$(O)/fuzz/%,$(call present,fuzz,$(fuzz-tests)))
+fuzz_bin := $(patsubst %,$(O)/fuzz/%,$(fuzz-tests))
 fuzzers: $(fuzz_bin)
 	@echo '$(notdir $(fuzz_bin))' >$(O)/fuzz/list
 fuzz-all: $(fuzz_bin)
@@ -303,5 +313,11 @@ lint-all:
 dist-files: build
 	@scripts/dist $(O) $(VERSION)
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+# What the compiler saw included, of each object that a rule above makes.
+all_obj := $(g_obj) $(pvh_obj) $(efi_obj) $(cli_obj) $(peer_obj) $(common_obj) $(refdev_obj) $(plugin_obj) \
+	$(call h_obj,images/nested/peer.c $(wildcard host/stress/*.c)) \
+	$(foreach p,$(plugins),$(call pic_obj,host/ref/$(p:ref%=%)/*.c)) \
+	$(foreach t,$(unit-tests),$(patsubst %,$(O)/unit/obj/%.o,tests/unit/test_$(t).c $(unit-$(t)))) \
+	$(foreach t,$(fuzz-tests),$(patsubst %,$(O)/fuzz/obj/%.o,tests/fuzz/fuzz_$(t).c $(fuzz-$(t))))
+-include $(patsubst %.o,%.d,$(sort $(all_obj)))
 endif
