@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <argp.h>
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,19 +195,31 @@ out:
 	return status;
 }
 
-static void print_json(const struct image_test *t, bool first)
+static void add_text(cJSON *o, const char *key, const char *value)
 {
 	struct sbuf b = { 0 };
 
-	sbuf_addf(&b, "%s  {\"id\": \"", first ? "" : ",\n");
-	sbuf_add_json(&b, t->id);
-	sbuf_add(&b, "\", \"clause\": \"");
-	sbuf_add_json(&b, t->clause);
-	sbuf_add(&b, "\", \"owner\": \"");
-	sbuf_add_json(&b, t->owner ? t->owner : "");
-	sbuf_addf(&b, "\", \"timeout_ms\": %llu}", (unsigned long long)t->timeout_ms);
-	fputs(b.s, stdout);
+	sbuf_add_clean(&b, value);
+	if (!cJSON_AddStringToObject(o, key, b.s ? b.s : ""))
+		abort();
 	sbuf_free(&b);
+}
+
+static void print_json(const struct image_test *t, bool first)
+{
+	cJSON *o = cJSON_CreateObject();
+	char *text;
+
+	add_text(o, "id", t->id);
+	add_text(o, "clause", t->clause);
+	add_text(o, "owner", t->owner ? t->owner : "");
+	cJSON_AddNumberToObject(o, "timeout_ms", (double)t->timeout_ms);
+	text = cJSON_PrintUnformatted(o);
+	if (!text)
+		abort();
+	printf("%s  %s", first ? "" : ",\n", text);
+	cJSON_free(text);
+	cJSON_Delete(o);
 }
 
 static int list_tests(const struct list_options *o)

@@ -26,6 +26,7 @@ enum {
 	OPT_REPEAT,
 	OPT_SHARD,
 	OPT_KNOWN,
+	OPT_REQUIRE,
 	OPT_ACCEL,
 	OPT_KEEP,
 	OPT_OUTPUT,
@@ -63,7 +64,12 @@ static const struct argp_option options[] = {
 	{ "repeat", OPT_REPEAT, "N", 0, "each test N times", 2 },
 	{ "shard", OPT_SHARD, "I/N", 0, "the Ith of N parts, the same split on every machine", 2 },
 	{ "known", OPT_KNOWN, "FILE", 0,
-	  "tests known to fail on this host, a line each: id, reason and link; they count as XFAIL",
+	  "tests known to fail on this host, a line each: id, reason and link; they count as XFAIL. "
+	  "\"at-times\" behind the id: they may pass as well",
+	  2 },
+	{ "require", OPT_REQUIRE, "GLOB[,GLOB...]", 0,
+	  "tests that this host must not skip: a SKIP of them is a FAIL; as the host's `require =` says, and these. "
+	  "May be repeated",
 	  2 },
 	{ "fault", OPT_FAULT, "ID", 0, "inject a fault (`assay list --faults`); may be repeated",
 	  2 },
@@ -200,6 +206,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_KNOWN:
 		o->known = arg;
+		return 0;
+	case OPT_REQUIRE:
+		strv_add(&o->require, arg);
 		return 0;
 	case OPT_ACCEL:
 		if (strcmp(arg, "tcg") != 0 && strcmp(arg, "kvm") != 0 && strcmp(arg, "auto") != 0)

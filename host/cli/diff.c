@@ -4,13 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/cli/select.h"
+
 /* In the order in which they are shown. */
 enum change {
 	NOW_FAILS,
 	NOW_ERRS,
-	STOPPED,
-	GONE,
 	NOW_SKIPS,
+	GONE,
+	STOPPED,
 	ADDED,
 	FIXED,
 	OTHER,
@@ -19,29 +21,12 @@ enum change {
 
 struct item {
 	enum change change;
-	const struct result *old, *new; /* one may be NULL */
+	struct tally old, new; /* worst is NULL where the report does not have the test */
 };
-
-/* Of repetitions the worst counts. */
-static const struct result *worst(const struct report *r, const char *id)
-{
-	const struct result *w = NULL;
-	size_t i;
-
-	for (i = 0; i < r->n; i++)
-		if (strcmp(r->results[i].id, id) == 0 && (!w || r->results[i].verdict > w->verdict))
-			w = &r->results[i];
-	return w;
-}
 
 static bool good(enum verdict v)
 {
 	return v == V_PASS || v == V_XPASS;
-}
-
-static bool bad(enum verdict v)
-{
-	return v == V_FAIL || v == V_ERROR;
 }
 
 /* False: nothing changed. */
@@ -61,7 +46,7 @@ static bool classify(const struct result *o, const struct result *n, enum change
 		*c = NOW_SKIPS;
 	else if (good(o->verdict) && n->verdict == V_XFAIL)
 		*c = STOPPED;
-	else if (good(n->verdict) && (bad(o->verdict) || o->verdict == V_XFAIL))
+	else if (good(n->verdict) && (verdict_is_bad(o->verdict) || o->verdict == V_XFAIL))
 		*c = FIXED;
 	else
 		*c = OTHER;
@@ -70,7 +55,12 @@ static bool classify(const struct result *o, const struct result *n, enum change
 
 static bool is_regression(enum change c)
 {
-	return c == NOW_FAILS || c == NOW_ERRS || c == GONE;
+	return c <= GONE;
+}
+
+static const char *id_of(const struct item *x)
+{
+	return x->new.worst ? x->new.worst->id : x->old.worst->id;
 }
 
 static int compare(const void *a, const void *b)
@@ -79,27 +69,33 @@ static int compare(const void *a, const void *b)
 
 	if (x->change != y->change)
 		return x->change < y->change ? -1 : 1;
-	return strcmp(x->new ? x->new->id : x->old->id, y->new ? y->new->id : y->old->id);
+	return strcmp(id_of(x), id_of(y));
 }
 
-static const char *name_of(const struct result *t)
+/* "FAIL", or "FAIL 2/5" of repetitions that do not agree. */
+static char *name_of(const struct tally *t)
 {
-	return !t ? "absent" : t->timeout ? "TIMEOUT" : verdict_name(t->verdict);
+	if (!t->worst)
+		return xstrdup("absent");
+	if (t->same == t->n)
+		return xstrdup(result_name(t->worst));
+	return xasprintf("%s %zu/%zu", result_name(t->worst), t->same, t->n);
 }
 
 static void show(const struct item *x, struct sbuf *out)
 {
-	const struct result *t = x->new ? x->new : x->old;
+	const struct result *t = x->new.worst ? x->new.worst : x->old.worst;
+	char *old = name_of(&x->old), *new = name_of(&x->new);
 	size_t i;
 
-	sbuf_addf(out, "  %-7s -> %-7s  ", name_of(x->old), name_of(x->new));
+	sbuf_addf(out, "  %-7s -> %-7s  ", old, new);
 	sbuf_add_clean(out, t->id);
 	if (t->reason) {
 		sbuf_add(out, ": ");
 		sbuf_add_clean(out, t->reason);
 	}
 	sbuf_add(out, "\n");
-	for (i = 0; is_regression(x->change) && x->new &&i < t->diag.n &&i < 5; i++) {
+	for (i = 0; is_regression(x->change) && x->new.worst &&i < t->diag.n &&i < 5; i++) {
 		sbuf_add(out, "      ");
 		sbuf_add_clean(out, t->diag.v[i]);
 		sbuf_add(out, "\n");
@@ -109,50 +105,113 @@ static void show(const struct item *x, struct sbuf *out)
 		sbuf_add_clean(out, t->clause);
 		sbuf_add(out, "\n");
 	}
+	free(old);
+	free(new);
 }
 
-static struct item *collect(const struct report *old, const struct report *new, size_t *n)
+/* Whether the run of this report was meant to have the test: where it does not say, yes. */
+static bool was_selected(const struct report *r, const char *id)
 {
+	const char *selected = report_meta(r, "selected"), *shard = report_meta(r, "shard");
+	unsigned int i, of;
+	int n;
+
+	/* "a; b": several runs were merged, which did not choose alike. */
+	if (selected && !strchr(selected, ';') &&
+	    !selects(strcmp(selected, "all") == 0 ? NULL : selected, id))
+		return false;
+	if (!shard)
+		return true;
+	for (; sscanf(shard, "%u/%u%n", &i, &of, &n) == 2; shard += n, shard += strspn(shard, "; "))
+		if (of && shard_of(id, of) == i)
+			return true;
+	return false;
+}
+
+/* All tests of one report that are wanted, with what the other one says of them. */
+struct walk {
+	const struct report *r;
+	const size_t *by_id;
+	size_t at;
+};
+
+static struct tally next(struct walk *w)
+{
+	const struct tally t = report_tally(w->r, w->by_id, w->at);
+
+	w->at += t.n;
+	return t;
+}
+
+/* Both in the order of ids: takes the smaller one, or both where they are the same. */
+static void step(struct walk *o, struct walk *n, struct item *x)
+{
+	const char *a = o->at < o->r->n ? o->r->results[o->by_id[o->at]].id : NULL;
+	const char *b = n->at < n->r->n ? n->r->results[n->by_id[n->at]].id : NULL;
+	const int c = !a ? 1 : !b ? -1 : strcmp(a, b);
+
+	memset(x, 0, sizeof(*x));
+	if (c <= 0)
+		x->old = next(o);
+	if (c >= 0)
+		x->new = next(n);
+}
+
+static struct item *collect(const struct report *old, const struct report *new, const char *tests,
+			    size_t *n, size_t *unselected)
+{
+	size_t *old_by_id = report_by_id(old), *new_by_id = report_by_id(new);
 	struct item *v = xcalloc(old->n + new->n, sizeof(*v));
-	size_t i;
+	struct walk o = { old, old_by_id, 0 }, w = { new, new_by_id, 0 };
 
-	*n = 0;
-	for (i = 0; i < new->n; i++) {
-		const struct result *w = worst(new, new->results[i].id);
+	*n = *unselected = 0;
+	while (o.at < old->n || w.at < new->n) {
+		struct item *x = &v[*n];
 
-		if (w != &new->results[i]) /* each id once */
+		step(&o, &w, x);
+		if (tests && !selects(tests, id_of(x)))
 			continue;
-		v[*n].old = worst(old, w->id);
-		v[*n].new = w;
-		*n += classify(v[*n].old, w, &v[*n].change);
+		if (!x->new.worst && !was_selected(new, id_of(x)))
+			(*unselected)++;
+		else
+			*n += classify(x->old.worst, x->new.worst, &x->change);
 	}
-	for (i = 0; i < old->n; i++) {
-		const struct result *w = worst(old, old->results[i].id);
-
-		if (w != &old->results[i] || worst(new, w->id))
-			continue;
-		v[*n].old = w;
-		v[*n].new = NULL;
-		*n += classify(w, NULL, &v[*n].change);
-	}
+	free(old_by_id);
+	free(new_by_id);
 	qsort(v, *n, sizeof(*v), compare);
 	return v;
 }
 
-bool diff_reports(const struct report *old, const struct report *new, struct sbuf *out)
+/* True: it is incomplete, and that was said. */
+static bool tell_incomplete(const struct report *r, const char *which, struct sbuf *out)
+{
+	char *why = report_incomplete(r);
+
+	if (!why)
+		return false;
+	sbuf_addf(out, "the %s report is incomplete: ", which);
+	sbuf_add_clean(out, why);
+	sbuf_add(out, "\n");
+	free(why);
+	return true;
+}
+
+int diff_reports(const struct report *old, const struct report *new, const char *tests,
+		 struct sbuf *out)
 {
 	static const char *const title[CHANGES] = {
 		[NOW_FAILS] = "Regressions: FAIL now",
 		[NOW_ERRS] = "Regressions: ERROR now",
-		[STOPPED] = "Known to fail now",
+		[NOW_SKIPS] = "Regressions: passed, and are skipped now",
 		[GONE] = "Regressions: passed, and no longer run",
-		[NOW_SKIPS] = "Skipped now",
+		[STOPPED] = "Known to fail now",
 		[ADDED] = "New",
 		[FIXED] = "Fixed",
 		[OTHER] = "Changed otherwise",
 	};
-	size_t n, i, regressions = 0, fixed = 0;
-	struct item *v = collect(old, new, &n);
+	size_t n, i, unselected, regressions = 0, fixed = 0;
+	struct item *v = collect(old, new, tests, &n, &unselected);
+	bool incomplete;
 
 	for (i = 0; i < n; i++) {
 		if (i == 0 || v[i].change != v[i - 1].change)
@@ -161,13 +220,16 @@ bool diff_reports(const struct report *old, const struct report *new, struct sbu
 		regressions += is_regression(v[i].change);
 		fixed += v[i].change == FIXED;
 	}
+	free(v);
 	sbuf_addf(
 		out,
-		"%s%zu regression%s, %zu fixed, %zu changed otherwise (%zu tests before, %zu now)\n",
+		"%s%zu regression%s, %zu fixed, %zu changed otherwise (%zu results before, %zu now)\n",
 		n ? "\n" : "", regressions, regressions == 1 ? "" : "s", fixed,
 		n - regressions - fixed, old->n, new->n);
-	if (!new->ended)
-		sbuf_add(out, "the new report is incomplete\n");
-	free(v);
-	return regressions > 0;
+	if (unselected)
+		sbuf_addf(out, "%zu test%s of the old report %s not selected now\n", unselected,
+			  unselected == 1 ? "" : "s", unselected == 1 ? "was" : "were");
+	incomplete = tell_incomplete(old, "old", out);
+	incomplete = tell_incomplete(new, "new", out) || incomplete;
+	return regressions ? 1 : incomplete ? 3 : 0;
 }

@@ -3,11 +3,13 @@
 #ifndef HOST_CLI_DIFF_H
 #define HOST_CLI_DIFF_H
 
-#include <stdbool.h>
+#include "host/common/report.h"
 
-#include "host/common/ktap.h"
-
-/* Writes the changes, the worst first, and a summary. True: there is a regression. */
-bool diff_reports(const struct report *old, const struct report *new, struct sbuf *out);
+/*
+ * Writes the changes of the tests that the list selects (as tests= does; NULL: all), the worst first, and a
+ * summary. The exit status: 1 there is a regression, 3 there is none to see, but a report is incomplete, 0.
+ */
+int diff_reports(const struct report *old, const struct report *new, const char *tests,
+		 struct sbuf *out);
 
 #endif

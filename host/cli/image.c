@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "lib/config_section.h"
-#include "lib/glob.h"
 
 #define IMAGE_MAX (64u << 20)
 #define TESTS_MAX 4096
@@ -220,22 +219,6 @@ const struct image_test *image_tests_find(const struct image_tests *t, const cha
 		if (strcmp(t->v[i].id, id) == 0)
 			return &t->v[i];
 	return NULL;
-}
-
-size_t image_tests_select(const struct image_tests *t, const char *list, struct strv *ids)
-{
-	size_t i;
-
-	for (i = 0; i < t->n; i++) {
-		const char *id = t->v[i].id;
-
-		/* Benchmarks take time: lib/test.c runs them only when they are named. */
-		if (strncmp(id, "bench.", 6) == 0 && !(list && strstr(list, "bench")))
-			continue;
-		if (glob_list_selects(list, id))
-			strv_add(ids, id);
-	}
-	return ids->n;
 }
 
 /* --- the patchable command line ---------------------------------------------------------- */

@@ -28,8 +28,6 @@ int image_tests_read(const char *path, struct image_tests *out);
 int image_tests_parse(const uint8_t *data, size_t size, struct image_tests *out);
 void image_tests_free(struct image_tests *t);
 const struct image_test *image_tests_find(const struct image_tests *t, const char *id);
-/* What tests=LIST runs: as the payload selects, benchmarks only when named. */
-size_t image_tests_select(const struct image_tests *t, const char *list, struct strv *ids);
 
 /*
  * The patchable command line (struct config_section of lib/config_section.h) in an image of any kind.

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/cli/cmd.h"
 #include "host/cli/run.h"
@@ -56,6 +57,18 @@ bool parse_seconds(const char *text, double *out)
 	return true;
 }
 
+/* What was printed must have arrived: a full disk behind standard output is no success. Runs at the exit. */
+static void close_stdout(void)
+{
+	const bool failed = ferror(stdout) != 0;
+
+	errno = 0;
+	if (fflush(stdout) == 0 && !failed)
+		return;
+	fprintf(stderr, "assay: standard output: %s\n", errno ? strerror(errno) : "write error");
+	_exit(STATUS_NO_REPORT);
+}
+
 static void usage(FILE *f)
 {
 	size_t i;
@@ -66,18 +79,35 @@ static void usage(FILE *f)
 	      f);
 	for (i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].help);
+	fprintf(f, "  %-10s %s\n", "help", "explain a command: assay help COMMAND");
 	fputs("\n`assay COMMAND --help` explains each; a first try: assay run\n", f);
+}
+
+/* `assay help NAME` is `assay NAME --help`. */
+static char **help_arguments(char **argv)
+{
+	static char option[] = "--help";
+	static char *args[4];
+
+	args[0] = argv[0];
+	args[1] = argv[2];
+	args[2] = option;
+	return args;
 }
 
 int main(int argc, char **argv)
 {
-	const char *names[ARRAY_SIZE(commands)], *name = argc > 1 ? argv[1] : "";
+	const char *names[ARRAY_SIZE(commands)], *name;
 	char *title;
 	size_t i;
 	int ret;
 
 	setlocale(LC_CTYPE, "");
 	argp_err_exit_status = STATUS_USAGE;
+	atexit(close_stdout);
+	if (argc == 3 && strcmp(argv[1], "help") == 0)
+		argv = help_arguments(argv);
+	name = argc > 1 ? argv[1] : "";
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
 		puts(argp_program_version);
 		return STATUS_OK;

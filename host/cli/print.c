@@ -113,17 +113,40 @@ void printer_title(struct printer *p, const char *host, const char *what)
 	fprintf(p->out, "%s%s%s%s%s\n", on(p, BOLD), host, off(p), *what ? ": " : "", what);
 }
 
+#define FIELD_COLUMN 16 /* where values begin */
+
+/* How much of s goes onto a line of n characters: up to a blank, where there is one. */
+static size_t line_part(const char *s, size_t n)
+{
+	size_t i;
+
+	if (strlen(s) <= n)
+		return strlen(s);
+	for (i = n; i > n / 2; i--)
+		if (s[i] == ' ')
+			return i;
+	return n;
+}
+
+/* What is too long for the terminal goes on below: the end of a value may be what says the way out. */
 void printer_field(struct printer *p, const char *key, const char *value)
 {
 	struct sbuf b = { 0 };
+	const char *s;
+	size_t n, max;
 
 	if (p->quiet)
 		return;
 	printer_clear(p);
 	sbuf_add_clean(&b, value);
-	if (p->live && !p->verbose && b.len > width(p) - 17)
-		memcpy(b.s + width(p) - 20, "...", sizeof("..."));
-	fprintf(p->out, "  %s%-12.12s%s  %s\n", on(p, DIM), key, off(p), b.s ? b.s : "");
+	s = b.s ? b.s : "";
+	max = p->live ? width(p) - FIELD_COLUMN : strlen(s);
+	fprintf(p->out, "  %s%-12.12s%s  ", on(p, DIM), key, off(p));
+	for (n = line_part(s, max); s[n]; n = line_part(s, max)) {
+		fprintf(p->out, "%.*s\n%*s", (int)n, s, FIELD_COLUMN, "");
+		s += n + strspn(s + n, " ");
+	}
+	fprintf(p->out, "%s\n", s);
 	sbuf_free(&b);
 }
 
@@ -227,6 +250,12 @@ static void details(struct printer *p, const struct result *t)
 		clean_line(p, before, t->owner, off(p));
 }
 
+/* What a benchmark says is its result. */
+static bool measures(const struct result *t)
+{
+	return strncmp(t->id, "bench.", 6) == 0;
+}
+
 static const struct {
 	const char *utf8, *ascii;
 	enum style style;
@@ -327,7 +356,7 @@ void printer_result(struct printer *p, const struct result *t)
 		sbuf_addf(&b, " %s(%.1f s)%s", on(p, DIM), (double)t->ms / 1000, off(p));
 	fprintf(p->out, "%s\n", b.s);
 	sbuf_free(&b);
-	if (p->verbose || t->verdict == V_FAIL || t->verdict == V_ERROR)
+	if (p->verbose || verdict_is_bad(t->verdict) || measures(t))
 		details(p, t);
 	fflush(p->out);
 	printer_tick(p);
@@ -342,13 +371,97 @@ static void count(struct printer *p, struct sbuf *b, unsigned int n, const char 
 		  n ? off(p) : "");
 }
 
+/* The first line that says what is wrong, without the test's id. */
+static const char *what_failed(const struct result *t)
+{
+	const size_t n = strlen(t->id);
+	const char *s = t->reason ? t->reason : t->diag.n ? t->diag.v[0] : "";
+
+	return strncmp(s, t->id, n) == 0 && strncmp(s + n, ": ", 2) == 0 ? s + n + 2 : s;
+}
+
+static void print_failure(struct printer *p, const struct tally *t, const char *again)
+{
+	const char *what = what_failed(t->worst);
+	struct sbuf b = { 0 };
+
+	print_mark(p, &b, t->worst->verdict);
+	sbuf_add_clean(&b, t->worst->id);
+	if (t->n > 1)
+		sbuf_addf(&b, ": %zu of %zu times", t->same, t->n);
+	if (*what) {
+		sbuf_add(&b, t->n > 1 ? ", " : ": ");
+		sbuf_add_clean(&b, what);
+	}
+	fprintf(p->out, "%s\n", b.s);
+	sbuf_free(&b);
+	/* The harness's own verdicts are no tests. */
+	if (!again || strncmp(t->worst->id, "host.", 5) == 0 ||
+	    strncmp(t->worst->id, "harness.", 8) == 0)
+		return;
+	fprintf(p->out, "      %s", on(p, DIM));
+	sbuf_add_clean(&b, again);
+	sbuf_add(&b, " --tests ");
+	sbuf_add_clean(&b, t->worst->id);
+	fprintf(p->out, "%s%s\n", b.s, off(p));
+	sbuf_free(&b);
+}
+
+#define FAILURES_SHOWN 50
+
+/* Failures once more at the end, since their own lines have scrolled away. */
+static void print_failures(struct printer *p, const struct report *r)
+{
+	size_t *by_id = report_by_id(r), at, shown = 0;
+	struct tally t;
+
+	for (at = 0; at < r->n; at += t.n) {
+		t = report_tally(r, by_id, at);
+		if (!verdict_is_bad(t.worst->verdict))
+			continue;
+		if (!shown)
+			fprintf(p->out, "\n%sWhat went wrong%s\n", on(p, BOLD), off(p));
+		if (shown++ < FAILURES_SHOWN)
+			print_failure(p, &t, report_meta(r, "again"));
+	}
+	if (shown > FAILURES_SHOWN)
+		fprintf(p->out, "  ... and %zu more\n", shown - FAILURES_SHOWN);
+	free(by_id);
+}
+
+void printer_meta(struct printer *p, const struct report *r)
+{
+	static const char *const usual[] = { "host",	"machine",     "boot",	   "cpus",
+					     "memory",	"accelerator", "vmm",	   "backend",
+					     "kernel",	"fault",       "selected", "shard",
+					     "command", "date" };
+	size_t i, k;
+
+	for (i = 0; i < r->metas; i++) {
+		for (k = 0; k < ARRAY_SIZE(usual); k++)
+			if (strcmp(usual[k], r->meta[i].key) == 0)
+				break;
+		if (p->verbose || k < ARRAY_SIZE(usual))
+			printer_field(p, r->meta[i].key, r->meta[i].value);
+	}
+}
+
 void printer_summary(struct printer *p, const struct report *r, uint64_t ms)
 {
 	const struct counts c = report_counts(r);
+	char *why = report_incomplete(r);
 	struct sbuf b = { 0 };
+	size_t i;
 
+	if (p->quiet)
+		goto out;
 	flush_skips(p);
 	printer_clear(p);
+	for (i = 0; i < r->notes.n; i++)
+		printer_note(p, "%s", r->notes.v[i]);
+	if (why)
+		printer_note(p, "the report is incomplete: %s", why);
+	print_failures(p, r);
 	count(p, &b, c.by[V_PASS], "passed", GREEN, true);
 	count(p, &b, c.by[V_FAIL], "failed", RED, true);
 	count(p, &b, c.by[V_ERROR], c.by[V_ERROR] == 1 ? "error" : "errors", RED, true);
@@ -361,4 +474,6 @@ void printer_summary(struct printer *p, const struct report *r, uint64_t ms)
 	fputc('\n', p->out);
 	sbuf_free(&b);
 	fflush(p->out);
+out:
+	free(why);
 }

@@ -5,8 +5,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
-#include "host/common/ktap.h"
+#include "host/common/report.h"
 
 struct printer {
 	FILE *out;
@@ -39,6 +40,9 @@ void printer_note(struct printer *p, const char *fmt, ...) __attribute__((format
 void printer_tick(struct printer *p);
 /* Takes the status line away. */
 void printer_clear(struct printer *p);
+/* What ran where, of a report that was made before. */
+void printer_meta(struct printer *p, const struct report *r);
+/* What should be known of the report, what failed and how to run it again, and the counts. */
 void printer_summary(struct printer *p, const struct report *r, uint64_t ms);
 
 #endif

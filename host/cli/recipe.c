@@ -65,8 +65,8 @@ static const struct {
 	{ "host", "tests" },	   { "prepare", "command" },  { "prepare", "deadline" },
 	{ "probe", "command" },	   { "after", "command" },    { "after", "deadline" },
 	{ "after", "kernel-log" }, { "after", "records" },    { "known", "reason" },
-	{ "host", "provides" },	   { "host", "alone" },	      { "device", "thread" },
-	{ "host", "reboots" },
+	{ "known", "at-times" },   { "host", "require" },     { "host", "provides" },
+	{ "host", "alone" },	   { "device", "thread" },    { "host", "reboots" },
 };
 
 static bool known_type(const char *type)

@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "drivers/virtio/vsock_config.h"
+#include "host/cli/again.h"
 #include "host/cli/boot.h"
 #include "host/cli/dmesg.h"
 #include "host/cli/fault_list.h"
@@ -36,7 +38,9 @@ struct run {
 	struct image_tests tests;
 	struct strv selected; /* ids */
 	char *list;	      /* tests=, or NULL: what the payload runs by default */
-	struct known_list known;
+	char *wanted;	      /* the same of all shards together */
+	char *require;	      /* globs of tests that must not be skipped, or NULL */
+	struct deviations known;
 	const char *machine, *boot, *accel;
 	char *own_boot; /* or NULL: where boot is the machine's choice */
 	char *dir, *tmp, *elf;
@@ -65,6 +69,7 @@ void run_options_init(struct run_options *o)
 void run_options_free(struct run_options *o)
 {
 	strv_free(&o->tests);
+	strv_free(&o->require);
 	strv_free(&o->append);
 	strv_free(&o->faults);
 	strv_free(&o->set);
@@ -650,6 +655,34 @@ static bool make_cmdline(struct run *r, const char *list, const char *after)
 	return ok;
 }
 
+/* What the recipe and the options say that this host must offer. */
+static bool set_require(struct run *r)
+{
+	const char *own = recipe_get(r->recipe, "host", "", "require");
+	struct sbuf err = { 0 };
+	char *given, *text = NULL;
+	bool ok;
+
+	if (own) {
+		text = vars_string(&r->vars, own, &err);
+		if (!text)
+			fprintf(stderr, "assay: [host] require: %s", err.s);
+		sbuf_free(&err);
+		if (!text)
+			return false;
+	}
+	given = r->o->require.n ? join(&r->o->require, ",") : NULL;
+	ok = (!text || !*text || check_patterns(&r->tests, text)) &&
+	     (!given || (check_patterns(&r->tests, given) && check_required(&r->selected, given)));
+	if (text && *text && given)
+		r->require = xasprintf("%s,%s", text, given);
+	else if (given || (text && *text))
+		r->require = xstrdup(given ? given : text);
+	free(given);
+	free(text);
+	return ok;
+}
+
 static bool select_tests(struct run *r)
 {
 	const char *own = recipe_get(r->recipe, "host", "", "tests");
@@ -663,7 +696,12 @@ static bool select_tests(struct run *r)
 		r->list = xstrdup(own);
 	if (!check_patterns(&r->tests, r->list))
 		return false;
-	image_tests_select(&r->tests, r->list, &r->selected);
+	for (i = 0; i < r->tests.n; i++)
+		if (selects(r->list, r->tests.v[i].id))
+			strv_add(&r->selected, r->tests.v[i].id);
+	r->wanted = xstrdup(r->list ? r->list : "all");
+	if (!set_require(r))
+		return false;
 	if (o->shards > 1) {
 		for (i = 0; i < r->selected.n; i++)
 			if (shard_of(r->selected.v[i], o->shards) == o->shard)
@@ -705,7 +743,8 @@ static void on_event(void *arg, enum ktap_event event, const char *text)
 		shown.diag = (struct strv){ 0 };
 		for (size_t i = 0; i < rep->results[rep->n - 1].diag.n; i++)
 			strv_add(&shown.diag, rep->results[rep->n - 1].diag.v[i]);
-		known_apply(&r->known, &shown);
+		require_result(r->require, &shown);
+		deviations_apply(&r->known, &shown);
 		printer_result(&r->out, &shown);
 		free(shown.reason);
 		strv_free(&shown.diag);
@@ -887,7 +926,7 @@ static void blame_program(struct run *r, const struct boot_outcome *o)
 				  xasprintf("while %s ran, which is tried again", o->running));
 		else if (o->last)
 			strv_take(&t->diag, xasprintf("after %s", o->last));
-		known_apply(&r->known, t);
+		deviations_apply(&r->known, t);
 		printer_result(&r->out, t);
 	}
 	free(id);
@@ -1024,42 +1063,113 @@ static bool write_in(const struct run *r, const char *name, const struct sbuf *b
 	return !ret;
 }
 
-static void run_meta(const struct run *r, struct strv *meta)
+static void set_meta(struct run *r, const char *key, char *value)
 {
-	char *tests = r->list ? r->list : (char[]){ "" };
+	report_meta_set(&r->report, key, value);
+	free(value);
+}
+
+static char *date(const struct run *r)
+{
+	const time_t started = time(NULL) - (time_t)((now_ms() - r->started) / 1000);
+	char text[32];
+	struct tm tm;
+
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&started, &tm));
+	return xstrdup(text);
+}
+
+/* This program's command line, as a shell would read it. */
+static char *invocation(void)
+{
+	struct sbuf b = { 0 };
+	char *args, *p;
+	size_t n;
+
+	if (read_file("/proc/self/cmdline", 1u << 20, &args, &n))
+		return xstrdup("");
+	for (p = args; p < args + n; p += strlen(p) + 1) {
+		sbuf_add(&b, p == args ? "" : " ");
+		sbuf_add_quoted(&b, p);
+	}
+	free(args);
+	return sbuf_steal(&b);
+}
+
+/* The hash of the payload that this boot starts. */
+static char *payload_hash(const struct run *r)
+{
+	const char *var = strcmp(r->boot, "efi") == 0	     ? "PAYLOAD_IMG" :
+			  strcmp(r->boot, "efi-kernel") == 0 ? "PAYLOAD_EFI" :
+							       "PAYLOAD_ELF";
+	char *command = xasprintf("sha256sum ${%s}", var), *text = output_of(r, command);
+
+	free(command);
+	if (text)
+		text[strcspn(text, " \n")] = '\0';
+	return text;
+}
+
+/* What whoever reads the report wants to know of the run (report.h). */
+static void describe_run(struct run *r, size_t left)
+{
+	char *hash = payload_hash(r), *faults = join(&r->o->faults, " ");
+	struct utsname u;
 	size_t i;
 
-	strv_take(meta, xasprintf("host=%s", r->recipe->name));
-	strv_take(meta, xasprintf("boot=%s", r->boot));
-	strv_take(meta, xasprintf("machine=%s", r->machine));
-	strv_take(meta, xasprintf("cpus=%u", r->o->cpus));
-	strv_take(meta, xasprintf("memory=%s", vars_get(&r->vars, "MEM")));
-	strv_take(meta, xasprintf("accelerator=%s", r->accel));
-	strv_take(meta, xasprintf("tests=%s", tests));
-	strv_take(meta, xasprintf("seconds=%.1f", (double)(now_ms() - r->started) / 1000));
-	for (i = 0; i < r->o->faults.n; i++)
-		strv_take(meta, xasprintf("fault %zu=%s", i + 1, r->o->faults.v[i]));
-	for (i = 0; i < r->boots.n; i++)
-		strv_take(meta, xasprintf("boot %zu=%s", i + 1, r->boots.v[i]));
+	set_meta(r, "host", xstrdup(r->recipe->name));
+	set_meta(r, "machine", xstrdup(r->machine));
+	set_meta(r, "boot", xstrdup(r->boot));
+	set_meta(r, "cpus", xasprintf("%u", r->o->cpus));
+	set_meta(r, "memory", xstrdup(vars_get(&r->vars, "MEM")));
+	set_meta(r, "accelerator", xstrdup(r->accel));
+	if (uname(&u) == 0)
+		set_meta(r, "kernel", xasprintf("%s %s %s", u.sysname, u.release, u.machine));
+	if (hash)
+		set_meta(r, "payload", xasprintf("sha256:%s", hash));
+	if (*faults)
+		set_meta(r, "fault", xstrdup(faults));
+	set_meta(r, "selected", xstrdup(r->wanted));
+	if (r->o->shards > 1)
+		set_meta(r, "shard", xasprintf("%u/%u", r->o->shard, r->o->shards));
+	set_meta(r, "tests", xasprintf("%zu of %zu", r->selected.n, r->tests.n));
+	if (r->require)
+		set_meta(r, "require", xstrdup(r->require));
+	set_meta(r, "command", invocation());
+	set_meta(r, "again", again_command(r->o));
+	set_meta(r, "date", date(r));
+	set_meta(r, "seconds", xasprintf("%.1f", (double)(now_ms() - r->started) / 1000));
+	for (i = 0; i < r->boots.n; i++) {
+		char *key = xasprintf("boot %zu", i + 1);
+
+		set_meta(r, key, xstrdup(r->boots.v[i]));
+		free(key);
+	}
+	set_meta(r, "complete", xstrdup("yes"));
+	if (!r->report.ended) {
+		char *why = xasprintf("%zu of %zu tests have no verdict", left, r->selected.n);
+
+		report_cut(&r->report, why);
+		free(why);
+	}
+	free(hash);
+	free(faults);
 }
 
 /* False: they are not there, and it has said why. */
 static bool write_reports(const struct run *r)
 {
-	struct strv meta = { 0 };
 	struct sbuf b = { 0 };
 	bool ok;
 
-	run_meta(r, &meta);
 	report_to_ktap(&r->report, &b);
 	ok = write_in(r, "report.ktap", &b);
 	sbuf_free(&b);
 	if (ok) {
-		output_json(&r->report, &meta, &b);
+		report_to_json(&r->report, &b);
 		ok = write_in(r, "result.json", &b);
 		sbuf_free(&b);
 	}
-	strv_free(&meta);
 	return ok;
 }
 
@@ -1151,20 +1261,20 @@ static int conclude(struct run *r, bool complete)
 	if (complete)
 		report_judge(&r->report);
 	judge_host(r);
+	if (complete)
+		require_all(r->require, &r->selected, &r->report);
 	for (i = 0; i < r->report.n; i++)
-		known_apply(&r->known, &r->report.results[i]);
+		require_result(r->require, &r->report.results[i]);
+	for (i = 0; i < r->report.n; i++)
+		deviations_apply(&r->known, &r->report.results[i]);
 	for (i = n; i < r->report.n; i++)
 		printer_result(&r->out, &r->report.results[i]);
+	describe_run(r, left);
 	written = write_reports(r);
-	if (r->report.bail)
-		printer_note(&r->out, "the payload gave up: %s", r->report.bail);
 	if (garbage)
 		printer_note(&r->out, "%u line%s of unparsable output on the console", garbage,
 			     garbage == 1 ? "" : "s");
-	if (!complete)
-		printer_note(&r->out, "the report is incomplete: %zu of %zu tests have no verdict",
-			     left, r->selected.n);
-	status = complete && written && r->report.n ? report_status(&r->report) : STATUS_NO_REPORT;
+	status = written ? report_status(&r->report) : STATUS_NO_REPORT;
 	if (!r->o->quiet) {
 		printer_summary(&r->out, &r->report, now_ms() - r->started);
 		show_path(r, "Full log:", "serial.raw");
@@ -1221,19 +1331,39 @@ static void recipe_known(struct run *r)
 	recipe_names(r->recipe, "known", &globs);
 	for (i = 0; i < globs.n; i++) {
 		const char *reason = recipe_get(r->recipe, "known", globs.v[i], "reason");
+		const char *at_times = recipe_get(r->recipe, "known", globs.v[i], "at-times");
 
-		r->known.v = xrealloc(r->known.v, (r->known.n + 1) * sizeof(*r->known.v));
-		r->known.v[r->known.n++] = (struct known){ xstrdup(globs.v[i]),
-							   xstrdup(reason ? reason : "known") };
+		deviations_add(&r->known, globs.v[i], reason ? reason : "known",
+			       at_times && strcmp(at_times, "yes") == 0);
 	}
 	strv_free(&globs);
+}
+
+/* An entry of --known FILE that fits no test does nothing; a host's own file may be older than the payload. */
+static bool check_known(const struct run *r, const char *path)
+{
+	bool ok = true;
+	size_t i;
+
+	for (i = 0; r->o->known && i < r->known.n; i++) {
+		const struct deviation *d = &r->known.v[i];
+
+		if (deviation_fits(d, r->tests.ids, r->tests.n))
+			continue;
+		fprintf(stderr, "assay: %s: no test matches \"%s\"", path, d->glob);
+		print_suggestions(stderr, d->glob, r->tests.ids, r->tests.n);
+		fputs("; `assay list` names them all\n", stderr);
+		ok = false;
+	}
+	return ok;
 }
 
 static bool read_known(struct run *r)
 {
 	char *path = known_path(r);
 	unsigned int line;
-	const int ret = path ? known_read(path, &r->known, &line) : 0;
+	const int ret = path ? deviations_read(path, &r->known, &line) : 0;
+	bool wrong = false;
 
 	if (ret == -EBADMSG)
 		fprintf(stderr,
@@ -1241,10 +1371,12 @@ static bool read_known(struct run *r)
 			path, line);
 	else if (ret)
 		fprintf(stderr, "assay: %s: %s\n", path, strerror(-ret));
-	else
+	else if (check_known(r, path))
 		recipe_known(r);
+	else
+		wrong = true;
 	free(path);
-	return !ret;
+	return !ret && !wrong;
 }
 
 /* --- options of hosts that boot a kernel of their own ------------------------------------ */
@@ -1390,11 +1522,11 @@ static int prepare(struct run *r)
 	set_programs(r);
 	set_machine(r);
 	if (!check_choice(r, "machine", r->machine) || !check_choice(r, "boot", r->boot) ||
-	    !check_boot(r) || !read_known(r) || !set_host_options(r))
+	    !check_boot(r) || !set_host_options(r))
 		return STATUS_USAGE;
 	if (!load_tests(r->elf, &r->tests))
 		return STATUS_NO_REPORT;
-	if (!select_tests(r) || !place_faults(r))
+	if (!read_known(r) || !select_tests(r) || !place_faults(r))
 		return STATUS_USAGE;
 	set_config_size(r);
 	if (!check_needs(r) || !make_run_dir(r) || !make_tmp_dir(r))
@@ -1405,22 +1537,16 @@ static int prepare(struct run *r)
 
 static void log_invocation(const struct run *r)
 {
-	char *args, *p;
-	struct sbuf b = { 0 };
-	size_t n;
+	char *args, *line;
 	ssize_t w;
 
-	if (r->commands < 0 || read_file("/proc/self/cmdline", 1u << 20, &args, &n))
+	if (r->commands < 0)
 		return;
-	sbuf_add(&b, "#");
-	for (p = args; p < args + n; p += strlen(p) + 1) {
-		sbuf_add(&b, " ");
-		sbuf_add_quoted(&b, p);
-	}
-	sbuf_add(&b, "\n\n");
-	w = write(r->commands, b.s, b.len);
+	args = invocation();
+	line = xasprintf("# %s\n\n", args);
+	w = write(r->commands, line, strlen(line));
 	(void)w;
-	sbuf_free(&b);
+	free(line);
 	free(args);
 }
 
@@ -1435,7 +1561,7 @@ static void release(struct run *r)
 	if (r->commands >= 0)
 		close(r->commands);
 	printer_free(&r->out);
-	known_free(&r->known);
+	deviations_free(&r->known);
 	report_free(&r->report);
 	image_tests_free(&r->tests);
 	strv_free(&r->selected);
@@ -1443,6 +1569,8 @@ static void release(struct run *r)
 	vars_free(&r->vars);
 	recipe_free(r->recipe);
 	free(r->list);
+	free(r->wanted);
+	free(r->require);
 	free(r->dir);
 	free(r->tmp);
 	free(r->elf);

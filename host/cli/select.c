@@ -1,100 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Which tests run, and which of them are known to fail. */
-#include <ctype.h>
+#include "host/cli/select.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "host/cli/run.h"
+#include "host/cli/recipe.h"
 #include "lib/glob.h"
 
-#define KNOWN_MAX (1u << 20)
-
-/* --- known deviations -------------------------------------------------------------------- */
-
-int known_parse(const char *text, struct known_list *out, unsigned int *number)
+bool selects(const char *list, const char *id)
 {
-	char *copy = xstrdup(text), *next = copy, *line;
-	int ret = 0;
-
-	memset(out, 0, sizeof(*out));
-	*number = 0;
-	while (!ret && (line = strsep(&next, "\n"))) {
-		struct known *k;
-		size_t n;
-
-		(*number)++;
-		line += strspn(line, " \t\r");
-		if (!*line || *line == '#')
-			continue;
-		n = strcspn(line, " \t\r");
-		if (line[n + strspn(line + n, " \t\r")] == '\0') {
-			ret = -EBADMSG; /* a deviation without a reason is a mistake */
-			break;
-		}
-		out->v = xrealloc(out->v, (out->n + 1) * sizeof(*out->v));
-		k = &out->v[out->n++];
-		k->glob = xstrndup(line, n);
-		line += n + strspn(line + n, " \t");
-		n = strlen(line);
-		while (n && isspace((unsigned char)line[n - 1]))
-			n--;
-		k->reason = xstrndup(line, n);
-	}
-	free(copy);
-	if (ret)
-		known_free(out);
-	return ret;
-}
-
-int known_read(const char *path, struct known_list *out, unsigned int *line)
-{
-	char *text;
-	int ret;
-
-	memset(out, 0, sizeof(*out));
-	*line = 0;
-	ret = read_file(path, KNOWN_MAX, &text, NULL);
-	if (ret)
-		return ret;
-	ret = known_parse(text, out, line);
-	free(text);
-	return ret;
-}
-
-void known_free(struct known_list *k)
-{
-	size_t i;
-
-	for (i = 0; i < k->n; i++) {
-		free(k->v[i].glob);
-		free(k->v[i].reason);
-	}
-	free(k->v);
-	memset(k, 0, sizeof(*k));
-}
-
-void known_apply(const struct known_list *k, struct result *t)
-{
-	size_t i;
-
-	for (i = 0; i < k->n; i++) {
-		if (!glob_selects(k->v[i].glob, strlen(k->v[i].glob), t->id))
-			continue;
-		if (t->verdict == V_FAIL)
-			t->verdict = V_XFAIL;
-		else if (t->verdict == V_PASS)
-			t->verdict = V_XPASS;
-		else
-			return;
-		t->timeout = false;
-		if (t->reason)
-			strv_add(&t->diag, t->reason);
-		free(t->reason);
-		t->reason = xstrdup(k->v[i].reason);
-		return;
-	}
+	if (strncmp(id, "bench.", 6) == 0 && !(list && strstr(list, "bench")))
+		return false;
+	return glob_list_selects(list, id);
 }
 
 /* --- shards ------------------------------------------------------------------------------ */
@@ -217,10 +135,81 @@ bool check_patterns(const struct image_tests *tests, const char *list)
 	bool ok = true;
 	size_t n;
 
+	if (list && list[strspn(list, ",")] == '\0') {
+		fputs("assay: the list of tests is empty; `assay list` names them all\n", stderr);
+		return false;
+	}
 	for (; list && *list; list += n + (list[n] == ',')) {
 		n = strcspn(list, ",");
 		if (n)
 			ok = check_pattern(tests, list, n) && ok;
 	}
 	return ok;
+}
+
+/* --- what must run ----------------------------------------------------------------------- */
+
+static bool fits_any(const struct strv *ids, const char *pattern, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < ids->n; i++)
+		if (glob_selects(pattern, n, ids->v[i]))
+			return true;
+	return false;
+}
+
+bool check_required(const struct strv *ids, const char *require)
+{
+	bool ok = true;
+	size_t n;
+
+	for (; *require; require += n + (require[n] == ',')) {
+		n = strcspn(require, ",");
+		if (!n || *require == '-' || fits_any(ids, require, n))
+			continue;
+		fprintf(stderr, "assay: \"%.*s\" is required, and --tests leaves it out\n", (int)n,
+			require);
+		ok = false;
+	}
+	return ok;
+}
+
+static void fail(struct result *t, char *reason)
+{
+	t->verdict = V_FAIL;
+	free(t->reason);
+	t->reason = reason;
+	if (!t->clause)
+		t->clause = xstrdup("assay run --require: this host offers what the test needs");
+}
+
+void require_result(const char *require, struct result *t)
+{
+	if (!require || t->verdict != V_SKIP || !glob_list_selects(require, t->id))
+		return;
+	fail(t, xasprintf("required, but skipped: %s", t->reason ? t->reason : "without a reason"));
+}
+
+void require_all(const char *require, const struct strv *ids, struct report *r)
+{
+	const size_t n = r->n;
+	size_t *by_id, i;
+
+	if (!require)
+		return;
+	for (i = 0; i < n; i++)
+		require_result(require, &r->results[i]);
+	by_id = report_by_id(r);
+	for (i = 0; i < ids->n; i++) {
+		struct report before = *r;
+
+		before.n = n;
+		if (!glob_list_selects(require, ids->v[i]) ||
+		    report_find(&before, by_id, ids->v[i]) < n)
+			continue;
+		fail(report_add(r, ids->v[i], V_FAIL, NULL),
+		     xstrdup("required, but it did not run"));
+	}
+	free(by_id);
 }

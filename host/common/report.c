@@ -563,3 +563,20 @@ size_t report_repetitions(const struct report *r, const size_t *by_id, size_t at
 		n++;
 	return n;
 }
+
+struct tally report_tally(const struct report *r, const size_t *by_id, size_t at)
+{
+	struct tally t = { .n = report_repetitions(r, by_id, at) };
+	size_t i;
+
+	for (i = at; i < at + t.n; i++) {
+		const struct result *x = &r->results[by_id[i]];
+
+		if (!t.worst || x->verdict > t.worst->verdict) {
+			t.worst = x;
+			t.same = 0;
+		}
+		t.same += x->verdict == t.worst->verdict;
+	}
+	return t;
+}

@@ -120,4 +120,11 @@ size_t report_find(const struct report *r, const size_t *by_id, const char *id);
 /* How many results from by_id[at] on have the same id. */
 size_t report_repetitions(const struct report *r, const size_t *by_id, size_t at);
 
+/* What came of all repetitions of a test. */
+struct tally {
+	const struct result *worst; /* the first one of the severest verdict */
+	size_t n, same;		    /* repetitions; those that have the verdict of the worst */
+};
+struct tally report_tally(const struct report *r, const size_t *by_id, size_t at);
+
 #endif

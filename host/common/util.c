@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,18 +130,6 @@ void sbuf_add_clean(struct sbuf *b, const char *s)
 {
 	for (; *s; s++)
 		sbuf_addn(b, printable(*s) ? s : *s == '\t' ? " " : "?", 1);
-}
-
-void sbuf_add_json(struct sbuf *b, const char *s)
-{
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			sbuf_addf(b, "\\%c", *s);
-		else if (printable(*s))
-			sbuf_addn(b, s, 1);
-		else
-			sbuf_addf(b, "\\u%04x", (unsigned char)*s);
-	}
 }
 
 void sbuf_add_xml(struct sbuf *b, const char *s)
@@ -273,29 +262,70 @@ int read_file(const char *path, size_t max, char **out, size_t *len)
 	return 0;
 }
 
-int write_file(const char *path, const void *data, size_t len)
+/* 0 or -errno. */
+static int write_all(int fd, const char *p, size_t len)
+{
+	while (len) {
+		const ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* The descriptor of this process that a path stands for, or -1. */
+static int own_descriptor(const char *path)
+{
+	static const char *const dirs[] = { "/dev/fd/", "/proc/self/fd/" };
+	size_t i, n;
+	char *end;
+	long fd;
+
+	if (strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0)
+		return STDOUT_FILENO;
+	if (strcmp(path, "/dev/stderr") == 0)
+		return STDERR_FILENO;
+	for (i = 0; i < ARRAY_SIZE(dirs); i++) {
+		n = strlen(dirs[i]);
+		if (strncmp(path, dirs[i], n) != 0)
+			continue;
+		fd = strtol(path + n, &end, 10);
+		if (end != path + n && !*end && fd >= 0 && fd <= INT_MAX)
+			return (int)fd;
+	}
+	return -1;
+}
+
+/* A device, a FIFO or a socket stays what it is. */
+static int write_node(const char *path, const void *data, size_t len)
+{
+	const int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = write_all(fd, data, len);
+	if (close(fd) && !ret)
+		ret = -errno;
+	return ret;
+}
+
+static int replace_file(const char *path, const void *data, size_t len)
 {
 	char *tmp = xasprintf("%s.new", path);
-	const char *p = data;
-	int ret = 0;
 	const int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int ret;
 
 	if (fd < 0) {
 		ret = -errno;
 		goto out;
 	}
-	while (len && !ret) {
-		const ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			ret = -errno;
-		} else {
-			p += n;
-			len -= (size_t)n;
-		}
-	}
+	ret = write_all(fd, data, len);
 	if (close(fd) && !ret)
 		ret = -errno;
 	if (!ret && rename(tmp, path))
@@ -304,6 +334,26 @@ int write_file(const char *path, const void *data, size_t len)
 		unlink(tmp);
 out:
 	free(tmp);
+	return ret;
+}
+
+int write_file(const char *path, const void *data, size_t len)
+{
+	const int fd = own_descriptor(path);
+	struct stat st;
+	char *target;
+	int ret;
+
+	if (fd >= 0) {
+		fflush(fd == STDERR_FILENO ? stderr : stdout);
+		return write_all(fd, data, len);
+	}
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return write_node(path, data, len);
+	/* A link stays one: the file that it names is replaced. */
+	target = realpath(path, NULL);
+	ret = replace_file(target ? target : path, data, len);
+	free(target);
 	return ret;
 }
 

@@ -28,8 +28,7 @@ void sbuf_addf(struct sbuf *b, const char *fmt, ...) __attribute__((format(print
 void sbuf_add_quoted(struct sbuf *b, const char *s);
 /* Bytes of unknown origin for a terminal: all that is not printable ASCII becomes '?'. */
 void sbuf_add_clean(struct sbuf *b, const char *s);
-/* As the inside of a JSON string; of XML or HTML text or a quoted attribute. */
-void sbuf_add_json(struct sbuf *b, const char *s);
+/* As the inside of XML or HTML text, or of a quoted attribute. */
 void sbuf_add_xml(struct sbuf *b, const char *s);
 void sbuf_free(struct sbuf *b);
 /* The string, to be freed by the caller; never NULL. */
@@ -52,7 +51,11 @@ uint64_t now_ms(void);
 int mkdir_p(const char *path);
 /* The whole file, terminated by a 0 that *len does not count. -EFBIG if longer than max. 0 or -errno. */
 int read_file(const char *path, size_t max, char **out, size_t *len);
-/* Through a file beside it that is renamed. 0 or -errno. */
+/*
+ * Writes a file whole: through one beside it that is renamed. Into a device, a FIFO or a socket it writes
+ * directly, and into this process's own descriptor for "-" (standard output), /dev/stdout and /dev/fd/N.
+ * 0 or -errno.
+ */
 int write_file(const char *path, const void *data, size_t len);
 /* A folder and what is in it; symbolic links are not followed. 0 or -errno. */
 int remove_tree(const char *path);

@@ -118,7 +118,7 @@ expect 'list of a glob' 0 '^vsock.cids.connect_each' '!^vsock.stream' '!^boot' -
 expect 'list of nothing' 4 'no test matches' -- "$assay" list no.such.test
 expect 'list --hosts' 0 '^ref +reference host' '^vhost-device-vsock ' '!damaged' -- "$assay" list --hosts
 expect 'list --faults' 0 '^data.lost_packet	' '^crash	' -- "$assay" list --faults
-expect 'list --json' 0 '"id": "boot.trap.instructions", "clause": ' -- "$assay" list --json boot.trap
+expect 'list --json' 0 '"id":"boot.trap.instructions","clause":' -- "$assay" list --json boot.trap
 
 # --- reports of real runs, at the same time ------------------------------------------------------------
 

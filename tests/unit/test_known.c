@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Known deviations, and the split into shards. */
+/* Known deviations, the split into shards, and what must not be skipped. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,33 +12,41 @@
 
 #include <errno.h>
 
-#include "host/cli/run.h"
+#include "host/cli/deviations.h"
+#include "host/cli/select.h"
 
 static void parsed(void **state)
 {
-	struct known_list k;
+	struct deviations k;
 	unsigned int line;
 
 	(void)state;
-	assert_int_equal(known_parse("", &k, &line), 0);
+	assert_int_equal(deviations_parse("", &k, &line), 0);
 	assert_int_equal(k.n, 0);
-	assert_int_equal(known_parse("# c\n\n  a.b\t reason  https://x \r\nvsock.* all of it", &k,
-				     &line),
+	assert_int_equal(deviations_parse("# c\n\n  a.b\t reason  https://x \r\nvsock.* all of it",
+					  &k, &line),
 			 0);
 	assert_int_equal(k.n, 2);
 	assert_string_equal(k.v[0].glob, "a.b");
 	assert_string_equal(k.v[0].reason, "reason  https://x");
 	assert_string_equal(k.v[1].glob, "vsock.*");
 	assert_string_equal(k.v[1].reason, "all of it");
-	known_free(&k);
-	assert_int_equal(known_parse("a.b why\na.c\n", &k, &line), -EBADMSG);
+	deviations_free(&k);
+	assert_int_equal(deviations_parse("a.b why\na.c\n", &k, &line), -EBADMSG);
 	assert_int_equal(line, 2);
 	assert_int_equal(k.n, 0);
-	assert_int_equal(known_parse("a.c  \t\r\n", &k, &line), -EBADMSG);
-	assert_int_equal(known_read("/no/such/file", &k, &line), -ENOENT);
+	assert_int_equal(deviations_parse("a.c  \t\r\n", &k, &line), -EBADMSG);
+	assert_int_equal(deviations_read("/no/such/file", &k, &line), -ENOENT);
+	assert_int_equal(deviations_parse("a.b at-times why\na.c at-timesx why\n", &k, &line), 0);
+	assert_true(k.v[0].at_times);
+	assert_string_equal(k.v[0].reason, "why");
+	assert_false(k.v[1].at_times);
+	assert_string_equal(k.v[1].reason, "at-timesx why");
+	deviations_free(&k);
+	assert_int_equal(deviations_parse("a.b at-times\n", &k, &line), -EBADMSG);
 }
 
-static enum verdict apply(const struct known_list *k, const char *id, enum verdict v,
+static enum verdict apply(const struct deviations *k, const char *id, enum verdict v,
 			  const char *reason)
 {
 	struct report r;
@@ -46,7 +54,7 @@ static enum verdict apply(const struct known_list *k, const char *id, enum verdi
 
 	report_init(&r);
 	report_add(&r, id, v, "seen")->timeout = v == V_FAIL;
-	known_apply(k, &r.results[0]);
+	deviations_apply(k, &r.results[0]);
 	now = r.results[0].verdict;
 	assert_string_equal(r.results[0].reason, reason);
 	assert_int_equal(r.results[0].timeout, now == V_FAIL);
@@ -58,11 +66,11 @@ static enum verdict apply(const struct known_list *k, const char *id, enum verdi
 
 static void applied(void **state)
 {
-	struct known_list k;
+	struct deviations k;
 	unsigned int line;
 
 	(void)state;
-	assert_int_equal(known_parse("a.b one\na.* two\nc.d three", &k, &line), 0);
+	assert_int_equal(deviations_parse("a.b one\na.* two\nc.d three", &k, &line), 0);
 	assert_int_equal(apply(&k, "a.b", V_FAIL, "one"), V_XFAIL);
 	assert_int_equal(apply(&k, "a.x", V_FAIL, "two"), V_XFAIL);
 	assert_int_equal(apply(&k, "a.b", V_PASS, "one"), V_XPASS);
@@ -71,7 +79,89 @@ static void applied(void **state)
 			 V_ERROR); /* a test that did not work is not known */
 	assert_int_equal(apply(&k, "c.d.e", V_FAIL, "three"), V_XFAIL); /* all below it */
 	assert_int_equal(apply(&k, "c.de", V_FAIL, "seen"), V_FAIL);
-	known_free(&k);
+	deviations_free(&k);
+}
+
+/* A deviation that shows at times is none where it does not. */
+static void at_times(void **state)
+{
+	struct deviations k;
+	unsigned int line;
+
+	(void)state;
+	assert_int_equal(deviations_parse("a.b at-times why", &k, &line), 0);
+	assert_int_equal(apply(&k, "a.b", V_FAIL, "why"), V_XFAIL);
+	assert_int_equal(apply(&k, "a.b", V_PASS, "seen"), V_PASS);
+	deviations_free(&k);
+}
+
+static void fits(void **state)
+{
+	static const char *const ids[] = { "a.b.c", "a.d" };
+	static const struct {
+		const char *glob;
+		bool fits;
+	} cases[] = { { "a.b", true },	       { "a.*", true },
+		      { "a.x", false },	       { "host.refdev.alive", true },
+		      { "harness.end", true }, { "hosts.x", false } };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct deviations d = { 0 };
+
+		deviations_add(&d, cases[i].glob, "why", false);
+		assert_int_equal(deviation_fits(&d.v[0], ids, ARRAY_SIZE(ids)), cases[i].fits);
+		deviations_free(&d);
+	}
+}
+
+/* What a host must offer fails where it is skipped, or absent; the rest may be. */
+static void required(void **state)
+{
+	static const char require[] = "a.b,c,-c.may";
+	struct strv ids = { 0 };
+	struct report r;
+
+	(void)state;
+	report_init(&r);
+	report_add(&r, "a.b", V_SKIP, "no such device");
+	report_add(&r, "c.may", V_SKIP, "not here");
+	report_add(&r, "c.x", V_PASS, NULL);
+	report_add(&r, "c.y", V_ERROR, "no peer");
+	report_add(&r, "d.e", V_SKIP, "not here");
+	strv_add(&ids, "a.b");
+	strv_add(&ids, "c.absent");
+	strv_add(&ids, "d.absent");
+	r.ended = true;
+	require_all(NULL, &ids, &r);
+	assert_int_equal(report_counts(&r).by[V_FAIL], 0);
+	require_all(require, &ids, &r);
+	assert_int_equal(r.n, 6);
+	assert_int_equal(r.results[0].verdict, V_FAIL);
+	assert_string_equal(r.results[0].reason, "required, but skipped: no such device");
+	assert_int_equal(r.results[1].verdict, V_SKIP);
+	assert_int_equal(r.results[2].verdict, V_PASS);
+	assert_int_equal(r.results[3].verdict, V_ERROR);
+	assert_int_equal(r.results[4].verdict, V_SKIP);
+	assert_string_equal(r.results[5].id, "c.absent");
+	assert_int_equal(r.results[5].verdict, V_FAIL);
+	assert_string_equal(r.results[5].reason, "required, but it did not run");
+	assert_int_equal(report_status(&r), 1);
+	assert_true(check_required(&ids, "a,-x,c.absent"));
+	assert_false(check_required(&ids, "a,x"));
+	strv_free(&ids);
+	report_free(&r);
+}
+
+static void selected(void **state)
+{
+	(void)state;
+	assert_true(selects(NULL, "a.b"));
+	assert_false(selects(NULL, "bench.vsock.connect"));
+	assert_false(selects("-a.b", "bench.vsock.connect"));
+	assert_true(selects("bench", "bench.vsock.connect"));
+	assert_false(selects("a,-a.b", "a.b.c"));
 }
 
 static void shards(void **state)
@@ -135,10 +225,9 @@ static void lists(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parsed),
-		cmocka_unit_test(applied),
-		cmocka_unit_test(shards),
-		cmocka_unit_test(lists),
+		cmocka_unit_test(parsed), cmocka_unit_test(applied),  cmocka_unit_test(at_times),
+		cmocka_unit_test(fits),	  cmocka_unit_test(required), cmocka_unit_test(selected),
+		cmocka_unit_test(shards), cmocka_unit_test(lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
