@@ -60,13 +60,13 @@ TEST(after_violations,
 	uint32_t reason;
 
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
-	reason = le32_to_cpu(s.last_reason);
-	expect(t, le32_to_cpu(s.violations) == kvmpv_provoked_so_far(),
+	reason = s.last_reason;
+	expect(t, s.violations == kvmpv_provoked_so_far(),
 	       "the host refused private memory %u times, %u of them provoked; last: %s at 0x%llx, queue %u",
-	       (unsigned int)le32_to_cpu(s.violations), (unsigned int)kvmpv_provoked_so_far(),
-	       reasons[reason < 5 ? reason : 0], (unsigned long long)le64_to_cpu(s.last_addr),
-	       (unsigned int)le32_to_cpu(s.last_queue));
-	expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection at the end");
+	       (unsigned int)s.violations, (unsigned int)kvmpv_provoked_so_far(),
+	       reasons[reason < 5 ? reason : 0], (unsigned long long)s.last_addr,
+	       (unsigned int)s.last_queue);
+	expect_eq(t, s.protected_mode, 1, "protection at the end");
 }
 
 TEST(after_secrets,
@@ -81,10 +81,9 @@ TEST(after_secrets,
 	if (!planted.page[0])
 		test_error(t, "nothing was planted");
 	CTL_OK(t, ctl_mem_scan(e->ctl, planted.text, sizeof(planted.text), &r));
-	expect(t, le64_to_cpu(r.scanned_pages) > 0, "the host scanned nothing");
-	expect_eq(t, le64_to_cpu(r.matches), 0,
-		  "places where the host reads a planted secret (first 0x%llx)",
-		  (unsigned long long)le64_to_cpu(r.first_addr));
+	expect(t, r.scanned_pages > 0, "the host scanned nothing");
+	expect_eq(t, r.matches, 0, "places where the host reads a planted secret (first 0x%llx)",
+		  (unsigned long long)r.first_addr);
 }
 
 FIXTURE(vsock_protected, .suite = "vsock_protected.", .teardown = vsock_env_drop);

@@ -16,6 +16,7 @@
 #include "lib/device.h"
 #include "lib/mem.h"
 #include "lib/mmio.h"
+#include "tests/vsock/packet.h"
 
 #define OWNER "host (memory protection), vsock device back end"
 #define STATE (NEED_KVM | NEED_PROTECT | NEED_PEER | NEED_MEM_STATE)
@@ -247,15 +248,14 @@ TEST(leak_scan,
 		test_error(t, "no memory");
 	memcpy(p + PAGE_SIZE + 100, secret, sizeof(secret));
 	CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
-	expect(t, le64_to_cpu(r.scanned_pages) > 0, "the host scanned nothing");
-	expect_eq(t, le64_to_cpu(r.matches), 0,
-		  "places where the host reads the secret (first 0x%llx)",
-		  (unsigned long long)le64_to_cpu(r.first_addr));
+	expect(t, r.scanned_pages > 0, "the host scanned nothing");
+	expect_eq(t, r.matches, 0, "places where the host reads the secret (first 0x%llx)",
+		  (unsigned long long)r.first_addr);
 	/* The scan can find: in a shared page it does. */
 	if (protect_share(virt_to_phys(p + 2 * PAGE_SIZE) >> PAGE_SHIFT, 1) == 0) {
 		memcpy(p + 2 * PAGE_SIZE + 8, secret, sizeof(secret));
 		CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
-		if (le64_to_cpu(r.matches) == 0)
+		if (r.matches == 0)
 			test_error(t, "the host's scan does not find the secret in a shared page");
 		memset(p + 2 * PAGE_SIZE, 0, PAGE_SIZE);
 	}
@@ -302,7 +302,7 @@ static bool host_saw(struct test_ctx *t, struct vsock_env *e, uint32_t src_port,
 	unsigned int i;
 
 	CTL_OK(t, ctl_headers(e->ctl, src_port, dst_port, true, &r));
-	for (i = 0; i < le32_to_cpu(r.count) && i < CTL_HEADERS_MAX; i++) {
+	for (i = 0; i < r.count && i < CTL_HEADERS_MAX; i++) {
 		struct vsock_hdr h;
 
 		memcpy(&h, r.hdr[i], sizeof(h));
@@ -321,14 +321,11 @@ enum which {
 static void private_dma(struct test_ctx *t, enum which private)
 {
 	struct ctl_mem_state s0, s1;
-	struct ctl_report r;
-	struct vsock_conn *c;
+	struct vsock_addr local, remote;
 	struct vsock_env *e;
-	uint32_t port = 0;
+	struct pair *p;
 	uint8_t *priv, *shared, *hdr, *data;
-	struct vsock_addr local;
 	struct vsock_hdr h;
-	int ret;
 
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
@@ -337,21 +334,11 @@ static void private_dma(struct test_ctx *t, enum which private)
 	if (!priv || !shared || protect_share(virt_to_phys(shared) >> PAGE_SHIFT, 1))
 		test_error(t, "no memory, or it cannot be shared");
 	CTL_OK(t, ctl_mem_state(e->ctl, &s0));
-	CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
-	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(port), CONNECT_NS, &c);
-	require(t, ret == 0, "connect: errno %d", -ret);
-	CTL_OK(t, ctl_accept(e->ctl, ASSAY_CID_ANY, port, VSOCK_STREAM, 1000, &r));
-	h = (struct vsock_hdr){
-		.src_cid = cpu_to_le64(vsock_conn_local(c).cid),
-		.dst_cid = cpu_to_le64(VSOCK_CID_HOST),
-		.src_port = cpu_to_le32(vsock_conn_local(c).port),
-		.dst_port = cpu_to_le32(port),
-		.len = cpu_to_le32(sizeof(secret)),
-		.type = cpu_to_le16(VSOCK_STREAM),
-		.op = cpu_to_le16(VSOCK_OP_RW),
-		.buf_alloc = cpu_to_le32(65536),
-	};
-	local = vsock_conn_local(c);
+	p = pair_open(t);
+	local = p->local;
+	remote = p->remote;
+	h = packet_header(
+		&(struct packet){ local, remote, VSOCK_STREAM, VSOCK_OP_RW, sizeof(secret) });
 	hdr = private == HEADER ? priv : shared;
 	data = private == PAYLOAD ? priv : shared;
 	memcpy(hdr, &h, sizeof(h));
@@ -362,12 +349,12 @@ static void private_dma(struct test_ctx *t, enum which private)
 	vsock_env_drop();
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s1));
-	expect(t, le32_to_cpu(s1.violations) > le32_to_cpu(s0.violations),
+	expect(t, s1.violations > s0.violations,
 	       "a descriptor at private memory was not refused: the host touched it");
-	expect_eq(t, le64_to_cpu(s1.last_addr) >> PAGE_SHIFT, virt_to_phys(priv) >> PAGE_SHIFT,
+	expect_eq(t, s1.last_addr >> PAGE_SHIFT, virt_to_phys(priv) >> PAGE_SHIFT,
 		  "frame that the host refused");
-	kvmpv_provoked(le32_to_cpu(s1.violations));
-	expect(t, !host_saw(t, e, local.port, port), "the packet reached the peer");
+	kvmpv_provoked(s1.violations);
+	expect(t, !host_saw(t, e, local.port, remote.port), "the packet reached the peer");
 	memset(shared, 0, PAGE_SIZE);
 	mem_pages_free(priv, 1);
 	protect_pages_free(shared, 1);
@@ -461,9 +448,8 @@ TEST(leak_traffic,
 	}
 	expect(t, !leaked, "the secret stands in a buffer that the host wrote");
 	CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &scan));
-	expect_eq(t, le64_to_cpu(scan.matches), 0,
-		  "places where the host reads the secret (first 0x%llx)",
-		  (unsigned long long)le64_to_cpu(scan.first_addr));
+	expect_eq(t, scan.matches, 0, "places where the host reads the secret (first 0x%llx)",
+		  (unsigned long long)scan.first_addr);
 	memset(p, 0, PAGES * PAGE_SIZE);
 	mem_pages_free(p, PAGES);
 }

@@ -42,7 +42,7 @@ uint64_t kvmpv_shared_pages(struct test_ctx *t, struct vsock_env *e)
 	struct ctl_mem_state s;
 
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
-	return le64_to_cpu(s.shared_pages);
+	return s.shared_pages;
 }
 
 static uint32_t provoked;
@@ -66,24 +66,14 @@ void kvmpv_share_pool(struct test_ctx *t)
 
 void kvmpv_echo(struct test_ctx *t, struct vsock_env *e, uint32_t n)
 {
-	static uint8_t buf[4096], in[4096];
-	struct vsock_conn *c;
-	uint32_t pos, part;
-	int ret;
+	struct pair *p = pair_open(t, .at = ASSAY_ECHO_PORT, .on = e);
+	uint32_t part;
 
-	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
-			    CONNECT_NS, &c);
-	require(t, ret == 0, "connect: errno %d", -ret);
-	for (pos = 0; pos < n; pos += part) {
-		part = n - pos < sizeof(buf) ? n - pos : sizeof(buf);
-		pattern_fill(buf, part, n, pos);
-		require_eq(t, vsock_send(c, buf, part, IO_NS), part, "bytes sent at %u",
-			   (unsigned int)pos);
-		ret = recv_exact(c, in, part, IO_NS);
-		require(t, ret == 0 && memcmp(in, buf, part) == 0, "echo at %u: errno %d",
-			(unsigned int)pos, -ret);
+	for (; n; n -= part) {
+		part = n < 4096 ? n : 4096;
+		echo(p, part);
 	}
-	vsock_conn_close(c, IO_NS);
+	pair_close(p);
 }
 
 /* The pool between tests: nothing in use, nothing left to read. */

@@ -5,7 +5,7 @@
 #include "kvmpv/protect.h"
 #include "lib/test.h"
 #include "tests/support/needs.h"
-#include "tests/vsock/env.h"
+#include "tests/vsock/pair.h"
 
 /* Protection on (now, if it was not), or the test ends: ERROR if the host refuses. */
 const struct protect_ops *kvmpv_protected(struct test_ctx *t);

@@ -35,9 +35,9 @@ static void before_reset(struct test_ctx *t)
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
-	expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection before the reset");
+	expect_eq(t, s.protected_mode, 1, "protection before the reset");
 	/* Protected, with a device at work: as a crash would find it. */
-	test_reboot(t, 1, le32_to_cpu(s.violations));
+	test_reboot(t, 1, s.violations);
 }
 
 /* The machine as it is after a reset: nothing private, so that firmware and a kernel can use devices. */
@@ -55,10 +55,10 @@ static void unprotected(struct test_ctx *t, uint32_t violations)
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
 	/* MAP_GPA_RANGE has no switch: the host always tells private pages from shared ones. */
 	if (is_rfc())
-		expect_eq(t, le32_to_cpu(s.protected_mode), 0, "protection after the reset");
-	expect_eq(t, le64_to_cpu(s.private_pages), 0, "private pages after the reset");
-	expect_eq(t, le32_to_cpu(s.violations), violations,
-		  "violations, which were %u before the reset", (unsigned int)violations);
+		expect_eq(t, s.protected_mode, 0, "protection after the reset");
+	expect_eq(t, s.private_pages, 0, "private pages after the reset");
+	expect_eq(t, s.violations, violations, "violations, which were %u before the reset",
+		  (unsigned int)violations);
 }
 
 /* Enables under the running device: its rings become private. */
@@ -84,13 +84,12 @@ static void protect_again(struct test_ctx *t, uint32_t violations)
 	vsock_env_drop();
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
-	expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection after enabling again");
-	expect(t, le32_to_cpu(s.violations) > violations,
-	       "the host went on with rings that became private");
+	expect_eq(t, s.protected_mode, 1, "protection after enabling again");
+	expect(t, s.violations > violations, "the host went on with rings that became private");
 	if (is_rfc()) /* MAP_GPA_RANGE: firmware's own memory stays as it was */
-		expect_eq(t, le64_to_cpu(s.shared_pages), protect_shared_pages(),
+		expect_eq(t, s.shared_pages, protect_shared_pages(),
 			  "shared pages: the pool, not what was shared before enabling");
-	kvmpv_provoked(le32_to_cpu(s.violations));
+	kvmpv_provoked(s.violations);
 	kvmpv_echo(t, e, 10000);
 	mem_pages_free(early, 1);
 }
@@ -218,12 +217,11 @@ TEST(lifecycle_device,
 		e = kvmpv_device(t);
 		kvmpv_echo(t, e, 5000);
 		CTL_OK(t, ctl_mem_state(e->ctl, &s));
-		expect(t, i == 0 || le64_to_cpu(s.shared_pages) == shared,
+		expect(t, i == 0 || s.shared_pages == shared,
 		       "round %u: %llu shared pages, not %llu", i,
-		       (unsigned long long)le64_to_cpu(s.shared_pages), (unsigned long long)shared);
-		expect_eq(t, le32_to_cpu(s.violations), kvmpv_provoked_so_far(),
-			  "violations in round %u", i);
-		shared = le64_to_cpu(s.shared_pages);
+		       (unsigned long long)s.shared_pages, (unsigned long long)shared);
+		expect_eq(t, s.violations, kvmpv_provoked_so_far(), "violations in round %u", i);
+		shared = s.shared_pages;
 		vsock_env_drop();
 		bounce_stats(&b1);
 		expect(t, b1.base == b0.base && b1.used == b0.used,
@@ -266,8 +264,7 @@ TEST(lifecycle_page,
 	memcpy(q + 64, secret, sizeof(secret));
 	expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages of the next owner");
 	CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
-	expect_eq(t, le64_to_cpu(r.matches), 0,
-		  "places where the host reads the next owner's data");
+	expect_eq(t, r.matches, 0, "places where the host reads the next owner's data");
 	expect(t, memcmp(q + 64, secret, sizeof(secret)) == 0,
 	       "the page does not hold what was written");
 	mem_pages_free(q, 1);

@@ -56,11 +56,10 @@ TEST(before_enable,
 		struct ctl_mem_state s;
 
 		CTL_OK(t, ctl_mem_state(e->ctl, &s));
-		expect_eq(t, le32_to_cpu(s.protected_mode), 1,
-			  "the host says that protection is on");
+		expect_eq(t, s.protected_mode, 1, "the host says that protection is on");
 		/* MAP_GPA_RANGE converts what the memory map calls RAM; the firmware's own stays as it was. */
 		if (strcmp(name_of(), "rfc") == 0)
-			expect_eq(t, le64_to_cpu(s.shared_pages), protect_shared_pages(),
+			expect_eq(t, s.shared_pages, protect_shared_pages(),
 				  "pages shared after enabling: the pool alone");
 	}
 	protect_pages_free(page, 1);
@@ -88,14 +87,13 @@ TEST(enable_state,
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
-	expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection as the host sees it");
+	expect_eq(t, s.protected_mode, 1, "protection as the host sees it");
 	/* Holes that the firmware keeps (MAP_GPA_RANGE converts RAM of the map only) stay as they were. */
 	if (strcmp(name_of(), "rfc") == 0)
-		expect_eq(t, le64_to_cpu(s.shared_pages), protect_shared_pages(),
+		expect_eq(t, s.shared_pages, protect_shared_pages(),
 			  "pages that the host has as shared");
-	expect(t, le64_to_cpu(s.private_pages) > mem_total() >> PAGE_SHIFT >> 1,
-	       "only %llu of %llu pages are private",
-	       (unsigned long long)le64_to_cpu(s.private_pages),
+	expect(t, s.private_pages > mem_total() >> PAGE_SHIFT >> 1,
+	       "only %llu of %llu pages are private", (unsigned long long)s.private_pages,
 	       (unsigned long long)(mem_total() >> PAGE_SHIFT));
 }
 
@@ -115,8 +113,7 @@ TEST(enable_sticky,
 		kvm_hypercall(KVM_HC_VAPIC_POLL_IRQ, 0, 0, 0, 0);
 		protect_query(NULL, 0)->share(0, 0);
 		CTL_OK(t, ctl_mem_state(e->ctl, &s));
-		expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection after %u more calls",
-			  i + 1);
+		expect_eq(t, s.protected_mode, 1, "protection after %u more calls", i + 1);
 	}
 }
 
@@ -137,7 +134,7 @@ TEST(enable_twice,
 	kvmpv_share_pool(t);
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
-	expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection after a second enable");
+	expect_eq(t, s.protected_mode, 1, "protection after a second enable");
 }
 
 /* A device that works on rings which become private: the host may not, and must survive it. */
@@ -167,9 +164,8 @@ TEST(enable_running,
 	vsock_env_drop();
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s1));
-	expect(t, le32_to_cpu(s1.violations) > le32_to_cpu(s0.violations),
-	       "the host went on with rings that became private");
-	kvmpv_provoked(le32_to_cpu(s1.violations));
+	expect(t, s1.violations > s0.violations, "the host went on with rings that became private");
+	kvmpv_provoked(s1.violations);
 	kvmpv_echo(t, e, 10000);
 }
 
@@ -223,7 +219,7 @@ TEST(enable_race,
 	kvmpv_share_pool(t);
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
-	expect_eq(t, le32_to_cpu(s.protected_mode), 1, "protection afterwards");
+	expect_eq(t, s.protected_mode, 1, "protection afterwards");
 }
 
 /* Shares and unshares [page, page+n) and demands that exactly n pages change, and no contents. */
@@ -467,12 +463,10 @@ TEST(share_under_dma,
 	const unsigned int n = smp_cpus_online() < 8 ? smp_cpus_online() : 8;
 	struct convert_arg a[8] = { 0 };
 	struct ctl_mem_state s0, s1;
-	struct vsock_conn *c;
 	struct vsock_env *e;
-	uint8_t buf[8192], in[8192];
+	struct pair *stream;
 	unsigned int i;
 	uint8_t *p;
-	int ret;
 
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
@@ -480,22 +474,14 @@ TEST(share_under_dma,
 	if (!p)
 		test_error(t, "no memory");
 	CTL_OK(t, ctl_mem_state(e->ctl, &s0));
-	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
-			    CONNECT_NS, &c);
-	require(t, ret == 0, "connect: errno %d", -ret);
+	stream = pair_open(t, .at = ASSAY_ECHO_PORT);
 	for (i = 1; i < n; i++) {
 		a[i].gfn = gfn_of(p) + 2ull * i;
 		if (smp_call_async(i, toggle_many, &a[i]))
 			test_error(t, "CPU %u is busy", i);
 	}
-	for (i = 0; i < 40; i++) {
-		pattern_fill(buf, sizeof(buf), i, 0);
-		require_eq(t, vsock_send(c, buf, sizeof(buf), IO_NS), sizeof(buf),
-			   "bytes of round %u", i);
-		ret = recv_exact(c, in, sizeof(in), IO_NS);
-		require(t, ret == 0 && memcmp(in, buf, sizeof(in)) == 0,
-			"echo of round %u: errno %d", i, -ret);
-	}
+	for (i = 0; i < 40; i++)
+		echo(stream, 8192);
 	for (i = 1; i < n; i++) {
 		if (smp_wait(i, 5 * SEC))
 			test_error(t, "CPU %u does not come back", i);
@@ -503,8 +489,8 @@ TEST(share_under_dma,
 		       "conversions on CPU %u: %lld", i, (long long)a[i].ret);
 	}
 	CTL_OK(t, ctl_mem_state(e->ctl, &s1));
-	expect_eq(t, le32_to_cpu(s1.violations), le32_to_cpu(s0.violations), "violations");
-	vsock_conn_close(c, IO_NS);
+	expect_eq(t, s1.violations, s0.violations, "violations");
+	pair_close(stream);
 	protect_pages_free(p, 2 * n);
 }
 

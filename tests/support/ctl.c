@@ -377,6 +377,8 @@ int ctl_dev_info(struct ctl *c, struct ctl_dev_info *out)
 	out->num_host = le32_to_cpu(out->num_host);
 	for (i = 0; i < CTL_MAX_CIDS; i++)
 		out->cids[i] = le64_to_cpu(out->cids[i]);
+	out->kicks = le64_to_cpu(out->kicks);
+	out->calls = le64_to_cpu(out->calls);
 	return ret;
 }
 
@@ -414,24 +416,43 @@ int ctl_headers(struct ctl *c, uint32_t src_port, uint32_t dst_port, bool clear,
 	const struct ctl_headers a = { cpu_to_le32(dst_port), cpu_to_le32(src_port),
 				       cpu_to_le32(clear) };
 
-	return call(c, CTL_HEADERS, &a, sizeof(a), CALL_NS, out, sizeof(*out));
+	const int ret = call(c, CTL_HEADERS, &a, sizeof(a), CALL_NS, out, sizeof(*out));
+
+	out->total = le64_to_cpu(out->total);
+	out->count = le32_to_cpu(out->count);
+	return ret;
 }
 
 int ctl_mem_state(struct ctl *c, struct ctl_mem_state *out)
 {
-	return call(c, CTL_MEM_STATE, NULL, 0, CALL_NS, out, sizeof(*out));
+	const int ret = call(c, CTL_MEM_STATE, NULL, 0, CALL_NS, out, sizeof(*out));
+
+	out->protected_mode = le32_to_cpu(out->protected_mode);
+	out->violations = le32_to_cpu(out->violations);
+	out->last_addr = le64_to_cpu(out->last_addr);
+	out->last_reason = le32_to_cpu(out->last_reason);
+	out->last_queue = le32_to_cpu(out->last_queue);
+	out->shared_pages = le64_to_cpu(out->shared_pages);
+	out->private_pages = le64_to_cpu(out->private_pages);
+	out->queues_stopped = le32_to_cpu(out->queues_stopped);
+	return ret;
 }
 
 int ctl_mem_scan(struct ctl *c, const void *secret, uint32_t len, struct ctl_mem_scan_reply *out)
 {
 	struct ctl_mem_scan a = { .len = cpu_to_le32(len) };
 	uint32_t i;
+	int ret;
 
 	if (len > sizeof(a.secret_xor))
 		return -EINVAL;
 	for (i = 0; i < len; i++)
 		a.secret_xor[i] = ((const uint8_t *)secret)[i] ^ 0x5a;
-	return call(c, CTL_MEM_SCAN, &a, sizeof(a), 4 * CALL_NS, out, sizeof(*out));
+	ret = call(c, CTL_MEM_SCAN, &a, sizeof(a), 4 * CALL_NS, out, sizeof(*out));
+	out->scanned_pages = le64_to_cpu(out->scanned_pages);
+	out->matches = le64_to_cpu(out->matches);
+	out->first_addr = le64_to_cpu(out->first_addr);
+	return ret;
 }
 
 int ctl_interrupt(struct ctl *c, uint32_t queue_mask, uint32_t count, uint32_t interval_us)
