@@ -1,11 +1,13 @@
 fuzz-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/vq.c drivers/virtio/split.c lib/dma.c lib/device.c
 fuzz-tests += split
 fuzz-split := $(fuzz-virtio)
-fuzz-refdev := tests/unit/fake_guest.c host/common/page_state.c host/peer/peer.c host/peer/control.c \
+fuzz-refdev := host/common/page_state.c host/peer/peer.c host/peer/control.c \
 	$(addprefix host/ref/dev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c) \
 	host/ref/fault/fault.c host/common/injected.c
 fuzz-tests += refdev_tx
-fuzz-refdev_tx := $(fuzz-refdev)
+fuzz-refdev_tx := tests/unit/fake_guest.c $(fuzz-refdev)
+fuzz-tests += vhost_user
+fuzz-vhost_user := $(fuzz-refdev) host/ref/dev/vhost_user.c
 fuzz-tests += vsock_rx
 fuzz-vsock_rx := $(fuzz-virtio) $(addprefix drivers/virtio/,vsock.c vsock_conn.c vsock_config.c)
 fuzz-tests += ktap

@@ -3,29 +3,46 @@
 
 #include <assert.h>
 #include <endian.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define RX_BUFS (FG_HIGH_GPA)
+#define GUARD	4096u
 #define TX_BUFS (FG_LOW_GPA + 0x100000)
+
+/*
+ * Guest memory comes from mmap(): pages that a test does not touch cost nothing (a fuzzer makes thousands of guests a
+ * second), and a page that cannot be touched stands on either side.
+ */
+static uint8_t *region_new(size_t size)
+{
+	uint8_t *p = mmap(NULL, size + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert(p != MAP_FAILED);
+	assert(mprotect(p + GUARD, size, PROT_READ | PROT_WRITE) == 0);
+	return p + GUARD;
+}
+
+static void region_free(uint8_t *p, size_t size)
+{
+	if (p)
+		munmap(p - GUARD, size + 2 * GUARD);
+}
 
 void fg_memory(struct fake_guest *g, struct guest_mem *m)
 {
 	memset(g, 0, sizeof(*g));
 	g->rx_len = FG_RX_SIZE;
-	g->low = aligned_alloc(4096, FG_LOW_SIZE);
-	g->high = aligned_alloc(4096, FG_HIGH_SIZE);
-	assert(g->low && g->high);
-	memset(g->low, 0, FG_LOW_SIZE);
-	memset(g->high, 0, FG_HIGH_SIZE);
+	g->low = region_new(FG_LOW_SIZE);
+	g->high = region_new(FG_HIGH_SIZE);
 	assert(mem_add_host(m, FG_LOW_GPA, FG_LOW_SIZE, FG_UVA + FG_LOW_GPA, g->low) == 0);
 	assert(mem_add_host(m, FG_HIGH_GPA, FG_HIGH_SIZE, FG_UVA + FG_HIGH_GPA, g->high) == 0);
 }
 
 void fg_free(struct fake_guest *g)
 {
-	free(g->low);
-	free(g->high);
+	region_free(g->low, FG_LOW_SIZE);
+	region_free(g->high, FG_HIGH_SIZE);
 	g->low = g->high = NULL;
 }
 
@@ -42,7 +59,10 @@ void fg_ring_setup(struct fake_guest *g, struct ring *r, unsigned int q, uint16_
 	f->desc = FG_LOW_GPA + 0x10000 * q;
 	f->avail = f->desc + 0x8000;
 	f->used = f->desc + 0xa000;
-	memset(fg_at(g, f->desc), 0, 0x10000);
+	memset(fg_at(g, f->desc), 0, sizeof(struct vring_desc) * num);
+	memset(fg_at(g, f->avail), 0, sizeof(struct vring_avail) + 2u * num + 2);
+	memset(fg_at(g, f->used), 0,
+	       sizeof(struct vring_used) + sizeof(struct vring_used_elem) * num + 2);
 	r->num = num;
 	r->desc_uva = FG_UVA + f->desc;
 	r->avail_uva = FG_UVA + f->avail;

@@ -359,6 +359,85 @@ static void memory_goes_away(void **state)
 	serve(f);
 }
 
+/* A queue that runs keeps its size: its rings were looked up for that one. */
+static void size_of_a_running_queue(void **state)
+{
+	struct fixture *f = *state;
+	struct vhu_msg m = msg(VHU_SET_VRING_NUM, 8);
+
+	negotiate(f);
+	give_memory(f);
+	start_queue(f, 1);
+	m.state.index = 1;
+	m.state.num = RING_MAX_SIZE;
+	assert_int_equal(acknowledged(f, m, NULL, 0), 1);
+	assert_true(f->d->ring[1].running);
+	assert_int_equal(f->d->ring[1].num, FG_QSIZE);
+	tell_state(f, VHU_GET_VRING_BASE, 1, 0);
+	assert_true(receive(f, &m));
+	m = msg(VHU_SET_VRING_NUM, 8);
+	m.state.index = 1;
+	m.state.num = RING_MAX_SIZE;
+	assert_int_equal(acknowledged(f, m, NULL, 0), 0);
+	assert_int_equal(f->d->ring[1].num, RING_MAX_SIZE);
+}
+
+/* With EVENT_IDX a ring has two bytes more: one that ends with the memory does not fit any longer. */
+static void features_of_a_running_queue(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t without = 7 | 1ull << VHU_F_PROTOCOL_FEATURES | 1ull << 32;
+	struct vhu_msg m = msg(VHU_SET_VRING_ADDR, 40);
+
+	negotiate(f);
+	give_memory(f);
+	tell(f, VHU_SET_FEATURES, without);
+	start_queue(f, 0);
+	start_queue(f, 1);
+	m.addr.index = 1;
+	m.addr.desc = UVA;
+	m.addr.avail = UVA + 0x8000;
+	m.addr.used = UVA + MEM_SIZE - (4 + 8 * FG_QSIZE);
+	assert_int_equal(acknowledged(f, m, NULL, 0), 0);
+	assert_true(f->d->ring[1].running);
+	tell(f, VHU_SET_FEATURES, without | 1ull << 29);
+	assert_true(f->d->ring[0].running);
+	assert_false(f->d->ring[1].running);
+}
+
+/* New addresses of a running queue that are nowhere stop it. */
+static void address_of_a_running_queue(void **state)
+{
+	struct fixture *f = *state;
+	struct vhu_msg m = msg(VHU_SET_VRING_ADDR, 40);
+
+	negotiate(f);
+	give_memory(f);
+	start_queue(f, 0);
+	m.addr.desc = UVA - 4096;
+	m.addr.avail = UVA + 0x8000;
+	m.addr.used = UVA + 0xa000;
+	assert_int_equal(acknowledged(f, m, NULL, 0), 1);
+	assert_false(f->d->ring[0].running);
+	serve(f);
+}
+
+/* A file that is shorter than its region: to touch the rest would end the device by SIGBUS. */
+static void region_past_the_file(void **state)
+{
+	struct fixture *f = *state;
+	struct vhu_msg m = msg(VHU_ADD_MEM_REG, 40);
+
+	negotiate(f);
+	m.mem_reg.region = (struct vhu_region){ .gpa = GPA, .size = MEM_SIZE + 1, .uva = UVA };
+	assert_int_equal(acknowledged(f, m, &f->mem_fd, 1), 1);
+	m.mem_reg.region.size = MEM_SIZE - 4096;
+	m.mem_reg.region.offset = 8192;
+	assert_int_equal(acknowledged(f, m, &f->mem_fd, 1), 1);
+	m.mem_reg.region.offset = 4096;
+	assert_int_equal(acknowledged(f, m, &f->mem_fd, 1), 0);
+}
+
 static void nonsense(void **state)
 {
 	static const uint32_t with_index[] = {
@@ -439,8 +518,17 @@ static void socket_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(connects_a_guest), T(config_space), T(memory_tables), T(queue_without_memory),
-		T(memory_goes_away), T(nonsense),     T(socket_file),
+		T(connects_a_guest),
+		T(config_space),
+		T(memory_tables),
+		T(queue_without_memory),
+		T(memory_goes_away),
+		T(nonsense),
+		T(socket_file),
+		T(size_of_a_running_queue),
+		T(features_of_a_running_queue),
+		T(address_of_a_running_queue),
+		T(region_past_the_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

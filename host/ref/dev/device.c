@@ -23,6 +23,9 @@
 #define CIDS_GIVE_UP   500000000ll
 #define CONFIG_TOLD_NS 500000000ll
 #define FAULT_PACKETS  60 /* crash, hang */
+#define AGAIN_MAX      1000000
+#define STALE_WRITES   20
+#define STALE_NS       1000000
 
 /* --- life --- */
 
@@ -220,7 +223,7 @@ void device_detach(struct device *d)
 	mem_clear(&d->mem);
 	page_states_close(&d->mem.ps);
 	d->features_acked = 0;
-	d->stale_at_ns = 0;
+	d->stale = 0;
 	/* The next guest finds what the command line says. */
 	d->cids = d->cids_initial;
 	d->cids_pending = false;
@@ -233,6 +236,8 @@ void device_set_features(struct device *d, uint64_t features)
 		d->ring[i].event_idx = features & BIT(VIRTIO_RING_F_EVENT_IDX);
 		d->ring[i].indirect_ok = features & BIT(VIRTIO_RING_F_INDIRECT_DESC);
 	}
+	/* EVENT_IDX makes the rings two bytes longer, in which used_event and avail_event lie. */
+	device_memory_changed(d);
 }
 
 int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
@@ -255,7 +260,7 @@ int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
 	if (queue == DEV_EVENT && base != 0)
 		d->events = 1;
 	if (queue == DEV_RX && d->info.resets && fault(F_IRQ_STALE_AFTER_RESET)) {
-		r->again = 30;
+		r->again = AGAIN_MAX; /* as long as it runs */
 		r->again_ns = rd_now_ns() + 20000000;
 	}
 	return 0;
@@ -268,22 +273,30 @@ uint16_t device_ring_stop(struct device *d, unsigned int queue)
 
 	ring_publish(r);
 	ring_stop(r);
-	if (was_running && queue == DEV_TX && fault(F_RING_WRITTEN_AFTER_RESET))
-		d->stale_at_ns = rd_now_ns() + 10000000;
+	if (was_running && queue == DEV_TX && fault_on(F_RING_WRITTEN_AFTER_RESET))
+		d->stale = STALE_WRITES;
 	if (was_running && !any_running(d))
 		device_reset(d);
 	return r->last_avail;
 }
 
+int device_ring_remap(struct device *d, unsigned int queue)
+{
+	struct ring *r = &d->ring[queue];
+	const int ret = ring_map(r);
+
+	if (!ret)
+		return 0;
+	rd_log("%s: queue %u lost its memory", d->name, queue);
+	ring_stop(r);
+	return ret;
+}
+
 void device_memory_changed(struct device *d)
 {
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-		struct ring *r = &d->ring[i];
-
-		if (r->running && ring_map(r)) {
-			rd_log("%s: queue %u lost its memory", d->name, i);
-			ring_stop(r);
-		}
+		if (d->ring[i].running)
+			device_ring_remap(d, i);
 	}
 }
 
@@ -738,19 +751,22 @@ static void run_interrupts(struct device *d, int64_t now)
 	}
 }
 
-/* Fault ring.written_after_reset. */
+/* Fault ring.written_after_reset: again and again, so that it does not matter when the driver looks. */
 static void run_stale(struct device *d, int64_t now)
 {
 	const struct ring *r = &d->ring[DEV_TX];
 	uint64_t gpa;
 	uint8_t *p;
 
-	if (!d->stale_at_ns || now < d->stale_at_ns)
+	if (!d->stale || now < d->stale_at_ns)
 		return;
-	d->stale_at_ns = 0;
+	d->stale = r->running ? 0 : d->stale - 1;
+	d->stale_at_ns = now + STALE_NS;
 	p = mem_at_uva(&d->mem, r->used_uva, sizeof(struct vring_used), &gpa);
-	if (p)
-		p[3] ^= 0x80;
+	if (p && !r->running) {
+		fault(F_RING_WRITTEN_AFTER_RESET);
+		p[3]++;
+	}
 }
 
 bool device_run(struct device *d)
@@ -802,7 +818,7 @@ int64_t device_timeout_ns(struct device *d)
 		earlier(&best, d->irq_at_ns, now);
 	if (d->events_at_ns)
 		earlier(&best, d->events_at_ns, now);
-	if (d->stale_at_ns)
+	if (d->stale)
 		earlier(&best, d->stale_at_ns, now);
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		if (d->ring[i].again)

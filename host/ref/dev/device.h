@@ -165,6 +165,7 @@ struct device {
 	int64_t cids_at_ns, cids_ask_ns;
 	struct ctl_interrupt irq;
 	int64_t irq_at_ns;
+	unsigned int stale; /* fault ring.written_after_reset: writes that are left */
 	int64_t stale_at_ns;
 
 	const char *page_state;
@@ -186,6 +187,8 @@ void device_detach(struct device *d);
 int device_ring_start(struct device *d, unsigned int queue, uint16_t base);
 /* Returns the avail index to go on from. When the last queue stops, the device is reset. */
 uint16_t device_ring_stop(struct device *d, unsigned int queue);
+/* A running queue's addresses changed. -errno: they are not in memory, and the queue stops. */
+int device_ring_remap(struct device *d, unsigned int queue);
 /* The memory map changed: running queues are looked up again. */
 void device_memory_changed(struct device *d);
 void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 static bool ranges_meet(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
 {
@@ -27,9 +28,15 @@ static int add(struct guest_mem *m, const struct mem_region *r)
 int mem_add(struct guest_mem *m, uint64_t gpa, uint64_t size, uint64_t uva, int fd, uint64_t offset)
 {
 	struct mem_region r = { .gpa = gpa, .size = size, .uva = uva };
+	struct stat st;
 	int ret;
 
 	if (size == 0 || offset + size < offset || offset + size > PTRDIFF_MAX)
+		return -EINVAL;
+	/* A page behind the end of a file is no memory: to touch it is SIGBUS. */
+	if (fstat(fd, &st))
+		return -errno;
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < offset + size)
 		return -EINVAL;
 	/* From 0 on: an offset into huge pages need not be aligned as mmap() wants it. */
 	r.map_len = offset + size;

@@ -33,6 +33,9 @@ static size_t used_bytes(const struct ring *r)
 
 int ring_map(struct ring *r)
 {
+	r->desc = NULL;
+	r->avail = NULL;
+	r->used = NULL;
 	if (r->num == 0 || r->num > RING_MAX_SIZE || (r->num & (r->num - 1)))
 		return -EINVAL;
 	r->desc = (void *)mem_at_uva(r->mem, r->desc_uva, sizeof(struct vring_desc) * r->num,
@@ -405,8 +408,9 @@ void ring_publish(struct ring *r)
 		return;
 	ring_signal(r);
 	if (fault(F_IRQ_DOUBLE)) {
-		r->again = 1;
-		r->again_ns = rd_now_ns() + 2000000;
+		if (!r->again)
+			r->again_ns = rd_now_ns() + 2000000;
+		r->again++;
 	}
 }
 

@@ -228,8 +228,21 @@ static int set_vring_addr(struct vhu *v, const struct vhu_msg *m)
 	r->avail_uva = m->addr.avail;
 	v->addr_set[m->addr.index] = true;
 	if (r->running)
-		return ring_map(r);
+		return device_ring_remap(v->d, m->addr.index);
 	update_queue(v, m->addr.index);
+	return 0;
+}
+
+/* The rings lie where they lay for the old size: a queue that runs keeps it. */
+static int set_vring_num(struct vhu *v, const struct vhu_msg *m)
+{
+	struct ring *r = &v->d->ring[m->state.index];
+
+	if (m->state.num == 0 || m->state.num > RING_MAX_SIZE)
+		return -EINVAL;
+	if (r->running)
+		return -EBUSY;
+	r->num = (uint16_t)m->state.num;
 	return 0;
 }
 
@@ -237,13 +250,15 @@ static int set_fd(struct vhu *v, const struct vhu_msg *m)
 {
 	const unsigned int q = m->u64 & VHU_VRING_INDEX;
 	const bool none = m->u64 & VHU_VRING_NOFD;
-	struct ring *r = &v->d->ring[q];
-	int *to = m->h.request == VHU_SET_VRING_KICK ? &r->kick_fd :
-		  m->h.request == VHU_SET_VRING_CALL ? &r->call_fd :
-						       &r->err_fd;
+	struct ring *r;
+	int *to;
 
 	if (q >= DEV_QUEUES || (!none && v->num_fds != 1))
 		return -EINVAL;
+	r = &v->d->ring[q];
+	to = m->h.request == VHU_SET_VRING_KICK ? &r->kick_fd :
+	     m->h.request == VHU_SET_VRING_CALL ? &r->call_fd :
+						  &r->err_fd;
 	close_fd(to);
 	if (none)
 		return 0;
@@ -384,10 +399,7 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 	case VHU_REM_MEM_REG:
 		return remove_region(v, m);
 	case VHU_SET_VRING_NUM:
-		d->ring[m->state.index].num = m->state.num <= RING_MAX_SIZE ?
-						      (uint16_t)m->state.num :
-						      0;
-		return d->ring[m->state.index].num ? 0 : -EINVAL;
+		return set_vring_num(v, m);
 	case VHU_SET_VRING_ADDR:
 		return set_vring_addr(v, m);
 	case VHU_SET_VRING_BASE:
