@@ -12,6 +12,7 @@
 #include "lib/init.h"
 #include "lib/libc.h"
 #include "lib/mem.h"
+#include "lib/paging.h"
 #include "lib/pci.h"
 #include "lib/reboot.h"
 #include "lib/test.h"
@@ -117,13 +118,14 @@ _Noreturn void assay_main(const struct boot_info *info)
 	printf("%sKTAP version 1\n# assay %s boot=%s\n", info->method == BOOT_EFI ? "\n" : "",
 	       ASSAY_VERSION, info->method == BOOT_EFI ? "efi" : "pvh");
 	mem_init(info);
+	arch_init(info);
+	mem_add_high(info, 1ull << paging_phys_bits());
 	heap = mem_free_bytes() / HEAP_DIVISOR;
 	if (mem_free_bytes() == 0 || libc_heap_init(heap < HEAP_MAX ? heap : HEAP_MAX)) {
 		printf("Bail out! no memory: %u ranges, %llu bytes free\n",
 		       (unsigned int)info->mem_count, (unsigned long long)mem_free_bytes());
 		arch_end(END_ERROR, NULL);
 	}
-	arch_init(info);
 	read_config(info);
 	if (cmdline_get("console") && !arch_console_select(cmdline_get("console")))
 		printf("# warning: console=%s: not all of them are there\n",

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Pages by a bitmap over each RAM range, next fit. The bitmap lies at the start
- * of its range.
+ * Pages by a bitmap over each RAM range, next fit. The bitmap lies at the start of its range.
+ *
+ * The first page tables reach 4 GiB, so RAM above joins when the real ones are loaded (mem_add_high()). From
+ * then on it is preferred: rings, headers and buffers then lie where a device that forgets the upper half of
+ * an address finds something else.
  */
 #include "lib/mem.h"
 
@@ -13,6 +16,7 @@
 #include "lib/spinlock.h"
 
 #define LOW_END	  0x100000ull
+#define FOUR_GIB  (1ull << 32)
 #define MAX_ZONES 64
 #define MIN_PAGES 16
 #define MAX_SPAN                                                                                   \
@@ -69,25 +73,32 @@ static void add_zone(uint64_t base, uint64_t end)
 	mem.free_pages += z->pages - used;
 }
 
-/* RAM above 1 MiB without the image. Only below 4 GiB: our first page tables reach no further. */
-static void add_range(const struct boot_info *info, uint64_t base, uint64_t end)
+/* What of a RAM range lies in [from, to), without the image. */
+static void add_range(const struct boot_info *info, const struct boot_mem *m, uint64_t from,
+		      uint64_t to)
 {
 	const uint64_t img = info->image_base, img_end = img + info->image_size;
+	const uint64_t base = m->base > from ? m->base : from;
+	const uint64_t end = m->base + m->size < to ? m->base + m->size : to;
 
-	if (base < LOW_END)
-		base = LOW_END;
-	if (end > 1ull << 32)
-		end = 1ull << 32;
-	if (base >= end)
+	if (m->type != BOOT_MEM_RAM || base >= end)
 		return;
-	if (img < end && img_end > base) {
-		if (img > base)
-			add_zone(base, img);
-		if (img_end < end)
-			add_zone(img_end, end);
+	if (img >= end || img_end <= base) {
+		add_zone(base, end);
 		return;
 	}
-	add_zone(base, end);
+	if (img > base)
+		add_zone(base, img);
+	if (img_end < end)
+		add_zone(img_end, end);
+}
+
+void mem_add_high(const struct boot_info *info, uint64_t limit)
+{
+	uint32_t i;
+
+	for (i = 0; i < info->mem_count; i++)
+		add_range(info, &info->mem[i], FOUR_GIB, limit);
 }
 
 void mem_init(const struct boot_info *info)
@@ -101,7 +112,7 @@ void mem_init(const struct boot_info *info)
 		if (m->type != BOOT_MEM_RAM)
 			continue;
 		mem.total += m->size;
-		add_range(info, m->base, end);
+		add_range(info, m, LOW_END, FOUR_GIB);
 		/* The highest whole page of usable low memory; firmware's data is at its bottom. */
 		if (m->base < 0xa0000 && end > 0x2000) {
 			const uint64_t top = end < 0xa0000 ? end : 0xa0000;
@@ -156,7 +167,7 @@ void *mem_pages(size_t n, size_t align)
 		return NULL;
 	irqs = irq_save(); /* neither a handler nor the watchdog comes in between */
 	spin_lock(&mem.lock);
-	for (k = mem.zones; k-- > 0 && !p;) {
+	for (k = mem.zones; k-- > 0 && !p;) { /* from the highest zone down */
 		struct zone *z = &mem.zone[k];
 
 		if (n > z->pages)
@@ -164,6 +175,34 @@ void *mem_pages(size_t n, size_t align)
 		p = search(z, z->next, z->pages, n, align);
 		if (!p)
 			p = search(z, 0, z->pages, n, align);
+	}
+	spin_unlock(&mem.lock);
+	irq_restore(irqs);
+	if (p)
+		memset(p, 0, n << PAGE_SHIFT);
+	return p;
+}
+
+void *mem_pages_at(uint64_t pa, size_t n)
+{
+	uint64_t first, i;
+	void *p = NULL;
+	unsigned int k;
+	bool irqs;
+
+	irqs = irq_save();
+	spin_lock(&mem.lock);
+	for (k = 0; k < mem.zones && !p; k++) {
+		struct zone *z = &mem.zone[k];
+
+		if (pa < z->base || (pa - z->base) >> PAGE_SHIFT >= z->pages ||
+		    n > z->pages - ((pa - z->base) >> PAGE_SHIFT))
+			continue;
+		first = (pa - z->base) >> PAGE_SHIFT;
+		for (i = 0; i < n && !taken(z, first + i); i++)
+			;
+		if (i == n)
+			p = take(z, first, n);
 	}
 	spin_unlock(&mem.lock);
 	irq_restore(irqs);

@@ -11,11 +11,15 @@
 
 struct boot_info;
 
-/* Takes over the RAM of the map but the image and what is below 1 MiB (see mem_low_page()). */
+/* Takes over the RAM below 4 GiB but the image and what is below 1 MiB (see mem_low_page()). */
 void mem_init(const struct boot_info *info);
+/* Takes over the RAM from 4 GiB up to the end of what page tables can map, once they do. It is given away first. */
+void mem_add_high(const struct boot_info *info, uint64_t limit);
 
 /* n contiguous zeroed pages, aligned to `align` bytes (a power of two, >= PAGE_SIZE). NULL: none left. */
 void *mem_pages(size_t n, size_t align);
+/* The n pages at this very address, zeroed. NULL: one of them is not free, or no RAM of ours. */
+void *mem_pages_at(uint64_t pa, size_t n);
 void mem_pages_free(void *p, size_t n);
 /* One page below 1 MiB for the AP trampoline (never freed), or NULL. */
 void *mem_low_page(void);
@@ -23,7 +27,7 @@ void *mem_low_page(void);
 /* Bytes: RAM of the map, and free now. A test that leaks shows here. */
 uint64_t mem_total(void);
 uint64_t mem_free_bytes(void);
-/* Pages that were taken for good, by a test's way or not, are no leak: says so, and how many bytes so far. */
+/* mem_keep() marks n pages that are taken for good, so that the leak check skips them. */
 void mem_keep(size_t n);
 uint64_t mem_kept_bytes(void);
 

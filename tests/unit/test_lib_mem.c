@@ -288,11 +288,46 @@ static void odd_frees(void **state)
 
 #define T(f) cmocka_unit_test_setup(f, fresh)
 
+/* RAM above 4 GiB joins later, and is given away first. */
+static void high(void **state)
+{
+	const uint64_t above = 1ull << 45;
+	uint64_t *p;
+
+	(void)state;
+	assert_ptr_equal(mmap((void *)above, PAGES(64), PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+			 (void *)above);
+	range(RAM, PAGES(64), BOOT_MEM_RAM);
+	range(above, PAGES(64), BOOT_MEM_RAM);
+	mem_init(&info);
+	assert_int_equal(mem_total(), PAGES(128));
+	assert_int_equal(mem_free_bytes(), PAGES(63));
+	mem_add_high(&info, above); /* more than page tables can map */
+	assert_int_equal(mem_free_bytes(), PAGES(63));
+	mem_add_high(&info, above + PAGES(64));
+	assert_int_equal(mem_free_bytes(), PAGES(126));
+	p = mem_pages(4, PAGE_SIZE);
+	assert_true(virt_to_phys(p) >= above);
+	assert_null(mem_pages_at(virt_to_phys(p) + PAGES(3), 1));
+	assert_ptr_equal(mem_pages_at(virt_to_phys(p) + PAGES(4), 1), (char *)p + PAGES(4));
+	assert_ptr_equal(mem_pages_at(RAM + PAGES(60), 4), (void *)(RAM + PAGES(60)));
+	assert_null(mem_pages_at(RAM + PAGES(61), 4));
+	assert_null(mem_pages_at(RAM, 1)); /* the bitmap */
+	assert_null(mem_pages_at(RAM - PAGES(1), 1));
+	assert_null(mem_pages_at(RAM + PAGES(64), 1));
+	mem_pages_free(p, 5);
+	mem_pages_free((void *)(RAM + PAGES(60)), 4);
+	assert_int_equal(mem_free_bytes(), PAGES(126));
+	munmap((void *)above, PAGES(64));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(one_range), T(bad_requests),	   T(aligned),	T(fragments),	T(skips),
-		T(odd_edges), T(around_the_image), T(low_page), T(many_ranges), T(odd_frees),
+		T(high),      T(one_range),   T(bad_requests), T(aligned),
+		T(fragments), T(skips),	      T(odd_edges),    T(around_the_image),
+		T(low_page),  T(many_ranges), T(odd_frees),
 	};
 
 	return cmocka_run_group_tests(tests, map_ram, NULL);

@@ -288,17 +288,6 @@ static void lose_shared_bit(uint64_t phys, uint64_t value)
 	injected();
 }
 
-/* Addresses are cut to 32 bits on their way: what is there stays as it was. */
-static void lose_high(uint64_t phys, uint64_t value)
-{
-	const uint64_t zero = 0;
-
-	if (phys < FOUR_GIB || !value)
-		return;
-	plugin_write(phys, &zero, sizeof(zero));
-	injected();
-}
-
 /* --- what the guest is told at its start (Xen, start_info.h) ---------------------------------------- */
 
 #define START_MAGIC 0x336ec578u
@@ -343,6 +332,48 @@ static bool change_map(unsigned int cpu, void (*change)(struct range *r))
 		injected();
 	}
 	return false;
+}
+
+/* Where RAM above 4 GiB ends; pages at its end are free but for the test of such memory. */
+static uint64_t high_end;
+
+static bool find_high_end(unsigned int cpu, const struct plugin_site *site)
+{
+	struct start_info s;
+	struct range r;
+	uint32_t i;
+
+	(void)site;
+	for (i = 0; at_start(cpu, &s) && i < s.entries; i++)
+		if (plugin_read(s.memmap + i * sizeof(r), &r, sizeof(r)) && r.type == RAM &&
+		    r.addr + r.size > FOUR_GIB && r.addr + r.size > high_end)
+			high_end = r.addr + r.size;
+	return false;
+}
+
+static bool at_high_end(uint64_t phys)
+{
+	return phys >= FOUR_GIB && phys < high_end && high_end - phys <= 256ull * PAGE;
+}
+
+/* The last slot of memory is shorter than the map says. */
+static void lose_high(uint64_t phys, uint64_t value)
+{
+	const uint64_t zero = 0;
+
+	if (!at_high_end(phys) || !value)
+		return;
+	plugin_write(phys, &zero, sizeof(zero));
+	injected();
+}
+
+/* The last slot of memory overlaps one below. */
+static void alias_high(uint64_t phys, uint64_t value)
+{
+	if (!at_high_end(phys))
+		return;
+	plugin_write((uint32_t)phys, &value, sizeof(value));
+	injected();
 }
 
 static void into_next(struct range *r)
@@ -473,7 +504,14 @@ const struct fault machine_faults[F_COUNT] = {
 	[F_CPU_IST_IGNORED] = { .kinds = BIT(K_LIDT), .memory = without_ist },
 	[F_CPU_RAM_BIT_LOST] = { .memory = lose_bit },
 	[F_CPU_POOL_BIT_LOST] = { .memory = lose_shared_bit },
-	[F_CPU_HIGH_RAM_LOST] = { .memory = lose_high },
+	[F_CPU_HIGH_RAM_LOST] = { .kinds = BIT(K_CLI),
+				  .early = true,
+				  .hook = find_high_end,
+				  .memory = lose_high },
+	[F_CPU_HIGH_RAM_ALIAS] = { .kinds = BIT(K_CLI),
+				   .early = true,
+				   .hook = find_high_end,
+				   .memory = alias_high },
 	[F_CPU_MAP_OVERLAPS] = { .kinds = BIT(K_CLI), .early = true, .hook = overlap },
 	[F_CPU_MAP_WITHOUT_IMAGE] = { .kinds = BIT(K_CLI), .early = true, .hook = no_image },
 	[F_CPU_TABLE_CHECKSUM] = { .kinds = BIT(K_CLI), .early = true, .hook = bad_checksum },

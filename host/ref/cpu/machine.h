@@ -31,7 +31,7 @@ struct fault {
 	bool early;	/* in firmware and 32-bit code, too */
 	/* In front of the instruction. True: it is skipped. */
 	bool (*hook)(unsigned int cpu, const struct plugin_site *s);
-	/* Behind each 8-byte store to memory; or each such load by an instruction of the kinds. */
+	/* Behind each 8-byte store to memory; where kinds are given and no hook, each such load by one of them. */
 	void (*memory)(uint64_t phys, uint64_t value);
 };
 

@@ -67,15 +67,17 @@ static void instrument(struct qemu_plugin_insn *insn, size_t index)
 	uint8_t b[15];
 	const enum kind kind = kind_of(b, qemu_plugin_insn_data(insn, b, sizeof(b)));
 	const bool of_kind = kind && fault_now->kinds & 1u << kind;
+	/* Where there is a hook as well, the kinds are its own. */
+	const bool loads = fault_now->kinds && !fault_now->hook;
 
 	(void)index;
 	if (fault_now->hook && of_kind)
 		qemu_plugin_register_vcpu_insn_exec_cb(insn, on_insn, QEMU_PLUGIN_CB_RW_REGS_PC,
 						       plugin_site(insn, kind));
-	if (fault_now->memory && (!fault_now->kinds || of_kind))
-		qemu_plugin_register_vcpu_mem_cb(
-			insn, on_memory, QEMU_PLUGIN_CB_NO_REGS,
-			fault_now->kinds ? QEMU_PLUGIN_MEM_R : QEMU_PLUGIN_MEM_W, NULL);
+	if (fault_now->memory && (!loads || of_kind))
+		qemu_plugin_register_vcpu_mem_cb(insn, on_memory, QEMU_PLUGIN_CB_NO_REGS,
+						 loads ? QEMU_PLUGIN_MEM_R : QEMU_PLUGIN_MEM_W,
+						 NULL);
 }
 
 static int take_option(const char *name, const char *value)

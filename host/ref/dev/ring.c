@@ -140,6 +140,8 @@ static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_de
 	uint64_t gpa = le64toh(d->addr), left = le32toh(d->len);
 	const uint64_t before = writable ? 0 : c->out_len;
 
+	if (gpa >> 32 && fault(F_RING_DESC_HIGH))
+		gpa = (uint32_t)gpa;
 	if (gpa + left < gpa)
 		return -EBADMSG;
 	if (!writable && c->n_in)

@@ -309,6 +309,11 @@ const struct fault front_faults[F_COUNT] = {
 	/* The size is that of the queue selected before. */
 	[F_FRONT_QUEUE_SIZE_BEYOND] = { .rule = { LOAD(COMMON, COMMON_AT(queue_size), 2, SET, 128,
 						       .when = no_such_queue) } },
+	/* Each address is kept in 32 bits. */
+	[F_FRONT_QUEUE_HIGH] = { .rule = { STORE(COMMON, COMMON_AT(queue_desc_hi), 4, SET, 0),
+					   STORE(COMMON, COMMON_AT(queue_driver_hi), 4, SET, 0),
+					   STORE(COMMON, COMMON_AT(queue_device_hi), 4, SET,
+						 0) } },
 	/* Only the select register's lowest bit is decoded. */
 	[F_FRONT_FEATURE_SELECT] = { .rule = { STORE(COMMON, COMMON_AT(device_feature_select), 4,
 						     AND, 1, .when = beyond_features) } },
