@@ -261,23 +261,27 @@ struct slot {
 
 static bool known(uint64_t base)
 {
+	const struct virtio_refusal *r;
 	struct virtio_device *d;
 	unsigned int i;
 
 	for (i = 0; (d = virtio_get(i)); i++)
 		if (virtio_mmio(d) && virtio_mmio(d)->base == base)
 			return true;
+	for (i = 0; (r = virtio_refused(i)); i++)
+		if (r->dev && virtio_mmio(r->dev) && virtio_mmio(r->dev)->base == base)
+			return true;
 	return false;
 }
 
 /* Magic, version, DeviceID, in this order (4.2.3.1.1). false: nothing usable there. */
-static bool usable(const struct slot *s, volatile uint8_t *regs)
+static bool usable(const char *name, volatile uint8_t *regs)
 {
 	const uint32_t magic = mmio_read32(regs + VIRTIO_MMIO_MAGIC_VALUE);
 	uint32_t version, id;
 
 	if (magic != VIRTIO_MMIO_MAGIC) {
-		virtio_refuse("mmio 0x%llx: magic value 0x%08x", (unsigned long long)s->base,
+		virtio_refuse(name, VIRTIO_REFUSED_LAYOUT, NULL, "the magic value reads 0x%08x",
 			      (unsigned int)magic);
 		return false;
 	}
@@ -287,8 +291,8 @@ static bool usable(const struct slot *s, volatile uint8_t *regs)
 		return false;
 	if (version == 2)
 		return true;
-	virtio_refuse("mmio 0x%llx: %s, version %u: %s", (unsigned long long)s->base,
-		      virtio_id_name(id), (unsigned int)version,
+	virtio_refuse(name, version == 1 ? VIRTIO_REFUSED_LEGACY : VIRTIO_REFUSED_LAYOUT, NULL,
+		      "%s, version %u: %s", virtio_id_name(id), (unsigned int)version,
 		      version == 1 ? "legacy only" : "unknown");
 	return false;
 }
@@ -297,20 +301,29 @@ static void probe_slot(const struct slot *s)
 {
 	volatile uint8_t *regs;
 	struct virtio_mmio *m;
+	char name[32];
+	int ret;
 
 	if (known(s->base))
 		return;
+	snprintf(name, sizeof(name), "mmio 0x%llx", (unsigned long long)s->base);
 	if (s->size <= VIRTIO_MMIO_CONFIG || s->base % 4 || s->base + s->size < s->base) {
-		virtio_refuse("mmio 0x%llx: a window of %llu bytes", (unsigned long long)s->base,
+		virtio_refuse(name, VIRTIO_REFUSED_LAYOUT, NULL, "a window of %llu bytes",
 			      (unsigned long long)s->size);
 		return;
 	}
 	regs = mmio_map(s->base, s->size < MAX_WINDOW ? s->size : MAX_WINDOW);
-	if (!regs || !usable(s, regs))
+	if (!regs) {
+		virtio_refuse(name, VIRTIO_REFUSED_LAYOUT, NULL, "the window cannot be mapped");
+		return;
+	}
+	if (!usable(name, regs))
 		return;
 	m = calloc(1, sizeof(*m));
-	if (!m)
+	if (!m) {
+		virtio_refuse(name, VIRTIO_REFUSED_RESOURCE, NULL, "no memory");
 		return;
+	}
 	m->regs = regs;
 	m->base = s->base;
 	m->size = (uint32_t)(s->size < MAX_WINDOW ? s->size : MAX_WINDOW);
@@ -323,10 +336,9 @@ static void probe_slot(const struct slot *s)
 	device_init_mmio(&m->vdev.dev, s->base);
 	m->vdev.name = m->vdev.dev.name;
 	snprintf(m->vdev.irq_info, sizeof(m->vdev.irq_info), "GSI %u", (unsigned int)s->gsi);
-	if (virtio_add(&m->vdev)) {
-		virtio_refuse("%s: %s", m->vdev.name, m->vdev.error);
-		free(m);
-	}
+	ret = virtio_add(&m->vdev);
+	if (ret)
+		virtio_refuse(name, virtio_refusal_of(ret), &m->vdev, "%s", m->vdev.error);
 }
 
 static uint64_t number_with_suffix(const char *s, char **end)
@@ -369,7 +381,8 @@ static void probe_cmdline(void)
 		if (parse_slot(text, &s))
 			probe_slot(&s);
 		else
-			virtio_refuse("virtio_mmio.device=%.40s: not SIZE@BASE:IRQ[:ID]", text);
+			virtio_refuse("virtio_mmio.device=", VIRTIO_REFUSED_LAYOUT, NULL,
+				      "\"%.40s\" is not SIZE@BASE:IRQ[:ID]", text);
 	}
 }
 

@@ -594,11 +594,18 @@ static bool has_cap(const struct virtio_pci *p, uint8_t type)
 	return false;
 }
 
+/* 4.1.2.1: below 0x1040 it may be a legacy device, which has no virtio capability at all. */
+static bool virtio_pci_legacy(const struct virtio_pci *p)
+{
+	return p->pci->device < VIRTIO_PCI_MODERN && p->num_caps == 0;
+}
+
 static const char *unusable(const struct virtio_pci *p)
 {
+	if (virtio_pci_legacy(p))
+		return "legacy only";
 	if (!has_cap(p, VIRTIO_PCI_CAP_COMMON_CFG))
-		return p->pci->device < VIRTIO_PCI_MODERN ? "legacy only" :
-							    "no COMMON_CFG capability";
+		return "no COMMON_CFG capability";
 	if (!p->common)
 		return "no COMMON_CFG inside of an assigned memory BAR";
 	if (!p->notify)
@@ -606,14 +613,25 @@ static const char *unusable(const struct virtio_pci *p)
 	return NULL;
 }
 
+/* Bus mastering is off from here on; the function stays known, for tests that judge what it shows. */
+static void refuse(struct virtio_pci *p, enum virtio_refusal_kind kind, const char *why)
+{
+	virtio_refuse(p->vdev.name, kind, &p->vdev, "%s (%04x:%04x): %s",
+		      virtio_id_name(p->vdev.id), p->pci->vendor, p->pci->device, why);
+	pci_enable(p->pci, true, false);
+}
+
 static void probe_one(const struct pci_dev *pci)
 {
 	struct virtio_pci *p = calloc(1, sizeof(*p));
 	struct virtio_device *d = &p->vdev;
 	const char *why;
+	char name[32];
+	int ret;
 
 	if (!p) {
-		virtio_refuse("pci %02x:%02x.%u: no memory", pci->bus, pci->dev, pci->fn);
+		snprintf(name, sizeof(name), "pci %02x:%02x.%u", pci->bus, pci->dev, pci->fn);
+		virtio_refuse(name, VIRTIO_REFUSED_RESOURCE, NULL, "no memory");
 		return;
 	}
 	p->pci = pci;
@@ -627,16 +645,19 @@ static void probe_one(const struct pci_dev *pci)
 	pci_enable(pci, true, true);
 	pci_intx(pci, false);
 	find_caps(p);
-	p->has_msix = pci_msix_init(pci, &p->msix) == 0;
+	p->msix_error = pci_msix_init(pci, &p->msix);
+	p->has_msix = p->msix_error == 0;
 	snprintf(d->irq_info, sizeof(d->irq_info), "%u MSI-X vectors",
 		 p->has_msix ? p->msix.count : 0);
 	why = unusable(p);
-	if (!why && virtio_add(d))
-		why = d->error;
-	if (!why)
+	if (why) {
+		refuse(p, virtio_pci_legacy(p) ? VIRTIO_REFUSED_LEGACY : VIRTIO_REFUSED_LAYOUT,
+		       why);
 		return;
-	virtio_refuse("%s (%04x:%04x): %s", d->name, pci->vendor, pci->device, why);
-	pci_remove(d);
+	}
+	ret = virtio_add(d);
+	if (ret)
+		refuse(p, virtio_refusal_of(ret), d->error);
 }
 
 static void probe_pci(void)

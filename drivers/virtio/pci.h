@@ -71,6 +71,7 @@ struct virtio_pci {
 	volatile uint8_t *notify, *isr, *device;
 	struct pci_msix msix;
 	bool has_msix;
+	int msix_error; /* of pci_msix_init(): -ENOENT: no such capability, -EIO: it makes no sense */
 	/* Per queue, known after queue_enable(). */
 	volatile uint8_t *notify_at[VIRTIO_MAX_QUEUES];
 	uint16_t notify_data[VIRTIO_MAX_QUEUES];

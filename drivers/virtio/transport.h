@@ -7,8 +7,11 @@
 
 /* Registers a probed device: resets it, reads its features and queue sizes. 0, -ENOSPC, -ETIMEDOUT. */
 int virtio_add(struct virtio_device *d);
-/* A device that is there but not usable (legacy, broken): a line of the env block. */
-void virtio_refuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Registers a device that is there and cannot be driven: name, kind, dev or NULL, the reason in words. */
+void virtio_refuse(const char *name, enum virtio_refusal_kind kind, struct virtio_device *dev,
+		   const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The kind that an error of virtio_add() belongs to. */
+enum virtio_refusal_kind virtio_refusal_of(int err);
 /* Sets d->error and returns err. */
 int virtio_error(struct virtio_device *d, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

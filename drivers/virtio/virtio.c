@@ -16,7 +16,7 @@
 OPTION("irq", "the best kind of interrupt to use: msix, msix1 (one vector), intx or poll");
 
 #define MAX_DEVICES   32
-#define MAX_REFUSALS  8
+#define MAX_REFUSALS  32
 #define RESET_TIMEOUT (2 * SEC)
 #define CONFIG_TRIES  100
 
@@ -36,8 +36,8 @@ OPTION("irq", "the best kind of interrupt to use: msix, msix1 (one vector), intx
 static struct {
 	struct virtio_device *dev[MAX_DEVICES];
 	unsigned int count;
-	char refused[MAX_REFUSALS][112];
-	unsigned int refusals;
+	struct virtio_refusal refused[MAX_REFUSALS];
+	unsigned int refusals, refusals_lost;
 } virtio;
 
 struct virtio_device *virtio_get(unsigned int n)
@@ -65,15 +65,38 @@ int virtio_error(struct virtio_device *d, int err, const char *fmt, ...)
 	return err;
 }
 
-void virtio_refuse(const char *fmt, ...)
+void virtio_refuse(const char *name, enum virtio_refusal_kind kind, struct virtio_device *dev,
+		   const char *fmt, ...)
 {
+	struct virtio_refusal *r = &virtio.refused[virtio.refusals];
 	va_list ap;
 
-	if (virtio.refusals == MAX_REFUSALS)
+	if (virtio.refusals == MAX_REFUSALS) {
+		virtio.refusals_lost++;
 		return;
+	}
+	virtio.refusals++;
+	snprintf(r->name, sizeof(r->name), "%s", name);
+	r->kind = kind;
+	r->dev = dev;
 	va_start(ap, fmt);
-	vsnprintf(virtio.refused[virtio.refusals++], sizeof(virtio.refused[0]), fmt, ap);
+	vsnprintf(r->reason, sizeof(r->reason), fmt, ap);
 	va_end(ap);
+}
+
+enum virtio_refusal_kind virtio_refusal_of(int err)
+{
+	return err == -ETIMEDOUT ? VIRTIO_REFUSED_RESET : VIRTIO_REFUSED_RESOURCE;
+}
+
+const struct virtio_refusal *virtio_refused(unsigned int n)
+{
+	return n < virtio.refusals ? &virtio.refused[n] : NULL;
+}
+
+unsigned int virtio_refusals_lost(void)
+{
+	return virtio.refusals_lost;
 }
 
 uint32_t virtio_access_width(uint32_t off, uint32_t len)
@@ -515,7 +538,10 @@ static void env_virtio(void)
 	for (i = 0; i < virtio.count; i++)
 		env_device(virtio.dev[i]);
 	for (i = 0; i < virtio.refusals; i++)
-		env_line("virtio not used", "%s", virtio.refused[i]);
+		env_line("virtio not used", "%s: %s", virtio.refused[i].name,
+			 virtio.refused[i].reason);
+	if (virtio.refusals_lost)
+		env_line("virtio not used", "%u more functions", virtio.refusals_lost);
 	if (virtio.count == 0)
 		env_line("virtio", "no modern device on PCI or MMIO");
 }

@@ -143,10 +143,28 @@ struct virtio_device {
 	char error[128];   /* text of the last failure, for verdicts */
 };
 
-/* Every modern device found by PCI and MMIO at boot; NULL past the last. Legacy ones: see the env block. */
+/* Every modern device found by PCI and MMIO at boot that can be driven; NULL past the last. */
 struct virtio_device *virtio_get(unsigned int n);
 /* The n-th of an id. */
 struct virtio_device *virtio_find(uint32_t id, unsigned int n);
+
+/* Why a function that says it is virtio is not driven. */
+enum virtio_refusal_kind {
+	VIRTIO_REFUSED_LEGACY, /* it has the legacy interface only, which is an older promise */
+	VIRTIO_REFUSED_LAYOUT, /* capabilities, BARs, magic value, version or window make no sense */
+	VIRTIO_REFUSED_RESET,  /* device status does not read 0 after a reset (2.4.1) */
+	VIRTIO_REFUSED_RESOURCE, /* memory or room of the driver's own ran out */
+};
+struct virtio_refusal {
+	char name[32]; /* "pci 00:03.0", "mmio 0xfeb00e00" */
+	enum virtio_refusal_kind kind;
+	char reason[112];
+	struct virtio_device *dev; /* as far as it was found out, bus mastering off; NULL: nothing */
+};
+/* The n-th of them, NULL past the last. */
+const struct virtio_refusal *virtio_refused(unsigned int n);
+/* Refusals for which the registry had no room. */
+unsigned int virtio_refusals_lost(void);
 
 /* The environment block's name of a feature bit of a device of this id, NULL: unknown. */
 const char *virtio_feature_name(uint32_t id, unsigned int bit);

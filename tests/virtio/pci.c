@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio.pci.*: the PCI transport (4.1) as configuration space and BARs show it, on every modern virtio
- * function. Registers are read here, not through drivers/virtio/pci.c, where the driver would hide a
+ * function; what is read from configuration space alone also on those that cannot be driven. Registers are read here, not through drivers/virtio/pci.c, where the driver would hide a
  * mistake (it skips unusable capabilities, for instance).
  */
 #include <string.h>
@@ -30,6 +30,14 @@ static struct virtio_pci *function(unsigned int n)
 }
 
 #define EACH(p, i) for (i = 0; (p = function(i)); i++)
+/* Those that cannot be driven as well: configuration space is all that these tests read. */
+#define EACH_FUNCTION(p, i) for (i = 0; (p = vt_pci_function(i)); i++)
+/* A SKIP where there is none: NEED_VIRTIO_FUNCTION is met by virtio-mmio as well. */
+static void need_function(struct test_ctx *t)
+{
+	if (!vt_pci_function(0))
+		test_skip(t, "no modern virtio function on PCI");
+}
 
 static const char *who(const struct virtio_pci *p)
 {
@@ -62,12 +70,14 @@ TEST(pci_ids,
      .id = "virtio.pci.ids",
      .clause = "virtio 1.4, 4.1.2.1 MUST: vendor 0x1af4, device 0x1040 + virtio id or the transitional one",
      .owner = OWNER_PCI,
-     .needs = NEED_VIRTIO_PCI)
+     .needs = NEED_VIRTIO_FUNCTION)
 {
 	struct virtio_pci *p;
 	unsigned int i;
 
-	EACH(p, i) {
+	need_function(t);
+	EACH_FUNCTION(p, i)
+	{
 		const uint16_t vendor = (uint16_t)pci_read(p->pci, 0, 2);
 		const uint16_t device = (uint16_t)pci_read(p->pci, 2, 2);
 
@@ -105,7 +115,7 @@ TEST(pci_caps_present,
      .id = "virtio.pci.caps_present",
      .clause = "virtio 1.4, 4.1.4.3.1, 4.1.4.4.1, 4.1.4.5.1, 4.1.4.9.1 MUST: at least one COMMON, NOTIFY, ISR and PCI_CFG capability",
      .owner = OWNER_PCI,
-     .needs = NEED_VIRTIO_PCI)
+     .needs = NEED_VIRTIO_FUNCTION)
 {
 	static const struct {
 		uint8_t type;
@@ -117,11 +127,11 @@ TEST(pci_caps_present,
 	struct virtio_pci *p;
 	unsigned int i, k;
 
-	EACH(p, i)
-		for (k = 0; k < sizeof(must) / sizeof(must[0]); k++)
-			expect(t, count_caps(p, must[k].type) > 0,
-			       "%s: no %s among %u vendor capabilities", who(p), must[k].name,
-			       p->num_caps);
+	need_function(t);
+	EACH_FUNCTION(p, i)
+	for (k = 0; k < sizeof(must) / sizeof(must[0]); k++)
+		expect(t, count_caps(p, must[k].type) > 0, "%s: no %s among %u vendor capabilities",
+		       who(p), must[k].name, p->num_caps);
 }
 
 static unsigned int least_cap_len(uint8_t type)
@@ -143,28 +153,27 @@ TEST(pci_caps_layout,
      .id = "virtio.pci.caps_layout",
      .clause = "virtio 1.4, 4.1.4.2, 4.1.4.3.1, 4.1.4.6.1 MUST: cap_len covers the structure; COMMON and DEVICE offsets are 4-byte aligned",
      .owner = OWNER_PCI,
-     .needs = NEED_VIRTIO_PCI)
+     .needs = NEED_VIRTIO_FUNCTION)
 {
 	const struct virtio_pci_cap_info *c;
 	struct virtio_pci *p;
 	unsigned int i, k;
 
-	EACH(p, i)
-		for (k = 0; k < p->num_caps; k++) {
-			c = &p->cap[k];
-			expect(t, c->cap_len >= least_cap_len(c->type),
-			       "%s: capability at 0x%02x, type %u: cap_len %u, the structure has %u bytes",
-			       who(p), c->at, c->type, c->cap_len, least_cap_len(c->type));
-			expect(t, c->at + c->cap_len <= 256,
-			       "%s: capability at 0x%02x with cap_len %u ends behind 0xff", who(p),
-			       c->at, c->cap_len);
-			if (c->type == VIRTIO_PCI_CAP_COMMON_CFG ||
-			    c->type == VIRTIO_PCI_CAP_DEVICE_CFG)
-				expect_eq(
-					t, c->offset % 4, 0,
-					"%s: capability at 0x%02x, type %u: offset 0x%llx modulo 4",
-					who(p), c->at, c->type, (unsigned long long)c->offset);
-		}
+	need_function(t);
+	EACH_FUNCTION(p, i)
+	for (k = 0; k < p->num_caps; k++) {
+		c = &p->cap[k];
+		expect(t, c->cap_len >= least_cap_len(c->type),
+		       "%s: capability at 0x%02x, type %u: cap_len %u, the structure has %u bytes",
+		       who(p), c->at, c->type, c->cap_len, least_cap_len(c->type));
+		expect(t, c->at + c->cap_len <= 256,
+		       "%s: capability at 0x%02x with cap_len %u ends behind 0xff", who(p), c->at,
+		       c->cap_len);
+		if (c->type == VIRTIO_PCI_CAP_COMMON_CFG || c->type == VIRTIO_PCI_CAP_DEVICE_CFG)
+			expect_eq(t, c->offset % 4, 0,
+				  "%s: capability at 0x%02x, type %u: offset 0x%llx modulo 4",
+				  who(p), c->at, c->type, (unsigned long long)c->offset);
+	}
 }
 
 /* I/O BARs are fine with the specification (4.1.4): what is judged is that one memory BAR or I/O BAR has it. */
@@ -172,51 +181,52 @@ TEST(pci_caps_in_bar,
      .id = "virtio.pci.caps_in_bar",
      .clause = "virtio 1.4, 4.1.4 and 4.1.4.7.1 MUST: a structure lies inside of the BAR that its capability names",
      .owner = OWNER_PCI,
-     .needs = NEED_VIRTIO_PCI)
+     .needs = NEED_VIRTIO_FUNCTION)
 {
 	const struct virtio_pci_cap_info *c;
 	const struct pci_bar *bar;
 	struct virtio_pci *p;
 	unsigned int i, k;
 
-	EACH(p, i)
-		for (k = 0; k < p->num_caps; k++) {
-			c = &p->cap[k];
-			/* 4.1.4.1: reserved types and BARs are to be ignored; the window has no place of its own. */
-			if (c->type == VIRTIO_PCI_CAP_PCI_CFG ||
-			    c->type == VIRTIO_PCI_CAP_VENDOR_CFG || c->bar > 5)
-				continue;
-			bar = &p->pci->bar[c->bar];
-			expect(t, c->offset <= bar->size && c->length <= bar->size - c->offset,
-			       "%s: type %u: 0x%llx bytes at 0x%llx, BAR %u has 0x%llx", who(p),
-			       c->type, (unsigned long long)c->length,
-			       (unsigned long long)c->offset, c->bar,
-			       (unsigned long long)bar->size);
-		}
+	need_function(t);
+	EACH_FUNCTION(p, i)
+	for (k = 0; k < p->num_caps; k++) {
+		c = &p->cap[k];
+		/* 4.1.4.1: reserved types and BARs are to be ignored; the window has no place of its own. */
+		if (c->type == VIRTIO_PCI_CAP_PCI_CFG || c->type == VIRTIO_PCI_CAP_VENDOR_CFG ||
+		    c->bar > 5)
+			continue;
+		bar = &p->pci->bar[c->bar];
+		expect(t, c->offset <= bar->size && c->length <= bar->size - c->offset,
+		       "%s: type %u: 0x%llx bytes at 0x%llx, BAR %u has 0x%llx", who(p), c->type,
+		       (unsigned long long)c->length, (unsigned long long)c->offset, c->bar,
+		       (unsigned long long)bar->size);
+	}
 }
 
 TEST(pci_shm,
      .id = "virtio.pci.shared_memory",
      .clause = "virtio 1.4, 4.1.4.7.1 MUST: a shared memory capability's id is unique, its region inside of the BAR",
      .owner = OWNER_PCI,
-     .needs = NEED_VIRTIO_PCI)
+     .needs = NEED_VIRTIO_FUNCTION)
 {
 	const struct virtio_pci_cap_info *c;
 	struct virtio_pci *p;
 	unsigned int i, k, m, found = 0;
 
-	EACH(p, i)
-		for (k = 0; k < p->num_caps; k++) {
-			c = &p->cap[k];
-			if (c->type != VIRTIO_PCI_CAP_SHARED_MEMORY_CFG)
-				continue;
-			found++;
-			expect(t, c->in_bar, "%s: region %u is not inside of BAR %u", who(p), c->id,
-			       c->bar);
-			for (m = 0; m < k; m++)
-				expect(t, p->cap[m].type != c->type || p->cap[m].id != c->id,
-				       "%s: two regions with id %u", who(p), c->id);
-		}
+	need_function(t);
+	EACH_FUNCTION(p, i)
+	for (k = 0; k < p->num_caps; k++) {
+		c = &p->cap[k];
+		if (c->type != VIRTIO_PCI_CAP_SHARED_MEMORY_CFG)
+			continue;
+		found++;
+		expect(t, c->in_bar, "%s: region %u is not inside of BAR %u", who(p), c->id,
+		       c->bar);
+		for (m = 0; m < k; m++)
+			expect(t, p->cap[m].type != c->type || p->cap[m].id != c->id,
+			       "%s: two regions with id %u", who(p), c->id);
+	}
 	if (!found)
 		test_skip(t, "no device has shared memory regions");
 }
@@ -225,23 +235,23 @@ TEST(pci_vendor_cap,
      .id = "virtio.pci.vendor_data",
      .clause = "virtio 1.4, 4.1.4.8.1 MUST: a vendor data capability's vendor_id is not 0x1af4, its size a multiple of 4",
      .owner = OWNER_PCI,
-     .needs = NEED_VIRTIO_PCI)
+     .needs = NEED_VIRTIO_FUNCTION)
 {
 	const struct virtio_pci_cap_info *c;
 	struct virtio_pci *p;
 	unsigned int i, k, found = 0;
 
-	EACH(p, i)
-		for (k = 0; k < p->num_caps; k++) {
-			c = &p->cap[k];
-			if (c->type != VIRTIO_PCI_CAP_VENDOR_CFG)
-				continue;
-			found++;
-			expect(t, pci_read(p->pci, c->at + 4, 2) != VIRTIO_PCI_VENDOR,
-			       "%s: vendor data capability at 0x%02x with vendor_id 0x1af4", who(p),
-			       c->at);
-			expect_eq(t, c->cap_len % 4, 0, "%s: size %u modulo 4", who(p), c->cap_len);
-		}
+	need_function(t);
+	EACH_FUNCTION(p, i)
+	for (k = 0; k < p->num_caps; k++) {
+		c = &p->cap[k];
+		if (c->type != VIRTIO_PCI_CAP_VENDOR_CFG)
+			continue;
+		found++;
+		expect(t, pci_read(p->pci, c->at + 4, 2) != VIRTIO_PCI_VENDOR,
+		       "%s: vendor data capability at 0x%02x with vendor_id 0x1af4", who(p), c->at);
+		expect_eq(t, c->cap_len % 4, 0, "%s: size %u modulo 4", who(p), c->cap_len);
+	}
 	if (!found)
 		test_skip(t, "no device has a vendor data capability");
 }

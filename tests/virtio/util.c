@@ -69,6 +69,16 @@ static bool has_rng(char *why, size_t size)
 }
 NEED(rng, NEED_RNG, "rng", has_rng);
 
+static bool has_function(char *why, size_t size)
+{
+	if (vt_device(0) || virtio_refused(0))
+		return true;
+	snprintf(why, size,
+		 "nothing on PCI, virtio_mmio.device= or in the DSDT says that it is virtio");
+	return false;
+}
+NEED(virtio_function, NEED_VIRTIO_FUNCTION, "virtio function", has_function);
+
 /* --- devices ----------------------------------------------------------------------------- */
 
 struct virtio_device *vt_device(unsigned int n)
@@ -79,6 +89,21 @@ struct virtio_device *vt_device(unsigned int n)
 	for (i = 0; (d = virtio_get(i)); i++)
 		if (d->id != VIRTIO_ID_IOMMU && n-- == 0)
 			return d;
+	return NULL;
+}
+
+struct virtio_pci *vt_pci_function(unsigned int n)
+{
+	const struct virtio_refusal *r;
+	struct virtio_device *d;
+	unsigned int i;
+
+	for (i = 0; (d = virtio_get(i)); i++)
+		if (virtio_pci(d) && n-- == 0)
+			return virtio_pci(d);
+	for (i = 0; (r = virtio_refused(i)); i++)
+		if (r->dev && r->kind != VIRTIO_REFUSED_LEGACY && virtio_pci(r->dev) && n-- == 0)
+			return virtio_pci(r->dev);
 	return NULL;
 }
 

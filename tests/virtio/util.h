@@ -32,6 +32,12 @@ struct bring_up {
 
 /* Devices that the suites may reset and drive: all but IOMMUs, which others' DMA goes through. */
 struct virtio_device *vt_device(unsigned int n);
+/*
+ * The n-th virtio function on PCI, usable or not, but legacy ones: for tests that read its configuration
+ * space. NULL past the last.
+ */
+struct virtio_pci;
+struct virtio_pci *vt_pci_function(unsigned int n);
 /* Reset, features, queues (all that the device has), DRIVER_OK. 0 or -errno, d->error says more. */
 int vt_try_up(struct virtio_device *d, const struct bring_up *how);
 /* The same; failure ends the test as an ERROR. */

@@ -33,6 +33,7 @@ enum {
 	CAP_MULTIPLIER = 16, /* notify_off_multiplier */
 	CAP_CFG_DATA = 16,   /* pci_cfg_data */
 	MSIX_CONTROL = 2,
+	MSIX_TABLE = 4,
 	ENTRY_ADDRESS = 0,
 	ENTRY_CONTROL = 12,
 	ENTRY_MASKED = 1,
@@ -297,6 +298,22 @@ const struct fault front_faults[F_COUNT] = {
 							    16) } },
 	[F_FRONT_ISR_OUTSIDE] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_ISR_CFG, CAP_LENGTH, 4, OR,
 						       1u << 28) } },
+	/* The type of a structure that a later version of the VMM calls otherwise. */
+	[F_FRONT_NO_COMMON] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_COMMON_CFG, CAP_CFG_TYPE, 1,
+						     SET, 0x7f) } },
+	[F_FRONT_NO_NOTIFY] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_NOTIFY_CFG, CAP_CFG_TYPE, 1,
+						     SET, 0x7f) } },
+	[F_FRONT_NO_DEVICE_CONFIG] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_DEVICE_CFG, CAP_CFG_TYPE,
+							    1, SET, 0x7f) } },
+	[F_FRONT_COMMON_OUTSIDE] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_COMMON_CFG, CAP_LENGTH, 4,
+							  OR, 1u << 28) } },
+	/* The reset waits for a back end that is not there. */
+	[F_FRONT_RESET_NEVER] = { .rule = { STATUS(OR, VIRTIO_S_ACKNOWLEDGE, .when = in_reset) } },
+	/* The table moved to another BAR, the offset did not. */
+	[F_FRONT_MSIX_OUTSIDE] = { .rule = { CAPABILITY(CAP_MSIX, MSIX_TABLE, 4, OR, 1u << 28) } },
+	[F_FRONT_MMIO_MAGIC] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_MAGIC_VALUE, 4, SET,
+						0x76697274) } },
+	[F_FRONT_MMIO_VERSION_3] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_VERSION, 4, SET, 3) } },
 	/* A region without a BAR behind it. */
 	[F_FRONT_SHARED_MEMORY] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_TYPE, 1,
 							 SET, VIRTIO_PCI_CAP_SHARED_MEMORY_CFG) } },
