@@ -49,6 +49,8 @@ struct test_ctx {
 	uint32_t value;
 };
 
+static struct test_ctx *running; /* for fixtures: the test that they are around of */
+
 static struct {
 	unsigned int results; /* in the report */
 	const struct test_totals *sum, *suite;
@@ -389,6 +391,24 @@ static void tear_down(struct test_ctx *t)
 		test_note(t, "the clean-up failed: %s", why);
 }
 
+void test_fail_around(const char *fmt, ...)
+{
+	char what[REASON], text[2 * REASON];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	running->failures++;
+	snprintf(text, sizeof(text), "%s: %s", running->test->id, what);
+	sanitize(text);
+	diag(running, text);
+	if (running->verdict == V_SKIP || running->verdict == V_ERROR)
+		test_note(running, "before: %s", running->reason);
+	if (running->verdict != V_TIMEOUT)
+		running->verdict = V_FAIL;
+}
+
 static void check_left(struct test_ctx *t)
 {
 	const struct test_fixture *f;
@@ -415,6 +435,7 @@ static void run(struct test_ctx *t)
 		snprintf(t->reason, sizeof(t->reason), "%s", why);
 		return;
 	}
+	running = t;
 	before = mem_free_bytes() + mem_kept_bytes();
 	if (set_up(t)) {
 		run_body(t, limit ? limit : own * slow());

@@ -117,6 +117,12 @@ _Noreturn void test_skip(struct test_ctx *t, const char *fmt, ...)
 _Noreturn void test_error(struct test_ctx *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/*
+ * For a fixture, around the running test: the host broke its promise there, though the body may have passed. The
+ * test FAILs, by its own clause.
+ */
+void test_fail_around(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /* Diagnostics: "# text" before the result line; bytes as hex, at most 256 of them. */
 void test_note(struct test_ctx *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void test_hexdump(struct test_ctx *t, const char *what, const void *p, size_t n);

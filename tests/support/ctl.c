@@ -296,7 +296,7 @@ int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, en
 
 int ctl_connect_end(struct ctl *c, struct ctl_report *r)
 {
-	const int ret = finish(c, 2 * CALL_NS, r, sizeof(*r));
+	const int ret = finish(c, test_sec() + CALL_NS, r, sizeof(*r));
 
 	report_to_cpu(r);
 	return ret;

@@ -42,7 +42,7 @@ static struct {
 	uint64_t shuffle, repeat, timeout;
 	bool list;
 	int setup_error;
-	const char *left_behind;
+	const char *left_behind, *broken;
 	const struct reboot_record *record;
 } in;
 
@@ -271,6 +271,8 @@ static int setup(void)
 static void teardown(void)
 {
 	out->teardowns++;
+	if (in.broken)
+		test_fail_around("%s", in.broken);
 }
 
 static const char *check(void)
@@ -680,6 +682,16 @@ static void fixtures(void **state)
 	assert_int_equal(result("alpha.pass")->verdict, V_PASS); /* another suite's */
 	assert_int_equal(result("beta.one")->verdict, V_ERROR);
 	assert_non_null(strstr(result("beta.one")->reason, "leaves behind: an interrupt"));
+	/* What a fixture sees the host break is a FAIL, whatever the body made of it. */
+	in.tests = "alpha.pass,alpha.error";
+	in.broken = "the device is dead";
+	run();
+	strict();
+	assert_int_equal(result("alpha.pass")->verdict, V_FAIL);
+	assert_string_equal(result("alpha.pass")->diag.v[0], "alpha.pass: the device is dead");
+	assert_int_equal(result("alpha.error")->verdict, V_FAIL);
+	assert_non_null(strstr(result("alpha.error")->diag.v[1], "before: "));
+	in.broken = NULL;
 }
 
 /* After a reset that a test asked for: what stands in the report is not run again, the counts go on. */

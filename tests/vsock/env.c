@@ -17,7 +17,7 @@
 static struct {
 	struct vsock_env env;
 	bool probed, silent;
-	int open_ret, ctl_ret, barrier_ret, reset_ret;
+	int open_ret, reset_ret;
 	char device_error[ERROR_TEXT], peer_error[ERROR_TEXT], left[ERROR_TEXT];
 	const char *last_good; /* the last test that had a control connection */
 	/* As learnt by the probe; known: whether it learnt them. */
@@ -118,7 +118,6 @@ static int open_ctl(uint64_t ns)
 				 "the peer does not forget what was before: %s", err_text(ret));
 	}
 	state.silent = ret != 0;
-	state.ctl_ret = ret;
 	return ret;
 }
 
@@ -350,6 +349,19 @@ static int setup(void)
 	return 0;
 }
 
+/* A device that falls silent has broken; a peer that is gone, or talks nonsense, is no matter of the device's. */
+static void check_peer(int ret)
+{
+	if (ret == -ETIMEDOUT)
+		test_fail_around(
+			"the control connection, which worked before, is silent afterwards");
+	else if (ret == -EPROTO)
+		test_fail_around("the device broke a ring: %s", vsock_error(state.env.vs));
+	else if (ret)
+		snprintf(state.left, sizeof(state.left), "a control connection that is gone: %s",
+			 err_text(ret));
+}
+
 /*
  * After the test: what it sent has reached the peer, and the peer still answers. A device that broke its rings or
  * fell silent meanwhile has not passed.
@@ -361,15 +373,12 @@ static void teardown(void)
 	if (state.env.vs && !state.open_ret)
 		vsock_hold_rx(state.env.vs, false);
 	if (state.env.vs && vsock_error(state.env.vs)[0])
-		snprintf(state.left, sizeof(state.left), "a broken device: %s",
-			 vsock_error(state.env.vs));
-	else if (ctl && !ctl_lost(ctl) && (state.barrier_ret = ctl_barrier(ctl)))
-		snprintf(state.left, sizeof(state.left),
-			 "a peer that no longer answers on the control connection: %s",
-			 err_text(state.barrier_ret));
+		test_fail_around("the device broke a ring: %s", vsock_error(state.env.vs));
+	else if (ctl && !ctl_lost(ctl))
+		check_peer(ctl_barrier(ctl));
 	close_all();
-	if (state.reset_ret && !state.left[0])
-		snprintf(state.left, sizeof(state.left), "a device whose reset does not end");
+	if (state.reset_ret)
+		test_fail_around("the device's reset does not end");
 }
 
 static const char *left(void)

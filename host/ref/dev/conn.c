@@ -510,6 +510,8 @@ static void receive_rst(struct tconn *c)
 		err = -ECONNREFUSED;
 	else if (c->host_shut == SHUT_BOTH || c->guest_shut == SHUT_BOTH)
 		err = 0;
+	if (fault_on_conn(F_DEAD_AFTER_RST, c->host_port))
+		c->d->dead = true;
 	conn_end(c, err);
 }
 

@@ -449,7 +449,7 @@ static bool run_tx(struct device *d)
 
 	if (!d->look_at_tx || !r->running || r->broken)
 		return false;
-	if (ring_pending(r) && fault(F_DEAD_TX_UNUSED)) {
+	if (ring_pending(r) && (d->dead || fault(F_DEAD_TX_UNUSED))) {
 		d->look_at_tx = false;
 		return false;
 	}

@@ -156,6 +156,7 @@ struct device {
 	uint64_t headers_total, headers_from;
 	uint64_t packets_ever;
 	uint64_t leak_frame;  /* fault mem.leak */
+	bool dead;	      /* fault dead.after_rst */
 	int64_t tx_worked_ns; /* when a packet was taken last */
 	bool look_at_tx;      /* kicked, or not yet empty */
 
