@@ -197,6 +197,50 @@ int image_tests_read(const char *path, struct image_tests *out)
 	return ret;
 }
 
+/* struct cmdline_option of lib/cmdline.h as it lies in the file. */
+struct option_entry {
+	uint64_t key, help;
+};
+#define OPTIONS_MAX 1024
+
+static int options_parse(const uint8_t *data, size_t size, struct strv *keys)
+{
+	struct option_entry raw;
+	uint64_t start, stop, va, off;
+	struct elf e;
+	char *key;
+	int ret;
+
+	ret = elf_open(&e, data, size);
+	if (ret)
+		return ret;
+	if (symbol(&e, "start_assay_options", &start) || symbol(&e, "stop_assay_options", &stop))
+		return -ENODATA;
+	if (stop < start || (stop - start) / sizeof(raw) > OPTIONS_MAX)
+		return -EBADMSG;
+	for (va = start; va + sizeof(raw) <= stop; va += sizeof(raw)) {
+		if (elf_offset(&e, va, sizeof(raw), &off) ||
+		    elf_get(&e, off, &raw, sizeof(raw)) || elf_string(&e, raw.key, &key))
+			return -EBADMSG;
+		strv_take(keys, key);
+	}
+	return 0;
+}
+
+int image_options_read(const char *path, struct strv *keys)
+{
+	char *data;
+	size_t n;
+	int ret;
+
+	ret = read_file(path, IMAGE_MAX, &data, &n);
+	if (ret)
+		return ret;
+	ret = options_parse((const uint8_t *)data, n, keys);
+	free(data);
+	return ret;
+}
+
 void image_tests_free(struct image_tests *t)
 {
 	size_t i;

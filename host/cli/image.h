@@ -29,6 +29,9 @@ int image_tests_parse(const uint8_t *data, size_t size, struct image_tests *out)
 void image_tests_free(struct image_tests *t);
 const struct image_test *image_tests_find(const struct image_tests *t, const char *id);
 
+/* The keys of the payload's command line (OPTION() of lib/cmdline.h). As image_tests_read(). */
+int image_options_read(const char *path, struct strv *keys);
+
 /*
  * The patchable command line (struct config_section of lib/config_section.h) in an image of any kind.
  * Returns its text, or replaces it. 0; -ENOENT: no section; -ENOTUNIQ: several; -ENOSPC: text too long;

@@ -214,7 +214,7 @@ static const char *get_result(const cJSON *o, struct report *r)
 
 static void get_pairs(const cJSON *o, struct report *r)
 {
-	const cJSON *item;
+	const cJSON *item, *meta;
 
 	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(o, "environment"))
 	{
@@ -230,9 +230,12 @@ static void get_pairs(const cJSON *o, struct report *r)
 		r->env[r->envs].key = sbuf_steal(&k);
 		r->env[r->envs++].value = sbuf_steal(&v);
 	}
-	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(o, "meta"))
+	meta = cJSON_GetObjectItemCaseSensitive(o, "meta");
+	if (!meta) /* format 1 */
+		meta = cJSON_GetObjectItemCaseSensitive(o, "run");
+	cJSON_ArrayForEach(item, meta)
 	{
-		char *value = get_text(cJSON_GetObjectItemCaseSensitive(o, "meta"), item->string);
+		char *value = get_text(meta, item->string);
 		struct sbuf k = { 0 };
 
 		if (!value)
@@ -267,8 +270,8 @@ static const char *get_report(const cJSON *o, struct report *r)
 
 	if (!cJSON_IsNumber(format) || !cJSON_IsArray(results))
 		return "no report of assay";
-	if (format->valueint != FORMAT)
-		return "the report of another version of assay; its report.ktap can be read";
+	if (format->valueint < 1 || format->valueint > FORMAT)
+		return "the report of a newer version of assay";
 	r->version = get_text(o, "version");
 	r->boot = get_text(o, "boot");
 	r->bail = get_text(o, "bail");

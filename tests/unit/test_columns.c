@@ -161,7 +161,7 @@ static void damaged(void **state)
 		"[]",
 		"{}",
 		"{\"format\": 2}",
-		"{\"format\": 1, \"results\": []}",
+		"{\"format\": 3, \"results\": []}",
 		"{\"format\": 2, \"hosts\": []}",
 		"{\"format\": 2, \"hosts\": [1]}",
 		"{\"format\": 2, \"results\": [{\"id\": \"a.b\"}]}",
