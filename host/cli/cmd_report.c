@@ -44,7 +44,7 @@ static const struct argp_option report_option_list[] = {
 
 static int to_stdout(const char *path)
 {
-	return path && (strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0);
+	return path && is_stdout(path);
 }
 
 static error_t parse_report(int key, char *arg, struct argp_state *state)

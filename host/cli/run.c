@@ -51,6 +51,7 @@ struct run {
 	bool env_shown;
 	struct strv boots;   /* "1: what happened" */
 	unsigned int number; /* of boots so far */
+	enum boot_end end;   /* how the last one ended */
 	uint64_t started, deadline;
 };
 
@@ -971,7 +972,9 @@ static enum boot_end boot_tests(struct run *r, const struct strv *ids, const cha
 		remember_boot(r, r->number, &o);
 		end = o.end;
 		left = without_verdict(r, ids);
-		*complete = end == BOOT_DONE || left == 0;
+		/* With every verdict there, repetitions may still be missing. */
+		*complete = end == BOOT_DONE || (left == 0 && end != BOOT_INTERRUPTED &&
+						 end != BOOT_DEADLINE);
 		if (end == BOOT_WORKER)
 			blame_program(r, &o);
 		go_on = !*complete && (o.last || end == BOOT_WORKER) && end != BOOT_START &&
@@ -1045,6 +1048,7 @@ static bool run_boots(struct run *r)
 	strv_free(&together);
 	strv_free(&alone);
 	r->report.ended = all;
+	r->end = end;
 	return all;
 }
 
@@ -1147,7 +1151,11 @@ static void describe_run(struct run *r, size_t left)
 	}
 	set_meta(r, "complete", xstrdup("yes"));
 	if (!r->report.ended) {
-		char *why = xasprintf("%zu of %zu tests have no verdict", left, r->selected.n);
+		char *why = xasprintf("%s%zu of %zu tests have no verdict",
+				      r->end == BOOT_INTERRUPTED ? "interrupted; " :
+				      r->end == BOOT_DEADLINE	 ? "out of time; " :
+								   "",
+				      left, r->selected.n);
 
 		report_cut(&r->report, why);
 		free(why);

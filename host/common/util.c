@@ -301,6 +301,11 @@ static int own_descriptor(const char *path)
 	return -1;
 }
 
+bool is_stdout(const char *path)
+{
+	return own_descriptor(path) == STDOUT_FILENO;
+}
+
 /* A device, a FIFO or a socket stays what it is. */
 static int write_node(const char *path, const void *data, size_t len)
 {

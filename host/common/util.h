@@ -57,6 +57,8 @@ int read_file(const char *path, size_t max, char **out, size_t *len);
  * 0 or -errno.
  */
 int write_file(const char *path, const void *data, size_t len);
+/* Whether write_file() takes path for standard output. */
+bool is_stdout(const char *path);
 /* A folder and what is in it; symbolic links are not followed. 0 or -errno. */
 int remove_tree(const char *path);
 

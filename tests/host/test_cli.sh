@@ -86,14 +86,32 @@ expect 'a reference device that is not built' 3 '/no/refdev is missing' '.make. 
 	-- "$assay" run --set REFDEV=/no/refdev
 expect 'no firmware' 3 '/no/ovmf is missing' 'scripts/setup.*OVMF' -- "$assay" run --boot efi --set OVMF_CODE=/no/ovmf --tests boot.trap
 expect 'a report that is not there' 3 '/no/report: No such file' -- "$assay" report /no/report
+mkdir -p "$tmp/empty"
+expect 'a folder without a report' 3 'empty: a folder without a report .result.json or report.ktap' -- "$assay" report "$tmp/empty"
+echo '{"format": 2, "results": [' >"$tmp/bad.json"
+expect 'a damaged JSON report' 3 'bad.json: damaged JSON' -- "$assay" report "$tmp/bad.json"
+expect 'an empty list of tests' 4 'list of tests is empty' -- "$assay" run --tests ''
+echo 'boot.trap.instruction	a reason' >"$tmp/stray.known"
+expect 'a known test that is none' 4 'no test matches "boot.trap.instruction" .did you mean' -- "$assay" run --known "$tmp/stray.known"
+expect 'an unknown test that is required' 4 'no test matches "vsok"' -- "$assay" run --require vsok
+expect 'a required test that is left out' 4 '"vsock" is required, and --tests leaves it out' \
+	-- "$assay" run --require vsock --tests boot
+expect 'help of a command' 0 'Usage: assay report' -- "$assay" help report
+expect 'help of none' 4 'no command "rnu"' -- "$assay" help rnu
+for c in list 'list --json' 'list --hosts' --help 'run --help'; do
+	expect "a full standard output: $c" 3 'standard output: ' -- sh -c "'$assay' $c >/dev/full"
+done
 expect 'a report that is none' 3 'no KTAP report in it' -- "$assay" report tests/host/test_cli.sh
 expect 'report of nothing' 4 'which reports' -- "$assay" report
 expect 'diff of one' 4 'two reports are wanted' -- "$assay" diff "$tmp"
 expect 'configure what' 4 'which image' -- "$assay" configure
-expect 'configure with a blank' 4 'KEY=VALUE without blanks' -- "$assay" configure "$out/assay.elf" 'a=b c'
-expect 'configure something else' 2 'no place for a command line' -- "$assay" configure --output "$tmp/x" "$assay" a=b
+expect 'configure an unknown option' 4 'no option "tets" .did you mean tests' '!wrote' \
+	-- "$assay" configure --output "$tmp/x" "$out/assay.img" tets=vsock
+expect 'configure an unknown test' 4 'no test matches "vsok"' -- "$assay" configure --output "$tmp/x" "$out/assay.elf" tests=vsok
+expect 'configure: nothing was written' 1 -- test -e "$tmp/x"
+expect 'configure something else' 2 'no place for a command line' -- "$assay" configure --output "$tmp/x" "$assay" shuffle=1
 long=$(head -c 5000 /dev/zero | tr '\0' x)
-expect 'configure too much' 2 'too long .at most' -- "$assay" configure --output "$tmp/x" "$out/assay.elf" "a=$long"
+expect 'configure too much' 2 'too long .at most' -- "$assay" configure --output "$tmp/x" "$out/assay.elf" "console=$long"
 
 bad_recipe() { # NAME PATTERN TEXT
 	printf '%b' "$3" >"$tmp/bad.host"
@@ -165,7 +183,38 @@ expect 'diff: nothing changed' 0 '0 regressions' -- "$assay" diff "$tmp/whole" "
 expect 'diff: a regression' 1 'Regressions: FAIL now' 'PASS +-> FAIL +vsock.stream.echo' '1 regression' \
 	-- "$assay" diff "$tmp/whole" "$tmp/broken"
 expect 'diff: fixed' 0 'FAIL +-> PASS +vsock.stream.echo' '1 fixed' -- "$assay" diff "$tmp/broken" "$tmp/whole/report.ktap"
-expect 'diff: no longer run' 1 'passed, and no longer run' -- "$assay" diff "$tmp/whole" "$tmp/shard1"
+expect 'diff: another shard has it' 0 'old report were not selected now' -- "$assay" diff "$tmp/whole" "$tmp/shard1"
+grep -av '^# meta s' "$tmp/shard1/report.ktap" >"$tmp/gone.ktap"
+expect 'diff: no longer run' 1 'passed, and no longer run' -- "$assay" diff "$tmp/whole" "$tmp/gone.ktap"
+expect 'diff: of some tests' 0 '0 regressions' -- "$assay" diff --tests boot "$tmp/whole" "$tmp/broken"
+expect 'diff: of tests that are none' 4 'neither report has a test that matches "vsok"' -- "$assay" diff --tests vsok "$tmp/whole" "$tmp/broken"
+sed -E 's/^(    ok [0-9]+ vsock.stream.echo)$/\1 # SKIP the peer is gone/; s/pass:([0-9]+)/pass:0/; s/^# Totals:.*/# Totals: pass:'"$(($(results "$tmp/whole/report.ktap" | grep -c '^    ok') - 1))"' fail:0 xfail:0 xpass:0 skip:1 error:0/' \
+	"$tmp/whole/report.ktap" >"$tmp/skips.ktap"
+expect 'diff: skipped now' 1 'passed, and are skipped now' 'PASS +-> SKIP +vsock.stream.echo' -- "$assay" diff "$tmp/whole" "$tmp/skips.ktap"
+expect 'a shard is missing' 3 'incomplete: shard 2/3 is missing' -- "$assay" report "$tmp/shard1" "$tmp/shard3" \
+	--junit "$tmp/missing.xml" --html "$tmp/missing.html"
+expect 'JUnit says so' 0 'errors="1"' 'shard 2/3 is missing' -- cat "$tmp/missing.xml"
+expect 'HTML says so' 0 'shard 2/3 is missing' -- cat "$tmp/missing.html"
+expect 'a shard is there twice' 0 'shard 3/3 is there 2 times' -- "$assay" report "$tmp/shard1" "$tmp/shard2" "$tmp/shard3" "$tmp/shard3"
+expect 'several hosts' 1 '^ +ref data.byte_flipped|ref +ref data' 'vsock.stream.echo +PASS +FAIL' 'command .*--fault data.byte_flipped' \
+	-- "$assay" report "$tmp/whole" "$tmp/broken" --json "$tmp/two.json"
+expect 'several hosts in one file' 1 'vsock.stream.echo +PASS +FAIL' -- "$assay" report "$tmp/two.json"
+expect 'several hosts as KTAP' 3 'KTAP has no place for 2 hosts' -- "$assay" report "$tmp/two.json" --ktap "$tmp/two.ktap"
+expect 'failures at the end' 0 'What went wrong' 'run --host ref --boot pvh --fault data.byte_flipped --tests vsock.stream.echo$' \
+	-- sh -c "tail -n 8 '$tmp/broken.out'"
+expect 'required, and skipped' 1 'required, but skipped: ' '1 failed' -- "$assay" run --host ref --boot pvh --cpus 1 \
+	--tests boot.trap,boot.cpus --require boot.cpus.each_runs,boot.trap --output "$tmp/required"
+expect 'required, in its report' 1 'required, but skipped: ' -- "$assay" report "$tmp/required"
+expect 'repetitions' 1 'vsock.stream.echo: 3 of 3 times' -- "$assay" run --host ref --boot pvh --tests vsock.stream.echo \
+	--fault data.byte_flipped --repeat 3 --output "$tmp/repeated"
+expect 'benchmarks show what they measure' 0 'median of' -- "$assay" run --host ref --boot pvh --tests bench.vsock.round_trip
+expect 'an interrupted run' 3 'the report is incomplete: interrupted' -- timeout --preserve-status -s INT 4 "$assay" run --host ref --boot pvh \
+	--tests boot.time --repeat 5000 --output "$tmp/interrupted"
+expect 'its report' 3 'the report is incomplete: interrupted' -- "$assay" report "$tmp/interrupted" --junit "$tmp/i.xml" --ktap "$tmp/i.ktap"
+expect 'its report as KTAP' 3 'the report is incomplete: interrupted' -- "$assay" report "$tmp/interrupted/report.ktap"
+expect 'and once more' 3 'the report is incomplete: interrupted' -- "$assay" report "$tmp/i.ktap"
+expect 'its JUnit' 0 'incomplete: interrupted' -- cat "$tmp/i.xml"
+expect 'its comparison' 3 'new report is incomplete' -- "$assay" diff --tests boot.time "$tmp/interrupted" "$tmp/interrupted"
 expect 'diff: a new one' 0 'New' 'absent +-> PASS' -- "$assay" diff "$tmp/shard1" "$tmp/whole"
 
 expect 'report in each format' 1 '✗ vsock.stream.echo' -- "$assay" report "$tmp/broken" --junit "$tmp/r.xml" \
@@ -183,12 +232,30 @@ expect 'KTAP, and back' 0 '0 regressions' -- "$assay" diff "$tmp/broken" "$tmp/r
 expect 'a serial log is a report' 0 'passed, 0 failed' -- "$assay" report "$tmp/whole/serial.raw"
 expect 'a report without its end' 3 'incomplete|stops before its end' -- \
 	sh -c "head -n 40 '$tmp/whole/report.ktap' >'$tmp/cut.ktap'; '$assay' report '$tmp/cut.ktap'"
+sed 's/^/2026-11-21T08:04:01.123 /' "$tmp/whole/serial.raw" >"$tmp/stamped.log"
+expect 'a log with time stamps' 0 'passed, 0 failed' '!unparsable' -- "$assay" report "$tmp/stamped.log"
+cat "$tmp/broken/serial.raw" "$tmp/whole/serial.raw" >"$tmp/boots.log"
+expect 'a log of several boots' 0 'the log has 2 boots; boot 2 is judged' -- "$assay" report "$tmp/boots.log"
+expect 'standard input' 0 'passed, 0 failed' -- sh -c "'$assay' report - <'$tmp/whole/serial.raw'"
+expect 'a full standard output: report' 3 'standard output: ' -- sh -c "'$assay' report '$tmp/whole' >/dev/full"
+expect 'a full standard output: diff' 3 'standard output: ' -- sh -c "'$assay' diff '$tmp/whole' '$tmp/whole' >/dev/full"
+expect 'a full standard output: run' 3 'standard output: ' -- sh -c "'$assay' run --host ref --boot pvh --tests boot.trap >/dev/full"
+expect 'a full device' 3 '/dev/full: No space' -- "$assay" report -q "$tmp/whole" --html /dev/full
+expect 'it is still a device' 0 -- test -c /dev/full
+for to in - /dev/stdout /dev/fd/1; do
+	expect "a report to $to" 0 '^<.xml version' '</testsuites>$' '!passed' -- sh -c "'$assay' report '$tmp/whole' --junit $to 2>/dev/null"
+done
+expect 'standard output is there once' 4 'only one of the formats' -- "$assay" report "$tmp/whole" --junit - --html -
+mkfifo "$tmp/fifo"
+expect 'a report to a FIFO' 0 '</testsuites>' -- sh -c "'$assay' report -q '$tmp/whole' --junit '$tmp/fifo' & cat '$tmp/fifo'; wait"
+expect 'it is still a FIFO' 0 -- test -p "$tmp/fifo"
 expect 'a report that cannot be written' 3 '/no/dir/r.xml' -- "$assay" report "$tmp/whole" --junit /no/dir/r.xml
 
 # --- images that carry a command line ---------------------------------------------------------------------
 
 for kind in elf efi img; do
 	"$assay" configure "$out/assay.$kind" --output "$tmp/assay.$kind" tests=boot.trap,-boot.memory shuffle=7
+	"$assay" configure "$tmp/assay.$kind" 'tests=boot.trap,-boot.memory  shuffle=7' # as a recipe's ${CMDLINE} gives it
 	expect "configure: $kind shows it" 0 '^tests=boot.trap,-boot.memory shuffle=7$' -- "$assay" configure --show "$tmp/assay.$kind"
 done
 var() { sed -n "s/^$1=//p" "$out/setup.env"; }
