@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The device: bringing it up, the three queues, and dispatch to connections (vsock_conn.c). */
+/*
+ * The device: brings it up, serves its three queues and hands packets to connections
+ * (vsock_conn.c).
+ */
 #include "drivers/virtio/vsock.h"
 
 #include <errno.h>
@@ -161,20 +164,26 @@ int vsock_tx_reap(struct vsock *vs)
 	return ret < 0 ? vq_failed(vs, vq) : n;
 }
 
-/* Packets of earlier sends that the device still has are nobody's from here on. */
+/*
+ * From here on vs->send_pending does not count the packets of earlier sends that the device still
+ * has.
+ */
 void vsock_send_begin(struct vsock *vs)
 {
 	vs->send++;
 	vs->send_pending = 0;
 }
 
-/* Sends now, without copying: vs->send_pending counts until the device is done with payload. -ENOSPC: no room. */
+/*
+ * Sends one packet without copying its payload. vs->send_pending counts it until the device has
+ * used it. -ENOSPC when the queue is full.
+ */
 int vsock_tx_now(struct vsock *vs, const struct vsock_hdr *h, const void *payload, uint32_t len)
 {
 	struct tx_slot *s;
 	int ret;
 
-	if (vs->queued) /* what waits comes first */
+	if (vs->queued) /* packets that wait go first */
 		return -ENOSPC;
 	s = slot_take(vs);
 	if (!s)
@@ -190,7 +199,7 @@ int vsock_tx_now(struct vsock *vs, const struct vsock_hdr *h, const void *payloa
 	return 0;
 }
 
-/* Sends, or queues a copy for when there is room. */
+/* Sends a copy, now or once the queue has room. */
 int vsock_tx_queue(struct vsock *vs, const struct vsock_hdr *h, const void *payload, uint32_t len)
 {
 	struct queued *q;
@@ -288,7 +297,7 @@ static int poll_rx(struct vsock *vs)
 	return n < RX_COUNT && ret < 0 ? vq_failed(vs, vq) : n;
 }
 
-/* For tests of a full receive queue: buffers that come back stay with us until it is lifted. */
+/* Lets tests fill the receive queue: while it is on, used buffers do not go back to the device. */
 void vsock_hold_rx(struct vsock *vs, bool on)
 {
 	vs->rx_held = on;
@@ -409,7 +418,7 @@ static int bring_up(struct vsock *vs, uint64_t features)
 		return ret;
 	d->driver = vs;
 	d->on_config = on_config;
-	/* We poll: notifications only where a test asks for them. */
+	/* The driver polls. A test that wants notifications asks for them. */
 	vq_interrupts(d->vq[VQ_RX], false);
 	vq_interrupts(d->vq[VQ_TX], false);
 	vq_interrupts(d->vq[VQ_EVENT], false);
@@ -444,11 +453,14 @@ int vsock_open(unsigned int n, uint64_t features, struct vsock **out)
 			   VIRTIO_BIT(VSOCK_F_NO_IMPLIED_STREAM) | VIRTIO_BIT(VSOCK_F_INDEXED_CID);
 	vsock_conns_init(vs);
 	ret = bring_up(vs, features);
-	*out = vs; /* with its error texts, also when it failed */
+	*out = vs; /* also after a failure, since it has the error texts */
 	return ret;
 }
 
-/* What the device can reach. A device whose reset does not end may still write there: then it is lost for good. */
+/*
+ * Frees the memory that the device can reach. A device whose reset does not end may still write
+ * there, so then the memory stays allocated for good.
+ */
 static void free_shared(struct vsock *vs, bool reset)
 {
 	unsigned int i;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio-vsock (5.10): streams and seqpackets, credit on both sides, several
- * local CIDs, several devices. Single-threaded: one CPU at a time calls it.
- * Nothing blocks but the functions with a deadline; those run vsock_poll().
+ * local CIDs, several devices. It is single-threaded: one CPU at a time calls it.
+ * Only functions with a deadline wait; meanwhile they run vsock_poll().
  */
 #ifndef DRIVERS_VIRTIO_VSOCK_H
 #define DRIVERS_VIRTIO_VSOCK_H
@@ -56,7 +56,10 @@ struct vsock_hdr { /* 5.10.6 */
 } __attribute__((packed));
 _Static_assert(sizeof(struct vsock_hdr) == 44, "5.10.6");
 
-/* Payload that one of our receive buffers holds behind the header, and that one packet of ours carries. */
+/*
+ * Payload that one of our receive buffers holds behind the header, and that one packet of ours
+ * carries.
+ */
 #define VSOCK_RX_PAYLOAD (4 * 4096u - sizeof(struct vsock_hdr))
 #define VSOCK_TX_PAYLOAD 8192u /* the host works on one packet while we prepare the next */
 
@@ -70,35 +73,42 @@ struct vsock_addr {
 };
 
 /*
- * Brings the n-th vsock device up: negotiate, config (layout by vsock.layout=, default auto), queues,
- * rx filled, DRIVER_OK. 0 (*out set), -ENODEV (no such device), -EPROTO (config contradicts itself;
- * see vsock_config_error()), others as virtio.h. features: wanted device-specific bits, 0: all known.
+ * Brings the n-th vsock device up: negotiate, config (layout by vsock.layout=, default auto),
+ * queues, rx filled, DRIVER_OK. 0 (*out set), -ENODEV (no such device), -EPROTO (config contradicts
+ * itself; see vsock_config_error()), others as virtio.h. features: wanted device-specific bits, 0:
+ * all known.
  */
 int vsock_open(unsigned int n, uint64_t features, struct vsock **out);
 /*
- * Resets the device, frees everything. Connections and listeners become invalid. -ETIMEDOUT: the reset does not
- * end; then the memory that the device knows of stays allocated for good.
+ * Resets the device, frees everything. Connections and listeners become invalid. -ETIMEDOUT: the
+ * reset does not end; then the memory that the device knows of stays allocated for good.
  */
 int vsock_close(struct vsock *vs);
 unsigned int vsock_count(void); /* vsock devices present */
 
 struct virtio_device *vsock_device(struct vsock *vs);
-/* CIDs as read last: guest's own, additional host's. */
+/* The guest's CIDs and the additional CIDs of the host, as the driver read them last. */
 const struct vsock_config *vsock_config(const struct vsock *vs);
 const char *vsock_config_error(const struct vsock *vs);
-/* Is cid one of ours; the default source is config->guest[0]. */
+/* Whether cid is one of the guest's. Connections come from config->guest[0] by default. */
 bool vsock_is_local(const struct vsock *vs, uint64_t cid);
 
-/* One round: takes rx, event and tx completions, sends what waits. Number of packets handled or -EPROTO. */
+/*
+ * Takes what the device used on rx, tx and event, then sends packets that wait. Returns how many it
+ * handled, or -EPROTO.
+ */
 int vsock_poll(struct vsock *vs);
 /* Why the device was found broken (-EPROTO), "" if it was not. */
 const char *vsock_error(const struct vsock *vs);
 
-/* local.cid 0: the default; local.port VSOCK_PORT_ANY: chosen. Waits for the answer. 0, -ECONNREFUSED
- * (RST), -ETIMEDOUT, -EADDRINUSE, -EADDRNOTAVAIL (not ours), -ENOMEM, -EOPNOTSUPP (type not negotiated). */
+/*
+ * local.cid 0: the default; local.port VSOCK_PORT_ANY: chosen. Waits for the answer. 0,
+ * -ECONNREFUSED (RST), -ETIMEDOUT, -EADDRINUSE, -EADDRNOTAVAIL (not ours), -ENOMEM, -EOPNOTSUPP
+ * (type not negotiated).
+ */
 int vsock_connect(struct vsock *vs, enum vsock_type type, struct vsock_addr local,
 		  struct vsock_addr remote, uint64_t ns, struct vsock_conn **out);
-/* Starts only; vsock_conn_state() tells the outcome. */
+/* Sends the REQUEST and returns; vsock_conn_state() tells the outcome. */
 int vsock_connect_start(struct vsock *vs, enum vsock_type type, struct vsock_addr local,
 			struct vsock_addr remote, struct vsock_conn **out);
 
@@ -112,7 +122,7 @@ int vsock_accept(struct vsock_listener *l, uint64_t ns, struct vsock_conn **out)
 enum vsock_state {
 	VSOCK_CONNECTING,
 	VSOCK_ESTABLISHED,
-	VSOCK_CLOSING, /* we sent SHUTDOWN both, wait for RST */
+	VSOCK_CLOSING, /* we have sent SHUTDOWN of both directions and wait for RST */
 	VSOCK_CLOSED_ORDERLY,
 	VSOCK_RESET,
 	VSOCK_REFUSED,
@@ -129,9 +139,9 @@ struct vsock_addr vsock_conn_remote(const struct vsock_conn *c);
  */
 ssize_t vsock_send(struct vsock_conn *c, const void *buf, size_t len, uint64_t ns);
 /*
- * Stream: 1..len bytes, or 0 at the end of data. Seqpacket: one message of at most len bytes (a longer
- * one is cut; *msg_len has the full length), 0-length messages have *msg_len 0 and *eom true.
- * -EAGAIN never; -ETIMEDOUT, -ECONNRESET.
+ * Stream: 1..len bytes, or 0 at the end of data. Seqpacket: one message of at most len bytes (a
+ * longer one is cut; *msg_len has the full length). -ETIMEDOUT, -ECONNRESET; -EPIPE at the end of
+ * data.
  */
 ssize_t vsock_recv(struct vsock_conn *c, void *buf, size_t len, uint64_t ns);
 ssize_t vsock_recv_msg(struct vsock_conn *c, void *buf, size_t len, uint64_t ns, size_t *msg_len,
@@ -144,49 +154,57 @@ int vsock_shutdown(struct vsock_conn *c, unsigned int how);
 unsigned int vsock_peer_shutdown(const struct vsock_conn *c);
 /* Sends RST; the connection is over. */
 void vsock_reset(struct vsock_conn *c);
-/* Orderly: SHUTDOWN both, waits for RST at most ns, then frees. 0, -ETIMEDOUT (freed all the same). ns 0: RST. */
+/*
+ * Sends SHUTDOWN of both directions, waits for RST and frees the connection; ns 0 sends RST
+ * instead. -ETIMEDOUT when no RST came; the connection is freed all the same.
+ */
 int vsock_conn_close(struct vsock_conn *c, uint64_t ns);
 
 /*
- * Credit (5.10.6.3). Receive buffer of new connections (0: the default) / of one; told to the peer with the next
- * packet.
+ * Credit (5.10.6.3). Sets the receive buffer of new connections (0: the default) or of one
+ * connection, which tells the peer with its next packet.
  */
 void vsock_set_buf(struct vsock *vs, uint32_t bytes);
 void vsock_conn_set_buf(struct vsock_conn *c, uint32_t bytes);
-/* on: received data is not given back as credit even if read; for credit tests. */
+/* For credit tests: while it is on, reading gives no credit back. */
 void vsock_conn_hold_credit(struct vsock_conn *c, bool on);
 struct vsock_credit {
-	uint32_t buf_alloc, fwd_cnt, rx_cnt;	       /* ours: what we told, what came in */
-	uint32_t peer_buf_alloc, peer_fwd_cnt, tx_cnt; /* the peer's, what we sent */
+	uint32_t buf_alloc, fwd_cnt, rx_cnt;	       /* what we told the peer, what came in */
+	uint32_t peer_buf_alloc, peer_fwd_cnt, tx_cnt; /* what the peer told us, what we sent */
 	uint32_t peer_free;			       /* by 5.10.6.3 */
-	uint32_t overruns;    /* packets beyond the credit that we gave: a host's fault */
-	uint32_t bad_credit;  /* packets with a fwd_cnt beyond what we sent: a host's fault */
-	uint32_t late_credit; /* packets whose fwd_cnt is less than an earlier one's: overtaken */
+	uint32_t overruns;	    /* packets beyond the credit that we gave (5.10.6.3.2) */
+	uint32_t bad_credit;	    /* packets with a fwd_cnt beyond what we sent (5.10.6.3.2) */
+	uint32_t late_credit;	    /* packets that a newer fwd_cnt overtook, which a host may do */
 	uint32_t updates, requests; /* CREDIT_UPDATE and CREDIT_REQUEST received */
 };
 void vsock_conn_credit(const struct vsock_conn *c, struct vsock_credit *out);
 int vsock_credit_request(struct vsock_conn *c);
 
-/* Any header (host order fields are converted by the caller), any payload: hostile tests. 0, -ENOSPC, -EPROTO. */
+/*
+ * Sends any header and payload, for hostile tests. The header is little-endian. 0, -ENOSPC,
+ * -EPROTO.
+ */
 int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *payload,
 		   uint32_t len);
 
-/* on: receive buffers that come back are not given to the device again, until off. */
+/* While it is on, receive buffers that the device has used stay with the driver. */
 void vsock_hold_rx(struct vsock *vs, bool on);
 
-/* A buffer that a test posts on the tx queue itself, with its own token: begin() says that one comes,
- * end() waits until the device used it. 0, -ETIMEDOUT, -EPROTO. */
+/*
+ * For a test that posts a buffer on tx itself, with a token of its own: it calls begin() before
+ * that, and end() waits until the device has used the buffer. 0, -ETIMEDOUT, -EPROTO.
+ */
 void vsock_raw_begin(struct vsock *vs);
 int vsock_raw_end(struct vsock *vs, const void *token, uint64_t ns);
 
-/* Packets that no connection or listener took, newest last, at most 16 kept. */
+/* Packets that no connection and no listener took: the newest 16, oldest first. */
 struct vsock_stray {
 	struct vsock_hdr hdr;
 	uint32_t used_len; /* bytes that the device wrote, header included */
 };
 unsigned int vsock_strays(struct vsock *vs, struct vsock_stray *out, unsigned int max);
 void vsock_strays_clear(struct vsock *vs);
-/* Sees every header received before it is handled; NULL: none. For observation only. */
+/* Calls tap with each received header before it is handled; NULL ends that. */
 void vsock_set_tap(struct vsock *vs,
 		   void (*tap)(void *arg, const struct vsock_hdr *h, uint32_t used_len), void *arg);
 

@@ -19,8 +19,10 @@ enum vsock_layout {
 
 /* Experimental and unassigned (design): offered by a device with the `indexed` layout. */
 #define VSOCK_F_INDEXED_CID 50
-/* Its offsets (packed, as in the author's proposal). The index counts guest CIDs, then host CIDs; the
- * cid reads 0 for an index past them. */
+/*
+ * Its offsets (packed, as in the author's proposal). The index counts guest CIDs, then host CIDs;
+ * the cid reads 0 for an index past them.
+ */
 #define VSOCK_INDEXED_NUM_GUEST 8
 #define VSOCK_INDEXED_NUM_HOST	12
 #define VSOCK_INDEXED_INDEX	16
@@ -51,9 +53,10 @@ int vsock_layout_parse(const char *name, enum vsock_layout *out);
 const char *vsock_layout_name(enum vsock_layout layout);
 
 /*
- * Reads and judges the config. want AUTO: bytes 4..7 non-zero means multi (upstream has zeros there);
- * INDEXED only with indexed_offered. 0; -EPROTO: contradicts itself (count 0 or past the space, a
- * reserved, duplicate or > 32-bit CID): why says which, with the offset; -EIO: access failed.
+ * Reads and judges the config. want AUTO: bytes 4..7 non-zero means multi (upstream has zeros
+ * there); INDEXED only with indexed_offered. 0; -EPROTO: contradicts itself (count 0 or past the
+ * space, a reserved, duplicate or > 32-bit CID): why says which, with the offset; -EIO: access
+ * failed.
  */
 int vsock_config_load(const struct vsock_config_io *io, enum vsock_layout want, int indexed_offered,
 		      struct vsock_config *out, char *why, size_t why_size);

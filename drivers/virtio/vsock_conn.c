@@ -72,7 +72,7 @@ static struct vsock_conn *conn_new(struct vsock *vs, enum vsock_type type, struc
 	return c;
 }
 
-/* Forgets the oldest chunk; c->readable is the caller's. */
+/* Frees the oldest chunk. The caller counts c->readable down. */
 static void drop_chunk(struct vsock_conn *c)
 {
 	struct chunk *k = c->head;
@@ -100,7 +100,7 @@ static void conn_free(struct vsock_conn *c)
 
 void vsock_conns_init(struct vsock *vs)
 {
-	/* Not the same ports as before a device reset: the host may still remember those. */
+	/* The host may still know the ports from before a device reset, so begin with others. */
 	vs->next_port = FIRST_PORT + (uint32_t)(time_now() >> 10) % 10000;
 }
 
@@ -138,7 +138,10 @@ static uint32_t peer_free(const struct vsock_conn *c)
 	return used < c->peer_buf_alloc ? c->peer_buf_alloc - used : 0;
 }
 
-/* Every packet of a connection carries our credit; what was promised last is remembered. */
+/*
+ * Each packet of a connection tells our credit; told_limit is how far the peer may send by what it
+ * was told.
+ */
 static struct vsock_hdr header(struct vsock_conn *c, enum vsock_op op, uint32_t flags, uint32_t len)
 {
 	const uint32_t limit = c->fwd_cnt + c->buf_alloc;
@@ -168,7 +171,9 @@ static int send_op(struct vsock_conn *c, enum vsock_op op, uint32_t flags)
 	return vsock_tx_queue(c->vs, &h, NULL, 0);
 }
 
-/* An RST to a packet that no connection took: addresses swapped. Never for an RST. */
+/*
+ * Answers a packet that no connection took by RST, with swapped addresses; an RST is not answered.
+ */
 static void answer_rst(struct vsock *vs, const struct vsock_hdr *in)
 {
 	const struct vsock_hdr h = {
@@ -202,9 +207,9 @@ static void take_credit(struct vsock_conn *c, const struct vsock_hdr *h)
 	const uint32_t ahead = fwd - c->peer_fwd_cnt, behind = c->peer_fwd_cnt - fwd;
 
 	/*
-	 * A host that works out its fwd_cnt before it queues the packet may swap two packets. The older one says
-	 * nothing new. A fwd_cnt that is neither between what was acknowledged and what was sent, nor one that
-	 * may have been true before, cannot be right in any order.
+	 * A host that works out its fwd_cnt before it queues the packet may swap two packets. The
+	 * older one says nothing new. A fwd_cnt that is neither between what was acknowledged and
+	 * what was sent, nor one that may have been true before, cannot be right in any order.
 	 */
 	if (ahead > sent && behind <= c->acked && behind < 1u << 31) {
 		c->late_credit++;
@@ -232,7 +237,7 @@ static void on_data(struct vsock_conn *c, const struct vsock_hdr *h, const uint8
 	c->rx_cnt += len;
 	if ((int32_t)(c->rx_cnt - c->told_limit) > 0)
 		c->overruns++;
-	/* Beyond twice the promise nothing is kept: a flood must not eat the memory. */
+	/* Drop what goes beyond twice the promise: a flood must not use up the memory. */
 	if (c->readable + len > 2 * (size_t)c->buf_alloc + 65536 || c->state > VSOCK_CLOSING)
 		return;
 	if (len == 0 && (c->type == VSOCK_STREAM || c->empty == MAX_EMPTY))
@@ -254,7 +259,10 @@ static void on_data(struct vsock_conn *c, const struct vsock_hdr *h, const uint8
 	c->empty += len == 0;
 }
 
-/* The peer shut down both ways and all that it sent is read: the connection is over (5.10.6.6). */
+/*
+ * Ends the connection once the peer shut down both directions and all that it sent is read
+ * (5.10.6.5).
+ */
 static void finish_if_done(struct vsock_conn *c)
 {
 	if (c->peer_shut != BOTH || c->head || c->state > VSOCK_CLOSING)
@@ -300,7 +308,7 @@ static void on_packet(struct vsock_conn *c, const struct vsock_hdr *h, const uin
 		c->requests++;
 		send_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
 		break;
-	default: /* a REQUEST for what is connected, or an unknown op */
+	default: /* a REQUEST on a connection, or an unknown operation */
 		c->vs->stats.rx_malformed++;
 		send_op(c, VSOCK_OP_RST, 0);
 		kill_conn(c, VSOCK_RESET);
@@ -373,7 +381,7 @@ void vsock_receive(struct vsock *vs, const void *p, uint32_t used_len)
 		vs->stats.rx_malformed++;
 		return;
 	}
-	memcpy(&h, p, sizeof(h)); /* once: the device may still write */
+	memcpy(&h, p, sizeof(h)); /* read it once: the device may still write there */
 	len = le32_to_cpu(h.len);
 	if (vs->tap)
 		vs->tap(vs->tap_arg, &h, used_len);
@@ -394,7 +402,7 @@ static bool type_offered(const struct vsock *vs, enum vsock_type type)
 
 	if (type == VSOCK_SEQPACKET)
 		return seq;
-	/* 5.10.3.1: without NO_IMPLIED_STREAM, streams are there anyway. */
+	/* 5.10.3.1: without NO_IMPLIED_STREAM streams are implied. */
 	return virtio_has(vs->dev, VSOCK_F_STREAM) ||
 	       !virtio_has(vs->dev, VSOCK_F_NO_IMPLIED_STREAM) || !seq;
 }
@@ -444,7 +452,7 @@ int vsock_connect_start(struct vsock *vs, enum vsock_type type, struct vsock_add
 	return 0;
 }
 
-/* Polls until cond; -ETIMEDOUT, or -EPROTO when the device was found broken. */
+/* Polls until cond holds. -ETIMEDOUT, or -EPROTO when the device breaks a ring. */
 #define poll_until(vs, cond, ns)                                                                   \
 	({                                                                                         \
 		const deadline_t poll_end_ = deadline_in(ns);                                      \
@@ -569,7 +577,10 @@ static int state_error(const struct vsock_conn *c)
 	return c->state == VSOCK_CLOSED_ORDERLY ? -EPIPE : -ECONNRESET;
 }
 
-/* One packet of at most len bytes within the credit. Bytes, 0: no credit or no room now, errors. */
+/*
+ * Sends one packet of at most len bytes within the credit. Returns the bytes, 0 without credit or
+ * room, or an error.
+ */
 static ssize_t send_some(struct vsock_conn *c, const uint8_t *p, size_t len)
 {
 	uint32_t n = peer_free(c), flags = 0;
@@ -642,12 +653,17 @@ ssize_t vsock_send(struct vsock_conn *c, const void *buf, size_t len, uint64_t n
 		return -EMSGSIZE;
 	vsock_send_begin(vs);
 	n = send_all(c, buf, len, ns);
-	/* The device reads straight from buf: the caller has it back only once all of it was used. */
+	/*
+	 * The device reads straight from buf, so the caller gets it back once the device has used
+	 * all packets.
+	 */
 	ret = poll_until(vs, vs->send_pending == 0, ns > TX_DONE_NS ? ns : TX_DONE_NS);
 	return ret ? ret : n;
 }
 
-/* Credit goes back once a quarter of the buffer was read, so that a sender never waits for long. */
+/*
+ * Gives credit back once a quarter of the buffer was read, so that a sender never waits for long.
+ */
 static void consumed(struct vsock_conn *c, uint32_t n)
 {
 	if (c->hold_credit)
@@ -692,7 +708,7 @@ static ssize_t recv_stream(struct vsock_conn *c, uint8_t *buf, size_t len, uint6
 	return c->state == VSOCK_RESET || c->state == VSOCK_TRANSPORT_RESET ? -ECONNRESET : 0;
 }
 
-/* The last chunk of the first message, NULL while it is incomplete. */
+/* The last chunk of the first message, or NULL while that message is incomplete. */
 static const struct chunk *message_end(const struct vsock_conn *c)
 {
 	const struct chunk *k;
@@ -813,7 +829,7 @@ void vsock_conn_hold_credit(struct vsock_conn *c, bool on)
 	c->hold_credit = on;
 	if (on)
 		return;
-	/* All that was read counts now. */
+	/* Give back all that was read meanwhile. */
 	c->fwd_cnt = c->rx_cnt - (uint32_t)c->readable;
 	if (c->state == VSOCK_ESTABLISHED)
 		send_op(c, VSOCK_OP_CREDIT_UPDATE, 0);

@@ -84,9 +84,10 @@ struct vsock {
 	struct queued *queued, **queued_tail;
 	unsigned int queued_count;
 	/*
-	 * Packets of the vsock_send() under way that the device still has, and that send's number. The count
-	 * stands here and not on the caller's stack: a caller may leave without returning (a test's watchdog),
-	 * and its packets come back later, into a count that is not theirs any more.
+	 * The number of the vsock_send() under way, and how many of its packets the device still
+	 * has. The count is not on the caller's stack, because a test's watchdog may leave
+	 * vsock_send() by a jump: packets that come back later belong to an old number and are not
+	 * counted.
 	 */
 	uint64_t send;
 	unsigned int send_pending;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Measured here: throughput, latency and connections of a vsock device, as medians over slices of one run. These tests
- * run only when named (tests=bench); the numbers are notes, "# VALUE UNIT, ...", which scripts/bench reads.
+ * Measured here: throughput, latency and connections of a vsock device, as medians over slices of
+ * one run. These tests run only when named (tests=bench); the numbers are notes, "# VALUE UNIT,
+ * ...", which scripts/bench reads.
  *
- * What a host can get wrong: nothing but to move no data at all. That is all that a benchmark judges.
+ * What a host can get wrong: nothing but to move no data at all. That is all that a benchmark
+ * judges.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -44,10 +46,15 @@ static uint64_t rate(uint64_t bytes, uint64_t ns)
 
 #define ROOM (256u << 10) /* our receive buffer */
 
-/* Moves up to CHUNK bytes one way: their number, or -errno. fresh: what the application has to send. */
+/*
+ * Moves up to CHUNK bytes one way: their number, or -errno. fresh: what the application has to
+ * send.
+ */
 typedef ssize_t (*move_fn)(struct vsock_conn *c, void *buf, const void *fresh);
 
-/* An application writes what it sends: a buffer that never changes would stay in the host's cache. */
+/*
+ * An application writes what it sends: a buffer that never changes would stay in the host's cache.
+ */
 static ssize_t move_out(struct vsock_conn *c, void *buf, const void *fresh)
 {
 	memcpy(buf, fresh, CHUNK);

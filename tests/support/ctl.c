@@ -29,7 +29,7 @@ static uint32_t message_crc(struct ctl_header h, const void *payload, size_t len
 	return crc32_update(crc32_update(0, &h, sizeof(h)), payload, len);
 }
 
-/* Numbers travel as little-endian; everybody here has them in the CPU's order. */
+/* Numbers travel in little-endian; callers get them in the CPU's order. */
 static void report_to_cpu(struct ctl_report *r)
 {
 	r->conn = le32_to_cpu(r->conn);
@@ -57,7 +57,10 @@ static void report_to_cpu(struct ctl_report *r)
 	r->credit_requests = le32_to_cpu(r->credit_requests);
 }
 
-/* The connection itself failed: what it answers from now on is not about the host. */
+/*
+ * Notes that the connection itself failed, so that no later error is taken for an answer about the
+ * host.
+ */
 static int lose(struct ctl *c, int err)
 {
 	c->lost = true;
@@ -107,7 +110,7 @@ static int read_all(struct ctl *c, void *buf, size_t len, deadline_t end)
 	return 0;
 }
 
-/* The protocol's errors are numbered as Linux does; picolibc's differ. */
+/* The protocol has Linux's error numbers; picolibc's differ. */
 static int local_errno(int32_t status)
 {
 	static const struct {
@@ -123,7 +126,7 @@ static int local_errno(int32_t status)
 	return status;
 }
 
-/* The reply to the last request, its payload to out (at most size bytes; shorter ones are padded). */
+/* Reads the reply to the last request, and its payload into out: size bytes, padded with 0. */
 static int finish(struct ctl *c, uint64_t ns, void *out, size_t size)
 {
 	const deadline_t end = deadline_in(ns);
@@ -131,7 +134,7 @@ static int finish(struct ctl *c, uint64_t ns, void *out, size_t size)
 	uint32_t len;
 	int ret;
 
-	do { /* late replies to requests that were given up are passed over */
+	do { /* pass over late replies to requests that were given up */
 		ret = read_all(c, &h, sizeof(h), end);
 		if (ret)
 			return lose(c, ret);
@@ -159,7 +162,7 @@ static int call(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint
 	return ret ? ret : finish(c, ns, out, size);
 }
 
-/* The same for what is always there: a call that carries a report back. */
+/* A call whose reply is a report. */
 static int call_report(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint64_t ns,
 		       struct ctl_report *r)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guest's end of the control protocol (host/peer/proto.h). Every call has a deadline and returns 0, the
- * peer's negative errno, or, when the connection itself failed (ctl_lost() tells), -EBADMSG for a damaged reply,
- * -ECONNRESET or -ETIMEDOUT. Numbers in replies are in the CPU's order. A connection that fails in the middle of
- * a test makes the test an ERROR, never a verdict on what it tests: CTL_OK().
+ * The guest's end of the control protocol (host/peer/proto.h). Every call has a deadline and
+ * returns 0, the peer's negative errno, or, when the connection itself failed (ctl_lost() tells),
+ * -EBADMSG for a damaged reply, -ECONNRESET or -ETIMEDOUT. Numbers in replies are in the CPU's
+ * order. A connection that fails in the middle of a test makes the test an ERROR, never a verdict
+ * on what it tests: CTL_OK().
  */
 #ifndef TESTS_SUPPORT_CTL_H
 #define TESTS_SUPPORT_CTL_H
@@ -14,7 +15,10 @@
 
 struct ctl;
 
-/* Whoever starts the guest names the peer's port (vsock.peer=) when there is one: then it must answer. */
+/*
+ * Whoever starts the guest and a peer names the peer's port (vsock.peer=). Then the peer must
+ * answer.
+ */
 bool ctl_promised(void);
 uint32_t ctl_port(void);
 
@@ -32,11 +36,16 @@ bool ctl_lost(const struct ctl *c);
 bool ctl_can(const struct ctl *c, uint32_t cap); /* CTL_CAP_* */
 const struct ctl_hello_reply *ctl_hello(const struct ctl *c);
 
-/* port 0: chosen by the peer and written back. buf 0: the peer's default. */
+/*
+ * With port 0 the peer chooses one and writes it back. buf is the receive buffer; 0 leaves the
+ * peer's default.
+ */
 int ctl_listen(struct ctl *c, uint64_t cid, uint32_t *port, enum vsock_type type,
 	       enum ctl_service service, uint32_t buf);
 int ctl_unlisten(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type);
-/* The oldest connection on that listener that was not told yet; -ETIMEDOUT after ms. */
+/*
+ * Reports the oldest connection of that listener which no call has reported. -ETIMEDOUT after ms.
+ */
 int ctl_accept(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type, uint32_t ms,
 	       struct ctl_report *r);
 int ctl_connect(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
@@ -61,7 +70,7 @@ int ctl_mem_state(struct ctl *c, struct ctl_mem_state *out);
 int ctl_mem_scan(struct ctl *c, const void *secret, uint32_t len, struct ctl_mem_scan_reply *out);
 int ctl_interrupt(struct ctl *c, uint32_t queue_mask, uint32_t count, uint32_t interval_us);
 
-/* For a request that the test must act on before it is answered: begin, then finish. */
+/* In two steps, for a request that the guest must act on before the peer can answer it. */
 int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
 		      enum ctl_service service, uint32_t ms);
 int ctl_connect_end(struct ctl *c, struct ctl_report *r);

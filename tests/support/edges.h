@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sizes and cuts at which hosts go wrong: one byte around whatever is a buffer, a page or a header somewhere.
- * One table for all tests, so that an edge found once is tried everywhere.
+ * Sizes and cuts at which hosts go wrong: one byte around whatever is a buffer, a page or a header
+ * somewhere. One table for all tests, so that an edge found once is tried everywhere.
  */
 #ifndef TESTS_SUPPORT_EDGES_H
 #define TESTS_SUPPORT_EDGES_H
@@ -43,7 +43,10 @@ static const size_t edge_sizes[] = {
 	EDGE_MAX,
 };
 
-/* Where a packet of a header and 64 bytes is cut into descriptors: at the header's end, inside of it, behind it. */
+/*
+ * Where a packet of a header and 64 bytes is cut into descriptors: at the header's end, inside of
+ * it, behind it.
+ */
 static const unsigned int edge_cuts[] = {
 	sizeof(struct vsock_hdr), sizeof(struct vsock_hdr) - 1, 20, 1, sizeof(struct vsock_hdr) + 4,
 };

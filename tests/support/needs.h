@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a test may need of its host, probed once a boot (NEED() beside the code that can tell). A need asks
- * whether something is there, never whether it works: what a host offers and cannot do is a FAIL.
+ * What a test may need of its host, probed once a boot (NEED() beside the code that can tell). A
+ * need asks whether something is there, never whether it works: what a host offers and cannot do is
+ * a FAIL.
  */
 #ifndef TESTS_SUPPORT_NEEDS_H
 #define TESTS_SUPPORT_NEEDS_H

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Promise (multi-CID series of 2021; virtio 1.4, 5.10.6.4): every CID that a device lists is an address of the guest
- * of its own: connections go out from each, come in on each, and stay apart; what comes from, or goes to, a CID that
- * is not listed is dropped.
+ * Promise (multi-CID series of 2021; virtio 1.4, 5.10.6.4): every CID that a device lists is an
+ * address of the guest of its own: connections go out from each, come in on each, and stay apart;
+ * what comes from, or goes to, a CID that is not listed is dropped.
  *
- * How hosts break it: they check packets against the first CID only, look connections up without the local CID, answer
- * from an address that was not asked, or keep the old CIDs after a change.
+ * How hosts break it: they check packets against the first CID only, look connections up without
+ * the local CID, answer from an address that was not asked, or keep the old CIDs after a change.
  *
- * How it is seen here: the guest opens connections from each CID and the host to each; both ends say which addresses
- * they see, and data is a pattern of its connection's own.
+ * How it is seen here: the guest opens connections from each CID and the host to each; both ends
+ * say which addresses they see, and data is a pattern of its connection's own.
  */
 #include <errno.h>
 
@@ -157,8 +157,9 @@ TEST(cids_stay_apart, .id = "vsock.cids.stay_apart",
 #define ACCEPT_MS 5 /* for a peer that learns of connections through a socket */
 
 /*
- * A REQUEST with forged addresses is dropped: nothing but RST comes back, and the host's application gets no
- * connection. The barrier follows it through the same queues: once it was answered, the REQUEST would have been.
+ * A REQUEST with forged addresses is dropped: nothing but RST comes back, and the host's
+ * application gets no connection. The barrier follows it through the same queues: once it was
+ * answered, the REQUEST would have been.
  */
 static void is_dropped(struct test_ctx *t, uint64_t from, uint64_t to)
 {
@@ -181,8 +182,8 @@ static void is_dropped(struct test_ctx *t, uint64_t from, uint64_t to)
 }
 
 /*
- * For devices that list their CIDs. Of one with guest_cid alone virtio 1.4, 5.10.6.4.1 demands nothing here: it is the
- * driver that must use its CID.
+ * For devices that list their CIDs. Of one with guest_cid alone virtio 1.4, 5.10.6.4.1 demands
+ * nothing here: it is the driver that must use its CID.
  */
 TEST(cids_unlisted_dropped, .id = "vsock.cids.unlisted_dropped",
      .clause = "multi-cid P1: packets from a CID that is not listed are dropped", .owner = OWNER,

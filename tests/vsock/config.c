@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Promise (virtio 1.4, 5.10.4; multi-CID series of 2021): the configuration space says which CIDs the guest has: none
- * of them reserved, each once, the same at each look and after each reset.
+ * Promise (virtio 1.4, 5.10.4; multi-CID series of 2021): the configuration space says which CIDs
+ * the guest has: none of them reserved, each once, the same at each look and after each reset.
  *
- * How hosts break it: a count that is one off, or past the space; a CID of 2; bits above the 32nd; bytes that change
- * between two reads of one generation; a reset that forgets what the host's administrator set.
+ * How hosts break it: a count that is one off, or past the space; a CID of 2; bits above the 32nd;
+ * bytes that change between two reads of one generation; a reset that forgets what the host's
+ * administrator set.
  *
- * How it is seen here: the driver reads and judges the space by its layout; the tests read it over and over, reset
- * the device, and compare with what the peer in the device was given.
+ * How it is seen here: the driver reads and judges the space by its layout; the tests read it over
+ * and over, reset the device, and compare with what the peer in the device was given.
  */
 #include <string.h>
 

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Promise (virtio 1.4, 5.10.6.3): neither side sends more than the other has room for; both say truthfully, in each
- * packet, how much room that is and what they consumed; a reader that stalls stops no other traffic.
+ * Promise (virtio 1.4, 5.10.6.3): neither side sends more than the other has room for; both say
+ * truthfully, in each packet, how much room that is and what they consumed; a reader that stalls
+ * stops no other traffic.
  *
- * How hosts break it: data beyond the guest's credit overruns its buffers; credit that is not given back stops a
- * stream for good; a fwd_cnt that counts headers, or more than was sent, has the guest overrun the host; a device that
- * stops taking tx while it waits for rx buffers deadlocks with a guest that does the same.
+ * How hosts break it: data beyond the guest's credit overruns its buffers; credit that is not given
+ * back stops a stream for good; a fwd_cnt that counts headers, or more than was sent, has the guest
+ * overrun the host; a device that stops taking tx while it waits for rx buffers deadlocks with a
+ * guest that does the same.
  *
- * How it is seen here: the guest grants little, or does not give back what it read, and counts what comes; it sends
- * more than the host's buffer, to an application that reads or does not, and watches the host's numbers.
+ * How it is seen here: the guest grants little, or does not give back what it read, and counts what
+ * comes; it sends more than the host's buffer, to an application that reads or does not, and
+ * watches the host's numbers.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +50,10 @@ TEST(credit_host_respects, .id = "vsock.credit.host_respects",
 #define ASK_NS (20 * MSEC)
 #define MANY   (4u << 20) /* a larger buffer is not filled: that takes too long */
 
-/* The host has read all that was sent, and its fwd_cnt says so: asked again and again, since it may not have yet. */
+/*
+ * The host has read all that was sent, and its fwd_cnt says so: asked again and again, since it may
+ * not have yet.
+ */
 static bool all_returned(struct pair *p)
 {
 	const deadline_t end = deadline_in(2 * test_sec());
@@ -66,7 +72,10 @@ TEST(credit_returned, .id = "vsock.credit.returned",
 {
 	struct pair *p = pair_open(t, .at = ASSAY_SINK_PORT);
 	const uint64_t room = credit_of(p).peer_buf_alloc;
-	/* Three times its buffer, where that is not too much: only a host that gives credit back takes it all. */
+	/*
+	 * Three times its buffer, where that is not too much: only a host that gives credit back
+	 * takes it all.
+	 */
 	const uint64_t total = 3 * room < MANY ? 3 * room : MANY;
 	struct vsock_credit k;
 
@@ -160,7 +169,10 @@ static uint64_t packets_received(struct pair *p)
 	return s.rx_packets;
 }
 
-/* 5.10.6.1.2: with no receive buffer left the device goes on with tx, as far as its resources reach. */
+/*
+ * 5.10.6.1.2: with no receive buffer left the device goes on with tx, as far as its resources
+ * reach.
+ */
 TEST(credit_tx_while_rx_full, .id = "vsock.credit.tx_while_rx_full",
      .clause =
 	     "virtio 1.4, 5.10.6.1.2 MUST: tx is processed while rx has no buffers, given resources",

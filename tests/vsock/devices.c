@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Promise (virtio 1.4, 5.10.4; multi-devices RFC of 2024): with several vsock devices each has CIDs of its own; an
- * address belongs to one device, and what happens on one leaves the others alone. It is what the reviewers of 2021
- * asked for instead of one device with several CIDs.
+ * Promise (virtio 1.4, 5.10.4; multi-devices RFC of 2024): with several vsock devices each has CIDs
+ * of its own; an address belongs to one device, and what happens on one leaves the others alone. It
+ * is what the reviewers of 2021 asked for instead of one device with several CIDs.
  *
- * How hosts break it: state that should be a device's is the process's: connections are looked up without the device,
- * the first device's CID is every device's, a reset of one resets all.
+ * How hosts break it: state that should be a device's is the process's: connections are looked up
+ * without the device, the first device's CID is every device's, a reset of one resets all.
  *
- * How it is seen here: all of them are open at a time, with the same ports on each, so that only the device tells
- * connections apart.
+ * How it is seen here: all of them are open at a time, with the same ports on each, so that only
+ * the device tells connections apart.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -8,7 +8,10 @@
 #include "drivers/virtio/virtqueue.h"
 #include "lib/errname.h"
 
-/* A peer that stayed silent once gets this much later on: a dead device must not cost each test its time. */
+/*
+ * A peer that stayed silent once gets this much later on: a dead device must not cost each test its
+ * time.
+ */
 #define SILENT_NS  (test_sec() / 10)
 #define GREET_NS   (2 * test_sec())
 #define ERROR_TEXT 160
@@ -199,8 +202,8 @@ static void probe(void)
 /* --- needs ------------------------------------------------------------------------------------ */
 
 /*
- * What a broken device or a silent peer does not let us see is taken as there: the test runs, and says itself
- * what it met. Only where nobody promised a peer is its silence a reason to skip.
+ * What a broken device or a silent peer does not let us see is taken as there: the test runs, and
+ * says itself what it met. Only where nobody promised a peer is its silence a reason to skip.
  */
 static bool has_vsock(char *why, size_t size)
 {
@@ -338,7 +341,9 @@ static bool interrupt(char *why, size_t size)
 }
 NEED(interrupt, NEED_INTERRUPT, "interrupts on request", interrupt);
 
-/* --- fixture ------------------------------------------------------------------------------------ */
+/*
+ * --- fixture ------------------------------------------------------------------------------------
+ */
 
 static int setup(void)
 {
@@ -349,7 +354,10 @@ static int setup(void)
 	return 0;
 }
 
-/* A device that falls silent has broken; a peer that is gone, or talks nonsense, is no matter of the device's. */
+/*
+ * A device that falls silent has broken; a peer that is gone, or talks nonsense, is no matter of
+ * the device's.
+ */
 static void check_peer(int ret)
 {
 	if (ret == -ETIMEDOUT)
@@ -363,8 +371,8 @@ static void check_peer(int ret)
 }
 
 /*
- * After the test: what it sent has reached the peer, and the peer still answers. A device that broke its rings or
- * fell silent meanwhile has not passed.
+ * After the test: what it sent has reached the peer, and the peer still answers. A device that
+ * broke its rings or fell silent meanwhile has not passed.
  */
 static void teardown(void)
 {
@@ -389,7 +397,9 @@ static const char *left(void)
 FIXTURE(vsock, .suite = "vsock.", .setup = setup, .teardown = teardown, .check = left);
 FIXTURE(bench, .suite = "bench.vsock.", .setup = setup, .teardown = teardown, .check = left);
 
-/* --- helpers ------------------------------------------------------------------------------------- */
+/*
+ * --- helpers -------------------------------------------------------------------------------------
+ */
 
 void pattern_fill(uint8_t *buf, size_t n, uint32_t seed, uint64_t pos)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What every vsock test starts with: the device, brought up anew, and a control connection to the peer on the
- * host. The fixture makes both before a test and gives both up after it, however it ends.
+ * What every vsock test starts with: the device, brought up anew, and a control connection to the
+ * peer on the host. The fixture makes both before a test and gives both up after it, however it
+ * ends.
  */
 #ifndef TESTS_VSOCK_ENV_H
 #define TESTS_VSOCK_ENV_H
@@ -25,8 +26,8 @@ int vsock_env_open(void);
 /* Gives both up, for a test that uses the device its own way. */
 void vsock_env_drop(void);
 /*
- * Drops both and brings up the device alone, with these features (0: all that are known). 0 or errno; what did
- * not come up is there all the same, for its texts and its configuration.
+ * Drops both and brings up the device alone, with these features (0: all that are known). 0 or
+ * errno; what did not come up is there all the same, for its texts and its configuration.
  */
 int vsock_env_reopen(uint64_t features);
 /* The control connection anew, after a test (or a TRANSPORT_RESET) lost it. 0 or errno. */
@@ -35,12 +36,15 @@ int vsock_env_reconnect(void);
 /* Why the device did not come up, why there is no control connection: plain sentences. */
 const char *vsock_env_device_error(void);
 const char *vsock_env_peer_error(void);
-/* Gives the peer as long to answer as when it was never asked, even after it stayed silent. 0 or errno. */
+/*
+ * Gives the peer as long to answer as when it was never asked, even after it stayed silent. 0 or
+ * errno.
+ */
 int vsock_env_ask_again(void);
 
 /*
- * Moves the guest's CIDs to those of was, plus by, and follows: event, config space, control connection.
- * Any of it missing ends the test as a FAIL. Needs NEED_DEVICE_CTL.
+ * Moves the guest's CIDs to those of was, plus by, and follows: event, config space, control
+ * connection. Any of it missing ends the test as a FAIL. Needs NEED_DEVICE_CTL.
  */
 void vsock_change_cids(struct test_ctx *t, const struct vsock_config *was, uint64_t by);
 

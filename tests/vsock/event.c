@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Promise (virtio 1.4, 5.10.6.7): when the guest's CID changes while the device runs, as after a migration, the host
- * says so by an event, and by a notification of the configuration.
+ * Promise (virtio 1.4, 5.10.6.7): when the guest's CID changes while the device runs, as after a
+ * migration, the host says so by an event, and by a notification of the configuration.
  *
- * How hosts break it: no event, or only the first one; an event without a notification, or with the old CIDs in the
- * configuration; connections that live on. A guest that does not hear of it goes on with addresses of another.
+ * How hosts break it: no event, or only the first one; an event without a notification, or with the
+ * old CIDs in the configuration; connections that live on. A guest that does not hear of it goes on
+ * with addresses of another.
  *
- * How it is seen here: the peer, which lives in the device, gives it other CIDs and back; the guest looks at each
- * trace of that, and connects under the new names.
+ * How it is seen here: the peer, which lives in the device, gives it other CIDs and back; the guest
+ * looks at each trace of that, and connects under the new names.
  */
 #include <errno.h>
 

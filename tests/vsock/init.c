@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Promise: a vsock device that is there can be used. It takes the features that it offers (virtio 1.4, 3.1.1), uses
- * what is put on tx, puts what comes for the guest on rx, and reaches the peer that whoever started this guest has
- * promised (vsock.peer=).
+ * Promise: a vsock device that is there can be used. It takes the features that it offers (virtio
+ * 1.4, 3.1.1), uses what is put on tx, puts what comes for the guest on rx, and reaches the peer
+ * that whoever started this guest has promised (vsock.peer=).
  *
- * How hosts break it: features are offered that the back end does not know; a back end that died, or never started,
- * leaves a front end that takes no buffer; the address of the peer is wired to nothing, so that each REQUEST meets an
- * RST or silence.
+ * How hosts break it: features are offered that the back end does not know; a back end that died,
+ * or never started, leaves a front end that takes no buffer; the address of the peer is wired to
+ * nothing, so that each REQUEST meets an RST or silence.
  *
- * How it is seen here: by the first step that is not answered. All other tests of vsock are ERRORs then, at once: what
- * they are about was not looked at.
+ * How it is seen here: by the first step that is not answered. All other tests of vsock are ERRORs
+ * then, at once: what they are about was not looked at.
  */
 #include "drivers/virtio/virtqueue.h"
 #include "lib/errname.h"

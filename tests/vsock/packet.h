@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Single packets, as no connection of ours would send them: with addresses, types and operations of the test's
- * choice. What comes back to the source port, and belongs to no connection, is the answer.
+ * Single packets, as no connection of ours would send them: with addresses, types and operations of
+ * the test's choice. What comes back to the source port, and belongs to no connection, is the
+ * answer.
  */
 #ifndef TESTS_VSOCK_PACKET_H
 #define TESTS_VSOCK_PACKET_H

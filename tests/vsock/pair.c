@@ -446,7 +446,10 @@ struct ctl_report host_report(struct pair *p)
 	return r;
 }
 
-/* --- connections that the host makes -------------------------------------------------------------- */
+/*
+ * --- connections that the host makes
+ * --------------------------------------------------------------
+ */
 
 struct vsock_listener *guest_listens(struct test_ctx *t, struct vsock_env *e, uint64_t cid,
 				     uint32_t port)
@@ -507,9 +510,14 @@ bool host_accepted(struct test_ctx *t, struct vsock_env *e, uint32_t port, uint3
 	return ret == 0;
 }
 
-/* --- edges ------------------------------------------------------------------------------------- */
+/*
+ * --- edges -------------------------------------------------------------------------------------
+ */
 
-/* 0 bytes: Linux's sockets neither send nor show a message of none, so only a peer inside of the device takes it. */
+/*
+ * 0 bytes: Linux's sockets neither send nor show a message of none, so only a peer inside of the
+ * device takes it.
+ */
 bool pair_edge(const struct pair *p, size_t *next, size_t *len)
 {
 	const struct vsock_credit k = credit_of(p);

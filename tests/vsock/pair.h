@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The words of a vsock test: connections of two ends, ours in the guest and the peer's on the host, and steps
- * that one of them takes.
+ * The words of a vsock test: connections of two ends, ours in the guest and the peer's on the host,
+ * and steps that one of them takes.
  *
  *	struct pair *p = pair_open(t, .type = VSOCK_SEQPACKET, .local = cid);
  *
@@ -11,10 +11,10 @@
  *	guest_expects_end(p);
  *	pair_close(p);
  *
- * A step carries its own checks. One that fails ends the test as a FAIL, which names both ends, the step, what
- * was due and what came, and the line of the test; a control connection that fails makes it an ERROR. What is sent
- * is a pattern of its connection's own, so that a byte in the wrong place or connection is seen. The fixture
- * releases everything, however the test ends.
+ * A step carries its own checks. One that fails ends the test as a FAIL, which names both ends, the
+ * step, what was due and what came, and the line of the test; a control connection that fails makes
+ * it an ERROR. What is sent is a pattern of its connection's own, so that a byte in the wrong place
+ * or connection is seen. The fixture releases everything, however the test ends.
  */
 #ifndef TESTS_VSOCK_PAIR_H
 #define TESTS_VSOCK_PAIR_H
@@ -61,11 +61,17 @@ struct pair_options {
 #define pair_open(t, ...)                                                                          \
 	pair_open_(t, __FILE__, __LINE__ | TEST_FATAL, &(struct pair_options){ __VA_ARGS__ })
 #define pair_try(t, ...) pair_open_(t, __FILE__, __LINE__, &(struct pair_options){ __VA_ARGS__ })
-/* Asks only; pair_up() waits for the answer. Of the options, those about a port that is listened on anyway. */
+/*
+ * Asks only; pair_up() waits for the answer. Of the options, those about a port that is listened on
+ * anyway.
+ */
 #define pair_start(t, ...)                                                                         \
 	pair_start_(t, __FILE__, __LINE__ | TEST_FATAL, &(struct pair_options){ __VA_ARGS__ })
 #define pair_up(p) pair_up_(PAIR_STEP(p))
-/* Closes it in the orderly way, SHUTDOWN of both directions by us, RST by the host; or at once, by our RST. */
+/*
+ * Closes it in the orderly way, SHUTDOWN of both directions by us, RST by the host; or at once, by
+ * our RST.
+ */
 #define pair_close(p) pair_close_(PAIR_STEP(p))
 void pair_drop(struct pair *p);
 /* The one that was made last; ->next was made before it. */
@@ -85,10 +91,16 @@ struct pair *pair_newest(void);
 /* n bytes to an end that echoes, and the same back; at the same time where they are many. */
 #define echo(p, n) echo_(PAIR_STEP(p), n)
 
-/* The host's end. It sends n bytes, or count messages of n bytes, and goes on while they wait for credit. */
+/*
+ * The host's end. It sends n bytes, or count messages of n bytes, and goes on while they wait for
+ * credit.
+ */
 #define host_send(p, n)			host_send_(PAIR_STEP(p), 1, n)
 #define host_send_messages(p, count, n) host_send_(PAIR_STEP(p), count, n)
-/* All that the guest sent so far has arrived, unchanged, in order, messages with their boundaries; and no more. */
+/*
+ * All that the guest sent so far has arrived, unchanged, in order, messages with their boundaries;
+ * and no more.
+ */
 #define host_expects(p) host_expects_(PAIR_STEP(p))
 #define host_expects_end(p)                                                                        \
 	host_expects_flag_(PAIR_STEP(p), CTL_CONN_GUEST_SHUT_SEND, "our end of data")
@@ -104,19 +116,24 @@ struct ctl_report host_report(struct pair *p);
 struct vsock_credit credit_of(const struct pair *p);
 
 /*
- * Waits for something about a connection: polls its device until cond holds, n answers' time at most; and the
- * check that it did.
+ * Waits for something about a connection: polls its device until cond holds, n answers' time at
+ * most; and the check that it did.
  */
 #define pair_waits(p, cond, n) wait_for((vsock_poll((p)->env->vs), (cond)), (n)*test_sec())
 
-/* The edges that this pair can take: what both ends' buffers hold, as one message or as one write. */
+/*
+ * The edges that this pair can take: what both ends' buffers hold, as one message or as one write.
+ */
 #define for_each_edge(len, p) for (size_t len, edge_ = 0; pair_edge(p, &edge_, &len);)
 bool pair_edge(const struct pair *p, size_t *next, size_t *len);
 
 /* A listener of the guest, for connections that the host makes. */
 struct vsock_listener *guest_listens(struct test_ctx *t, struct vsock_env *e, uint64_t cid,
 				     uint32_t port);
-/* The host connects to it: 0, -ECONNREFUSED, -ETIMEDOUT ... The pair has the host's end only; see guest_accepts(). */
+/*
+ * The host connects to it: 0, -ECONNREFUSED, -ETIMEDOUT ... The pair has the host's end only; see
+ * guest_accepts().
+ */
 #define host_connects(t, e, to, p) host_connects_(t, __FILE__, __LINE__, e, to, VSOCK_STREAM, p)
 /* The guest's end of it: what the listener has. */
 #define guest_accepts(p, l) guest_accepts_(PAIR_STEP(p), l)

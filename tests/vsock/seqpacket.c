@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Promise (virtio 1.4, 5.10.6.6): a message comes out of a seqpacket connection as it went in, whole and alone,
- * whatever packets it travels in; the last of them carries EOM.
+ * Promise (virtio 1.4, 5.10.6.6): a message comes out of a seqpacket connection as it went in,
+ * whole and alone, whatever packets it travels in; the last of them carries EOM.
  *
- * How hosts break it: a message that does not fit a receive buffer is split, and EOM stays on each part (vhost_vsock
- * takes it off all but the last for that); what was read at once is sent as one message; a connection is looked up
- * without its type.
+ * How hosts break it: a message that does not fit a receive buffer is split, and EOM stays on each
+ * part (vhost_vsock takes it off all but the last for that); what was read at once is sent as one
+ * message; a connection is looked up without its type.
  *
- * How it is seen here: messages of each size around a packet, a buffer and a page go to the host and come back; the
- * host tells the lengths that it saw, the guest checks its own.
+ * How it is seen here: messages of each size around a packet, a buffer and a page go to the host
+ * and come back; the host tells the lengths that it saw, the guest checks its own.
  */
 #include "tests/vsock/pair.h"
 

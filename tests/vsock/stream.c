@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Promise (virtio 1.4, 5.10.6.5): REQUEST meets RESPONSE or RST; a stream delivers what was sent, all of it, in
- * order; SHUTDOWN ends one direction or both, RST everything; connections are told apart by their whole addresses.
+ * Promise (virtio 1.4, 5.10.6.5): REQUEST meets RESPONSE or RST; a stream delivers what was sent,
+ * all of it, in order; SHUTDOWN ends one direction or both, RST everything; connections are told
+ * apart by their whole addresses.
  *
- * How hosts break it: rust-vmm's vsock and what was built on it took a packet for two descriptors, header and data,
- * as Linux laid it out before 6.2 (rust-vmm/vm-virtio issue 204, cloud-hypervisor issues 5691 and 7672: large packets
- * of newer guests stopped); vhost-device-vsock 0.3.0 does not refuse with RST; others end both directions where one was
- * shut down, lose what is under way at the end, or look a connection up by less than its addresses.
+ * How hosts break it: rust-vmm's vsock and what was built on it took a packet for two descriptors,
+ * header and data, as Linux laid it out before 6.2 (rust-vmm/vm-virtio issue 204, cloud-hypervisor
+ * issues 5691 and 7672: large packets of newer guests stopped); vhost-device-vsock 0.3.0 does not
+ * refuse with RST; others end both directions where one was shut down, lose what is under way at
+ * the end, or look a connection up by less than its addresses.
  *
- * How it is seen here: both ends are ours. Data is a pattern of its connection's own, checked byte by byte in the
- * guest and by length and CRC-32 on the host; each state is asked of the end that should have reached it.
+ * How it is seen here: both ends are ours. Data is a pattern of its connection's own, checked byte
+ * by byte in the guest and by length and CRC-32 on the host; each state is asked of the end that
+ * should have reached it.
  */
 #include <errno.h>
 #include <string.h>
