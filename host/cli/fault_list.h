@@ -26,8 +26,8 @@ struct fault_list {
 };
 
 enum fault_expect {
-	FAULT_FAILS, /* a test of each glob FAILs */
-	FAULT_NOTED, /* "note:" in front: only a SHOULD is broken; they pass, with a note */
+	FAULT_FAILS,   /* a test of each glob FAILs */
+	FAULT_NOTED,   /* "note:" in front: only a SHOULD is broken; they pass, with a note */
 	FAULT_HARNESS, /* "-": the device dies or stops, which the harness tells */
 };
 

@@ -368,8 +368,7 @@ static bool check_needs(struct run *r)
 
 /* --- folders and files ------------------------------------------------------------------- */
 
-/* Beside the program when it lies in a build folder, else build/runs below the current one. */
-static char *runs_dir(void)
+char *runs_dir(void)
 {
 	const char *own = getenv("ASSAY_RUNS");
 	char *env = xasprintf("%s/setup.env", program_dir());

@@ -38,6 +38,11 @@ struct run_options {
 
 void run_options_init(struct run_options *o);
 void run_options_free(struct run_options *o);
+/*
+ * Where runs leave their folders, to be freed: ${ASSAY_RUNS}; beside the program when it lies in a build folder; else
+ * build/runs below the current one.
+ */
+char *runs_dir(void);
 /* Does it all. The exit status. */
 int run_command(const struct run_options *o);
 
