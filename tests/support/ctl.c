@@ -166,7 +166,7 @@ static int call(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint
 static int call_report(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint64_t ns,
 		       struct ctl_report *r)
 {
-	struct ctl_report own;
+	struct ctl_report own = { 0 };
 	int ret;
 
 	r = r ? r : &own;

@@ -22,13 +22,10 @@ TEST(config_valid, .id = "vsock.config.valid",
 	     "virtio 1.4, 5.10.4 and 5.10.6.4.2 MUST NOT: guest CIDs are not reserved; multi-cid P1",
      .owner = OWNER, .needs = NEED_VSOCK)
 {
-	const int ret = vsock_env_reopen(0);
+	const int ret = vsock_env_reopen(t, 0);
 	struct vsock *vs = vsock_env()->vs;
-	const struct vsock_config *cfg;
+	const struct vsock_config *cfg = vsock_config(vs);
 
-	if (!vs)
-		test_error(t, "the device cannot be opened: %s", vsock_env_device_error());
-	cfg = vsock_config(vs);
 	expect(t, vsock_config_error(vs)[0] == '\0', "%s (layout %s)", vsock_config_error(vs),
 	       vsock_layout_name(cfg->layout));
 	if (vsock_config_error(vs)[0])
@@ -75,7 +72,7 @@ TEST(config_resets, .id = "vsock.config.survives_reset",
 	int i;
 
 	for (i = 0; i < 3; i++) {
-		require(t, vsock_env_reopen(0) == 0,
+		require(t, vsock_env_reopen(t, 0) == 0,
 			"the device does not come up after reset %d: %s", i,
 			vsock_env_device_error());
 		now = vsock_config(vsock_env()->vs);
@@ -109,7 +106,7 @@ TEST(config_streams_implied, .id = "vsock.config.implied_stream",
      .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
 {
 	/* A bit that vsock does not have: none of its own is negotiated. */
-	const int opened = vsock_env_reopen(VIRTIO_BIT(VIRTIO_F_EVENT_IDX));
+	const int opened = vsock_env_reopen(t, VIRTIO_BIT(VIRTIO_F_EVENT_IDX));
 	struct vsock *vs = vsock_env()->vs;
 	struct vsock_conn *c;
 	int ret;

@@ -130,7 +130,7 @@ TEST(devices_host_connects, .id = "vsock.devices.host_connects",
      .clause = CLAUSE "a connection to a CID comes in on its device only", .owner = OWNER,
      .needs = NEEDS | NEED_HOST_CONNECT)
 {
-	struct vsock_listener *l[DEVICES];
+	struct vsock_listener *l[DEVICES] = { NULL };
 	struct vsock_conn *c;
 	struct pair *p;
 	unsigned int i, k;

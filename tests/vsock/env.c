@@ -138,10 +138,13 @@ void vsock_env_drop(void)
 	close_all();
 }
 
-int vsock_env_reopen(uint64_t features)
+int vsock_env_reopen(struct test_ctx *t, uint64_t features)
 {
 	close_all();
-	return open_device(features);
+	open_device(features);
+	if (!state.env.vs)
+		test_error(t, "the device cannot be opened: %s", state.device_error);
+	return state.open_ret;
 }
 
 int vsock_env_reconnect(void)

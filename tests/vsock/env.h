@@ -29,7 +29,7 @@ void vsock_env_drop(void);
  * Drops both and brings up the device alone, with these features (0: all that are known). 0 or
  * errno; what did not come up is there all the same, for its texts and its configuration.
  */
-int vsock_env_reopen(uint64_t features);
+int vsock_env_reopen(struct test_ctx *t, uint64_t features);
 /* The control connection anew, after a test (or a TRANSPORT_RESET) lost it. 0 or errno. */
 int vsock_env_reconnect(void);
 

@@ -21,14 +21,11 @@ TEST(init_opens, .id = "vsock.init.opens",
      .clause = "virtio 1.4, 3.1.1 and 2.2.2: a device comes up with the features that it offers",
      .owner = OWNER, .needs = NEED_VSOCK)
 {
-	const int ret = vsock_env_reopen(0);
+	const int ret = vsock_env_reopen(t, 0);
 	struct vsock *vs = vsock_env()->vs;
-	struct virtio_device *d;
+	struct virtio_device *d = vsock_device(vs);
 	uint8_t status;
 
-	if (!vs)
-		test_error(t, "the device cannot be opened: %s", vsock_env_device_error());
-	d = vsock_device(vs);
 	require(t, ret == 0, "the device does not come up: %s", vsock_env_device_error());
 	status = d->ops->get_status(d);
 	expect(t, (status & VIRTIO_S_DRIVER_OK) && (status & VIRTIO_S_FEATURES_OK),
