@@ -195,7 +195,8 @@ $(O)/assay.img: $(O)/assay.efi images/esp
 
 # --- the host's programs
 H_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong -I. -I$(O)/gen $(WARN) $(CFLAGS)
-H_LIBS := $(LDFLAGS) -Wl,--as-needed -lcjson -lz -lpthread
+# A release archive has the libraries beside the programs.
+H_LIBS := $(LDFLAGS) -Wl,-rpath,'$$ORIGIN/lib' -Wl,--as-needed -lcjson -lz -lpthread
 h_obj = $(patsubst %,$(O)/host/%.o,$(1))
 common_obj := $(call h_obj,$(wildcard host/common/*.c) lib/glob.c)
 peer_obj := $(call h_obj,$(filter-out host/peer/main.c,$(wildcard host/peer/*.c)))
@@ -294,7 +295,7 @@ $(foreach t,$(fuzz-tests),$(eval $(call fuzz_rule,$(t))))
 # --- what the targets for people ask for
 build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(plugins:%=$(O)/%.so) $(fault_lists) \
 	$(addprefix $(O)/,assay assay-refdev assay-static assay-irqfd)
-	@:
+	@ln -sfn "$(CURDIR)" $(O)/source
 
 units: $(unit-tests:%=$(O)/unit/%)
 	@echo '$(unit-tests)' >$(O)/unit/list

@@ -529,6 +529,14 @@ static int sum_up(const struct race *r)
 	return bad > r->broken ? STATUS_FAIL : r->broken ? STATUS_ERROR : STATUS_OK;
 }
 
+static char *race_dir(void)
+{
+	char *runs = runs_dir(), *dir = xasprintf("%s/race", runs);
+
+	free(runs);
+	return dir;
+}
+
 int cmd_race(int argc, char **argv)
 {
 	struct race_options o = { .host = "ref", .boot = "pvh", .seconds = DEFAULT_S, .cpus = 2 };
@@ -556,7 +564,7 @@ int cmd_race(int argc, char **argv)
 	signals_init();
 	srandom((unsigned int)now_ms());
 	printer_init(&r.out, stdout);
-	r.dir = o.output ? xstrdup(o.output) : xasprintf("%s/runs/race", program_dir());
+	r.dir = o.output ? xstrdup(o.output) : race_dir();
 	r.started = now_ms();
 	printf("host %s, a flood of interrupts; logs: %s\n", o.host, r.dir);
 	run_all(&r);

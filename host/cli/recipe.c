@@ -31,23 +31,23 @@ const char *program_dir(void)
 	return path;
 }
 
+/* The build folder's link to its tree; a release archive, where all lies together; a build folder in the tree. */
 const char *source_dir(void)
 {
-	static char above[PATH_MAX];
+	static const char *const places[] = { "source", ".", ".." };
+	static char dir[PATH_MAX];
+	size_t i;
 
-#ifdef ASSAY_SOURCE_DIR
-	if (access(ASSAY_SOURCE_DIR "/host/hosts", R_OK) == 0)
-		return ASSAY_SOURCE_DIR;
-#endif
-	if (access("host/hosts", R_OK) == 0)
-		return ".";
-	/* The usual build folder lies in the tree. */
-	if (snprintf(above, sizeof(above), "%s/../host/hosts", program_dir()) >=
-		    (int)sizeof(above) ||
-	    access(above, R_OK) != 0)
-		return NULL;
-	above[strlen(above) - strlen("/host/hosts")] = '\0';
-	return above;
+	for (i = 0; i < ARRAY_SIZE(places); i++) {
+		char *hosts = xasprintf("%s/%s/host/hosts", program_dir(), places[i]);
+		const bool there = access(hosts, R_OK) == 0;
+
+		free(hosts);
+		if (there && snprintf(dir, sizeof(dir), "%s/%s", program_dir(), places[i]) <
+				     (int)sizeof(dir))
+			return dir;
+	}
+	return access("host/hosts", R_OK) == 0 ? "." : NULL;
 }
 
 /* --- reading ----------------------------------------------------------------------------- */

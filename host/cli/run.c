@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -325,38 +326,77 @@ static char *missing(const struct run *r)
 	return what;
 }
 
-static bool run_setup(const char *component)
+/* scripts/setup --no-root WORDS...; with out >= 0 its output goes there. It waits for the network at most as apt does. */
+static bool run_setup(const struct strv *words, int out)
 {
 	char *script = source_dir() ? xasprintf("%s/scripts/setup", source_dir()) : NULL;
+	struct strv argv = { 0 };
 	int status = -1;
 	pid_t pid;
+	size_t i;
 
 	if (!script || access(script, X_OK) != 0) {
 		free(script);
 		return false;
 	}
+	strv_take(&argv, script);
+	strv_add(&argv, "--no-root");
+	for (i = 0; i < words->n; i++)
+		strv_add(&argv, words->v[i]);
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
-		execl(script, script, component, (char *)NULL);
+		if (out >= 0)
+			dup2(out, STDOUT_FILENO);
+		execv(argv.v[0], argv.v);
 		_exit(127);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	free(script);
+	strv_free(&argv);
 	return status == 0;
+}
+
+/* What set-up provides: from the file that the build made, or, in a release archive, as set-up finds it now. */
+static void read_setup(struct strv *vars)
+{
+	char *path = xasprintf("%s/setup.env", program_dir());
+	char *word = xstrdup("--print-env");
+	const struct strv words = { .v = &word, .n = 1 };
+	int fd;
+
+	if (access(path, R_OK) != 0) {
+		fd = memfd_create("setup.env", 0);
+		free(path);
+		path = xasprintf("/proc/self/fd/%d", fd);
+		if (fd >= 0 && run_setup(&words, fd))
+			vars_read(vars, path);
+		if (fd >= 0)
+			close(fd);
+	} else {
+		vars_read(vars, path);
+	}
+	free(word);
+	free(path);
 }
 
 static bool check_needs(struct run *r)
 {
-	const char *component = recipe_get(r->recipe, "host", "", "setup");
+	const char *components = recipe_get(r->recipe, "host", "", "setup");
 	const char *hint = recipe_get(r->recipe, "host", "", "hint");
+	struct strv words = { 0 };
+	struct sbuf err = { 0 };
 	char *what = missing(r);
 
-	if (what && component && run_setup(component)) {
+	if (what && components && vars_words(&r->vars, components, &words, &err) &&
+	    run_setup(&words, -1)) {
 		free(what);
+		strv_free(&r->vars.setup);
+		read_setup(&r->vars.setup);
 		what = missing(r);
 	}
+	sbuf_free(&err);
+	strv_free(&words);
 	if (!what)
 		return true;
 	fprintf(stderr, "assay: host %s cannot start: %s\n", r->recipe->name, what);
@@ -371,16 +411,18 @@ static bool check_needs(struct run *r)
 char *runs_dir(void)
 {
 	const char *own = getenv("ASSAY_RUNS");
-	char *env = xasprintf("%s/setup.env", program_dir());
-	char *dir;
+	char *env = xasprintf("%s/setup.env", program_dir()),
+	     *hosts = xasprintf("%s/host/hosts", program_dir()), *dir;
+	const bool ours = access(env, R_OK) == 0 || access(hosts, R_OK) == 0;
 
 	if (own && *own)
 		dir = xstrdup(own);
-	else if (access(env, R_OK) == 0 && access(program_dir(), W_OK) == 0)
+	else if (ours && access(program_dir(), W_OK) == 0)
 		dir = xasprintf("%s/runs", program_dir());
 	else
 		dir = xstrdup("build/runs");
 	free(env);
+	free(hosts);
 	return dir;
 }
 
@@ -511,11 +553,9 @@ static void set_source(struct run *r)
 
 static void set_programs(struct run *r)
 {
-	char *env = xasprintf("%s/setup.env", program_dir());
 	const char *image = r->o->image;
 
-	vars_read(&r->vars.setup, env);
-	free(env);
+	read_setup(&r->vars.setup);
 	vars_set(&r->vars.run, "BIN", program_dir());
 	set_started(r);
 	set_source(r);
@@ -972,8 +1012,8 @@ static enum boot_end boot_tests(struct run *r, const struct strv *ids, const cha
 		end = o.end;
 		left = without_verdict(r, ids);
 		/* With every verdict there, repetitions may still be missing. */
-		*complete = end == BOOT_DONE || (left == 0 && end != BOOT_INTERRUPTED &&
-						 end != BOOT_DEADLINE);
+		*complete = end == BOOT_DONE ||
+			    (left == 0 && end != BOOT_INTERRUPTED && end != BOOT_DEADLINE);
 		if (end == BOOT_WORKER)
 			blame_program(r, &o);
 		go_on = !*complete && (o.last || end == BOOT_WORKER) && end != BOOT_START &&
