@@ -695,31 +695,48 @@ static bool make_cmdline(struct run *r, const char *list, const char *after)
 	return ok;
 }
 
-/* What the recipe and the options say that this host must offer. */
-static bool set_require(struct run *r)
+/*
+ * What the recipe says that its host offers, to be freed; NULL: nothing. It says so of the host as the recipe
+ * starts it: with a fault, another variable or argument it is another one.
+ */
+static char *recipe_require(const struct run *r, bool *ok)
 {
 	const char *own = recipe_get(r->recipe, "host", "", "require");
 	struct sbuf err = { 0 };
-	char *given, *text = NULL;
-	bool ok;
+	char *text, *from, *to;
 
-	if (own) {
-		text = vars_string(&r->vars, own, &err);
-		if (!text)
-			fprintf(stderr, "assay: [host] require: %s", err.s);
-		sbuf_free(&err);
-		if (!text)
-			return false;
-	}
-	given = r->o->require.n ? join(&r->o->require, ",") : NULL;
-	ok = (!text || !*text || check_patterns(&r->tests, text)) &&
-	     (!given || (check_patterns(&r->tests, given) && check_required(&r->selected, given)));
-	if (text && *text && given)
-		r->require = xasprintf("%s,%s", text, given);
-	else if (given || (text && *text))
-		r->require = xstrdup(given ? given : text);
+	if (!own || r->o->faults.n || r->o->set.n || r->o->append.n || r->o->vmm_args.n)
+		return NULL;
+	text = vars_string(&r->vars, own, &err);
+	*ok = text != NULL;
+	for (from = to = text; from && *from; from++) /* lines of a recipe that go on are joined by blanks */
+		if (*from != ' ')
+			*to++ = *from;
+	if (to)
+		*to = '\0';
+	if (!text)
+		fprintf(stderr, "assay: [host] require: %s", err.s);
+	else
+		check_patterns(&r->tests, text); /* says what an older or newer payload does not have */
+	sbuf_free(&err);
+	return text;
+}
+
+/* What the recipe and the options say that this host must offer. */
+static bool set_require(struct run *r)
+{
+	bool ok = true;
+	char *own = recipe_require(r, &ok);
+	char *given = r->o->require.n ? join(&r->o->require, ",") : NULL;
+
+	if (given)
+		ok = check_patterns(&r->tests, given) && check_required(&r->selected, given) && ok;
+	if (own && given)
+		r->require = xasprintf("%s,%s", own, given);
+	else if (own || given)
+		r->require = xstrdup(own ? own : given);
+	free(own);
 	free(given);
-	free(text);
 	return ok;
 }
 
@@ -1106,6 +1123,25 @@ static bool write_in(const struct run *r, const char *name, const struct sbuf *b
 	return !ret;
 }
 
+/* The text of the file that a key of [after] names; "" if there is none. NULL: there is no such key. */
+static char *after_file(const struct run *r, const char *key)
+{
+	const char *template = recipe_get(r->recipe, "after", "", key);
+	struct sbuf err = { 0 };
+	char *path, *text = NULL;
+
+	if (!template)
+		return NULL;
+	path = vars_string(&r->vars, template, &err);
+	if (!path)
+		fprintf(stderr, "assay: [after] %s: %s", key, err.s);
+	else if (read_file(path, HOST_LOG_MAX, &text, NULL))
+		text = NULL;
+	sbuf_free(&err);
+	free(path);
+	return text ? text : xstrdup("");
+}
+
 static void set_meta(struct run *r, const char *key, char *value)
 {
 	report_meta_set(&r->report, key, value);
@@ -1153,11 +1189,67 @@ static char *payload_hash(const struct run *r)
 	return text;
 }
 
+/* What a program of the recipe says of its version: the first word of its command, asked by --version. NULL: nothing. */
+static char *version_of(const struct run *r, const char *type, const char *name)
+{
+	const char *command = recipe_get(r->recipe, type, name, "command");
+	struct strv words = { 0 };
+	struct sbuf err = { 0 }, ask = { 0 };
+	char *text = NULL, line[512];
+	FILE *f;
+
+	if (!command || !vars_words(&r->vars, command, &words, &err) || !words.n)
+		goto out;
+	sbuf_add(&ask, "exec timeout -k 1 5 ");
+	sbuf_add_quoted(&ask, words.v[0]);
+	sbuf_add(&ask, " --version </dev/null 2>/dev/null");
+	f = popen(ask.s, "re");
+	if (!f)
+		goto out;
+	if (fgets(line, sizeof(line), f))
+		text = xstrndup(line, strcspn(line, "\r\n"));
+	while (fgets(line, sizeof(line), f))
+		; /* so that it need not write into a closed pipe */
+	if (pclose(f) != 0) {
+		free(text);
+		text = NULL;
+	}
+out:
+	strv_free(&words);
+	sbuf_free(&err);
+	sbuf_free(&ask);
+	return text;
+}
+
+/* The version line of the kernel's log, where the recipe has the host's read; else this machine's kernel. */
+static char *host_kernel(const struct run *r)
+{
+	static const char begin[] = "Linux version ";
+	char *log = after_file(r, "kernel-log"), *line = log ? strstr(log, begin) : NULL;
+	char *kernel = NULL;
+	struct utsname u;
+
+	if (line)
+		kernel = xasprintf("Linux %.*s", (int)strcspn(line + strlen(begin), " \r\n"),
+				   line + strlen(begin));
+	else if (uname(&u) == 0)
+		kernel = xasprintf("%s %s %s", u.sysname, u.release, u.machine);
+	free(log);
+	return kernel;
+}
+
+static void set_meta_if(struct run *r, const char *key, char *value)
+{
+	if (value && *value)
+		set_meta(r, key, value);
+	else
+		free(value);
+}
+
 /* What whoever reads the report wants to know of the run (report.h). */
 static void describe_run(struct run *r, size_t left)
 {
 	char *hash = payload_hash(r), *faults = join(&r->o->faults, " ");
-	struct utsname u;
 	size_t i;
 
 	set_meta(r, "host", xstrdup(r->recipe->name));
@@ -1166,8 +1258,9 @@ static void describe_run(struct run *r, size_t left)
 	set_meta(r, "cpus", xasprintf("%u", r->o->cpus));
 	set_meta(r, "memory", xstrdup(vars_get(&r->vars, "MEM")));
 	set_meta(r, "accelerator", xstrdup(r->accel));
-	if (uname(&u) == 0)
-		set_meta(r, "kernel", xasprintf("%s %s %s", u.sysname, u.release, u.machine));
+	set_meta_if(r, "vmm", version_of(r, "vmm", ""));
+	set_meta_if(r, "backend", version_of(r, "device", "refdev"));
+	set_meta_if(r, "kernel", host_kernel(r));
 	if (hash)
 		set_meta(r, "payload", xasprintf("sha256:%s", hash));
 	if (*faults)
@@ -1232,25 +1325,6 @@ static void show_path(const struct run *r, const char *label, const char *name)
 			dir += n + 1;
 	}
 	printf("%s %s/%s\n", label, dir, name);
-}
-
-/* The text of the file that a key of [after] names; "" if there is none. NULL: there is no such key. */
-static char *after_file(const struct run *r, const char *key)
-{
-	const char *template = recipe_get(r->recipe, "after", "", key);
-	struct sbuf err = { 0 };
-	char *path, *text = NULL;
-
-	if (!template)
-		return NULL;
-	path = vars_string(&r->vars, template, &err);
-	if (!path)
-		fprintf(stderr, "assay: [after] %s: %s", key, err.s);
-	else if (read_file(path, HOST_LOG_MAX, &text, NULL))
-		text = NULL;
-	sbuf_free(&err);
-	free(path);
-	return text ? text : xstrdup("");
 }
 
 /* The host's own log and state, where the recipe says how they are read. */
