@@ -219,8 +219,8 @@ static int options_parse(const uint8_t *data, size_t size, struct strv *keys)
 	if (stop < start || (stop - start) / sizeof(raw) > OPTIONS_MAX)
 		return -EBADMSG;
 	for (va = start; va + sizeof(raw) <= stop; va += sizeof(raw)) {
-		if (elf_offset(&e, va, sizeof(raw), &off) ||
-		    elf_get(&e, off, &raw, sizeof(raw)) || elf_string(&e, raw.key, &key))
+		if (elf_offset(&e, va, sizeof(raw), &off) || elf_get(&e, off, &raw, sizeof(raw)) ||
+		    elf_string(&e, raw.key, &key))
 			return -EBADMSG;
 		strv_take(keys, key);
 	}

@@ -709,17 +709,22 @@ static char *recipe_require(const struct run *r, bool *ok)
 		return NULL;
 	text = vars_string(&r->vars, own, &err);
 	*ok = text != NULL;
-	for (from = to = text; from && *from; from++) /* lines of a recipe that go on are joined by blanks */
+	for (from = to = text; from && *from;
+	     from++) /* lines of a recipe that go on are joined by blanks */
 		if (*from != ' ')
 			*to++ = *from;
 	if (to)
 		*to = '\0';
 	if (!text)
 		fprintf(stderr, "assay: [host] require: %s", err.s);
-	else
-		check_patterns(&r->tests, text); /* says what an older or newer payload does not have */
+	else if (*text)
+		check_patterns(&r->tests,
+			       text); /* says what an older or newer payload does not have */
 	sbuf_free(&err);
-	return text;
+	if (text && *text)
+		return text;
+	free(text); /* "require =": nothing, though the recipe that this one extends has something */
+	return NULL;
 }
 
 /* What the recipe and the options say that this host must offer. */
@@ -732,7 +737,7 @@ static bool set_require(struct run *r)
 	if (given)
 		ok = check_patterns(&r->tests, given) && check_required(&r->selected, given) && ok;
 	if (own && given)
-		r->require = xasprintf("%s,%s", own, given);
+		r->require = xasprintf("%s;%s", own, given);
 	else if (own || given)
 		r->require = xstrdup(own ? own : given);
 	free(own);

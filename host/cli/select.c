@@ -175,6 +175,23 @@ bool check_required(const struct strv *ids, const char *require)
 	return ok;
 }
 
+/* Lists that ';' separates: what the recipe leaves out does not take away from what is asked for besides. */
+static bool is_required(const char *require, const char *id)
+{
+	bool found = false;
+	size_t n;
+
+	for (; *require && !found; require += n + (require[n] == ';')) {
+		char *list;
+
+		n = strcspn(require, ";");
+		list = xstrndup(require, n);
+		found = *list && glob_list_selects(list, id);
+		free(list);
+	}
+	return found;
+}
+
 static void fail(struct result *t, char *reason)
 {
 	t->verdict = V_FAIL;
@@ -186,7 +203,7 @@ static void fail(struct result *t, char *reason)
 
 void require_result(const char *require, struct result *t)
 {
-	if (!require || t->verdict != V_SKIP || !glob_list_selects(require, t->id))
+	if (!require || t->verdict != V_SKIP || !is_required(require, t->id))
 		return;
 	fail(t, xasprintf("required, but skipped: %s", t->reason ? t->reason : "without a reason"));
 }
@@ -205,8 +222,7 @@ void require_all(const char *require, const struct strv *ids, struct report *r)
 		struct report before = *r;
 
 		before.n = n;
-		if (!glob_list_selects(require, ids->v[i]) ||
-		    report_find(&before, by_id, ids->v[i]) < n)
+		if (!is_required(require, ids->v[i]) || report_find(&before, by_id, ids->v[i]) < n)
 			continue;
 		fail(report_add(r, ids->v[i], V_FAIL, NULL),
 		     xstrdup("required, but it did not run"));

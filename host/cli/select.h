@@ -23,7 +23,8 @@ bool load_tests(const char *path, struct image_tests *tests);
 bool check_patterns(const struct image_tests *tests, const char *list);
 
 /*
- * What a host must offer, as --require and `require =` say it: a list of globs like tests=.
+ * What a host must offer, as --require and `require =` say it: a list of globs like tests=, or several
+ * that ';' separates.
  *
  * check_required: each of its patterns fits a test that is selected; says which does not.
  * require_result: a SKIP of a required test becomes a FAIL, as it stands.

@@ -28,7 +28,8 @@ static struct report make(const char *host, enum verdict v)
 	return r;
 }
 
-static void add(struct columns *c, const char *host, enum verdict v, const char *key, const char *value)
+static void add(struct columns *c, const char *host, enum verdict v, const char *key,
+		const char *value)
 {
 	struct report r = make(host, v);
 
@@ -55,12 +56,14 @@ static void hosts(void **state)
 	assert_int_equal(columns_status(&c), 1);
 	columns_to_html(&c, &b);
 	assert_non_null(strstr(b.s, "<th>one</th><th>two</th>"));
-	assert_non_null(strstr(b.s, "<td><code>s.b</code></td><td class=\"v FAIL\" title=\"why\">FAIL</td>"
-				    "<td class=\"v SKIP\" title=\"why\">SKIP</td>"));
+	assert_non_null(
+		strstr(b.s, "<td><code>s.b</code></td><td class=\"v FAIL\" title=\"why\">FAIL</td>"
+			    "<td class=\"v SKIP\" title=\"why\">SKIP</td>"));
 	sbuf_free(&b);
 	columns_to_junit(&c, &b);
-	assert_non_null(strstr(b.s, "<testsuites name=\"assay\" tests=\"4\" failures=\"1\" errors=\"0\" "
-				    "skipped=\"1\">"));
+	assert_non_null(strstr(b.s,
+			       "<testsuites name=\"assay\" tests=\"4\" failures=\"1\" errors=\"0\" "
+			       "skipped=\"1\">"));
 	assert_non_null(strstr(b.s, "<testsuite name=\"one.s\" tests=\"2\""));
 	assert_non_null(strstr(b.s, "<property name=\"host\" value=\"two\"/>"));
 	assert_non_null(strstr(b.s, "clause: &lt;C&gt;"));
@@ -181,7 +184,8 @@ static void damaged(void **state)
 		assert_null(v);
 	}
 	/* What does not say that it is complete is not. */
-	assert_int_equal(reports_from_json("{\"format\": 2, \"results\": []}", 28, &v, &n, &why), 0);
+	assert_int_equal(reports_from_json("{\"format\": 2, \"results\": []}", 28, &v, &n, &why),
+			 0);
 	assert_int_equal(report_status(&v[0]), 3);
 	report_free(&v[0]);
 	free(v);

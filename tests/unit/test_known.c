@@ -148,6 +148,10 @@ static void required(void **state)
 	assert_int_equal(r.results[5].verdict, V_FAIL);
 	assert_string_equal(r.results[5].reason, "required, but it did not run");
 	assert_int_equal(report_status(&r), 1);
+	/* What one list leaves out another one may want. */
+	r.results[1].verdict = V_SKIP;
+	require_result("c,-c.may;c.may", &r.results[1]);
+	assert_int_equal(r.results[1].verdict, V_FAIL);
 	assert_true(check_required(&ids, "a,-x,c.absent"));
 	assert_false(check_required(&ids, "a,x"));
 	strv_free(&ids);
