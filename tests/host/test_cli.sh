@@ -162,6 +162,9 @@ some=boot.paging,boot.time,vsock.stream.echo,vsock.stream.connect
 	go broken --tests "$some" --fault data.byte_flipped &
 	go known --tests "$some" --fault data.byte_flipped --known "$tmp/some.known" &
 	wait
+	go unreached --tests vsock.init,vsock.stream.connect --fault dead.refuses &
+	go unpromised --tests vsock.init,vsock.stream.connect --fault dead.refuses --set PEER= &
+	wait
 )
 results() { grep -aE '^    (not )?ok ' "$1" | sed 's/ok [0-9]*/ok/' | sort; }
 
@@ -173,6 +176,10 @@ for t in $(results "$tmp/whole/report.ktap" | awk '{ print $2 }'); do
 	[ "$(cat "$tmp"/shard[123]/report.ktap | grep -acE "^    ok [0-9]+ ${t//./\\.}( |\$)")" = 1 ] || ok=1
 done
 report $ok 'each test is in one shard'
+expect 'a promised peer that is not reached' 1 '✗ vsock.init.peer' 'vsock.stream.connect: ERROR' ' 0 skipped' \
+	-- sh -c "cat $tmp/unreached.out; exit \$(cat $tmp/unreached.rc)"
+expect 'a peer that nobody promised' 0 '- vsock.init.peer: no peer' ', 0 failed, 0 errors' \
+	-- sh -c "cat $tmp/unpromised.out; exit \$(cat $tmp/unpromised.rc)"
 expect 'a fault FAILs' 1 '✗ vsock.stream.echo' -- sh -c "cat $tmp/broken.out; exit \$(cat $tmp/broken.rc)"
 expect 'known' 0 'vsock.stream.echo: known, bytes are flipped' \
 	'boot.paging.nx: passes, though known to fail, it is not known at all' '1 known to fail' \
