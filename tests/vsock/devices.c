@@ -166,7 +166,7 @@ TEST(devices_stay_apart, .id = "vsock.devices.stay_apart",
      .clause = CLAUSE "connections of the same ports on two devices are two", .owner = OWNER,
      .needs = NEEDS)
 {
-	struct pair *p[DEVICES];
+	struct pair *p[DEVICES] = { NULL };
 	unsigned int i;
 
 	open_rest(t);
@@ -183,7 +183,7 @@ TEST(devices_stay_apart, .id = "vsock.devices.stay_apart",
 TEST(devices_reset_one, .id = "vsock.devices.reset_one",
      .clause = "virtio 1.4, 2.4: a reset is that of one device", .owner = OWNER, .needs = NEEDS)
 {
-	struct pair *p[DEVICES];
+	struct pair *p[DEVICES] = { NULL };
 	unsigned int i;
 
 	open_rest(t);
