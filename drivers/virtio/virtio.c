@@ -391,6 +391,7 @@ int virtio_add(struct virtio_device *d)
 		if (d->max_size[i])
 			d->max_queues = (uint16_t)(i + 1);
 	}
+	d->more_queues = d->ops->queue_max(d, VIRTIO_MAX_QUEUES) > 0;
 	ret = virtio_reset(d);
 	if (!ret)
 		virtio.dev[virtio.count++] = d;
@@ -523,6 +524,8 @@ static void env_device(struct virtio_device *d)
 	}
 	for (i = 0; i < d->max_queues; i++)
 		append(queues, sizeof(queues), "%s%u", i ? "," : "", d->max_size[i]);
+	if (d->more_queues)
+		append(queues, sizeof(queues), " and more, not used");
 	while (dev && dev != d)
 		dev = virtio_find(d->id, ++n);
 	snprintf(key, sizeof(key), "virtio %s%u", virtio_id_name(d->id), n);

@@ -134,6 +134,7 @@ struct virtio_device {
 	uint16_t num_queues; /* set up by the driver */
 	uint16_t max_queues; /* of the device (at most VIRTIO_MAX_QUEUES are looked at), as probed */
 	uint16_t max_size[VIRTIO_MAX_QUEUES];
+	bool more_queues; /* than these */
 	struct virtqueue *vq[VIRTIO_MAX_QUEUES];
 	/* Called from the interrupt handlers (interrupts off), may be NULL. */
 	void (*on_queue)(struct virtio_device *d, uint16_t queue);

@@ -298,26 +298,24 @@ TEST(ring_readable,
 {
 	static uint8_t before[512];
 	struct actor a;
-	unsigned int i;
+	unsigned int i, tried = 0;
 
-	actor_need(t);
 	for (i = 0; actor_get(i, &a); i++) {
+		/* 5.4.6.1: a driver gives an entropy device no readable buffer. */
+		if (a.writes)
+			continue;
+		tried++;
 		actor_up(t, &a, &poll_plain);
 		actor_prepare(&a, false);
-		/* rng: a readable buffer is none of its business; it is offered one before the other. */
-		if (a.writes) {
-			memset(a.mem + 1024, 0x3c, sizeof(before));
-			actor_desc(&a, 0, 1024, sizeof(before), VRING_DESC_F_NEXT, 1);
-			actor_desc(&a, 1, 0, a.len, VRING_DESC_F_WRITE, 0);
-		} else {
-			memcpy(a.mem + 1024, a.mem, a.len);
-			actor_desc(&a, 0, 1024, a.len, 0, 0);
-		}
+		memcpy(a.mem + 1024, a.mem, sizeof(before));
+		actor_desc(&a, 0, 1024, a.len, 0, 0);
 		memcpy(before, a.mem + 1024, sizeof(before));
-		if (send_chain(t, &a, 0, a.writes ? a.len : 0, "readable buffer"))
+		if (send_chain(t, &a, 0, 0, "readable buffer"))
 			expect(t, memcmp(before, a.mem + 1024, sizeof(before)) == 0,
 			       "%s: the readable buffer changed", who(&a));
 	}
+	if (!tried)
+		test_skip(t, "no vsock device; an entropy device reads nothing");
 }
 
 TEST(ring_bounds,
@@ -491,7 +489,7 @@ TEST(ring_event_idx_kicks,
 		if (!has_feature(&a, VIRTIO_F_EVENT_IDX))
 			continue;
 		actor_up(t, &a, &how);
-		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+		actor_desc(&a, 0, 0, a.writes ? 1 : a.len, actor_flags(&a), 0);
 		for (k = kicks = 0; k < 500; k++) {
 			actor_prepare(&a, true);
 			old = a.avail_idx;
@@ -512,8 +510,12 @@ TEST(ring_event_idx_kicks,
 	}
 }
 
-/* Buffers in batches of what fits, each slot and id in turn. */
-static void run_many(struct test_ctx *t, struct actor *a, unsigned int total)
+/*
+ * Buffers in batches of what fits, each slot and id in turn, until `end` at most: an entropy source may be
+ * limited to some bytes a second. Those that were used.
+ */
+static unsigned int run_many(struct test_ctx *t, struct actor *a, unsigned int total,
+			     deadline_t end)
 {
 	const uint16_t size = vq_size(a->vq);
 	static uint8_t seen[4096]; /* per id; a batch is at most this long */
@@ -524,7 +526,7 @@ static void run_many(struct test_ctx *t, struct actor *a, unsigned int total)
 	actor_prepare(a, true);
 	for (i = 0; i < batch; i++)
 		actor_desc(a, i, 0, a->writes ? 1 : a->len, actor_flags(a), 0);
-	while (done < total) {
+	while (done < total && !deadline_passed(end)) {
 		n = total - done < batch ? total - done : batch;
 		for (i = 0; i < n; i++)
 			actor_post(a, i);
@@ -545,6 +547,7 @@ static void run_many(struct test_ctx *t, struct actor *a, unsigned int total)
 		actor_done(a, n);
 		done += n;
 	}
+	return done;
 }
 
 TEST(ring_sizes,
@@ -564,7 +567,7 @@ TEST(ring_sizes,
 			how.size = (uint16_t)size;
 			actor_up(t, &a, &how);
 			require_eq(t, vq_size(a.vq), size, "%s: queue size", who(&a));
-			run_many(t, &a, 3 * size + 1);
+			run_many(t, &a, 3 * size + 1, deadline_in(test_time_left(t)));
 			expect_eq(t, a.used_idx, (uint16_t)(3 * size + 1), "%s: buffers used",
 				  who(&a));
 		}
@@ -579,54 +582,76 @@ TEST(ring_wrap,
      .timeout = 60 * SEC)
 {
 	struct actor a;
-	unsigned int i;
+	unsigned int i, done, wrapped = 0;
 
 	actor_need(t);
 	for (i = 0; actor_get(i, &a); i++) {
 		actor_up(t, &a, &poll_plain);
-		run_many(t, &a, 65536 + 100);
+		done = run_many(t, &a, 65536 + 100, deadline_in(test_time_left(t) / 3));
+		if (done < 65536 + 100) {
+			test_note(t, "%s: too slow for a wrap: %u buffers in time", who(&a), done);
+			continue;
+		}
+		wrapped++;
 		expect_eq(t, a.used_idx, 100, "%s: used.idx after 65636 buffers", who(&a));
+	}
+	if (!wrapped)
+		test_skip(t, "no device uses 65636 buffers within the test's time");
+}
+
+/*
+ * 2.7.9: a device may tell of a batch by one element, of the batch's last buffer, at the slot of its first
+ * one; the index moves by the whole batch, and the slots between are not written.
+ */
+static void walk_batches(struct test_ctx *t, struct actor *a, uint16_t n)
+{
+	uint32_t id, len;
+	uint16_t k;
+
+	for (k = 0; k < n; k = (uint16_t)(id + 1)) {
+		actor_used(a, k, &id, &len);
+		require(t, id >= k && id < n,
+			"%s: used element %u has id %u: buffers %u to %u are not used yet", who(a),
+			k, (unsigned int)id, k, n - 1u);
 	}
 }
 
-/* 2.7.5.2: with IN_ORDER descriptors are used in ring order, which run_many's are. */
+/*
+ * Each batch on a fresh ring, since descriptors are made available from 0 on (2.7.5.2) and what a slot held
+ * before must not be taken for an element. An odd number: of pairs in exchanged order each would be a batch.
+ */
+static void use_batch(struct test_ctx *t, struct actor *a, uint16_t n)
+{
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_IN_ORDER),
+				      .irq = VIRTIO_IRQ_POLL };
+	uint16_t k;
+
+	actor_up(t, a, &how);
+	actor_prepare(a, true);
+	for (k = 0; k < n; k++)
+		actor_desc(a, k, 0, a->writes ? 1 : a->len, actor_flags(a), 0);
+	actor_post_batch(a, n);
+	vq_notify(a->vq);
+	require(t, actor_wait(a, n, ANSWER_NS) == n, "%s: not all of %u buffers are used", who(a),
+		n);
+	walk_batches(t, a, n);
+}
+
 TEST(ring_in_order,
      .id = "virtio.ring.in_order",
      .clause = "virtio 1.4, 6.2 MUST: with IN_ORDER buffers are used in the order in which they were made available",
      .owner = OWNER_RING,
      .needs = NEED_VIRTIO)
 {
-	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_IN_ORDER),
-				      .irq = VIRTIO_IRQ_POLL };
 	struct actor a;
-	unsigned int i, round;
-	uint32_t id, len;
-	uint16_t k, n;
+	unsigned int i;
+	uint16_t n;
 
 	need_feature(t, VIRTIO_F_IN_ORDER, "IN_ORDER");
 	for (i = 0; actor_get(i, &a); i++) {
 		if (!has_feature(&a, VIRTIO_F_IN_ORDER))
 			continue;
-		actor_up(t, &a, &how);
-		n = vq_size(a.vq);
-		actor_prepare(&a, true);
-		for (k = 0; k < n; k++)
-			actor_desc(&a, k, 0, a.writes ? 1 : a.len, actor_flags(&a), 0);
-		for (round = 0; round < 4; round++) {
-			for (k = 0; k < n; k++)
-				actor_post(&a, k);
-			vq_notify(a.vq);
-			/* A device may write one element for a batch (2.7.9): the index moves all the same. */
-			require(t, actor_wait(&a, n, ANSWER_NS) == n,
-				"%s: not all of %u buffers are used", who(&a), n);
-			for (k = 0; k < n; k++) {
-				actor_used(&a, k, &id, &len);
-				/* 0 is what the ring held before: left out as part of a batch. */
-				expect(t, id == k || (id == 0 && k + 1 < n),
-				       "%s: used element %u has id %u", who(&a), k,
-				       (unsigned int)id);
-			}
-			actor_done(&a, n);
-		}
+		for (n = 1; n <= a.d->max_size[a.queue]; n = (uint16_t)(2 * n + 1))
+			use_batch(t, &a, n);
 	}
 }

@@ -428,6 +428,15 @@ void actor_post(struct actor *a, uint16_t head)
 	vq_raw_avail_idx(a->vq, a->avail_idx);
 }
 
+void actor_post_batch(struct actor *a, uint16_t n)
+{
+	uint16_t k;
+
+	for (k = 0; k < n; k++)
+		vq_raw_avail(a->vq, a->avail_idx++, k);
+	vq_raw_avail_idx(a->vq, a->avail_idx);
+}
+
 static unsigned int used_since(struct actor *a)
 {
 	uint16_t idx = 0;
@@ -501,7 +510,10 @@ bool actor_understood(struct actor *a, uint32_t used_len)
 
 	if (!a->writes)
 		return a->mute || wait_for(take_rst(a), ANSWER_NS);
-	/* 2.7.8.2: the first used_len bytes are written; 64 random bytes are not all the pattern. */
+	/* 5.4.6.2: at least one byte is written. A few may be the pattern by chance. */
+	if (used_len < 8)
+		return used_len > 0;
+	/* 2.7.8.2: the first used_len bytes are written. */
 	for (i = 0; i < used_len && i < RX_OFF; i++)
 		if (a->mem[i] != PATTERN)
 			return true;

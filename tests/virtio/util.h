@@ -90,6 +90,8 @@ void actor_desc(struct actor *a, uint16_t i, uint32_t off, uint32_t len, uint16_
 uint16_t actor_flags(const struct actor *a);
 /* Makes head available; idx is published, nobody told. */
 void actor_post(struct actor *a, uint16_t head);
+/* Makes n heads from 0 on available at once, so that the device may take them for a batch. */
+void actor_post_batch(struct actor *a, uint16_t n);
 /* Waits until n more buffers are used, with time limit ns; those used, at most n. */
 unsigned int actor_wait(struct actor *a, unsigned int n, uint64_t ns);
 /* The element that was used k buffers after the last actor_done(). */

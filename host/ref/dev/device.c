@@ -56,7 +56,7 @@ static uint64_t features_of(const struct device_params *p)
 		f |= BIT(VSOCK_F_INDEXED_CID);
 	if (fault_on(F_INIT_RESERVED_FEATURE))
 		f |= BIT(49);
-	if (fault_on(F_RING_NOT_IN_ORDER))
+	if (p->in_order || fault_on(F_RING_NOT_IN_ORDER))
 		f |= BIT(VIRTIO_F_IN_ORDER);
 	return f;
 }
@@ -235,6 +235,8 @@ void device_set_features(struct device *d, uint64_t features)
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		d->ring[i].event_idx = features & BIT(VIRTIO_RING_F_EVENT_IDX);
 		d->ring[i].indirect_ok = features & BIT(VIRTIO_RING_F_INDIRECT_DESC);
+		d->ring[i].batches = features & BIT(VIRTIO_F_IN_ORDER) &&
+				     !fault_on(F_RING_NOT_IN_ORDER);
 	}
 	/* EVENT_IDX makes the rings two bytes longer, in which used_event and avail_event lie. */
 	device_memory_changed(d);

@@ -115,7 +115,7 @@ struct device_params {
 	struct dev_cids cids;
 	const uint8_t *config_bytes; /* forged config, or NULL */
 	size_t config_bytes_len;
-	bool access_platform;
+	bool access_platform, in_order;
 	const char *page_state; /* file of protected memory's page states, or NULL */
 };
 

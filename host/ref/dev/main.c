@@ -54,6 +54,7 @@ enum {
 	OPT_PRINT_CONFIG_SIZE,
 	OPT_CONFIG_BYTES,
 	OPT_ACCESS_PLATFORM,
+	OPT_IN_ORDER,
 };
 
 const char *argp_program_version = "assay-refdev " ASSAY_VERSION;
@@ -70,6 +71,8 @@ static const struct argp_option option_list[] = {
 	  0, "one more device, as above", 0 },
 	{ "config-bytes", OPT_CONFIG_BYTES, "HEX", 0, "show these config bytes instead", 0 },
 	{ "access-platform", OPT_ACCESS_PLATFORM, NULL, 0, "offer VIRTIO_F_ACCESS_PLATFORM", 0 },
+	{ "in-order", OPT_IN_ORDER, NULL, 0, "offer VIRTIO_F_IN_ORDER, and use buffers in batches",
+	  0 },
 	{ "page-state", OPT_PAGE_STATE, "FILE", 0,
 	  "page states of protected memory: private pages are not touched", 0 },
 	{ "fault", OPT_FAULT, "ID", 0, "inject a fault (may be repeated)", 1 },
@@ -139,6 +142,9 @@ static void take(struct argp_state *st, struct device_options *o, int key, char 
 	case OPT_ACCESS_PLATFORM:
 		o->params.access_platform = true;
 		break;
+	case OPT_IN_ORDER:
+		o->params.in_order = true;
+		break;
 	}
 }
 
@@ -155,6 +161,7 @@ static void take_device(struct argp_state *st, struct options *all, char *arg)
 		{ "page-state", OPT_PAGE_STATE },
 		{ "config-bytes", OPT_CONFIG_BYTES },
 		{ "access-platform", OPT_ACCESS_PLATFORM },
+		{ "in-order", OPT_IN_ORDER },
 	};
 	struct device_options *o;
 
@@ -172,7 +179,7 @@ static void take_device(struct argp_state *st, struct options *all, char *arg)
 			i++;
 		if (i == sizeof(parts) / sizeof(parts[0]))
 			argp_error(st, "device: '%s' is not understood", part);
-		if (!value && parts[i].key != OPT_ACCESS_PLATFORM)
+		if (!value && parts[i].key != OPT_ACCESS_PLATFORM && parts[i].key != OPT_IN_ORDER)
 			argp_error(st, "device: %s needs a value", part);
 		take(st, o, parts[i].key, value, ":+");
 	}
@@ -202,6 +209,7 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 	case OPT_PAGE_STATE:
 	case OPT_CONFIG_BYTES:
 	case OPT_ACCESS_PLATFORM:
+	case OPT_IN_ORDER:
 		take(st, &all->dev[0], key, arg, ",:");
 		return 0;
 	case OPT_DEVICE:

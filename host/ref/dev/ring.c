@@ -281,7 +281,10 @@ void ring_unpop(struct ring *r)
 
 static void put_used(struct ring *r, uint32_t id, uint32_t len)
 {
-	struct vring_used_elem *e = &r->used->ring[r->used_idx & (r->num - 1)];
+	/* 2.7.9: a batch's one element, of its last buffer, stands where the batch begins. */
+	const bool first = r->batches && !fault_on(F_RING_BATCH_AT_END);
+	struct vring_used_elem
+		*e = &r->used->ring[(first ? r->published : r->used_idx) & (r->num - 1)];
 
 	__atomic_store_n(&e->id, htole32(id), __ATOMIC_RELAXED);
 	__atomic_store_n(&e->len, htole32(len), __ATOMIC_RELAXED);
@@ -377,15 +380,24 @@ static bool wants_signal(const struct ring *r, uint16_t old, uint16_t new)
 	return right;
 }
 
-/* Fault ring.not_in_order: the first two of a batch. */
-static void swap_used(struct ring *r, uint16_t at)
+/* Fault ring.not_in_order: the first of a batch is used last. */
+static void rotate_used(struct ring *r, uint16_t from)
 {
-	struct vring_used_elem *a = &r->used->ring[at & (r->num - 1)];
-	struct vring_used_elem *b = &r->used->ring[(at + 1) & (r->num - 1)];
-	const struct vring_used_elem was = *a;
+	const struct vring_used_elem first = r->used->ring[from & (r->num - 1)];
+	uint16_t i;
 
-	*a = *b;
-	*b = was;
+	for (i = from; (uint16_t)(i + 1) != r->used_idx; i++)
+		r->used->ring[i & (r->num - 1)] = r->used->ring[(i + 1) & (r->num - 1)];
+	r->used->ring[i & (r->num - 1)] = first;
+}
+
+/* Fault ring.batch_at_end: only the last element of a batch is written, at its own slot. */
+static void forget_used(struct ring *r, uint16_t from)
+{
+	uint16_t i;
+
+	for (i = from; (uint16_t)(i + 1) != r->used_idx; i++)
+		r->used->ring[i & (r->num - 1)] = (struct vring_used_elem){ 0 };
 }
 
 void ring_publish(struct ring *r)
@@ -396,7 +408,9 @@ void ring_publish(struct ring *r)
 	if (!r->running || r->used_idx == old || !ring_memory_ok(r))
 		return;
 	if ((uint16_t)(r->used_idx - old) > 1 && fault(F_RING_NOT_IN_ORDER))
-		swap_used(r, old);
+		rotate_used(r, old);
+	if (r->batches && (uint16_t)(r->used_idx - old) > 1 && fault(F_RING_BATCH_AT_END))
+		forget_used(r, old);
 	/* 2.7.8: idx only after the elements. */
 	__atomic_store_n(&r->used->idx, htole16(r->used_idx), __ATOMIC_RELEASE);
 	r->published = r->used_idx;

@@ -49,6 +49,7 @@ struct ring {
 	uint64_t desc_uva, avail_uva, used_uva;
 	bool enabled, running, broken;
 	bool event_idx, indirect_ok;
+	bool batches; /* IN_ORDER: one used element for all that is published at once (2.7.9) */
 	int kick_fd, call_fd, err_fd; /* -1: none */
 
 	uint64_t desc_gpa, avail_gpa, used_gpa;
