@@ -29,6 +29,7 @@
 /* Owner: the fixture. dev[0] is vsock_env() as it was when they were opened. */
 static struct {
 	struct vsock_env dev[DEVICES];
+	struct pair *twin[DEVICES]; /* of the same ports on each device: only the CIDs differ */
 	unsigned int n;
 } all;
 
@@ -152,50 +153,47 @@ TEST(devices_host_connects, .id = "vsock.devices.host_connects",
 	}
 }
 
-/* The same ports on each device: only the CIDs differ. */
-static void open_twins(struct test_ctx *t, struct pair **p)
+static void open_twins(struct test_ctx *t)
 {
 	unsigned int i;
 
 	for (i = 0; i < all.n; i++)
-		p[i] = pair_open(t, .on = &all.dev[i], .local_port = LOCAL_PORT,
-				 .at = ASSAY_ECHO_PORT);
+		all.twin[i] = pair_open(t, .on = &all.dev[i], .local_port = LOCAL_PORT,
+					.at = ASSAY_ECHO_PORT);
 }
 
 TEST(devices_stay_apart, .id = "vsock.devices.stay_apart",
      .clause = CLAUSE "connections of the same ports on two devices are two", .owner = OWNER,
      .needs = NEEDS)
 {
-	struct pair *p[DEVICES] = { NULL };
 	unsigned int i;
 
 	open_rest(t);
-	open_twins(t, p);
+	open_twins(t);
 	for (i = 0; i < all.n; i++)
-		echo(p[i], 333);
-	pair_close(p[0]);
+		echo(all.twin[i], 333);
+	pair_close(all.twin[0]);
 	for (i = 1; i < all.n; i++) {
-		echo(p[i], 333);
-		pair_close(p[i]);
+		echo(all.twin[i], 333);
+		pair_close(all.twin[i]);
 	}
 }
 
 TEST(devices_reset_one, .id = "vsock.devices.reset_one",
      .clause = "virtio 1.4, 2.4: a reset is that of one device", .owner = OWNER, .needs = NEEDS)
 {
-	struct pair *p[DEVICES] = { NULL };
 	unsigned int i;
 
 	open_rest(t);
-	open_twins(t, p);
+	open_twins(t);
 	vsock_env_drop(); /* resets the first */
 	for (i = 1; i < all.n; i++)
-		echo(p[i], 333);
+		echo(all.twin[i], 333);
 	require(t, vsock_env_open() == 0, "the device that was reset does not come up again: %s",
 		vsock_env_device_error());
 	for (i = 1; i < all.n; i++) {
-		echo(p[i], 333);
-		pair_close(p[i]);
+		echo(all.twin[i], 333);
+		pair_close(all.twin[i]);
 	}
 }
 
