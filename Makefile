@@ -131,24 +131,26 @@ WARN := -Wall -Wextra $(if $(filter 0,$(WERROR)),,-Werror) -Wshadow -Wstrict-pro
 # --- the payload
 GCC_INC := $(shell $(CC) -print-file-name=include)
 libgcc := $(shell $(CC) -print-libgcc-file-name)
-# Position-independent, since the same objects go into the EFI image; no red zone, since interrupts use
-# the stack; general registers only, since interrupts save no others.
-G_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fpie -fvisibility=hidden -mno-red-zone -mgeneral-regs-only \
-	-fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -ffunction-sections \
-	-fdata-sections -nostdinc -isystem "$(PICOLIBC)/include" -isystem "$(GCC_INC)" -I. $(WARN) $(GUEST_CFLAGS)
-EFI_CFLAGS := -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -fshort-wchar -maccumulate-outgoing-args
-G_LDFLAGS := -nostdlib --gc-sections -z noexecstack --no-warn-rwx-segments
-
 # A folder named by an architecture has what only that one has.
 ARCH := x86_64
+include boot/$(ARCH)/arch.mk
+# Position-independent, since the same objects go into the EFI image.
+G_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fpie -fvisibility=hidden $(ARCH_CFLAGS) \
+	-fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -ffunction-sections \
+	-fdata-sections -nostdinc -isystem "$(PICOLIBC)/include" -isystem "$(GCC_INC)" -I. -Ilib/$(ARCH)/include $(WARN) $(GUEST_CFLAGS)
+EFI_CFLAGS := -isystem /usr/include/efi -isystem /usr/include/efi/$(ARCH) -fshort-wchar $(ARCH_EFI_CFLAGS)
+G_LDFLAGS := -nostdlib --gc-sections -z noexecstack --no-warn-rwx-segments
+
 g_dirs := lib drivers/virtio kvmpv $(addprefix tests/,boot irq virtio vsock kvmpv bench support)
-# Of boot/, pvh.* and efi.* are the entries of one image each; the rest is in both.
-entries := boot/efi.c $(addprefix boot/$(ARCH)/,pvh.c pvh.S efi_reloc.c)
+# Of boot/, efi* is the entry of the EFI image, elf* that of the other; the rest is in both.
+efi_entry := $(wildcard boot/efi*.c boot/$(ARCH)/efi*.c)
+elf_entry := $(wildcard boot/$(ARCH)/elf*.[cS])
+entries := $(efi_entry) $(elf_entry)
 g_src := $(filter-out $(entries),$(wildcard $(foreach d,$(g_dirs),$(d)/*.c $(d)/$(ARCH)/*.[cS]) \
 	tests/$(ARCH)/*.c boot/*.c boot/$(ARCH)/*.[cS]))
 g_obj := $(patsubst %,$(O)/guest/%.o,$(g_src))
-pvh_obj := $(patsubst %,$(O)/guest/%.o,$(filter %/pvh.c %/pvh.S,$(entries)))
-efi_obj := $(patsubst %,$(O)/guest/%.o,$(filter %/efi.c %/efi_reloc.c,$(entries)))
+elf_obj := $(patsubst %,$(O)/guest/%.o,$(elf_entry))
+efi_obj := $(patsubst %,$(O)/guest/%.o,$(efi_entry))
 g_libs := --start-group "$(PICOLIBC)/lib/libc.a" "$(libgcc)"
 
 $(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
@@ -168,10 +170,10 @@ $(O)/guest/%.S.o: %.S $(g_stamp)
 
 # A source that is gone is no newer file: what is linked depends on the list as well.
 g_list := $(O)/guest/objects
-$(call stamp,$(g_list),$(g_obj) $(pvh_obj) $(efi_obj))
-$(O)/assay.elf: $(g_obj) $(pvh_obj) linker/payload.lds $(g_list)
+$(call stamp,$(g_list),$(g_obj) $(elf_obj) $(efi_obj))
+$(O)/assay.elf: $(g_obj) $(elf_obj) linker/payload.lds $(g_list)
 	$(call say,LD      $@)
-	$(Q)$(LD) -static $(G_LDFLAGS) -z max-page-size=4096 -T linker/payload.lds -o $@ $(g_obj) $(pvh_obj) \
+	$(Q)$(LD) -static $(G_LDFLAGS) -z max-page-size=4096 $(ELF_LDFLAGS) -T linker/payload.lds -o $@ $(g_obj) $(elf_obj) \
 		$(g_libs) --end-group
 
 # A shared object, of which objcopy makes a PE file; GNU-EFI's start-up code relocates it.
@@ -185,7 +187,7 @@ $(O)/assay.efi: $(g_obj) $(efi_obj) linker/efi.lds $(g_list)
 	$(call say,LD      $@)
 	$(Q)$(LD) -shared -Bsymbolic -znocombreloc -z pack-relative-relocs --no-undefined --defsym=_entry=efi_main $(G_LDFLAGS) -T linker/efi.lds \
 		-o $@.so $(EFI_CRT0) $(g_obj) $(efi_obj) $(g_libs) --end-group
-	$(Q)$(OBJCOPY) $(EFI_SECTIONS:%=-j %) --strip-unneeded --output-target efi-app-x86_64 --subsystem 10 $@.so $@
+	$(Q)$(OBJCOPY) $(EFI_SECTIONS:%=-j %) --strip-unneeded --output-target $(EFI_TARGET) --subsystem 10 $@.so $@
 	@size=$$(stat -c %s $@); [ $$size -le $(EFI_MAX) ] || \
 		{ echo "$@ has $$size bytes, more than the $(EFI_MAX) that it may have" >&2; rm $@; exit 1; }
 
@@ -194,7 +196,7 @@ $(O)/assay.img: $(O)/assay.efi images/esp
 	$(Q)images/esp $@ $<
 
 # --- the host's programs
-H_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong -I. -I$(O)/gen $(WARN) $(CFLAGS)
+H_CFLAGS := -std=gnu11 -O2 -g -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 -fstack-protector-strong -I. -Ilib/$(ARCH)/include -I$(O)/gen $(WARN) $(CFLAGS)
 # A release archive has the libraries beside the programs.
 H_LIBS := $(LDFLAGS) -Wl,-rpath,'$$ORIGIN/lib' -Wl,--as-needed -lcjson -lz -lpthread
 h_obj = $(patsubst %,$(O)/host/%.o,$(1))
@@ -277,7 +279,7 @@ $(O)/unit/$(1): $(patsubst %,$(O)/unit/obj/%.o,tests/unit/test_$(1).c $(unit-$(1
 endef
 $(foreach t,$(unit-tests),$(eval $(call unit_rule,$(t))))
 
-F_CFLAGS := -std=gnu11 -g -O1 -D_GNU_SOURCE -I. -I$(O)/gen -fsanitize=fuzzer,address,undefined \
+F_CFLAGS := -std=gnu11 -g -O1 -D_GNU_SOURCE -I. -Ilib/$(ARCH)/include -I$(O)/gen -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined
 f_stamp := $(O)/fuzz/flags
 $(call stamp,$(f_stamp),$(F_CFLAGS))
@@ -315,7 +317,7 @@ dist-files: build
 	@scripts/dist $(O) $(VERSION)
 
 # What the compiler saw included, of each object that a rule above makes.
-all_obj := $(g_obj) $(pvh_obj) $(efi_obj) $(cli_obj) $(peer_obj) $(common_obj) $(refdev_obj) $(plugin_obj) \
+all_obj := $(g_obj) $(elf_obj) $(efi_obj) $(cli_obj) $(peer_obj) $(common_obj) $(refdev_obj) $(plugin_obj) \
 	$(call h_obj,images/nested/peer.c $(wildcard host/stress/*.c)) \
 	$(foreach p,$(plugins),$(call pic_obj,host/ref/$(p:ref%=%)/*.c)) \
 	$(foreach t,$(unit-tests),$(patsubst %,$(O)/unit/obj/%.o,tests/unit/test_$(t).c $(unit-$(t)))) \

@@ -9,8 +9,8 @@
 #include <strings.h>
 
 #include "lib/boot_info.h"
+#include "boot/efi_leave.h"
 #include "boot/mem_map.h"
-#include "lib/image.h"
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st);
 
@@ -223,63 +223,6 @@ static EFI_STATUS exit_boot_services(EFI_BOOT_SERVICES *bs, EFI_HANDLE image)
 	return status;
 }
 
-/*
- * The firmware's page tables lie in memory that is ours now and would be given
- * away, and are read-only. These map the first 4 GiB and the image, wherever it
- * lies, until lib/ builds the real ones.
- */
-#define CR4_LA57 (1ull << 12)
-
-static uint64_t *first_table(void)
-{
-	static uint64_t tables[12][512] __attribute__((aligned(4096)));
-	static unsigned int used; /* root, PML4, at most 2 + 2 below, 6 directories: never more */
-
-	return tables[used++];
-}
-
-static uint64_t *table_below(uint64_t *e)
-{
-	const uint64_t present_write = 3;
-
-	if (!*e)
-		*e = (uint64_t)(uintptr_t)first_table() | present_write;
-	return (uint64_t *)(uintptr_t)(*e & ~0xfffull);
-}
-
-static void map_gib(uint64_t *root, bool five_levels, uint64_t gib)
-{
-	const uint64_t large = 0x83;
-	uint64_t *t = root, i;
-
-	if (five_levels)
-		t = table_below(&t[gib >> 18 & 511]);
-	t = table_below(&t[gib >> 9 & 511]);
-	t = table_below(&t[gib & 511]);
-	for (i = 0; i < 512; i++)
-		t[i] = gib << 30 | i << 21 | large;
-}
-
-static void load_first_tables(void)
-{
-	uint64_t *root = first_table(), cr4, gib;
-	bool five;
-
-	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
-	five = cr4 & CR4_LA57;
-	for (gib = 0; gib < 4; gib++)
-		map_gib(root, five, gib);
-	map_gib(root, five, (uint64_t)(uintptr_t)image_start >> 30);
-	map_gib(root, five, (uint64_t)(uintptr_t)image_end >> 30);
-	__asm__ volatile("mov %0, %%cr3" : : "r"(root) : "memory");
-}
-
-static _Noreturn void on_own_stack(void)
-{
-	load_first_tables();
-	assay_main(&info);
-}
-
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st)
 {
 	EFI_BOOT_SERVICES *bs = st->BootServices;
@@ -304,9 +247,5 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st)
 		return status;
 	}
 	boot_map_finish(&info);
-	__asm__ volatile("cli; xor %%ebp, %%ebp; mov %0, %%rsp; call *%1"
-			 :
-			 : "r"(boot_stack_top), "r"(on_own_stack)
-			 : "memory");
-	__builtin_unreachable();
+	efi_leave(&info);
 }

@@ -7,13 +7,12 @@
 #include "kvmpv/bounce.h"
 #include "lib/cmdline.h"
 #include "lib/init.h"
-#include "lib/kvm_arch.h"
 #include "lib/mem.h"
 #include "lib/reboot.h"
 #include "lib/spinlock.h"
-#include "lib/test.h"
+#include "lib/env.h"
+#include "lib/time.h"
 
-OPTION("kvmpv", "off: no hypercall is ever made (on some hosts they do not return)");
 OPTION("protect.contents", "lost: a page that is converted loses its contents here; default: kept");
 OPTION("protect", "on: protect all memory from the start, devices use bounce buffers");
 
@@ -31,41 +30,11 @@ static struct {
 	} range[MAX_RANGES]; /* shared, sorted, apart from each other */
 } prot;
 
-bool kvm_usable(char *why, size_t size)
-{
-	if (!cmdline_get_bool("kvmpv", true)) {
-		snprintf(why, size, "kvmpv=off");
-		return false;
-	}
-	if (kvm_arch_base())
-		return true;
-	snprintf(why, size, "no KVM signature in CPUID 0x40000000 to 0x4000ff00");
-	return false;
-}
-
-int64_t kvm_hypercall(uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3)
-{
-	struct kvm_call c = { .nr = nr, .arg = { a0, a1, a2, a3 } };
-
-	kvm_arch_call(kvm_arch_opcode(), &c);
-	return c.trapped ? -KVM_ENOSYS : (int64_t)c.result;
-}
-
 const struct protect_ops *protect_query(char *why, size_t size)
 {
-	const uint32_t f = kvm_arch_features();
-
 	if (!prot.queried && kvm_usable(prot.why, sizeof(prot.why))) {
 		prot.queried = true;
-		snprintf(prot.why, sizeof(prot.why),
-			 "KVM features 0x%x: neither MEM_PROTECTED that answers nor MAP_GPA_RANGE",
-			 (unsigned int)f);
-		if ((f >> KVM_FEATURE_MEM_PROTECTED & 1) &&
-		    kvm_hypercall(KVM_HC_MEM_SHARE, 0, 0, 0, 0) != -KVM_ENOSYS &&
-		    kvm_hypercall(KVM_HC_MEM_UNSHARE, 0, 0, 0, 0) != -KVM_ENOSYS)
-			prot.ops = &protect_rfc_ops;
-		else if (f >> KVM_FEATURE_HC_MAP_GPA_RANGE & 1)
-			prot.ops = &protect_map_gpa_ops;
+		prot.ops = protect_find(prot.why, sizeof(prot.why));
 	}
 	if (!prot.ops && why)
 		snprintf(why, size, "%s", prot.why);

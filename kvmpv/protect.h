@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Protected memory, one interface: all memory private but what is shared page by
- * page. Implementations: the 2020 RFC's hypercalls (rfc.c), KVM_HC_MAP_GPA_RANGE
+ * page. Implementations, in kvmpv/x86_64/: the 2020 RFC's hypercalls (rfc.c), KVM_HC_MAP_GPA_RANGE
  * (map_gpa.c); pKVM's and the s390 ultravisor's calls have the same shape.
  */
 #ifndef KVMPV_PROTECT_H
@@ -24,26 +24,7 @@ enum kvm_errno {
 	KVM_ENOSYS = 1000,
 };
 
-enum kvm_hypercall_nr { /* uapi kvm_para.h; 12 to 14 of the RFC collide with upstream */
-	KVM_HC_VAPIC_POLL_IRQ = 1,
-	KVM_HC_MAP_GPA_RANGE = 12,
-	KVM_HC_ENABLE_MEM_PROTECTED = 12,
-	KVM_HC_MEM_SHARE = 13,
-	KVM_HC_MEM_UNSHARE = 14,
-	KVM_HC_UNASSIGNED = 0x3fff,
-};
-
-enum kvm_feature {
-	KVM_FEATURE_CLOCKSOURCE2 = 3,
-	KVM_FEATURE_MEM_PROTECTED = 15, /* RFC; upstream: MSI_EXT_DEST_ID */
-	KVM_FEATURE_HC_MAP_GPA_RANGE = 16,
-	KVM_FEATURE_MIGRATION_CONTROL = 17,
-	KVM_FEATURE_CLOCKSOURCE_STABLE = 24,
-};
-
-/* One hypercall by the vendor's instruction: its result, -KVM_ENOSYS when the instruction traps. */
-int64_t kvm_hypercall(uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3);
-/* Hypercalls may be tried here: a KVM signature, and not kvmpv=off. why: what is missing. */
+/* Hypercalls may be tried here: KVM says that it is there, and not kvmpv=off. why: what is missing. */
 bool kvm_usable(char *why, size_t size);
 
 struct protect_ops {
@@ -54,12 +35,10 @@ struct protect_ops {
 	int64_t (*unshare)(uint64_t gfn, uint64_t npages);
 };
 
-extern const struct protect_ops protect_rfc_ops, protect_map_gpa_ops;
+/* What this host has by its own word, asked once; NULL: none, and why. Of kvmpv/<arch>/. */
+const struct protect_ops *protect_find(char *why, size_t size);
 
-/*
- * What this host has, NULL: none (why says so). RFC and upstream share numbers and bit 15; calls without
- * effect tell them apart (MEM_SHARE of no pages), never the feature bit alone.
- */
+/* The same, remembered. */
 const struct protect_ops *protect_query(char *why, size_t size);
 
 /* Turns protection on, once, shares a pool for DMA and makes new devices bounce. 0 or -KVM_E*. */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/x86_64/io.h"
+#include "lib/arch.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"
 
@@ -87,7 +87,9 @@ static void add_table(uint64_t pa)
 {
 	const struct acpi_header *h = check_table(pa);
 
-	if (h && acpi.count < MAX_TABLES)
+	if (h && acpi.count == MAX_TABLES)
+		refuse(h->signature, pa, "more tables than Assay keeps");
+	else if (h)
 		acpi.table[acpi.count++] = h;
 }
 
@@ -120,7 +122,7 @@ static bool rsdp_valid(const void *p)
 
 static const struct rsdp *scan(uint64_t from, uint64_t to)
 {
-	const char *p = firmware_map(from, to - from);
+	const char *p = from < to ? firmware_map(from, to - from) : NULL;
 
 	for (; p && from + RSDP_V1 <= to; from += 16, p += 16)
 		if (rsdp_valid(p))
@@ -133,7 +135,7 @@ static const struct rsdp *find_rsdp(uint64_t pa)
 	const struct rsdp *r;
 
 	if (!pa)
-		return scan(0xe0000, 0x100000);
+		return scan(arch_rsdp_area.from, arch_rsdp_area.to);
 	r = firmware_map(pa, sizeof(*r));
 	if (!r || !rsdp_valid(r) || (r->revision >= 2 && sum(r, sizeof(*r)) != 0)) {
 		refuse("RSDP", pa, "signature or checksum");
@@ -181,17 +183,9 @@ unsigned int acpi_refused(const char *const **reasons)
 	return acpi.refusals;
 }
 
-/* --- MADT ------------------------------------------------------------------------------ */
+/* --- MADT, MCFG -------------------------------------------------------------------------- */
 
-enum {
-	MADT_LAPIC = 0,
-	MADT_IOAPIC = 1,
-	MADT_OVERRIDE = 2,
-	MADT_X2APIC = 9
-};
-
-/* Calls fn for each entry that lies in the table and is at least min bytes long. */
-static void madt_each(uint8_t type, uint8_t min, void (*fn)(const uint8_t *e, void *arg), void *arg)
+void acpi_madt_each(uint8_t type, uint8_t min, void (*fn)(const uint8_t *e, void *arg), void *arg)
 {
 	const struct acpi_header *m = acpi_table("APIC", 0);
 	const uint8_t *b = (const uint8_t *)m;
@@ -208,100 +202,6 @@ static void madt_each(uint8_t type, uint8_t min, void (*fn)(const uint8_t *e, vo
 	}
 }
 
-static uint32_t u32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-struct cpu_list {
-	struct acpi_cpu *cpu;
-	unsigned int max, count;
-};
-
-static void add_cpu(struct cpu_list *l, uint32_t id, uint32_t uid, uint32_t flags)
-{
-	unsigned int i;
-
-	if (!(flags & 1))
-		return;
-	for (i = 0; i < l->count && i < l->max; i++)
-		if (l->cpu[i].apic_id == id)
-			return; /* listed in both forms */
-	if (l->count < l->max)
-		l->cpu[l->count] = (struct acpi_cpu){ id, uid };
-	l->count++;
-}
-
-static void on_lapic(const uint8_t *e, void *arg)
-{
-	if (e[3] != 0xff)
-		add_cpu(arg, e[3], e[2], u32(e + 4));
-}
-
-static void on_x2apic(const uint8_t *e, void *arg)
-{
-	add_cpu(arg, u32(e + 4), u32(e + 12), u32(e + 8));
-}
-
-unsigned int acpi_cpus(struct acpi_cpu *cpus, unsigned int max)
-{
-	struct cpu_list l = { cpus, max, 0 };
-
-	madt_each(MADT_LAPIC, 8, on_lapic, &l);
-	madt_each(MADT_X2APIC, 16, on_x2apic, &l);
-	return l.count;
-}
-
-struct ioapic_list {
-	struct acpi_ioapic *io;
-	unsigned int max, count;
-};
-
-static void on_ioapic(const uint8_t *e, void *arg)
-{
-	struct ioapic_list *l = arg;
-
-	if (l->count < l->max)
-		l->io[l->count++] = (struct acpi_ioapic){ e[2], u32(e + 4), u32(e + 8) };
-}
-
-unsigned int acpi_ioapics(struct acpi_ioapic *io, unsigned int max)
-{
-	struct ioapic_list l = { io, max, 0 };
-
-	madt_each(MADT_IOAPIC, 12, on_ioapic, &l);
-	return l.count;
-}
-
-struct isa {
-	unsigned int irq;
-	uint32_t gsi;
-	uint16_t flags;
-};
-
-static void on_override(const uint8_t *e, void *arg)
-{
-	struct isa *i = arg;
-
-	if (e[2] != 0 || e[3] != i->irq)
-		return;
-	i->gsi = u32(e + 4);
-	memcpy(&i->flags, e + 8, sizeof(i->flags));
-}
-
-void acpi_isa_irq(unsigned int irq, uint32_t *gsi, int *level, int *active_low)
-{
-	struct isa i = { irq, irq, 0 };
-
-	madt_each(MADT_OVERRIDE, 10, on_override, &i);
-	*gsi = i.gsi;
-	*active_low = (i.flags & 3) == 3;
-	*level = (i.flags >> 2 & 3) == 3;
-}
-
 unsigned int acpi_mcfg(struct acpi_mcfg *m, unsigned int max)
 {
 	const struct acpi_header *t = acpi_table("MCFG", 0);
@@ -309,7 +209,9 @@ unsigned int acpi_mcfg(struct acpi_mcfg *m, unsigned int max)
 	unsigned int n = 0;
 	uint32_t off;
 
-	for (off = 44; t && off + 16 <= t->length && n < max; off += 16, n++) {
+	for (off = 44; t && off + 16 <= t->length; off += 16, n++) {
+		if (n >= max)
+			continue;
 		memcpy(&m[n].base, b + off, 8);
 		memcpy(&m[n].segment, b + off + 8, 2);
 		m[n].bus_start = b[off + 10];
@@ -342,7 +244,7 @@ static void gas_write8(const struct gas *g, uint8_t v)
 	volatile void *p;
 
 	if (g->space == 1) {
-		io_out8((uint16_t)g->address, v);
+		arch_port_write(g->address, 1, v);
 	} else if (g->space == 0) {
 		p = mmio_map(g->address, 1);
 		if (p)
@@ -387,7 +289,7 @@ int acpi_power_off(void)
 	} else {
 		if (!fadt(64, &pm1a, 4) || !pm1a || pm1a > 0xffff)
 			return -ENODEV;
-		io_out16((uint16_t)pm1a, (uint16_t)(type << 10 | 1u << 13));
+		arch_port_write(pm1a, 2, (uint32_t)type << 10 | 1u << 13);
 	}
 	return -EIO; /* still here */
 }

@@ -18,34 +18,29 @@ struct acpi_header {
 	uint32_t creator_revision;
 } __attribute__((packed));
 
-/* Walks RSDP -> XSDT or RSDT. rsdp 0: looked for below 1 MiB. 0, -ENOENT, -EBADMSG (bad checksum). */
+/* Walks RSDP -> XSDT or RSDT. rsdp 0: looked for in arch_rsdp_area. 0, -ENOENT, -EBADMSG (bad checksum). */
 int acpi_init(uint64_t rsdp);
 /* The n-th table of a signature whose checksum and length hold, or NULL. */
 const struct acpi_header *acpi_table(const char signature[4], unsigned int n);
 /* Names of tables that were refused and why, for the report; count returned, strings owned by acpi. */
 unsigned int acpi_refused(const char *const **reasons);
 
+/* Calls fn for each entry of the MADT that has this type, lies in the table and is at least min bytes long. */
+void acpi_madt_each(uint8_t type, uint8_t min, void (*fn)(const uint8_t *e, void *arg), void *arg);
+
 struct acpi_cpu {
-	uint32_t apic_id;
+	uint32_t hw_id; /* as smp_hw_id() */
 	uint32_t acpi_uid;
 };
-/* Enabled CPUs of the MADT; at most max; the count that the table lists. */
+/* Enabled CPUs of the MADT; at most max; the count that the table lists. Of lib/<arch>/madt.c. */
 unsigned int acpi_cpus(struct acpi_cpu *cpus, unsigned int max);
-
-struct acpi_ioapic {
-	uint8_t id;
-	uint64_t address;
-	uint32_t gsi_base;
-};
-unsigned int acpi_ioapics(struct acpi_ioapic *io, unsigned int max);
-/* GSI and polarity/trigger of an ISA interrupt, after the MADT's overrides. */
-void acpi_isa_irq(unsigned int irq, uint32_t *gsi, int *level, int *active_low);
 
 struct acpi_mcfg {
 	uint64_t base;
 	uint16_t segment;
 	uint8_t bus_start, bus_end;
 };
+/* The first max; the count that the table lists. */
 unsigned int acpi_mcfg(struct acpi_mcfg *m, unsigned int max);
 
 /* PM timer port (0 when none), reset register and S5 from the FADT/DSDT. */

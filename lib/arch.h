@@ -13,7 +13,7 @@ struct boot_info;
 void arch_early_init(void);
 /* Page tables (mem_init() is done), time, interrupt controllers. */
 void arch_init(const struct boot_info *info);
-/* What needs ACPI: the I/O APICs, a clock source if none was found before. */
+/* What needs ACPI: the interrupt controllers of devices, a clock source if none was found before. */
 void arch_late_init(void);
 /* Outputs that `console=` names instead of what was found; false: one of them is not there. */
 bool arch_console_select(const char *list);
@@ -33,9 +33,16 @@ enum end_status {
  * "halt"): only that one, then halt. NULL or unknown: all. */
 _Noreturn void arch_end(enum end_status status, const char *how);
 
-/* The platform's reset: ACPI, port 0xcf9, keyboard controller, triple fault, each tried in turn. */
+/* Where the RSDP is looked for when the entry gave none; empty: nowhere. */
+extern const struct arch_range {
+	uint64_t from, to;
+} arch_rsdp_area;
+/* A store of 1, 2 or 4 bytes to ACPI's system I/O space, where the architecture has it; else nothing. */
+void arch_port_write(uint64_t port, unsigned int size, uint32_t v);
+
+/* The platform's reset: each way that it has, in turn. */
 _Noreturn void arch_reset(void);
-/* Bytes of non-volatile memory that firmware does not use (x86: CMOS), n at most 56. */
+/* Bytes of non-volatile memory that firmware does not use, n at most 56; without any they read 0. */
 void arch_nvram_read(void *buf, size_t n);
 void arch_nvram_write(const void *buf, size_t n);
 

@@ -1,38 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Device registers, barriers, and fields in shared memory. */
+/*
+ * Device registers, barriers, and fields in shared memory.
+ *
+ * lib/<arch>/include/arch/mmio.h defines, for 8, 16, 32 and 64 bits:
+ * mmio_read<bits>(p): no later access to memory comes before the load has its value.
+ * mmio_write<bits>(p, v): all earlier stores to memory are visible to the device before the store.
+ * And between accesses to memory that a device or another CPU shares (VIRTIO_F_ORDER_PLATFORM: real hardware, too):
+ * mb() orders all, wmb() stores with stores, rmb() loads with what follows.
+ */
 #ifndef LIB_MMIO_H
 #define LIB_MMIO_H
 
-#include <stdint.h>
-
-#define mmio_read_(bits)                                                                           \
-	static inline uint##bits##_t mmio_read##bits(const volatile void *p)                       \
-	{                                                                                          \
-		const uint##bits##_t v = *(const volatile uint##bits##_t *)p;                      \
-		__asm__ volatile("" ::: "memory");                                                 \
-		return v;                                                                          \
-	}
-#define mmio_write_(bits)                                                                          \
-	static inline void mmio_write##bits(volatile void *p, uint##bits##_t v)                    \
-	{                                                                                          \
-		__asm__ volatile("" ::: "memory");                                                 \
-		*(volatile uint##bits##_t *)p = v;                                                 \
-	}
-mmio_read_(8)
-mmio_read_(16)
-mmio_read_(32)
-mmio_read_(64)
-mmio_write_(8)
-mmio_write_(16)
-mmio_write_(32)
-mmio_write_(64)
-#undef mmio_read_
-#undef mmio_write_
-
-/* Full, write and read barriers between CPUs and devices (also real hardware behind ORDER_PLATFORM). */
-#define mb()  __atomic_thread_fence(__ATOMIC_SEQ_CST)
-#define wmb() __atomic_thread_fence(__ATOMIC_RELEASE)
-#define rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#include <arch/mmio.h>
 
 /* One access, not torn, not repeated by the compiler: for memory that another side writes or reads. */
 #define READ_ONCE(x)	 (*(const volatile __typeof__(x) *)&(x))

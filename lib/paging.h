@@ -18,7 +18,7 @@ enum page_prot {
 
 /* Sets the protection of [base, base+size), page-aligned, on all CPUs. 0, -EINVAL, -ENOMEM. */
 int paging_protect(uint64_t base, uint64_t size, unsigned int prot);
-/* Maps device memory uncached and returns its address, NULL when impossible. */
+/* Maps device memory uncached and returns its address. NULL: impossible, or it is memory by the memory map. */
 volatile void *mmio_map(uint64_t pa, uint64_t size);
 /* Makes memory of the firmware (tables in reserved areas) readable; what is mapped stays as it is. NULL:
  * impossible. */

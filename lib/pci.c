@@ -3,15 +3,15 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/acpi.h"
-#include "lib/x86_64/io.h"
+#include "lib/env.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"
 
-#define MAX_DEVS 64
-#define MAX_MCFG 4
+#define MAX_MCFG 64
 
 enum {
 	CFG_COMMAND = 0x04,
@@ -35,8 +35,9 @@ enum {
 static struct {
 	struct acpi_mcfg mcfg[MAX_MCFG];
 	unsigned int mcfgs;
-	struct pci_dev dev[MAX_DEVS];
+	struct pci_dev **dev; /* each stays where it is: drivers keep pointers */
 	unsigned int count;
+	bool no_memory;
 	uint8_t next_bus;
 	/* Where BARs go that firmware left without an address. */
 	uint64_t hole, hole_end;
@@ -64,54 +65,27 @@ static volatile uint8_t *ecam(const struct pci_dev *d, unsigned int off)
 	return NULL;
 }
 
-static void select_port(const struct pci_dev *d, unsigned int off)
-{
-	io_out32(0xcf8, 1u << 31 | (uint32_t)d->bus << 16 | (uint32_t)d->dev << 11 |
-				(uint32_t)d->fn << 8 | (off & 0xfc));
-}
-
-uint32_t pci_port_read32(const struct pci_dev *d, unsigned int off)
-{
-	select_port(d, off);
-	return io_in32(0xcfc);
-}
-
 uint32_t pci_read(const struct pci_dev *d, unsigned int off, unsigned int size)
 {
 	volatile uint8_t *p = pci.mcfgs ? ecam(d, off) : NULL;
 
-	if (p)
-		return size == 1 ? mmio_read8(p) : size == 2 ? mmio_read16(p) : mmio_read32(p);
-	if (off > 0xff)
-		return UINT32_MAX;
-	select_port(d, off);
-	return size == 1 ? io_in8(0xcfc + (off & 3)) :
-	       size == 2 ? io_in16(0xcfc + (off & 2)) :
-			   io_in32(0xcfc);
+	if (!p)
+		return arch_pci_read(d, off, size);
+	return size == 1 ? mmio_read8(p) : size == 2 ? mmio_read16(p) : mmio_read32(p);
 }
 
 void pci_write(const struct pci_dev *d, unsigned int off, unsigned int size, uint32_t v)
 {
 	volatile uint8_t *p = pci.mcfgs ? ecam(d, off) : NULL;
 
-	if (p) {
-		if (size == 1)
-			mmio_write8(p, (uint8_t)v);
-		else if (size == 2)
-			mmio_write16(p, (uint16_t)v);
-		else
-			mmio_write32(p, v);
-		return;
-	}
-	if (off > 0xff)
-		return;
-	select_port(d, off);
-	if (size == 1)
-		io_out8(0xcfc + (off & 3), (uint8_t)v);
+	if (!p)
+		arch_pci_write(d, off, size, v);
+	else if (size == 1)
+		mmio_write8(p, (uint8_t)v);
 	else if (size == 2)
-		io_out16(0xcfc + (off & 2), (uint16_t)v);
+		mmio_write16(p, (uint16_t)v);
 	else
-		io_out32(0xcfc, v);
+		mmio_write32(p, v);
 }
 
 /* The size of a BAR: write ones, read back which bits stick. Decoding is off meanwhile. */
@@ -229,6 +203,21 @@ static bool probe(struct pci_dev *d)
 	return true;
 }
 
+static struct pci_dev *add(const struct pci_dev *found)
+{
+	struct pci_dev **more = realloc(pci.dev, (pci.count + 1) * sizeof(struct pci_dev *));
+	struct pci_dev *d = more ? malloc(sizeof(*d)) : NULL;
+
+	if (more)
+		pci.dev = more;
+	if (!d) {
+		pci.no_memory = true;
+		return NULL;
+	}
+	*d = *found;
+	return pci.dev[pci.count++] = d;
+}
+
 static void scan_bus(uint16_t segment, uint8_t bus, unsigned int depth)
 {
 	unsigned int dev, fn;
@@ -236,20 +225,21 @@ static void scan_bus(uint16_t segment, uint8_t bus, unsigned int depth)
 	if (depth > 8)
 		return; /* bridges in a circle */
 	for (dev = 0; dev < 32; dev++) {
-		for (fn = 0; fn < 8 && pci.count < MAX_DEVS; fn++) {
-			struct pci_dev *d = &pci.dev[pci.count];
+		for (fn = 0; fn < 8; fn++) {
+			struct pci_dev found = { .segment = segment,
+						 .bus = bus,
+						 .dev = (uint8_t)dev,
+						 .fn = (uint8_t)fn };
+			struct pci_dev *d;
 
-			memset(d, 0, sizeof(*d));
-			d->segment = segment;
-			d->bus = bus;
-			d->dev = (uint8_t)dev;
-			d->fn = (uint8_t)fn;
-			if (!probe(d)) {
+			if (!probe(&found)) {
 				if (fn == 0)
 					break;
 				continue;
 			}
-			pci.count++;
+			d = add(&found);
+			if (!d)
+				return;
 			if ((d->header_type & 0x7f) == 1)
 				scan_bridge(d, depth);
 			if (fn == 0 && !(d->header_type & 0x80))
@@ -262,25 +252,26 @@ unsigned int pci_init(void)
 {
 	unsigned int i;
 
-	/* Free of RAM, ECAM and APICs on every PC; a host that puts RAM there has firmware as well. */
-	pci.hole = 0xd8000000;
-	pci.hole_end = 0xe0000000;
+	pci.hole = arch_pci_hole.from;
+	pci.hole_end = arch_pci_hole.to;
 	pci.mcfgs = acpi_mcfg(pci.mcfg, MAX_MCFG);
-	if (pci.mcfgs == 0) {
-		io_out32(0xcf8, 1u << 31);
-		if (io_in32(0xcf8) != 1u << 31)
-			return 0; /* no host bridge at all (microvm) */
-		scan_bus(0, 0, 0);
-		return pci.count;
+	if (pci.mcfgs > MAX_MCFG) {
+		env_line("pci ignored", "%u of %u configuration spaces (MCFG)",
+			 pci.mcfgs - MAX_MCFG, pci.mcfgs);
+		pci.mcfgs = MAX_MCFG;
 	}
+	if (pci.mcfgs == 0 && arch_pci_present())
+		scan_bus(0, 0, 0);
 	for (i = 0; i < pci.mcfgs; i++)
 		scan_bus(pci.mcfg[i].segment, pci.mcfg[i].bus_start, 0);
+	if (pci.no_memory)
+		env_line("pci ignored", "functions behind the first %u: no memory", pci.count);
 	return pci.count;
 }
 
 struct pci_dev *pci_get(unsigned int n)
 {
-	return n < pci.count ? &pci.dev[n] : NULL;
+	return n < pci.count ? pci.dev[n] : NULL;
 }
 
 unsigned int pci_find_cap(const struct pci_dev *d, uint8_t id, unsigned int after)
@@ -319,20 +310,6 @@ void pci_intx(const struct pci_dev *d, bool on)
 	const uint32_t cmd = pci_read(d, CFG_COMMAND, 2);
 
 	pci_write(d, CFG_COMMAND, 2, on ? cmd & ~(uint32_t)CMD_INTX_OFF : cmd | CMD_INTX_OFF);
-}
-
-/*
- * The routing is in AML, which we do not interpret. On QEMU's q35 in APIC mode, the functions of the
- * root bus' slots 0 to 24 swizzle over GSI 16 to 23 by slot and pin (PIRQA to PIRQH follow); on i440fx
- * the line register holds an ISA interrupt.
- */
-uint32_t pci_intx_gsi(const struct pci_dev *d)
-{
-	if (d->irq_pin == 0 || d->irq_pin > 4)
-		return UINT32_MAX;
-	if (pci.mcfgs && d->bus == 0 && d->dev < 25)
-		return 16 + ((d->dev + d->irq_pin - 1u) & 3) + 4;
-	return d->irq_line && d->irq_line < 16 ? d->irq_line : UINT32_MAX;
 }
 
 int pci_msix_init(const struct pci_dev *d, struct pci_msix *m)

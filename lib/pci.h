@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* PCI functions, through ECAM (MCFG) or ports 0xcf8/0xcfc. */
+/* PCI functions, through ECAM (MCFG) or what the architecture has instead. */
 #ifndef LIB_PCI_H
 #define LIB_PCI_H
 
@@ -20,6 +20,22 @@ struct pci_dev {
 	struct pci_bar bar[6]; /* sized; assigned by us when firmware left none */
 };
 
+/* --- lib/<arch>/pci.c ---------------------------------------------------------------------- */
+
+/* Whether there is configuration access without ECAM, and something answers. */
+bool arch_pci_present(void);
+/* By that access, whatever pci_access() says; what it does not reach reads all ones. */
+uint32_t arch_pci_read(const struct pci_dev *d, unsigned int off, unsigned int size);
+void arch_pci_write(const struct pci_dev *d, unsigned int off, unsigned int size, uint32_t v);
+/* Addresses for BARs that firmware left without one. */
+extern const struct pci_range {
+	uint64_t from, to;
+} arch_pci_hole;
+/* The GSI of the function's interrupt pin, UINT32_MAX: nothing but AML says it. */
+uint32_t arch_pci_intx(const struct pci_dev *d);
+
+/* --- lib/pci.c ------------------------------------------------------------------------------- */
+
 /* What the function puts into its requests as its requester ID. */
 static inline uint16_t pci_requester(const struct pci_dev *d)
 {
@@ -36,9 +52,6 @@ struct pci_dev *pci_get(unsigned int n);
 uint32_t pci_read(const struct pci_dev *d, unsigned int off, unsigned int size); /* size 1, 2, 4 */
 void pci_write(const struct pci_dev *d, unsigned int off, unsigned int size, uint32_t v);
 
-/* Through ports 0xcf8/0xcfc whatever pci_access() says: the first 256 bytes, to compare with ECAM. */
-uint32_t pci_port_read32(const struct pci_dev *d, unsigned int off);
-
 /* Offset of the next capability `id` after `after` (0: the first; id 0xff: any), 0: none. Loops are detected. */
 unsigned int pci_find_cap(const struct pci_dev *d, uint8_t id, unsigned int after);
 /* Memory decoding and bus mastering on or off. */
@@ -47,7 +60,10 @@ void pci_enable(const struct pci_dev *d, bool mem, bool master);
 volatile void *pci_map_bar(const struct pci_dev *d, unsigned int bar);
 /* INTx on or off (command register), and the GSI of its pin (0xffffffff: unknown). */
 void pci_intx(const struct pci_dev *d, bool on);
-uint32_t pci_intx_gsi(const struct pci_dev *d);
+static inline uint32_t pci_intx_gsi(const struct pci_dev *d)
+{
+	return d->irq_pin >= 1 && d->irq_pin <= 4 ? arch_pci_intx(d) : UINT32_MAX;
+}
 
 /* MSI-X. The table stays mapped; entries are masked at enable. */
 struct pci_msix {

@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/env.h"
 #include "lib/time.h"
 
 struct test_ctx; /* the running test: verdict, checks, way out */
@@ -70,12 +71,6 @@ struct test_fixture {
 #define FIXTURE(sym, ...)                                                                          \
 	static const struct test_fixture fixture_##sym                                             \
 		__attribute__((used, section("assay_fixtures"), aligned(8))) = { __VA_ARGS__ }
-
-/* One line of the environment block: "# env KEY: VALUE". Called once, by env printers. */
-typedef void (*env_fn)(void);
-#define ENV(sym, fn)                                                                               \
-	static const env_fn env_##sym __attribute__((used, section("assay_env"), aligned(8))) = fn
-void env_line(const char *key, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Checks. They count; a failed one records and goes on (expect) or ends the test (require). */
 #define TEST_FATAL 0x80000000u /* in `where`, beside the line: few arguments make short calls */

@@ -11,7 +11,8 @@
 #include "drivers/virtio/virtqueue.h"
 #include "lib/cmdline.h"
 #include "lib/mmio.h"
-#include "lib/test.h"
+#include "lib/env.h"
+#include "lib/time.h"
 
 OPTION("irq", "the best kind of interrupt to use: msix, msix1 (one vector), intx or poll");
 

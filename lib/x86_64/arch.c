@@ -13,7 +13,8 @@
 #include "lib/mem.h"
 #include "lib/paging.h"
 #include "lib/smp.h"
-#include "lib/test.h"
+#include "lib/env.h"
+#include "lib/time.h"
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/console.h"
 #include "lib/x86_64/cpu.h"
@@ -219,6 +220,19 @@ void arch_nvram_write(const void *buf, size_t n)
 		io_out8(0x70, cmos_index(i));
 		io_out8(0x71, p[i]);
 	}
+}
+
+/* ACPI 6.5, 5.2.5.1: firmware's read-only memory. */
+const struct arch_range arch_rsdp_area = { 0xe0000, 0x100000 };
+
+void arch_port_write(uint64_t port, unsigned int size, uint32_t v)
+{
+	if (size == 1)
+		io_out8((uint16_t)port, (uint8_t)v);
+	else if (size == 2)
+		io_out16((uint16_t)port, (uint16_t)v);
+	else
+		io_out32((uint16_t)port, v);
 }
 
 static const char *known_end(const char *how)

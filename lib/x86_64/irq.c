@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "lib/acpi.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"
 #include "lib/smp.h"
 #include "lib/x86_64/cpu.h"
+#include "lib/x86_64/madt.h"
 #include "lib/x86_64/traps.h"
 
 #define MAX_IOAPICS 4
@@ -98,12 +98,12 @@ static void io_write(unsigned int n, uint32_t reg, uint32_t v)
 
 static void probe(void)
 {
-	struct acpi_ioapic found[MAX_IOAPICS];
-	unsigned int n = acpi_ioapics(found, MAX_IOAPICS), i, e;
+	struct madt_ioapic found[MAX_IOAPICS];
+	unsigned int n = madt_ioapics(found, MAX_IOAPICS), i, e;
 
 	ioapics.probed = true;
 	if (n == 0) { /* no MADT: the place where the first one always was */
-		found[0] = (struct acpi_ioapic){ 0, 0xfec00000, 0 };
+		found[0] = (struct madt_ioapic){ 0, 0xfec00000, 0 };
 		n = 1;
 	}
 	for (i = 0; i < n && i < MAX_IOAPICS; i++) {

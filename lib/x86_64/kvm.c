@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* kvm_arch.h for x86-64: CPUID, VMCALL and VMMCALL from three modes, the clock MSRs. */
-#include "lib/kvm_arch.h"
+#include "lib/x86_64/kvm.h"
 
 #include <errno.h>
 #include <stddef.h>

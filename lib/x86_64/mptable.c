@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Intel MultiProcessor Specification 1.4: what a machine without ACPI says of its CPUs. */
+#include "lib/x86_64/mptable.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "lib/paging.h"
-#include "lib/x86_64/smp.h"
+#include "lib/x86_64/madt.h"
 
 struct mp_pointer {	   /* 4.1 */
 	char signature[4]; /* "_MP_" */
@@ -33,9 +34,12 @@ _Static_assert(sizeof(struct mp_table) == 44, "MP 1.4, 4.2");
 
 enum {
 	MP_PROCESSOR = 0,
+	MP_BUS = 1,
+	MP_INTERRUPT = 3,
 	MP_PROCESSOR_SIZE = 20,
 	MP_OTHER_SIZE = 8,
-	MP_USABLE = 1
+	MP_USABLE = 1,
+	MP_IOAPICS = 8 /* looked at */
 };
 
 static bool sums_to_zero(const uint8_t *p, size_t n)
@@ -73,24 +77,83 @@ static const struct mp_table *find_table(void)
 	return t;
 }
 
-unsigned int mptable_cpus(uint32_t *ids, unsigned int max)
+/* Calls fn for each entry. Up to the length: the entry count is 0 in qboot's table. */
+static void each(void (*fn)(const uint8_t *e, void *arg), void *arg)
 {
 	const struct mp_table *t = find_table();
 	const uint8_t *b = (const uint8_t *)t;
 	uint32_t off = sizeof(*t);
-	unsigned int n = 0;
 
-	/* Up to the length: the entry count is 0 in qboot's table. */
 	while (t && off + MP_OTHER_SIZE <= t->length) {
-		if (b[off] != MP_PROCESSOR) {
-			off += MP_OTHER_SIZE;
-			continue;
-		}
-		if (off + MP_PROCESSOR_SIZE > t->length)
+		const uint32_t size = b[off] == MP_PROCESSOR ? MP_PROCESSOR_SIZE : MP_OTHER_SIZE;
+
+		if (off + size > t->length)
 			break;
-		if ((b[off + 3] & MP_USABLE) && n < max)
-			ids[n++] = b[off + 1];
-		off += MP_PROCESSOR_SIZE;
+		fn(b + off, arg);
+		off += size;
 	}
-	return n;
+}
+
+struct cpus {
+	uint32_t *ids;
+	unsigned int max, count;
+};
+
+static void on_processor(const uint8_t *e, void *arg)
+{
+	struct cpus *c = arg;
+
+	if (e[0] == MP_PROCESSOR && (e[3] & MP_USABLE) && c->count < c->max)
+		c->ids[c->count++] = e[1];
+}
+
+unsigned int mptable_cpus(uint32_t *ids, unsigned int max)
+{
+	struct cpus c = { ids, max, 0 };
+
+	each(on_processor, &c);
+	return c.count;
+}
+
+struct route {
+	uint8_t bus, source; /* as the entry has it: device << 2 | pin - 1 (D.3) */
+	uint8_t ioapic, input;
+	bool is_pci, found;
+};
+
+/* The table's ids of PCI buses are the buses' numbers. */
+static void on_bus(const uint8_t *e, void *arg)
+{
+	struct route *r = arg;
+
+	r->is_pci |= e[0] == MP_BUS && e[1] == r->bus && memcmp(e + 2, "PCI", 3) == 0;
+}
+
+static void on_interrupt(const uint8_t *e, void *arg)
+{
+	struct route *r = arg;
+
+	if (e[0] != MP_INTERRUPT || e[1] != 0 || e[4] != r->bus || e[5] != r->source)
+		return;
+	r->ioapic = e[6];
+	r->input = e[7];
+	r->found = true;
+}
+
+uint32_t mptable_pci_gsi(uint8_t bus, uint8_t dev, uint8_t pin)
+{
+	struct route r = { .bus = bus, .source = (uint8_t)(dev << 2 | (pin - 1)) };
+	struct madt_ioapic io[MP_IOAPICS];
+	unsigned int n, i;
+
+	each(on_bus, &r);
+	if (r.is_pci)
+		each(on_interrupt, &r);
+	if (!r.found)
+		return UINT32_MAX;
+	n = madt_ioapics(io, MP_IOAPICS);
+	for (i = 0; i < n; i++)
+		if (io[i].id == r.ioapic)
+			return io[i].gsi_base + r.input;
+	return n > 1 ? UINT32_MAX : r.input; /* without ACPI there is one, and it starts at 0 */
 }

@@ -263,12 +263,31 @@ int paging_protect(uint64_t base, uint64_t size, unsigned int prot)
 	return ret;
 }
 
+/* What the memory map calls memory, and the image (which lies in it, or where the map says nothing). */
+static bool is_memory(uint64_t first, uint64_t end)
+{
+	const struct boot_info *b = boot_info_get();
+	uint32_t i;
+
+	if (first < b->image_base + b->image_size && end > b->image_base)
+		return true;
+	for (i = 0; i < b->mem_count; i++) {
+		const struct boot_mem *m = &b->mem[i];
+
+		if ((m->type == BOOT_MEM_RAM || m->type == BOOT_MEM_RECLAIM ||
+		     m->type == BOOT_MEM_NVS) &&
+		    first < m->base + m->size && end > m->base)
+			return true;
+	}
+	return false;
+}
+
 volatile void *mmio_map(uint64_t pa, uint64_t size)
 {
 	const uint64_t first = pa & ~(PAGE_SIZE - 1);
 	const uint64_t end = (pa + size + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
 
-	if (size == 0 || end <= first || end > 1ull << paging_phys_bits())
+	if (size == 0 || end <= first || end > 1ull << paging_phys_bits() || is_memory(first, end))
 		return NULL;
 	/* New entries need no flush: what is not present is not cached. */
 	if (map_locked(first, end - first, PROT_R | PROT_W | PROT_UC))

@@ -15,6 +15,7 @@
 #include "lib/irq.h"
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/cpu.h"
+#include "lib/x86_64/mptable.h"
 #include "lib/x86_64/paging.h"
 #include "lib/x86_64/smp.h"
 #include "lib/x86_64/stack.h"
@@ -210,7 +211,7 @@ static unsigned int list_cpus(uint32_t *ids, unsigned int max)
 	unsigned int i;
 
 	for (i = 0; i < n && i < max; i++)
-		ids[i] = madt[i].apic_id;
+		ids[i] = madt[i].hw_id;
 	return n ? n : mptable_cpus(ids, max);
 }
 

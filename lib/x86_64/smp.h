@@ -7,7 +7,5 @@
 /* Generation of the page tables that a CPU has seen. */
 uint32_t smp_flushed(unsigned int cpu);
 
-/* Local APIC ids of the usable CPUs by Intel's MP table, where there is no MADT; the count, 0: no table. */
-unsigned int mptable_cpus(uint32_t *ids, unsigned int max);
 
 #endif

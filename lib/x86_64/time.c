@@ -12,6 +12,7 @@
 #include "lib/paging.h"
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/cpu.h"
+#include "lib/x86_64/kvm.h"
 #include "lib/x86_64/time.h"
 
 #define PIT_HZ	  1193182ull
@@ -237,49 +238,19 @@ static uint64_t hz_hpet(void)
 	return measure(&c);
 }
 
-struct pvclock {	  /* KVM, Documentation/virt/kvm/x86/msr.rst */
-	uint32_t version; /* odd: being written */
-	uint32_t pad0;
-	uint64_t tsc_timestamp, system_time;
-	uint32_t mul; /* ns = (ticks << shift) * mul >> 32 */
-	int8_t shift;
-	uint8_t flags;
-	uint8_t pad[2];
-};
-_Static_assert(sizeof(struct pvclock) == 32, "KVM's page");
-
-static bool kvm_clock_base(uint32_t *features)
-{
-	uint32_t base;
-
-	if (!(cpuid(1, 0).ecx >> 31))
-		return false;
-	for (base = 0x40000000; base < 0x40000400; base += 0x100) {
-		const struct cpuid_regs r = cpuid(base, 0);
-
-		/* "KVMKVMKVM" */
-		if (r.ebx == 0x4b4d564b && r.ecx == 0x564b4d56 && r.edx == 0x4d) {
-			*features = cpuid(base + 1, 0).eax;
-			return true;
-		}
-	}
-	return false;
-}
-
 static uint64_t hz_pvclock(void)
 {
-	static volatile struct pvclock page __attribute__((aligned(64)));
+	static volatile struct pvclock_vcpu_time_info page __attribute__((aligned(64)));
 	static uint32_t mul; /* once: the host may not write to the page when memory is protected */
 	static int8_t shift;
-	uint32_t features = 0;
 
-	if (!kvm_clock_base(&features) || !(features >> 3 & 1)) /* KVM_FEATURE_CLOCKSOURCE2 */
+	if (!kvm_arch_base() || !(kvm_arch_features() >> 3 & 1)) /* KVM_FEATURE_CLOCKSOURCE2 */
 		return 0;
 	if (mul)
 		goto known;
 	wrmsr(MSR_KVM_SYSTEM_TIME, virt_to_phys(&page) | 1);
-	mul = page.mul;
-	shift = page.shift;
+	mul = page.tsc_to_system_mul;
+	shift = page.tsc_shift;
 	wrmsr(MSR_KVM_SYSTEM_TIME, 0);
 known:
 	if (mul == 0 || shift < -31 || shift > 31)

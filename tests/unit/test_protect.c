@@ -12,7 +12,8 @@
 
 #include "lib/boot_info.h"
 #include "host/ref/kvm/kvm.h"
-#include "lib/kvm_arch.h"
+#include "kvmpv/x86_64/kvm.h"
+#include "lib/x86_64/kvm.h"
 
 /* Its state is private; each test starts anew. */
 #include "kvmpv/protect.c" /* NOLINT(bugprone-suspicious-include) */

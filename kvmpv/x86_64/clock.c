@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "kvmpv/clock.h"
+#include "kvmpv/x86_64/clock.h"
 
 #include <errno.h>
 #include <stddef.h>
 
-#include "kvmpv/protect.h"
-#include "lib/kvm_arch.h"
+#include "kvmpv/x86_64/kvm.h"
+#include "lib/x86_64/kvm.h"
 #include "lib/mem.h"
 #include "lib/mmio.h"
 #include "lib/smp.h"

@@ -6,7 +6,8 @@
  */
 #include "tests/kvmpv/env.h"
 
-#include "lib/kvm_arch.h"
+#include "kvmpv/x86_64/kvm.h"
+#include "lib/x86_64/kvm.h"
 
 #define OWNER	   "KVM (CPUID)"
 #define OWNER_CALL "KVM (hypercall ABI)"

@@ -4,8 +4,8 @@
  * is shared. There is no call that turns protection on: encrypting all RAM is it.
  */
 #include "lib/boot_info.h"
-#include "kvmpv/map_gpa.h"
-#include "kvmpv/protect.h"
+#include "kvmpv/x86_64/map_gpa.h"
+#include "kvmpv/x86_64/kvm.h"
 
 int64_t map_gpa_range(uint64_t gpa, uint64_t npages, uint64_t attrs)
 {

@@ -6,22 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/x86_64/kvm.h"
+
 enum {
 	PVCLOCK_TSC_STABLE = 1 << 0,
 	PVCLOCK_GUEST_STOPPED = 1 << 1
 };
-
-struct pvclock_vcpu_time_info {
-	uint32_t version; /* odd: being changed */
-	uint32_t pad0;
-	uint64_t tsc_timestamp;
-	uint64_t system_time; /* ns */
-	uint32_t tsc_to_system_mul;
-	int8_t tsc_shift;
-	uint8_t flags;
-	uint8_t pad[2];
-};
-_Static_assert(sizeof(struct pvclock_vcpu_time_info) == 32, "msr.rst");
 
 struct pvclock_wall_clock {
 	uint32_t version;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What KVM's paravirtual interface needs of the architecture: identification, hypercalls, clock registers. */
-#ifndef LIB_KVM_ARCH_H
-#define LIB_KVM_ARCH_H
+#ifndef LIB_X86_64_KVM_H
+#define LIB_X86_64_KVM_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,6 +36,19 @@ void kvm_arch_call(enum kvm_opcode op, struct kvm_call *c);
 int kvm_arch_call_user(enum kvm_opcode op, struct kvm_call *c);
 /* The same from a 32-bit code segment (arguments are cut to 32 bits by the instruction's host). */
 int kvm_arch_call_32(enum kvm_opcode op, struct kvm_call *c);
+
+/* The page of a CPU's system time (msr.rst). */
+struct pvclock_vcpu_time_info {
+	uint32_t version; /* odd: being changed */
+	uint32_t pad0;
+	uint64_t tsc_timestamp;
+	uint64_t system_time; /* ns */
+	uint32_t tsc_to_system_mul;
+	int8_t tsc_shift;
+	uint8_t flags;
+	uint8_t pad[2];
+};
+_Static_assert(sizeof(struct pvclock_vcpu_time_info) == 32, "msr.rst");
 
 /* Clock structures by physical address: this CPU's system time (0 turns it off), the wall clock. false: the
  * register does not exist (#GP). */

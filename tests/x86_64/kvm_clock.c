@@ -4,8 +4,9 @@
 
 #include <errno.h>
 
-#include "kvmpv/clock.h"
-#include "lib/kvm_arch.h"
+#include "kvmpv/x86_64/clock.h"
+#include "kvmpv/x86_64/kvm.h"
+#include "lib/x86_64/kvm.h"
 #include "lib/mem.h"
 #include "lib/mmio.h"
 #include "lib/smp.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The RFCv2 of 20 October 2020 ("KVM protected memory extension"): three hypercalls of its own. */
-#include "kvmpv/protect.h"
+#include "kvmpv/x86_64/kvm.h"
 
 static int64_t rfc_enable(void)
 {

@@ -8,9 +8,10 @@
 
 #include <string.h>
 
+#include "kvmpv/x86_64/kvm.h"
 #include "lib/boot_info.h"
 #include "drivers/virtio/virtqueue.h"
-#include "kvmpv/map_gpa.h"
+#include "kvmpv/x86_64/map_gpa.h"
 #include "lib/mem.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"

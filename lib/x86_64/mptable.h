@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Intel MultiProcessor Specification 1.4: what a machine without ACPI says of its CPUs and interrupts. */
+#ifndef LIB_X86_64_MPTABLE_H
+#define LIB_X86_64_MPTABLE_H
+
+#include <stdint.h>
+
+/* Local APIC ids of usable CPUs, at most max; their count (0: there is no table). */
+unsigned int mptable_cpus(uint32_t *ids, unsigned int max);
+/* The GSI of a PCI function's pin (1 to 4), UINT32_MAX: the table does not say. */
+uint32_t mptable_pci_gsi(uint8_t bus, uint8_t dev, uint8_t pin);
+
+#endif
