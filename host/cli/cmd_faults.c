@@ -137,7 +137,9 @@ static char *own_program(void)
 	char path[4096];
 	const ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
-	return n > 0 ? xstrndup(path, (size_t)n) : xasprintf("%s/assay", program_dir());
+	path[n > 0 ? n : 0] = '\0';
+	/* It may have been built anew meanwhile: then the link's target is gone. */
+	return access(path, X_OK) == 0 ? xstrdup(path) : xasprintf("%s/assay", program_dir());
 }
 
 /* The command line of a run: this program's own `run`. */
