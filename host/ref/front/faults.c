@@ -51,10 +51,10 @@ static bool after_failed(const struct place *p)
 	return p->status == 0 && p->before_reset & VIRTIO_S_FAILED;
 }
 
-/* A reset of a device that was in use, the first time left out. */
-static bool stopped_again(const struct place *p)
+/* A reset of a device that was in use. */
+static bool was_in_use(const struct place *p)
 {
-	return p->status == 0 && p->before_reset & VIRTIO_S_DRIVER_OK && p->negotiations > 1;
+	return p->status == 0 && p->before_reset & VIRTIO_S_DRIVER_OK;
 }
 
 static bool in_reset(const struct place *p)
@@ -221,7 +221,7 @@ const struct fault front_faults[F_COUNT] = {
 	[F_FRONT_FAILED_STICKS] = { .rule = { STATUS(OR, VIRTIO_S_FAILED, .when = after_failed) } },
 	/* The back end does not say that it has let go of the queues. */
 	[F_FRONT_RESET_UNFINISHED] = { .rule = { STATUS(OR, VIRTIO_S_ACKNOWLEDGE,
-							.when = stopped_again) } },
+							.when = was_in_use) } },
 	/* The status is kept as a stage of the initialisation, and shown as one bit. */
 	[F_FRONT_STATUS_STAGE] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_ACKNOWLEDGE,
 						    .when = has_driver) } },
