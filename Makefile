@@ -104,7 +104,8 @@ help:
 	@echo "make nested-regression  a broken vhost_vsock module is caught there, the healthy one passes"
 	@echo "make images      assay.elf (PVH), assay.efi, assay.img (ESP disk)"
 	@echo "make dist        an archive with the images and the programs"
-	@echo "make lint        clang-format, clang-tidy, cppcheck, shellcheck"
+	@echo "make lint        clang-format, layers, shellcheck, cppcheck, clang-tidy, until one objects;"
+	@echo "                 LINT_SINCE=REF only what differs from that commit, LINT_ALL=1 all of them"
 	@echo "make format      clang-format, in place"
 	@echo "make conformance docs/conformance.md, from the clauses that the tests name"
 	@echo "make fuzz        the drivers facing a hostile device, FUZZ_SECONDS=60 each"
@@ -311,7 +312,7 @@ fuzz-all: $(fuzz_bin)
 lint-all:
 	@G_CFLAGS='$(filter-out -maccumulate-outgoing-args,$(G_CFLAGS))' \
 		EFI_CFLAGS='$(filter-out -maccumulate-outgoing-args,$(EFI_CFLAGS))' \
-		H_CFLAGS='$(H_CFLAGS)' scripts/lint $(O)
+		H_CFLAGS='$(H_CFLAGS)' CC='$(CC)' scripts/lint $(O)
 
 dist-files: build
 	@scripts/dist $(O) $(VERSION)
