@@ -45,8 +45,16 @@ const char *vsock_env_peer_error(void)
 	return state.peer_error;
 }
 
+/* With protected memory a device that offers no ACCESS_PLATFORM, which it SHOULD only, is of no use. */
+static void skip_if_barred(struct test_ctx *t)
+{
+	if (state.open_ret == -EPERM)
+		test_skip(t, "%s", state.device_error);
+}
+
 struct vsock_env *vsock_env_dev(struct test_ctx *t)
 {
+	skip_if_barred(t);
 	if (!state.env.vs || state.open_ret)
 		test_error(t, "the vsock device does not come up: %s", state.device_error);
 	return &state.env;
@@ -142,6 +150,7 @@ int vsock_env_reopen(struct test_ctx *t, uint64_t features)
 {
 	close_all();
 	open_device(features);
+	skip_if_barred(t);
 	if (!state.env.vs)
 		test_error(t, "the device cannot be opened: %s", state.device_error);
 	return state.open_ret;
