@@ -41,8 +41,9 @@ enum {
 	NOTIFY_OFFSET = 0x3000, /* of QEMU's notification area behind the common configuration */
 };
 
-#define NOBODY 0xfeefe000u /* an MSI address: APIC 254, which no machine here has */
-#define AFTER  20	   /* waits of the guest until a thread hears of it that nobody has told */
+#define VSOCK_SEQPACKET_BIT (1u << 1)	/* 5.10.3 */
+#define NOBODY		    0xfeefe000u /* an MSI address: APIC 254, which no machine here has */
+#define AFTER		    20 /* waits of the guest until a thread hears of it that nobody has told */
 
 /* --- when ---------------------------------------------------------------------------------- */
 
@@ -120,6 +121,11 @@ static bool beyond_features(const struct place *p)
 static bool unoffered(const struct place *p)
 {
 	return p->unoffered;
+}
+
+static bool seqpacket_accepted(const struct place *p)
+{
+	return p->accepted[0] & VSOCK_SEQPACKET_BIT;
 }
 
 static bool queue_was_reset(const struct place *p)
@@ -233,6 +239,9 @@ const struct fault front_faults[F_COUNT] = {
 	/* The back end takes none of the features that the front end offers for it. */
 	[F_FRONT_FEATURES_OK_NEVER] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK) } },
 	/* The back end is not there when the queues are to start. */
+	/* The bit was added to what is offered, and not to what is checked. */
+	[F_FRONT_SEQPACKET_REFUSED] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK,
+							 .when = seqpacket_accepted) } },
 	[F_FRONT_DRIVER_OK_LOST] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_DRIVER_OK) } },
 	/* A queue's event descriptor leaks at each reset, until there is none. */
 	[F_FRONT_QUEUE_LEAK] = { .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 0,
@@ -329,8 +338,7 @@ const struct fault front_faults[F_COUNT] = {
 	/* Each address is kept in 32 bits. */
 	[F_FRONT_QUEUE_HIGH] = { .rule = { STORE(COMMON, COMMON_AT(queue_desc_hi), 4, SET, 0),
 					   STORE(COMMON, COMMON_AT(queue_driver_hi), 4, SET, 0),
-					   STORE(COMMON, COMMON_AT(queue_device_hi), 4, SET,
-						 0) } },
+					   STORE(COMMON, COMMON_AT(queue_device_hi), 4, SET, 0) } },
 	/* Only the select register's lowest bit is decoded. */
 	[F_FRONT_FEATURE_SELECT] = { .rule = { STORE(COMMON, COMMON_AT(device_feature_select), 4,
 						     AND, 1, .when = beyond_features) } },

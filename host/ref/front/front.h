@@ -42,6 +42,7 @@ struct place {
 	unsigned int resets, negotiations, kicks, config_reads;
 	uint32_t device_select, driver_select;
 	uint32_t offered[2];   /* as last read */
+	uint32_t accepted[2];  /* as last written by the driver */
 	bool unoffered;	       /* the driver wrote a feature that it had not read */
 	bool queue_reset;      /* of some queue, which was not enabled since */
 	bool used_isr;	       /* ISR was not 0 once */

@@ -135,7 +135,10 @@ static void on_status(struct place *p, uint8_t v)
 
 static void on_driver_features(struct place *p, uint32_t v)
 {
-	if (p->driver_select < 2 && v & ~p->offered[p->driver_select])
+	if (p->driver_select >= 2)
+		return;
+	p->accepted[p->driver_select] = v;
+	if (v & ~p->offered[p->driver_select])
 		p->unoffered = true;
 }
 
