@@ -112,7 +112,7 @@ static bool load_faulty_hosts(struct recipe ***hosts, size_t *n)
 		else
 			recipe_names(r, "faults", &sections);
 		if (sections.n) {
-			*hosts = xrealloc(*hosts, (*n + 1) * sizeof(**hosts));
+			*hosts = xrealloc(*hosts, (*n + 1) * sizeof(struct recipe *));
 			(*hosts)[(*n)++] = r;
 		} else {
 			recipe_free(r);

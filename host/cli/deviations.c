@@ -52,16 +52,16 @@ static bool parse_line(struct deviations *d, char *line)
 	return true;
 }
 
-int deviations_parse(const char *text, struct deviations *out, unsigned int *number)
+int deviations_parse(const char *text, struct deviations *out, unsigned int *line)
 {
-	char *copy = xstrdup(text), *next = copy, *line;
+	char *copy = xstrdup(text), *next = copy, *words;
 	bool ok = true;
 
 	memset(out, 0, sizeof(*out));
-	*number = 0;
-	while (ok && (line = strsep(&next, "\n"))) {
-		(*number)++;
-		ok = parse_line(out, line);
+	*line = 0;
+	while (ok && (words = strsep(&next, "\n"))) {
+		(*line)++;
+		ok = parse_line(out, words);
 	}
 	free(copy);
 	if (ok)

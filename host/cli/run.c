@@ -773,6 +773,12 @@ static bool select_tests(struct run *r)
 		free(r->list);
 		r->list = tests_list(&r->tests, &r->selected);
 	}
+	if (r->selected.n * o->repeat > REPORT_RESULTS_MAX) {
+		fprintf(stderr,
+			"assay: --repeat %u of %zu tests are more than the %u results that a report may have\n",
+			o->repeat, r->selected.n, REPORT_RESULTS_MAX);
+		return false;
+	}
 	if (r->selected.n)
 		return true;
 	if (o->shards > 1)

@@ -13,7 +13,7 @@
 #include "host/common/util.h"
 
 /* More is refused, so that no console fills the memory. */
-#define REPORT_RESULTS_MAX 1000000
+#define REPORT_RESULTS_MAX 1000000u
 
 /* The order of severity in which results are shown. */
 enum verdict {

@@ -70,6 +70,7 @@ done
 expect '--cpus 0' 4 'cpus 0: a number from 1' -- "$assay" run --cpus 0
 expect '--timeout x' 4 'timeout x: seconds are wanted' -- "$assay" run --timeout x
 expect '--memory lots' 4 'memory lots: a size like 256M' -- "$assay" run --memory lots
+expect '--repeat too often' 4 'repeat 100000 of [0-9]+ tests are more than the 1000000 results' -- "$assay" run --repeat 100000
 expect '--repeat 0' 4 'repeat 0: a number from 1' -- "$assay" run --repeat 0
 expect '--shuffle x' 4 'shuffle x: a number' -- "$assay" run --shuffle x
 expect '--set x' 4 'set x: NAME=VALUE' -- "$assay" run --set x
