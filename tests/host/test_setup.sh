@@ -10,7 +10,7 @@ export XDG_CACHE_HOME=$tmp/cache
 . scripts/setup
 set +e
 
-echo 1..25
+echo 1..33
 n=0
 same() { # WHAT EXPECTED SEEN
 	n=$((n + 1))
@@ -57,6 +57,44 @@ same "one line with options" "$main_uri /k.gpg" "$(archive sources.list.d/d.list
 same "another release only" "" "$(archive sources.list "deb $main_uri other main")"
 same "a file that apt does not read" "" "$(archive sources.list.d/d.list.disabled \
 	"deb $main_uri $codename main")"
+
+# --- other systems: what is asked for, and of whom
+cat >"$tmp/ubuntu" <<-OS
+	ID=ubuntu
+	ID_LIKE=debian
+	VERSION_CODENAME=$codename
+OS
+printf 'ID=fedora\n' >"$tmp/fedora"
+printf 'deb %s %s main\n' "$main_uri" "$codename" >"$tmp/etc/sources.list"
+# shellcheck disable=SC2034 # read by own_archive
+other_archive() { os_release=$tmp/ubuntu own_archive; }
+same "Ubuntu's archive is none of Debian" "" "$(other_archive)"
+same "it can be told of one" "http://c.example/debian /k.gpg" \
+	"$(DEBIAN_ARCHIVE='http://c.example/debian /k.gpg' other_archive)"
+says() { # COMMAND...: its error, without what to do about it
+	("$@") 2>&1 >/dev/null | sed -n 's/^setup: error: //p'
+}
+same "Ubuntu is not asked for Debian's suites" \
+	"the archive of ubuntu has no suites of Debian, where trixie would come from" \
+	"$(os_release=$tmp/ubuntu says suite_prepare deb trixie)"
+# PATH of a system without apt-get: links to the programs that are there, but for those left out.
+mkdir "$tmp/bin"
+for p in bash sh env sed grep head tail sort tr cat cut awk mkdir rm gcc cc1 as ld collect2 make mcopy mformat \
+	meson ninja pkg-config git dirname mktemp; do
+	[ -z "$(command -v $p)" ] || ln -s "$(command -v $p)" "$tmp/bin/$p"
+done
+# shellcheck disable=SC2034 # read by os_field
+without_apt() { (os_release=$tmp/fedora PATH=$tmp/bin && "$@"); }
+same "no apt-get, and all is there" "0" "$(status without_apt setup_base)"
+rm "$tmp/bin/meson"
+same "no apt-get, and meson is missing" \
+	"there is no apt-get here, and for building and testing is missing what Debian has in: meson" \
+	"$(says without_apt setup_base)"
+same "no apt-get, and a package of Debian is wanted" \
+	"packages of Debian are fetched by apt-get, which is not here" "$(says without_apt suite_prepare deb trixie)"
+same "firmware" 0 "$(status find_firmware CODE)"
+same "nothing is installed where root may not be asked for" "these packages are missing: p" \
+	"$(may_be_root='' says need_root p)"
 
 # --- versions
 for v in "11.1 11.1 0" "11.1.3 11.1 0" "12.0 11.1 0" "11.0.9 11.1 1" "7.2.22 11.1 1" "9.2 11.1 1"; do
