@@ -72,9 +72,24 @@ void printer_clear(struct printer *p)
 	p->status = false;
 }
 
+/* "; ref-mmio 12/200": the other runs that are going on. */
+static void add_runs(const struct printer *p, struct sbuf *b)
+{
+	size_t i;
+
+	for (i = 0; i < p->nruns; i++) {
+		struct progress *run = &p->runs[i];
+
+		if (i == p->own || run->over)
+			continue;
+		sbuf_addf(b, "%s%s %u/%u", b->len ? "; " : "", run->host, run->done, run->total);
+	}
+}
+
 void printer_tick(struct printer *p)
 {
 	static const char *const frames[] = { "|", "/", "-", "\\" };
+	struct sbuf runs = { 0 };
 	char text[256];
 	const uint64_t now = now_ms();
 	unsigned int w;
@@ -84,13 +99,20 @@ void printer_tick(struct printer *p)
 	w = width(p) - 1;
 	if (w >= sizeof(text))
 		w = sizeof(text) - 1;
-	if (p->current)
-		snprintf(text, w, "%s %u/%u  %s  %.1f s (%.0f s in all)", frames[p->spin++ % 4],
-			 p->done + 1, p->total, p->current, (double)(now - p->test_started) / 1000,
+	add_runs(p, &runs);
+	if (p->runs && p->own == p->nruns)
+		snprintf(text, w, "%s %s  %.0f s", frames[p->spin++ % 4], runs.s ? runs.s : "",
 			 (double)(now - p->started) / 1000);
+	else if (p->current)
+		snprintf(text, w, "%s %u/%u  %s  %.1f s (%.0f s in all)%s%s", frames[p->spin++ % 4],
+			 p->done + 1, p->total, p->current, (double)(now - p->test_started) / 1000,
+			 (double)(now - p->started) / 1000, runs.len ? "; " : "",
+			 runs.len ? runs.s : "");
 	else
-		snprintf(text, w, "%s %s  %.0f s", frames[p->spin++ % 4],
-			 p->done ? "between tests" : "booting", (double)(now - p->started) / 1000);
+		snprintf(text, w, "%s %s  %.0f s%s%s", frames[p->spin++ % 4],
+			 p->done ? "between tests" : "booting", (double)(now - p->started) / 1000,
+			 runs.len ? "; " : "", runs.len ? runs.s : "");
+	sbuf_free(&runs);
 	fprintf(p->out, "\r%s%s%s\033[K", on(p, DIM), text, off(p));
 	fflush(p->out);
 	p->status = true;
@@ -329,6 +351,10 @@ void printer_result(struct printer *p, const struct result *t)
 	struct sbuf b = { 0 };
 
 	p->done++;
+	if (p->own < p->nruns) {
+		p->runs[p->own].done = p->done;
+		p->runs[p->own].total = p->total;
+	}
 	free(p->current);
 	p->current = NULL;
 	if (p->quiet)

@@ -9,6 +9,13 @@
 
 #include "host/common/report.h"
 
+/* How far a run is, in memory that the processes of several runs share. */
+struct progress {
+	char host[32];
+	_Atomic unsigned int total, done;
+	_Atomic bool over;
+};
+
 struct printer {
 	FILE *out;
 	bool live; /* a status line can be rewritten */
@@ -24,6 +31,8 @@ struct printer {
 	} skips;
 	bool status; /* the status line is on the screen */
 	unsigned int spin;
+	struct progress *runs; /* at the same time, own included; or NULL */
+	size_t nruns, own;     /* own is nruns where none is */
 };
 
 void printer_init(struct printer *p, FILE *out);

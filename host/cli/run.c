@@ -1719,6 +1719,9 @@ int run_command(const struct run_options *o)
 	printer_init(&r.out, stdout);
 	r.out.verbose = o->verbose;
 	r.out.quiet = o->quiet;
+	r.out.runs = o->runs;
+	r.out.nruns = o->nruns;
+	r.out.own = o->own;
 	r.started = now_ms();
 	r.deadline = r.started + (uint64_t)((o->timeout + o->soak * 60) * 1000);
 	status = prepare(&r);

@@ -22,6 +22,8 @@ enum {
 	STATUS_SKIPPED = 77,
 };
 
+struct progress; /* host/cli/print.h */
+
 struct run_options {
 	const char *host, *boot, *machine, *accel, *memory, *known, *output, *image, *shuffle;
 	const char *kernel, *modules, *l1_append,
@@ -32,6 +34,8 @@ struct run_options {
 	int reboots; /* -1: as the recipe says */
 	double timeout, first_timeout, test_timeout, grace, silence;
 	bool keep, verbose, quiet;
+	struct progress *runs; /* of several hosts at the same time, or NULL */
+	size_t nruns, own;
 	boot_disturb disturb; /* or NULL: see boot.h */
 	void *disturb_arg;
 };

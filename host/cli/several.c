@@ -2,13 +2,18 @@
 #include "host/cli/several.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "host/cli/print.h"
 
 struct child {
 	pid_t pid;
@@ -23,7 +28,7 @@ static const char *base_name(const char *host)
 	return slash ? slash + 1 : host;
 }
 
-static int run_on(const struct run_options *o, const char *host)
+static int run_on(const struct run_options *o, const char *host, size_t own)
 {
 	const size_t n = strcspn(host, ":");
 	struct run_options mine = *o;
@@ -34,6 +39,7 @@ static int run_on(const struct run_options *o, const char *host)
 	if (o->output)
 		dir = xasprintf("%s/%s", o->output, base_name(name));
 	mine.host = name;
+	mine.own = own;
 	mine.output = dir;
 	if (host[n]) {
 		strv_add(&tests, host + n + 1);
@@ -46,9 +52,10 @@ static int run_on(const struct run_options *o, const char *host)
 	return status;
 }
 
-/* A process of its own, since a run has signal handlers and children. live: it prints by itself. */
-static void start(struct child *c, const struct run_options *o, const char *host, bool live)
+/* A process of its own, since a run has signal handlers and children. The first one prints by itself. */
+static void start(struct child *c, const struct run_options *o, const char *host, size_t own)
 {
+	const bool live = own == 0;
 	const pid_t parent = getpid();
 
 	c->status = STATUS_NO_REPORT;
@@ -69,12 +76,27 @@ static void start(struct child *c, const struct run_options *o, const char *host
 	if (getppid() != parent || (c->text && (dup2(fileno(c->text), STDOUT_FILENO) < 0 ||
 						dup2(fileno(c->text), STDERR_FILENO) < 0)))
 		_exit(STATUS_NO_REPORT);
-	c->status = run_on(o, host);
+	c->status = run_on(o, host, own);
+	if (o->runs)
+		o->runs[own].over = true;
 	fflush(NULL);
 	_exit(c->status);
 }
 
-/* Waits for its end, which comes by the run's own deadline. */
+#define TICK_MS 200
+
+/* Until the process ends, which it does by its run's own deadline, the line says how far all are. */
+static void watch(struct printer *p, pid_t pid)
+{
+	struct pollfd fd = { .fd = pidfd_open(pid, 0), .events = POLLIN };
+
+	while (fd.fd >= 0 && poll(&fd, 1, TICK_MS) <= 0)
+		printer_tick(p);
+	printer_clear(p);
+	if (fd.fd >= 0)
+		close(fd.fd);
+}
+
 static void finish(struct child *c)
 {
 	char buf[4096];
@@ -108,21 +130,50 @@ static int worse(int a, int b)
 	return a;
 }
 
+/* Without it the status line shows the first run only. */
+static void share_progress(struct run_options *o, const struct strv *hosts)
+{
+	void *p = mmap(NULL, hosts->n * sizeof(*o->runs), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	size_t i;
+
+	if (p == MAP_FAILED)
+		return;
+	o->runs = p;
+	o->nruns = hosts->n;
+	for (i = 0; i < hosts->n; i++)
+		snprintf(o->runs[i].host, sizeof(o->runs[i].host), "%.*s",
+			 (int)strcspn(base_name(hosts->v[i]), ":"), base_name(hosts->v[i]));
+}
+
 int run_several(const struct run_options *o, const struct strv *hosts)
 {
 	struct child *c = xcalloc(hosts->n, sizeof(*c));
+	struct run_options mine = *o;
+	struct printer line;
 	int status = STATUS_SKIPPED;
 	size_t i;
+
+	share_progress(&mine, hosts);
+	printer_init(&line, stdout);
+	line.quiet = o->quiet;
+	line.runs = mine.runs;
+	line.nruns = line.own = mine.nruns;
 
 	signal(SIGINT, SIG_IGN); /* each run ends itself on it, and says so */
 	if (isatty(STDOUT_FILENO))
 		setenv("CLICOLOR_FORCE", "1", 0);
 	for (i = 0; i < hosts->n; i++)
-		start(&c[i], o, hosts->v[i], i == 0);
+		start(&c[i], &mine, hosts->v[i], i);
 	for (i = 0; i < hosts->n; i++) {
+		if (i > 0 && c[i].pid > 0 && mine.runs && line.live)
+			watch(&line, c[i].pid);
 		finish(&c[i]);
 		status = worse(status, c[i].status);
 	}
 	free(c);
+	if (mine.runs)
+		munmap(mine.runs, mine.nruns * sizeof(*mine.runs));
+	printer_free(&line);
 	return status;
 }

@@ -216,6 +216,13 @@ expect 'required, in its report' 1 'required, but skipped: ' -- "$assay" report 
 expect 'repetitions' 1 'vsock.stream.echo: 3 of 3 times' -- "$assay" run --host ref --boot pvh --tests vsock.stream.echo \
 	--fault data.byte_flipped --repeat 3 --output "$tmp/repeated"
 expect 'benchmarks show what they measure' 0 'median of' -- "$assay" run --host ref --boot pvh --tests bench.vsock.round_trip
+if command -v script >/dev/null; then
+	expect 'the live line has all hosts' 0 'ref-mmio [0-9]+/[0-9]+' -- script -qec \
+		"TERM=xterm '$assay' run --host ref:boot.time --host ref-mmio:boot.time --boot pvh" /dev/null
+else
+	n=$((n + 1))
+	echo "ok $n - the live line has all hosts # SKIP no script"
+fi
 expect 'an interrupted run' 3 'the report is incomplete: interrupted' -- timeout --preserve-status -s INT 4 "$assay" run --host ref --boot pvh \
 	--tests boot.time --repeat 5000 --output "$tmp/interrupted"
 expect 'its report' 3 'the report is incomplete: interrupted' -- "$assay" report "$tmp/interrupted" --junit "$tmp/i.xml" --ktap "$tmp/i.ktap"
