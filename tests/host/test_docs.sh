@@ -35,7 +35,7 @@ unknown() { # PATTERN KNOWN [PREFIX_TO_CUT]
 
 echo 1..6
 make -s help | grep -oE 'make [a-z-]+' | cut -d' ' -f2 >"$tmp/targets"
-printf '%s\n' all setup olddefconfig defconfig >>"$tmp/targets" # the last two are the kernel's
+printf '%s\n' all setup help olddefconfig defconfig >>"$tmp/targets" # the last two are the kernel's
 unknown '(`|run: |- |&& )make [a-z][a-z-]+' "$tmp/targets" '^.*make '
 result "targets of make"
 
