@@ -302,8 +302,9 @@ expect 'configure: nothing is left' 0 -- cmp "$tmp/assay.elf" "$out/assay.elf"
 
 for c in run list peer configure report diff faults race; do
 	section=$(awk -v s=".Ss assay $c" '$0 == s { on = 1; next } /^\.S[hs]/ { on = 0 } on' docs/assay.1)
+	help=$("$assay" $c --help)
 	ok=0
-	for o in $("$assay" $c --help | grep -oE '^ +(-[a-z?V], |    )?--[a-z0-9-]+' | grep -oE -- '--[a-z0-9-]+' | sort -u); do
+	for o in $(grep -oE '^ +(-[a-z?V], |    )?--[a-z0-9-]+' <<<"$help" | grep -oE -- '--[a-z0-9-]+' | sort -u); do
 		case $o in --help | --usage | --version) text=$(cat docs/assay.1) ;; *) text=$section ;; esac
 		grep -qE -- "Fl -${o#--}( |\$)" <<<"$text" || {
 			ok=1
@@ -312,7 +313,7 @@ for c in run list peer configure report diff faults race; do
 	done
 	# shellcheck disable=SC2013 # words
 	for o in $(grep -oE 'Fl -[a-z0-9-]+' <<<"$section" | sed 's/Fl -/--/' | sort -u); do
-		"$assay" $c --help | grep -q -- "$o\b" || [[ $c$o == run--hosts || $c$o == run--faults ]] || {
+		grep -q -- "$o\b" <<<"$help" || [[ $c$o == run--hosts || $c$o == run--faults ]] || {
 			ok=1
 			echo "# assay $c has no $o, which docs/assay.1 explains"
 		}
