@@ -40,6 +40,8 @@ int irq_gsi_mask(uint32_t gsi, bool masked);
 /* Calls fn(arg) once, ns nanoseconds from now, on the CPU that calls: its local timer. One at a time; ns 0
  * takes it back. What a test leaves behind is taken back. 0, -EINVAL. */
 int irq_timer_once(uint64_t ns, irq_handler_t fn, void *arg);
+/* Interrupts of a CPU's local timer that came early, or with nothing set, since boot. */
+uint64_t irq_timer_strays(unsigned int cpu);
 /* Sends `vector` to CPU `cpu` (its own too). 0, -EINVAL. */
 int irq_send_ipi(unsigned int cpu, int vector);
 

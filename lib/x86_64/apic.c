@@ -190,6 +190,13 @@ const char *apic_timer_mode(void)
 	return apic.tsc_deadline ? "tsc-deadline" : "one-shot";
 }
 
+uint64_t apic_timer_max(void)
+{
+	if (apic.tsc_deadline)
+		return 3600 * SEC;
+	return (uint64_t)((unsigned __int128)UINT32_MAX * SEC / apic.timer_hz);
+}
+
 void apic_timer_set(uint64_t ns)
 {
 	const unsigned __int128 ticks = (unsigned __int128)ns * apic.timer_hz / SEC;

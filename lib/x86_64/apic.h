@@ -19,6 +19,8 @@ void apic_send_startup(uint32_t dest, uint8_t page);
 /* One timer interrupt (VEC_TIMER) after ns; 0 stops it. Calibrated by apic_timer_calibrate(). */
 void apic_timer_calibrate(void);
 void apic_timer_set(uint64_t ns);
+/* The longest ns that it can be set to. */
+uint64_t apic_timer_max(void);
 const char *apic_timer_mode(void);
 /* Ticks of the timer's undivided clock while the TSC counts tsc_ticks. Stops the timer. */
 uint64_t apic_timer_ticks(uint64_t tsc_ticks);

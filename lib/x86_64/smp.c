@@ -272,6 +272,13 @@ int smp_restart(unsigned int cpu, void (*meanwhile)(void *arg), void *arg)
 	return 0;
 }
 
+uint64_t irq_timer_strays(unsigned int cpu)
+{
+	return cpu < smp_cpus_online() ?
+		       __atomic_load_n(&smp.cpu[cpu]->timer_strays, __ATOMIC_RELAXED) :
+		       0;
+}
+
 int irq_send_ipi(unsigned int cpu, int vector)
 {
 	if (cpu >= smp_cpus_online() || vector < VEC_FIRST_FREE || vector > VEC_LAST_FREE)

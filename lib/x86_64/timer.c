@@ -9,6 +9,10 @@
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/traps.h"
 
+/* Of the time that was set: what calibration may be wrong by. */
+#define EARLY_PART 16
+#define EARLY_NS   (20 * USEC)
+
 /* Interrupts are off. The hardware gets the nearest point; a longer one than it can count comes in steps. */
 static void program(struct cpu *c)
 {
@@ -19,11 +23,15 @@ static void program(struct cpu *c)
 		if (c->timer[i].at && (!next || c->timer[i].at < next))
 			next = c->timer[i].at;
 	if (!next) {
+		c->timer_next = 0;
 		apic_timer_set(0);
 		return;
 	}
 	now = time_now();
-	apic_timer_set(next > now ? next - now : 1);
+	next = next > now ? next - now : 1;
+	next = next < apic_timer_max() ? next : apic_timer_max();
+	c->timer_next = now + next - next / EARLY_PART - (next > EARLY_NS ? EARLY_NS : next);
+	apic_timer_set(next);
 }
 
 void timer_set(unsigned int which, uint64_t at, void (*fn)(void *arg), void *arg)
@@ -42,6 +50,8 @@ void timer_interrupt(struct trap_frame *f)
 {
 	struct cpu *c = this_cpu();
 
+	if (!c->timer_next || time_now() < c->timer_next)
+		__atomic_fetch_add(&c->timer_strays, 1, __ATOMIC_RELAXED);
 	if (c->timer[TIMER_ONCE].at && deadline_passed(c->timer[TIMER_ONCE].at)) {
 		c->timer[TIMER_ONCE].at = 0;
 		c->timer[TIMER_ONCE].fn(c->timer[TIMER_ONCE].arg);

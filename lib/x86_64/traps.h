@@ -54,6 +54,8 @@ struct cpu {
 		void (*fn)(void *arg);
 		void *arg;
 	} timer[TIMERS];
+	uint64_t timer_next;   /* when the hardware was told to interrupt, 0: not at all */
+	uint64_t timer_strays; /* atomic: timer interrupts that were not due then */
 	/* Work of smp.c. */
 	void (*fn)(void *);
 	void *arg;

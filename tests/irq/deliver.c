@@ -14,22 +14,25 @@
 
 TEST(irq_once,
      .id = "irq.deliver.once",
-     .clause = "virtio 1.4, 2.7.7.2 MUST notify of a used buffer; and of nothing else: one interrupt for each cause",
+     .clause = "virtio 1.4, 2.7.7.2 MUST: a used buffer is notified; 4.1.5.1.2.1 MUST: on the vector of its queue, and no other",
      .owner = OWNER_FRONT,
      .needs = NEED_VIRTIO,
      .timeout = 20 * SEC)
 {
-	uint64_t stray;
+	uint64_t stray, elsewhere;
 	unsigned int i, k;
 	struct actor a;
 
 	for (i = 0; irq_subject(t, i, &a); i++) {
 		stray = irq_spurious_count(NULL);
+		elsewhere = irq_elsewhere(a.d, a.queue);
 		for (k = 0; k < ROUNDS; k++)
 			irq_round(t, &a, "one at a time");
 		(void)wait_for(irq_total() > ROUNDS, QUIET_NS);
-		expect(t, irq_total() == ROUNDS, "%s: %u interrupts for %u causes (%s)",
-		       actor_who(&a), (unsigned int)irq_total(), ROUNDS, irq_state(a.d, a.queue));
+		irq_note_more(t, &a, ROUNDS, "one at a time");
+		/* The receive queue of a vsock device may have something to say. */
+		expect_eq(t, a.writes ? irq_elsewhere(a.d, a.queue) - elsewhere : 0, 0,
+			  "%s: interrupts on vectors of other events", actor_who(&a));
 		expect_eq(t, irq_spurious_count(NULL), stray,
 			  "%s: interrupts on vectors that nobody has", actor_who(&a));
 	}
@@ -104,8 +107,8 @@ TEST(irq_config,
 				 ANSWER_NS),
 			"%s: no interrupt in time of change %u", d->name, k + 1);
 		(void)wait_for(false, MSEC);
-		expect_eq(t, __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) - before, 1,
-			  "interrupts for change %u", k + 1);
+		if (__atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) - before > 1)
+			test_note(t, "change %u: more than one interrupt", k + 1);
 		expect_eq(t, __atomic_load_n(&config_cpu, __ATOMIC_RELAXED), cpu,
 			  "CPU that took it");
 	}
@@ -142,9 +145,7 @@ static unsigned int masked(struct test_ctx *t, struct actor *a, int event, const
 	       "%s: nothing comes when the %s is unmasked (%s)", actor_who(a), what,
 	       irq_state(a->d, a->queue));
 	(void)wait_for(irq_total() > CAUSES, QUIET_NS);
-	expect(t, irq_total() <= CAUSES,
-	       "%s: %u interrupts for %u causes, after the %s was unmasked", actor_who(a),
-	       (unsigned int)irq_total(), CAUSES, what);
+	irq_note_more(t, a, CAUSES, "unmasked");
 	if (pending >= 0)
 		expect_eq(t, virtio_irq_ctl(a->d, VIRTIO_IRQ_PENDING, a->queue, 0), 0,
 			  "%s: pending bit after the interrupt", actor_who(a));
@@ -248,8 +249,7 @@ static void under_load(struct test_ctx *t, bool (*once)(struct irq_chaos *), con
 		}
 		irq_chaos_stop(t, &c);
 		(void)wait_for(irq_total() > n, QUIET_NS);
-		expect(t, irq_total() <= n, "%s, %s: %u interrupts for %u causes", actor_who(&a),
-		       what, (unsigned int)irq_total(), (unsigned int)n);
+		irq_note_more(t, &a, n, what);
 		expect_eq(t, irq_spurious_count(NULL), stray,
 			  "%s: interrupts on vectors that nobody has", actor_who(&a));
 	}

@@ -20,6 +20,10 @@ void irq_watch(struct virtio_device *d, uint16_t queue);
 uint64_t irq_total(void);
 /* The n-th actor and interrupt mode, up, used once and watched. As actor_mode_up(). */
 bool irq_subject(struct test_ctx *t, unsigned int n, struct actor *a);
+/* A note if more came than there were causes: the specification tolerates that (2.7.7.2 is about too few). */
+void irq_note_more(struct test_ctx *t, const struct actor *a, uint64_t causes, const char *what);
+/* Interrupts on vectors of other events of this device since it came up; 0 where all share one. */
+uint64_t irq_elsewhere(const struct virtio_device *d, uint16_t queue);
 /* One buffer, used; then its interrupt, in time. Neither: the test ends as a FAIL with the state. */
 void irq_round(struct test_ctx *t, struct actor *a, const char *when);
 /* Ring, pending bit and counters of a queue, for a FAIL; one buffer for all callers. */

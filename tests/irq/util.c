@@ -76,6 +76,26 @@ const char *irq_state(struct virtio_device *d, uint16_t queue)
 	return text;
 }
 
+void irq_note_more(struct test_ctx *t, const struct actor *a, uint64_t causes, const char *what)
+{
+	if (irq_total() > causes)
+		test_note(t, "%s, %s: %u interrupts for %u causes", actor_who(a), what,
+			  (unsigned int)irq_total(), (unsigned int)causes);
+}
+
+uint64_t irq_elsewhere(const struct virtio_device *d, uint16_t queue)
+{
+	uint64_t n = 0;
+	uint16_t q;
+
+	if (d->irq_mode != VIRTIO_IRQ_MSIX)
+		return 0;
+	for (q = 0; q < d->num_queues; q++)
+		if (q != queue)
+			n += __atomic_load_n(&d->irqs.queue[q], __ATOMIC_RELAXED);
+	return n + __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED);
+}
+
 void irq_round(struct test_ctx *t, struct actor *a, const char *when)
 {
 	const uint64_t before = irq_total();

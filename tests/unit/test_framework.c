@@ -30,6 +30,7 @@ static struct shared {
 	struct test_totals totals;
 	uint64_t timeouts[64]; /* as guarded_call() got them */
 	unsigned int calls, setups, teardowns, probes, beyond;
+	unsigned int busy_at_teardown; /* CPUs at work then */
 	char order[1024];
 	uint64_t random[4];
 	unsigned int randoms;
@@ -271,6 +272,7 @@ static int setup(void)
 static void teardown(void)
 {
 	out->teardowns++;
+	out->busy_at_teardown += busy;
 	if (in.broken)
 		test_fail_around("%s", in.broken);
 }
@@ -453,6 +455,8 @@ static void verdicts(void **state)
 	assert_non_null(strstr(text, "\n# Totals: pass:4 fail:6 xfail:0 xpass:0 skip:4 error:5\n"));
 	assert_int_equal(out->beyond, 0);
 	assert_int_equal(out->probes, 2); /* a need is probed once */
+	/* CPUs that are late stop before what they work with goes. */
+	assert_int_equal(out->busy_at_teardown, 0);
 }
 
 static void says_why(void **state)

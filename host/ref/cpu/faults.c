@@ -24,6 +24,7 @@
 
 enum {
 	MSR_X2APIC_ICR = 0x830,
+	MSR_X2APIC_LVT_TIMER = 0x832,
 	MSR_X2APIC_TIMER_INITIAL = 0x838,
 	ICR_FIXED = 0,
 	ICR_NMI = 4,
@@ -85,8 +86,35 @@ static bool lose_timer(unsigned int cpu, const struct plugin_site *s)
 		    count != UINT32_MAX);
 }
 
-#define STRAY_ADDRESS 0xfee00000u /* APIC 0 */
-#define STRAY_VECTOR  0xb7u	  /* handed out last, if ever */
+#define MSI_ADDRESS(apic) (0xfee00000u | (apic) << 12)
+#define SHORT_TICKS	  20000000u
+
+/*
+ * The counter is armed with what it held before. The guest sets the timer anew after an interrupt that was
+ * not due: that time it works, so that there is no storm.
+ */
+static bool early_timer(unsigned int cpu, const struct plugin_site *s)
+{
+	static uint32_t vector[64];
+	static bool struck[64];
+	const uint32_t msr = (uint32_t)plugin_reg(cpu, R_RCX);
+	const uint32_t value = (uint32_t)plugin_reg(cpu, R_RAX);
+
+	(void)s;
+	if (cpu >= 64)
+		return false;
+	if (msr == MSR_X2APIC_LVT_TIMER)
+		vector[cpu] = value & 0xff;
+	if (msr != MSR_X2APIC_TIMER_INITIAL || !value || value >= SHORT_TICKS)
+		return false;
+	struck[cpu] = !struck[cpu];
+	if (struck[cpu])
+		plugin_inject(MSI_ADDRESS(cpu), vector[cpu], 4);
+	return false;
+}
+
+#define STRAY_ADDRESS MSI_ADDRESS(0)
+#define STRAY_VECTOR  0xb7u /* handed out last, if ever */
 #define STRAY_EACH    256
 
 /* A message that no driver has set up: of a device that the guest does not know of. */
@@ -492,6 +520,7 @@ const struct fault machine_faults[F_COUNT] = {
 	[F_CPU_NMI_LOST] = { .kinds = BIT(K_WRMSR), .hook = lose_nmi },
 	[F_CPU_STARTUP_LOST] = { .kinds = BIT(K_WRMSR), .hook = lose_startup },
 	[F_CPU_TIMER_LOST] = { .kinds = BIT(K_WRMSR), .hook = lose_timer },
+	[F_CPU_TIMER_EARLY] = { .kinds = BIT(K_WRMSR), .hook = early_timer },
 	[F_CPU_STRAY_INTERRUPT] = { .kinds = BIT(K_PAUSE) | BIT(K_RDTSC), .hook = stray },
 	[F_CPU_TSC_STEPS_BACK] = { .kinds = BIT(K_RDTSC), .hook = step_back },
 	[F_CPU_PM_TIMER_FAST] = { .kinds = BIT(K_IN32), .hook = fast_pm_timer },
