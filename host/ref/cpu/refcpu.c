@@ -65,7 +65,8 @@ static enum kind kind_of(const uint8_t *b, size_t n)
 static void instrument(struct qemu_plugin_insn *insn, size_t index)
 {
 	uint8_t b[15];
-	const enum kind kind = kind_of(b, qemu_plugin_insn_data(insn, b, sizeof(b)));
+	const size_t n = qemu_plugin_insn_data(insn, b, sizeof(b));
+	const enum kind kind = kind_of(b, n);
 	const bool of_kind = kind && fault_now->kinds & 1u << kind;
 	/* Where there is a hook as well, the kinds are its own. */
 	const bool loads = fault_now->kinds && !fault_now->hook;

@@ -432,9 +432,10 @@ static void instrument(struct qemu_plugin_insn *insn, size_t index)
 {
 	static _Thread_local bool behind_load;
 	uint8_t b[15];
+	const size_t n = qemu_plugin_insn_data(insn, b, sizeof(b));
 
 	watch(insn, index == 0 || behind_load);
-	behind_load = destination(b, qemu_plugin_insn_data(insn, b, sizeof(b))) != REG_NONE;
+	behind_load = destination(b, n) != REG_NONE;
 	if (front.fault->later && plugin_is_wait(insn))
 		qemu_plugin_register_vcpu_insn_exec_cb(insn, on_wait, QEMU_PLUGIN_CB_NO_REGS, NULL);
 }
