@@ -1364,11 +1364,22 @@ static void judge_host(struct run *r)
 	free(records);
 }
 
-/* Files that programs append to, of an earlier run in the same folder. */
+/*
+ * What an earlier run left in the same folder: files that programs append to, and its report, which would
+ * be taken for this run's if this one were killed.
+ */
 static void forget_host(const struct run *r)
 {
 	static const char *const keys[] = { "kernel-log", "records" };
+	static const char *const reports[] = { "report.ktap", "result.json" };
 	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(reports); i++) {
+		char *path = xasprintf("%s/%s", r->dir, reports[i]);
+
+		unlink(path);
+		free(path);
+	}
 
 	for (i = 0; i < ARRAY_SIZE(keys); i++) {
 		const char *template = recipe_get(r->recipe, "after", "", keys[i]);

@@ -229,6 +229,10 @@ expect 'its report' 3 'the report is incomplete: interrupted' -- "$assay" report
 expect 'its report as KTAP' 3 'the report is incomplete: interrupted' -- "$assay" report "$tmp/interrupted/report.ktap"
 expect 'and once more' 3 'the report is incomplete: interrupted' -- "$assay" report "$tmp/i.ktap"
 expect 'its JUnit' 0 'incomplete: interrupted' -- cat "$tmp/i.xml"
+mkdir "$tmp/killed"
+cp "$tmp/whole/result.json" "$tmp/whole/report.ktap" "$tmp/killed"
+expect 'a run that is killed' 137 -- sh -c "timeout --preserve-status -s KILL 3 '$assay' run --host ref --boot pvh --tests boot.time --repeat 5000 --output '$tmp/killed'; exit 137"
+expect 'leaves no report of an earlier one' 3 'killed: a folder without a report' 'serial.raw is what the console said' -- "$assay" report "$tmp/killed"
 expect 'its comparison' 3 'new report is incomplete' -- "$assay" diff --tests boot.time "$tmp/interrupted" "$tmp/interrupted"
 expect 'diff: a new one' 0 'New' 'absent +-> PASS' -- "$assay" diff "$tmp/shard1" "$tmp/whole"
 
@@ -304,6 +308,7 @@ for c in run list peer configure report diff faults race; do
 	section=$(awk -v s=".Ss assay $c" '$0 == s { on = 1; next } /^\.S[hs]/ { on = 0 } on' docs/assay.1)
 	help=$("$assay" $c --help)
 	ok=0
+	# shellcheck disable=SC2013 # words
 	for o in $(grep -oE '^ +(-[a-z?V], |    )?--[a-z0-9-]+' <<<"$help" | grep -oE -- '--[a-z0-9-]+' | sort -u); do
 		case $o in --help | --usage | --version) text=$(cat docs/assay.1) ;; *) text=$section ;; esac
 		grep -qE -- "Fl -${o#--}( |\$)" <<<"$text" || {
