@@ -336,7 +336,7 @@ static void error_reason(struct test_ctx *t, const char *what, const char *why)
 	snprintf(t->reason, sizeof(t->reason), "%s%s", what, why);
 }
 
-#define FIXTURE_TIMEOUT (10 * SEC)
+#define FIXTURE_TIMEOUT (10 * SEC * slow())
 
 static bool set_up(struct test_ctx *t)
 {

@@ -510,9 +510,7 @@ bool host_accepted(struct test_ctx *t, struct vsock_env *e, uint32_t port, uint3
 	return ret == 0;
 }
 
-/*
- * --- edges -------------------------------------------------------------------------------------
- */
+/* --- edges ----------------------------------------------------------------------------------- */
 
 /*
  * 0 bytes: Linux's sockets neither send nor show a message of none, so only a peer inside of the
