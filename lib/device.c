@@ -59,8 +59,8 @@ void device_init_pci(struct device *d, uint16_t segment, uint16_t requester)
 	*d = (struct device){ .bus = DEVICE_PCI, .segment = segment, .requester = requester };
 	if (segment)
 		snprintf(domain, sizeof(domain), "%04x:", segment);
-	snprintf(d->name, sizeof(d->name), "pci %s%02x:%02x.%u", domain, requester >> 8,
-		 requester >> 3 & 31, requester & 7);
+	snprintf(d->name, sizeof(d->name), "pci %s%02x:%02x.%x", domain,
+		 (unsigned int)requester >> 8, requester >> 3 & 31u, requester & 7u);
 	direct(d);
 }
 

@@ -7,5 +7,4 @@
 /* Generation of the page tables that a CPU has seen. */
 uint32_t smp_flushed(unsigned int cpu);
 
-
 #endif
