@@ -446,10 +446,7 @@ struct ctl_report host_report(struct pair *p)
 	return r;
 }
 
-/*
- * --- connections that the host makes
- * --------------------------------------------------------------
- */
+/* --- connections that the host makes -------------------------------------------------------- */
 
 struct vsock_listener *guest_listens(struct test_ctx *t, struct vsock_env *e, uint64_t cid,
 				     uint32_t port)
