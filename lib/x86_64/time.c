@@ -15,15 +15,17 @@
 #include "lib/x86_64/kvm.h"
 #include "lib/x86_64/time.h"
 
-#define PIT_HZ	  1193182ull
-#define PM_HZ	  3579545ull
-#define APIC_HZ	  1000000000ull /* of QEMU's and KVM's local APIC */
-#define WAIT_NS	  (1500 * USEC)
-#define ROUNDS	  3
-#define SAMPLES	  5
-#define MAX_STILL 2000 /* reads without a change: nobody counts there */
-#define MIN_HZ	  10000000ull
-#define MAX_HZ	  20000000000ull
+#define PIT_HZ	     1193182ull
+#define PM_HZ	     3579545ull
+#define APIC_HZ	     1000000000ull /* of QEMU's and KVM's local APIC */
+#define WAIT_NS	     (1500 * USEC)
+#define ROUNDS	     3
+#define MAX_ROUNDS   16
+#define GOOD_QUALITY 4
+#define SAMPLES	     5
+#define MAX_STILL    2000 /* reads without a change: nobody counts there */
+#define MIN_HZ	     10000000ull
+#define MAX_HZ	     20000000000ull
 
 static struct {
 	uint64_t start;
@@ -124,14 +126,21 @@ static uint64_t sample(const struct counter *c, uint64_t *ticks)
 	return at;
 }
 
-/* Waits until the counter has advanced by want. False: it stands still. */
-static bool wait_ticks(const struct counter *c, uint64_t from, uint64_t want)
+/*
+ * Waits until the counter has advanced by want; *gap: the longest time, in TSC ticks, without a look at it.
+ * False: it stands still.
+ */
+static bool wait_ticks(const struct counter *c, uint64_t from, uint64_t want, uint64_t *gap)
 {
-	uint64_t last = from, now;
+	uint64_t last = from, now, before = rdtsc(), after;
 	unsigned int still = 0;
 
+	*gap = 0;
 	while (still < MAX_STILL) {
 		now = c->read(c);
+		after = rdtsc();
+		*gap = after - before > *gap ? after - before : *gap;
+		before = after;
 		if (((now - from) & c->mask) >= want)
 			return true;
 		still = now == last ? still + 1 : 0;
@@ -140,36 +149,49 @@ static bool wait_ticks(const struct counter *c, uint64_t from, uint64_t want)
 	return false;
 }
 
-static uint64_t measure_once(const struct counter *c)
+struct round {
+	uint64_t hz, quality; /* the whole time over the longest that nobody looked */
+};
+
+static bool measure_once(const struct counter *c, struct round *r)
 {
 	const uint64_t want = (uint64_t)((unsigned __int128)c->num * WAIT_NS / SEC / c->den);
-	uint64_t from = 0, to = 0, t0, t1;
+	uint64_t from = 0, to = 0, t0, t1, gap;
 
 	t0 = sample(c, &from);
-	if (!wait_ticks(c, from, want))
-		return 0;
+	if (!wait_ticks(c, from, want, &gap))
+		return false;
 	t1 = sample(c, &to);
 	to = (to - from) & c->mask;
-	return to ? (uint64_t)((unsigned __int128)(t1 - t0) * c->num / c->den / to) : 0;
+	if (!to)
+		return false;
+	r->hz = (uint64_t)((unsigned __int128)(t1 - t0) * c->num / c->den / to);
+	r->quality = (t1 - t0) / (gap ? gap : 1);
+	return true;
 }
 
-/* The median: a host that had other things to do spoils one round, hardly two. */
+/*
+ * The median of the rounds in which this CPU ran all the time. A host that has other things to do stops it
+ * for longer than a counter of 16 bits takes to wrap; where no round is good, the best one must do.
+ */
 static uint64_t measure(const struct counter *c)
 {
-	uint64_t hz[ROUNDS], swap;
-	unsigned int i, k;
+	uint64_t hz[ROUNDS];
+	struct round r, best = { 0 };
+	unsigned int good = 0, i, k;
 
-	for (i = 0; i < ROUNDS; i++) {
-		hz[i] = measure_once(c);
-		if (!hz[i])
+	for (i = 0; i < MAX_ROUNDS && good < ROUNDS; i++) {
+		if (!measure_once(c, &r))
 			return 0;
-		for (k = i; k > 0 && hz[k - 1] > hz[k]; k--) {
-			swap = hz[k];
+		if (r.quality > best.quality)
+			best = r;
+		if (r.quality < GOOD_QUALITY)
+			continue;
+		for (k = good++; k > 0 && hz[k - 1] > r.hz; k--)
 			hz[k] = hz[k - 1];
-			hz[k - 1] = swap;
-		}
+		hz[k] = r.hz;
 	}
-	return hz[ROUNDS / 2];
+	return good ? hz[good / 2] : best.hz;
 }
 
 static uint64_t pit_read(const struct counter *c)

@@ -524,23 +524,24 @@ static int64_t map_gpa_retry(uint64_t gpa, uint64_t n, uint64_t attrs)
 
 TEST(map_gpa_negative,
      .id = "kvmpv.map_gpa.negative_cases",
-     .clause = "kvm hypercalls.rst, 8: aligned gpa, npages > 0, no wrap-around, attributes 63:5 zero",
+     .clause = "kvm hypercalls.rst, 8: aligned gpa, npages > 0, no wrap-around",
      .owner = OWNER,
      .needs = NEEDS)
 {
 	static const struct {
 		const char *what;
 		uint64_t off, n, attrs;
-		bool absolute;
+		bool absolute, note;
 	} cases[] = {
-		{ "an unaligned address", 1, 1, 0, false },
-		{ "an address off by 2048", 2048, 1, MAP_GPA_ENCRYPTED, false },
-		{ "no pages", 0, 0, 0, false },
-		{ "a wrap-around", 0xfffffffffffff000ull, 2, 0, true },
-		{ "more pages than there are addresses", 0, UINT64_MAX >> 11, 0, false },
-		{ "attribute bit 5", 0, 1, 1ull << 5, false },
-		{ "attribute bit 63", 0, 1, 1ull << 63, false },
-		{ "an unknown page size", 0, 1, 9, false },
+		{ "an unaligned address", 1, 1, 0, false, false },
+		{ "an address off by 2048", 2048, 1, MAP_GPA_ENCRYPTED, false, false },
+		{ "no pages", 0, 0, 0, false, false },
+		{ "a wrap-around", 0xfffffffffffff000ull, 2, 0, true, false },
+		{ "more pages than there are addresses", 0, UINT64_MAX >> 11, 0, false, false },
+		/* These bind the guest only: KVM forwards attributes, and QEMU looks at bit 4. */
+		{ "attribute bit 5", 0, 1, 1ull << 5, false, true },
+		{ "attribute bit 63", 0, 1, 1ull << 63, false, true },
+		{ "an unknown page size", 0, 1, 9, false, true },
 	};
 	unsigned int i;
 	uint8_t *p;
@@ -555,8 +556,12 @@ TEST(map_gpa_negative,
 		const uint64_t gpa = cases[i].absolute ? cases[i].off :
 							 virt_to_phys(p) + cases[i].off;
 
-		expect_eq(t, map_gpa_retry(gpa, cases[i].n, cases[i].attrs), -KVM_EINVAL, "%s",
-			  cases[i].what);
+		const int64_t ret = map_gpa_retry(gpa, cases[i].n, cases[i].attrs);
+
+		if (!cases[i].note)
+			expect_eq(t, ret, -KVM_EINVAL, "%s", cases[i].what);
+		else if (ret != -KVM_EINVAL)
+			test_note(t, "%s is taken: %lld", cases[i].what, (long long)ret);
 	}
 	for (i = 0; i < 2;
 	     i++) { /* the VMM decides; a range that is not memory cannot be promised */
