@@ -57,7 +57,7 @@ expect 'a host file that is not there' 4 'no host "./none.host"' -- "$assay" run
 expect 'a host that is a folder' 4 'Is a directory' -- "$assay" run --host "$tmp/"
 cp "$assay" "$tmp/alone"
 expect 'no recipes' 4 'no recipe was found at all' 'ASSAY_HOSTS' -- sh -c "cd / && $tmp/alone run"
-expect 'recipes by ASSAY_HOSTS' 4 'no host "nobody"' '^hosts:.* ref ' -- sh -c "cd / && ASSAY_HOSTS=$PWD/host/hosts $tmp/alone run --host nobody"
+expect 'recipes by ASSAY_HOSTS' 4 'no host "nobody"' '^hosts:.* ref ' -- sh -c "cd / && ASSAY_HOSTS='$PWD/host/hosts' $tmp/alone run --host nobody"
 expect 'unknown machine' 4 'host ref has no machine "pc"' 'it has: q35 microvm' -- "$assay" run --machine pc
 expect 'unknown boot' 4 'has no boot "bios"' 'it has:.* efi' -- "$assay" run --boot bios
 expect 'a boot that the machine has not' 4 'microvm .*does not start by "efi"; it starts by: pvh' \

@@ -27,6 +27,7 @@ result 'docs/conformance.md is up to date (make conformance)' $? 0
 
 mkdir -p "$tmp/tree/docs" "$tmp/build"
 cp docs/conformance.md docs/conformance.pins docs/virtio-1.4-normative.tsv "$tmp/tree/docs"
+chmod -R u+w "$tmp/tree" # of a read-only tree
 "$out/assay" list >"$tmp/list"
 printf '#!/bin/sh\ncat "%s"\n' "$tmp/list" >"$tmp/build/assay"
 chmod +x "$tmp/build/assay"
