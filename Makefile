@@ -156,7 +156,7 @@ g_libs := --start-group "$(PICOLIBC)/lib/libc.a" "$(libgcc)"
 
 $(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
 # What is not on the data path is built small: the EFI image has a limit.
-small := tests/% lib/% kvmpv/% boot/% $(patsubst %,drivers/virtio/%,pci.c mmio.c line.c virtio.c vsock_config.c rng.c)
+small := tests/% lib/% kvmpv/% boot/% $(patsubst %,drivers/virtio/%,pci.c mmio.c line.c virtio.c vsock.c vsock_config.c rng.c)
 $(patsubst %,$(O)/guest/%.o,$(filter-out kvmpv/bounce.c lib/dma.c,$(filter $(small),$(g_src) $(filter %.c,$(entries))))): G_CFLAGS += -Oz
 g_stamp := $(O)/guest/flags
 $(call stamp,$(g_stamp),$(G_CFLAGS) $(EFI_CFLAGS) $(G_LDFLAGS))

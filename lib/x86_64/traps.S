@@ -3,18 +3,18 @@
 	.text
 	.code64
 
+	/* 8 bytes each: the return address that the call pushes tells the vector. */
 	.macro	stub vec
-	.align	16
+	.align	8
 	.if	(\vec == 8) || (\vec >= 10 && \vec <= 14) || (\vec == 17) || (\vec == 21) || (\vec == 29) || (\vec == 30)
 	.else
 	pushq	$0			/* no error code: a zero in its place */
 	.endif
-	pushq	$\vec
-	jmp	trap_common
+	call	trap_common
 	.endm
 
 	.globl	trap_stubs
-	.align	16
+	.align	8
 trap_stubs:
 	.set	vec, 0
 	.rept	256
@@ -25,6 +25,11 @@ trap_stubs:
 trap_common:
 	pushq	%rax
 	pushq	%rbx
+	movq	16(%rsp), %rax
+	leaq	trap_stubs(%rip), %rbx
+	subq	%rbx, %rax
+	shrl	$3, %eax
+	movq	%rax, 16(%rsp)		/* the vector, in place of the return address */
 	pushq	%rcx
 	pushq	%rdx
 	pushq	%rsi

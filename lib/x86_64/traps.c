@@ -16,7 +16,7 @@
 struct cpu boot_cpu;
 
 extern char trap_stubs[];
-#define STUB_SIZE 16
+#define STUB_SIZE 8
 
 struct idt_gate {
 	uint16_t offset_low;
