@@ -57,7 +57,7 @@ static bool drop(bool yes)
 	return yes;
 }
 
-/* Two at a time, and the second is taken for the first. */
+/* Two IPIs arrive at a time, and the host takes the second for the first. */
 static bool lose_ipi(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)s;
@@ -76,7 +76,7 @@ static bool lose_startup(unsigned int cpu, const struct plugin_site *s)
 	return drop(is_icr(cpu, ICR_STARTUP));
 }
 
-/* It counts, but its interrupt is not armed: a start of the whole range, to calibrate, is left alone. */
+/* The timer counts, but its interrupt is not armed. A start of the whole range, by which the guest calibrates, works. */
 static bool lose_timer(unsigned int cpu, const struct plugin_site *s)
 {
 	const uint32_t count = (uint32_t)plugin_reg(cpu, R_RAX);
@@ -170,7 +170,7 @@ static bool skip(unsigned int cpu, const struct plugin_site *s)
 	return drop(true);
 }
 
-/* Emulated as a load and a store, and somebody came between. */
+/* The host emulates the instruction as a load and a store, and another CPU comes between. */
 static bool lose_add(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)cpu;
@@ -178,7 +178,7 @@ static bool lose_add(unsigned int cpu, const struct plugin_site *s)
 	return drop(each(1000));
 }
 
-/* CR0 of the guest is kept, and another one is in use. */
+/* The host keeps the guest's CR0 and runs with another one. */
 static bool without_wp(unsigned int cpu, const struct plugin_site *s)
 {
 	const unsigned int r = s->code[2] & 7; /* r8 and up: not in what is built here */
@@ -239,7 +239,7 @@ static bool map_null(unsigned int cpu, const struct plugin_site *s)
 	return false;
 }
 
-/* Behind LIDT's load of the base: the gates of #DF and #PF have no stack of their own. */
+/* LIDT has loaded the table's base: the gates of #DF and #PF lose their own stack. */
 static void without_ist(uint64_t phys, uint64_t base)
 {
 	static const unsigned int vectors[] = { 8, 14 };
@@ -252,7 +252,7 @@ static void without_ist(uint64_t phys, uint64_t base)
 	injected();
 }
 
-/* A table that is in use already need not be looked at again. */
+/* The host does not look again at a table that is in use already. */
 static bool keep_translations(unsigned int cpu, const struct plugin_site *s)
 {
 	static uint64_t last[PLUGIN_CPUS];
@@ -415,14 +415,14 @@ static void from_hole(struct range *r)
 	r->addr = HOLE;
 }
 
-/* Rounded up, into the firmware's own. */
+/* The end of RAM is rounded up, into the firmware's own memory. */
 static bool overlap(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)s;
 	return change_map(cpu, into_next);
 }
 
-/* Where the image was loaded is left out, as taken. */
+/* The map leaves out where the image was loaded, since that is taken. */
 static bool no_image(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)s;
@@ -498,7 +498,7 @@ static bool other_ids(unsigned int cpu, const struct plugin_site *s)
 #define CONFIG_ADDRESS 0xcf8
 #define SUBSYSTEM      0x2c
 
-/* The ports' decoder is another one, and misses a register: its neighbour answers. */
+/* The ports have a decoder of their own, which misses a register: its neighbour answers. */
 static bool wrong_register(unsigned int cpu, const struct plugin_site *s)
 {
 	const uint64_t v = plugin_reg(cpu, R_RAX);

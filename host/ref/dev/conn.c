@@ -222,7 +222,7 @@ void conn_reset(struct tconn *c)
 	unhash(c);
 }
 
-/* Over, without a packet: the peer learns it, and lets go in its own time. */
+/* The connection is over without a packet to the guest. The peer learns it, and lets go in its own time. */
 void conn_end(struct tconn *c, int err)
 {
 	c->state = TC_CLOSED;

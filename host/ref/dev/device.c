@@ -145,7 +145,7 @@ void device_free(struct device *d)
 	free(d);
 }
 
-/* Fault mem.touched_at_reset: a ring's page that the driver took back, say; any private page is as good. */
+/* Fault mem.touched_at_reset: the device looks at a page that the driver took back; any private page will do. */
 static void touch_private(struct device *d)
 {
 	const struct page_states *ps = &d->mem.ps;
@@ -487,7 +487,7 @@ bool device_reply(struct device *d, const struct dev_packet *p)
 {
 	struct dev_packet *copy;
 
-	/* Twice the bound that stops tx: what is under way still fits. */
+	/* The bound is twice that of tx, so that packets under way still fit when tx has stopped. */
 	if (d->replies >= 2 * DEV_MAX_REPLIES)
 		return false;
 	copy = malloc(sizeof(*copy));

@@ -263,7 +263,7 @@ static int set_fd(struct vhu *v, const struct vhu_msg *m)
 	if (none)
 		return 0;
 	*to = take_fd(v);
-	/* Never to wait in: a full counter or an empty one is no reason to stop. */
+	/* Reads and writes must not wait: an empty counter or a full one is no reason to stop. */
 	fcntl(*to, F_SETFL, fcntl(*to, F_GETFL) | O_NONBLOCK);
 	if (to == &r->kick_fd)
 		update_queue(v, q);
@@ -533,7 +533,7 @@ static void accept_vmm(struct vhu *v)
 	if (v->fd < 0)
 		return;
 	rd_log("%s: a VMM connected", v->d->name);
-	/* It may be made a moment later: then the queues' start tries again. */
+	/* The file of page states may come a moment later: the start of a queue tries again. */
 	device_attach(v->d);
 }
 

@@ -182,7 +182,7 @@ static void acknowledge_by_read(const struct access *a)
 		plugin_inject(a->place->base + VIRTIO_MMIO_INTERRUPT_ACK, a->value, 4);
 }
 
-/* Some time behind the last queue_enable, if DRIVER_OK has not come by then. */
+/* The device starts some waits of the guest after the last queue_enable, unless DRIVER_OK comes first. */
 static void start_early(const struct access *a)
 {
 	if (a->place->region != COMMON || !a->store)
@@ -202,7 +202,7 @@ static void start_now(struct place *p)
 		plugin_inject(p->base + NOTIFY_OFFSET + (uint64_t)4 * q, q, 2);
 }
 
-/* A queue's thread looks at the ring once more, behind a queue reset that only the registers know of. */
+/* Only the registers know of a queue reset: the queue's thread looks at the ring once more. */
 static void run_on(const struct access *a)
 {
 	struct place *p = a->place;
@@ -238,10 +238,10 @@ const struct fault front_faults[F_COUNT] = {
 							   .when = fifth_time) } },
 	/* The back end takes none of the features that the front end offers for it. */
 	[F_FRONT_FEATURES_OK_NEVER] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK) } },
-	/* The back end is not there when the queues are to start. */
 	/* The bit was added to what is offered, and not to what is checked. */
 	[F_FRONT_SEQPACKET_REFUSED] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_FEATURES_OK,
 							 .when = seqpacket_accepted) } },
+	/* The back end is not there when the queues are to start. */
 	[F_FRONT_DRIVER_OK_LOST] = { .rule = { STATUS(AND, ~(uint32_t)VIRTIO_S_DRIVER_OK) } },
 	/* A queue's event descriptor leaks at each reset, until there is none. */
 	[F_FRONT_QUEUE_LEAK] = { .rule = { LOAD(COMMON, COMMON_AT(queue_enable), 2, SET, 0,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * refirq: an MSI-X front end that misbehaves, as a TCG irq. A back end cannot break what QEMU does right
+ * refirq: an MSI-X front end that misbehaves, as a TCG plugin. A back end cannot break what QEMU does right
  * (its MSI-X table stands between), so faults of that part are made here: the plugin watches what the guest
  * writes to MSI-X tables and capabilities, the I/O APIC, notification registers and device status. It sends a
  * message of the guest's own table at a moment when a correct front end would not; or it sends those of
@@ -89,13 +89,13 @@ static void send_message(const struct entry *e, uint32_t change)
 		plugin_inject(addr, e->word[DATA] + change, 4);
 }
 
-/* A page that table and pending bits share has no name of its own. */
+/* QEMU gives the page that table and pending bits share no name. */
 static bool is_table(const char *name)
 {
 	return strcmp(name, "msix-table") == 0 || strncmp(name, "anon", 4) == 0;
 }
 
-/* All entries that are masked (or not), as they stand. */
+/* Sends the message of each entry that is masked (or of each that is not). */
 static void send_all(bool masked, uint32_t change)
 {
 	struct entry copy[MAX_ENTRIES];
@@ -290,14 +290,14 @@ static void on_notify(void)
 static void on_status(uint8_t value)
 {
 	g_mutex_lock(&irq.lock);
-	/* A driver that stops without a reset: what virtio 1.4, 2.1.1 forbids, and FAILED. */
+	/* The driver clears a bit without a reset, which virtio 1.4, 2.1.1 forbids, or sets FAILED. */
 	irq.unclean |= value && (irq.status & ~value || value & STATUS_FAILED);
 	irq.status = value;
 	g_mutex_unlock(&irq.lock);
 	__atomic_store_n(&irq.was_reset, !value, __ATOMIC_RELAXED);
 }
 
-/* After a reset the guest waits whether something comes: it does, again and again. */
+/* The guest waits after a reset: messages come again and again, so that the moment does not matter. */
 static void on_wait(unsigned int cpu, void *userdata)
 {
 	(void)cpu;
