@@ -182,9 +182,8 @@ static void add_status(struct virtio_device *d, uint8_t bit)
 	d->ops->set_status(d, d->ops->get_status(d) | bit);
 }
 
-int virtio_negotiate(struct virtio_device *d, uint64_t wanted)
+int virtio_accept(struct virtio_device *d, uint64_t features)
 {
-	uint64_t known;
 	int ret = virtio_reset(d);
 
 	if (ret)
@@ -209,8 +208,7 @@ int virtio_negotiate(struct virtio_device *d, uint64_t wanted)
 				    "not offered (features 0x%llx)",
 				    (unsigned long long)d->offered);
 	}
-	known = (wanted | ALWAYS) & (GENERIC_KNOWN | ~GENERIC_MASK);
-	d->accepted = d->offered & known;
+	d->accepted = d->offered & features;
 	d->ops->driver_features(d, d->accepted);
 	add_status(d, VIRTIO_S_FEATURES_OK);
 	if (!(d->ops->get_status(d) & VIRTIO_S_FEATURES_OK)) {
@@ -221,6 +219,11 @@ int virtio_negotiate(struct virtio_device *d, uint64_t wanted)
 		d->accepted = 0;
 	}
 	return ret;
+}
+
+int virtio_negotiate(struct virtio_device *d, uint64_t wanted)
+{
+	return virtio_accept(d, (wanted | ALWAYS) & (GENERIC_KNOWN | ~GENERIC_MASK));
 }
 
 const char *virtio_irq_name(enum virtio_irq_mode mode)

@@ -192,6 +192,11 @@ int virtio_reset(struct virtio_device *d);
  */
 int virtio_negotiate(struct virtio_device *d, uint64_t wanted);
 /*
+ * The same with exactly the features that are given, as far as they are offered: for a caller that chooses them
+ * bit by bit and has code for each.
+ */
+int virtio_accept(struct virtio_device *d, uint64_t features);
+/*
  * Step 7: interrupts (the best mode that the device and irq= allow), then n queues with at most `size`
  * entries each (0: the device's maximum; cut to a power of two). 0, -ENODEV (no such queue), -ENOMEM,
  * -EIO, -ENOSPC.

@@ -113,27 +113,6 @@ uint8_t vt_add_status(struct virtio_device *d, uint8_t bit)
 	return d->ops->get_status(d);
 }
 
-static int negotiate(struct virtio_device *d, uint64_t features)
-{
-	int ret = virtio_reset(d);
-
-	if (!ret)
-		ret = device_attach(&d->dev);
-	if (ret)
-		return ret;
-	vt_add_status(d, VIRTIO_S_ACKNOWLEDGE);
-	vt_add_status(d, VIRTIO_S_DRIVER);
-	d->offered = d->ops->device_features(d);
-	d->accepted = d->offered & (features | VIRTIO_BIT(VIRTIO_F_VERSION_1) |
-				    VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM));
-	d->ops->driver_features(d, d->accepted);
-	if (vt_add_status(d, VIRTIO_S_FEATURES_OK) & VIRTIO_S_FEATURES_OK)
-		return 0;
-	snprintf(d->error, sizeof(d->error), "FEATURES_OK does not stick with features 0x%llx",
-		 (unsigned long long)d->accepted);
-	return -EINVAL;
-}
-
 static int make_queue(struct virtio_device *d, uint16_t i, uint16_t size)
 {
 	const uint16_t max = d->max_size[i];
@@ -155,7 +134,8 @@ static int make_queue(struct virtio_device *d, uint16_t i, uint16_t size)
 int vt_try_up(struct virtio_device *d, const struct bring_up *how)
 {
 	uint16_t i;
-	int ret = negotiate(d, how->features);
+	int ret = virtio_accept(d, how->features | VIRTIO_BIT(VIRTIO_F_VERSION_1) |
+					   VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM));
 
 	if (ret)
 		return ret;
@@ -220,20 +200,57 @@ static uint8_t *reuse_dma(struct virtio_device *d, size_t size, dma_addr_t *addr
 	return NULL;
 }
 
+#define MAX_STUCK 8
+
+/* Devices whose last reset by vt_reset_all() did not end. */
+static struct virtio_device *stuck[MAX_STUCK];
+static unsigned int num_stuck;
+static char stuck_text[160];
+
+static bool is_stuck(const struct virtio_device *d)
+{
+	unsigned int i;
+
+	for (i = 0; i < num_stuck; i++)
+		if (stuck[i] == d)
+			return true;
+	return num_stuck == MAX_STUCK; /* the list is full: nobody is known to be in reset */
+}
+
+/*
+ * Gives back the areas of devices in reset. A device whose reset does not end may still write to its own, so
+ * these stay taken until a later reset ends.
+ */
+static void free_dma(void)
+{
+	unsigned int i, held = 0;
+
+	for (i = 0; i < num_taken; i++) {
+		if (is_stuck(taken[i].d))
+			taken[held++] = taken[i];
+		else
+			dma_free(&taken[i].d->dev, taken[i].p, taken[i].size, taken[i].addr);
+	}
+	num_taken = held;
+}
 void vt_reset_all(void)
 {
 	struct virtio_device *d;
 	unsigned int i;
 
+	num_stuck = 0;
 	for (i = 0; (d = vt_device(i)); i++) {
 		d->on_queue = NULL;
 		d->on_config = NULL;
-		virtio_reset(d);
+		if (!virtio_reset(d))
+			continue;
+		snprintf(stuck_text, sizeof(stuck_text),
+			 "%s: %s; the device may still write, so its memory stays taken", d->name,
+			 d->error);
+		if (num_stuck < MAX_STUCK)
+			stuck[num_stuck++] = d;
 	}
-	while (num_taken--)
-		dma_free(&taken[num_taken].d->dev, taken[num_taken].p, taken[num_taken].size,
-			 taken[num_taken].addr);
-	num_taken = 0;
+	free_dma();
 }
 
 static int set_up(void)
@@ -241,7 +258,13 @@ static int set_up(void)
 	vt_reset_all();
 	return 0;
 }
-FIXTURE(virtio_suites, .suite = "virtio.", .setup = set_up, .teardown = vt_reset_all);
+
+static const char *in_reset(void)
+{
+	return num_stuck ? stuck_text : NULL;
+}
+FIXTURE(virtio_suites, .suite = "virtio.", .setup = set_up, .teardown = vt_reset_all,
+	.check = in_reset);
 
 /* --- actors ------------------------------------------------------------------------------ */
 
