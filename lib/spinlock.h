@@ -18,7 +18,7 @@ static inline void spin_lock(spinlock_t *l)
 {
 	while (!spin_trylock(l))
 		while (__atomic_load_n(&l->taken, __ATOMIC_RELAXED))
-			__asm__ volatile("" ::: "memory");
+			; /* the load is atomic: the compiler does not drop it */
 }
 
 static inline void spin_unlock(spinlock_t *l)

@@ -12,7 +12,7 @@
 
 /* Nanoseconds since time_init(); never goes back on one CPU. */
 uint64_t time_now(void);
-/* The counter's frequency in Hz and where it was learnt ("cpuid 0x15", "pit", ...). */
+/* The counter's frequency in Hz and where it was learnt ("pit", "hpet", ...). */
 uint64_t time_hz(void);
 const char *time_source(void);
 
