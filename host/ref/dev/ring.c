@@ -417,7 +417,7 @@ void ring_publish(struct ring *r)
 	wanted = wants_signal(r, r->signalled_valid ? r->signalled : old, r->used_idx);
 	r->signalled = r->used_idx;
 	r->signalled_valid = true;
-	if (wanted && ++r->due % 25 == 0 && fault(F_IRQ_LOST_SOME))
+	if (wanted && ++r->due % 7 == 0 && fault(F_IRQ_LOST_SOME))
 		return;
 	if (!wanted || fault(F_IRQ_LOST) ||
 	    (r->calls_since_start >= 31 && fault(F_IRQ_STALLS_AFTER_32)))
