@@ -9,6 +9,7 @@
 #include "drivers/virtio/pci.h"
 #include "drivers/virtio/vsock.h"
 #include "lib/cmdline.h"
+#include "lib/errname.h"
 
 /* --- needs ------------------------------------------------------------------------------- */
 
@@ -154,8 +155,8 @@ void vt_up(struct test_ctx *t, struct virtio_device *d, const struct bring_up *h
 	const int ret = vt_try_up(d, how);
 
 	if (ret)
-		test_error(t, "%s %s: initialisation failed (errno %d): %s", d->name,
-			   virtio_id_name(d->id), -ret, d->error);
+		test_error(t, "%s %s: initialisation failed (%s): %s", d->name,
+			   virtio_id_name(d->id), err_text(ret), d->error);
 }
 
 /* --- the fixture: devices in reset, memory given back ------------------------------------- */
