@@ -405,6 +405,29 @@ TEST(init_repeat,
 	}
 }
 
+/*
+ * The test that judges whether a device comes up. The others cannot be carried out on one that does not, and
+ * end in an ERROR that says so. A device may refuse a subset of what it offers (2.2.2 SHOULD accept), so it is
+ * told all that the driver knows, as drivers do.
+ */
+TEST(init_comes_up,
+     .id = "virtio.init.comes_up",
+     .clause = "virtio 1.4, 3.1.1: a device that is given features that it offers and its queues sets FEATURES_OK and DRIVER_OK",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up full = { .features = VIRTIO_RING_FEATURES };
+	struct virtio_device *d;
+	unsigned int i;
+	int ret;
+
+	EACH(d, i) {
+		ret = vt_try_up(d, &full);
+		expect(t, ret == 0, "%s %s: %s: %s", who(d), virtio_id_name(d->id), err_text(ret),
+		       d->error);
+	}
+}
+
 /* The buffer is there and the device runs, but for DRIVER_OK. No kick: that is for after it (3.1.1). */
 TEST(init_before_driver_ok,
      .id = "virtio.init.no_use_before_driver_ok",
