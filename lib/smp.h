@@ -5,9 +5,10 @@
 
 #include <stdint.h>
 
-#define SMP_MAX_CPUS 64
+#define SMP_MAX_CPUS 64 /* that are started; a machine may have more */
 
-/* CPUs listed as usable by the firmware, and those that answered. */
+/* CPUs listed as usable by the firmware, those that are to start, and those that answered. */
+unsigned int smp_cpus_listed(void);
 unsigned int smp_cpus_present(void);
 unsigned int smp_cpus_online(void);
 unsigned int smp_this_cpu(void);

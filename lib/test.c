@@ -502,13 +502,26 @@ static size_t suite_len(const char *id)
 	return strcspn(id, ".");
 }
 
+static bool runs_last(const struct test *t)
+{
+	const struct test_fixture *f;
+
+	for (f = start_assay_fixtures; f < stop_assay_fixtures; f++)
+		if (f->last && applies(f, t))
+			return true;
+	return false;
+}
+
 static int compare(const void *a, const void *b)
 {
 	const struct order *x = a, *y = b;
 	const size_t nx = suite_len(x->test->id), ny = suite_len(y->test->id);
 	const size_t n = nx < ny ? nx : ny;
-	int c = memcmp(x->test->id, y->test->id, n);
+	int c = runs_last(x->test) - runs_last(y->test);
 
+	if (c)
+		return c;
+	c = memcmp(x->test->id, y->test->id, n);
 	/* Suites stay together, also shuffled. */
 	if (c == 0 && nx != ny)
 		c = nx < ny ? -1 : 1;

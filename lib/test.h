@@ -67,6 +67,8 @@ struct test_fixture {
 	void (*teardown)(void);
 	/* After the teardown: NULL, or what a test that passed has left behind; it becomes an ERROR. */
 	const char *(*check)(void);
+	/* The suite's tests change the machine for good: they run behind all other suites. */
+	bool last;
 };
 #define FIXTURE(sym, ...)                                                                          \
 	static const struct test_fixture fixture_##sym                                             \

@@ -31,7 +31,26 @@ ap_32:
 	movw	$16, %ax
 	movw	%ax, %ds
 	movw	%ax, %ss
-	movl	(ap_params - ap_start + 8)(%ebx), %eax
+	/*
+	 * Whoever comes late, when another CPU's fields are here, must not take that CPU's place. The local APIC
+	 * tells who we are: by MSR in x2APIC mode (which INIT leaves on), else at its page. Some hosts show
+	 * CPUID of another processor.
+	 */
+	movl	$0x1b, %ecx		/* IA32_APIC_BASE */
+	rdmsr
+	testl	$0x400, %eax		/* x2APIC */
+	jz	1f
+	movl	$0x802, %ecx
+	rdmsr
+	jmp	2f
+1:	andl	$0xfffff000, %eax
+	movl	0x20(%eax), %eax
+	shrl	$24, %eax
+2:	cmpl	%eax, (ap_params - ap_start + 40)(%ebx)
+	je	1f
+2:	hlt
+	jmp	2b
+1:	movl	(ap_params - ap_start + 8)(%ebx), %eax
 	movl	%eax, %cr4		/* what the first CPU has: PAE, SSE, maybe five levels */
 	movl	(ap_params - ap_start)(%ebx), %eax
 	movl	%eax, %cr3		/* below 4 GiB: smp.c sees to it */
@@ -54,7 +73,7 @@ ap_64:
 	movl	%eax, %ds
 	movl	%eax, %es
 	movl	%eax, %ss
-	/* Whoever comes late, when another CPU's fields are here, must not share its stack. */
+	/* It comes twice where the first STARTUP was late as well: one stack is for one of them. */
 	xorl	%eax, %eax
 	xchgq	%rax, (ap_params - ap_start + 16)(%rbx)
 	testq	%rax, %rax
@@ -86,6 +105,6 @@ ap_jump64:
 	.word	24
 	.align	8
 ap_params:				/* struct ap_params of smp.c */
-	.quad	0, 0, 0, 0, 0
+	.quad	0, 0, 0, 0, 0, 0
 ap_end:
 	.section .note.GNU-stack, "", @progbits

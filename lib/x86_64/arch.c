@@ -160,7 +160,10 @@ void arch_env(void)
 	env_line("interrupts", "%s, timer %s", apic_mode(), apic_timer_mode());
 	env_line("time", "tsc %llu MHz by %s", (unsigned long long)(time_hz() / 1000000),
 		 time_source());
-	env_line("cpus", "%u listed, %u online", smp_cpus_present(), smp_cpus_online());
+	env_line("cpus", "%u listed, %u online", smp_cpus_listed(), smp_cpus_online());
+	if (smp_cpus_listed() > smp_cpus_present())
+		env_line("cpus not used", "%u: tests start %u at most",
+			 smp_cpus_listed() - smp_cpus_present(), SMP_MAX_CPUS);
 }
 
 /* --- the end -------------------------------------------------------------------------- */

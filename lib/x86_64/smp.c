@@ -30,17 +30,23 @@ struct ap_params { /* boot/x86_64/ap.S */
 	uint64_t rsp; /* 0: taken */
 	uint64_t entry;
 	uint64_t arg;
+	uint64_t apic_id; /* whose fields these are */
 };
 
 static struct {
 	struct cpu *cpu[SMP_MAX_CPUS];
-	unsigned int present, online;
+	unsigned int listed, online;
 	uint8_t *page; /* trampoline */
-} smp = { .cpu = { &boot_cpu }, .present = 1, .online = 1 };
+} smp = { .cpu = { &boot_cpu }, .listed = 1, .online = 1 };
+
+unsigned int smp_cpus_listed(void)
+{
+	return smp.listed;
+}
 
 unsigned int smp_cpus_present(void)
 {
-	return smp.present;
+	return smp.listed < SMP_MAX_CPUS ? smp.listed : SMP_MAX_CPUS;
 }
 
 unsigned int smp_cpus_online(void)
@@ -185,6 +191,7 @@ static bool start_one(struct cpu *c, uint8_t *page, void (*meanwhile)(void *), v
 		.rsp = c->stack_top,
 		.entry = (uint64_t)(uintptr_t)ap_main,
 		.arg = (uint64_t)(uintptr_t)c,
+		.apic_id = c->apic_id,
 	};
 	int tries;
 
@@ -223,7 +230,7 @@ void smp_init(void)
 	unsigned int i;
 
 	boot_cpu.apic_id = apic_id();
-	smp.present = n ? n : 1;
+	smp.listed = n ? n : 1;
 	if (n < 2 || !page || paging_root() >> 32)
 		return;
 	paging_protect(virt_to_phys(page), PAGE_SIZE, PROT_R | PROT_W | PROT_X);

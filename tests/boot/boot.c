@@ -226,13 +226,13 @@ TEST(acpi_lists_us,
      .owner = "ACPI tables of the VMM",
      .needs = NEED_ACPI)
 {
-	struct acpi_cpu cpu[SMP_MAX_CPUS];
+	static struct acpi_cpu cpu[1024]; /* more than are started */
 	unsigned int n, i, found = 0;
 
 	if (!acpi_table("APIC", 0))
 		test_skip(t, "there is no MADT");
-	n = acpi_cpus(cpu, SMP_MAX_CPUS);
-	for (i = 0; i < n && i < SMP_MAX_CPUS; i++)
+	n = acpi_cpus(cpu, 1024);
+	for (i = 0; i < n && i < 1024; i++)
 		found += cpu[i].hw_id == smp_hw_id(0);
 	expect_eq(t, found, 1, "entries with our APIC id %u", (unsigned int)smp_hw_id(0));
 }
@@ -244,8 +244,11 @@ TEST(all_online,
      .clause = "Intel SDM 3A, 9.4.3: a processor that gets INIT and STARTUP starts at the vector's page",
      .owner = "CPU start-up of the VMM")
 {
+	if (smp_cpus_listed() > smp_cpus_present())
+		test_note(t, "%u CPUs are listed, of which %u are started", smp_cpus_listed(),
+			  smp_cpus_present());
 	expect_eq(t, smp_cpus_online(), smp_cpus_present(),
-		  "CPUs online, of those that are listed");
+		  "CPUs online, of those that are to start");
 }
 
 struct visit {
@@ -437,29 +440,40 @@ static void send(void *arg)
 	s->ret = irq_send_ipi(s->to, s->vector);
 }
 
+/* With many CPUs each sends to the next, to the first and to itself: all pairs are quadratic. */
+static bool sends_to(unsigned int from, unsigned int to, unsigned int n)
+{
+	return n <= 8 || to == from || to == 0 || to == (from + 1) % n;
+}
+
+static void try_ipi(struct test_ctx *t, struct shot *s, unsigned int from, unsigned int to, int vector)
+{
+	struct sender a = { .to = to, .vector = vector };
+
+	s->count = 0;
+	expect_eq(t, smp_call(from, send, &a, CALL_NS), 0, "CPU %u sends", from);
+	expect_eq(t, a.ret, 0, "IPI of CPU %u to %u", from, to);
+	expect(t, was_shot(s, CALL_NS), "IPI of CPU %u to %u does not arrive", from, to);
+	expect_eq(t, s->cpu, to, "CPU that took the IPI of CPU %u", from);
+	expect_eq(t, s->count, 1, "interrupts by one IPI");
+}
+
 TEST(ipi,
      .id = "boot.irq.ipi",
      .clause = "Intel SDM 3A, 11.6.1: an IPI arrives on its vector, once, at each processor, the sender too",
-     .owner = "local APIC of the VMM")
+     .owner = "local APIC of the VMM",
+     .timeout = 30 * SEC)
 {
+	const unsigned int n = smp_cpus_online();
 	struct shot s = { 0 };
 	const int vector = irq_alloc(on_shot, &s);
 	unsigned int from, to;
 
 	require(t, vector > 0, "no vector is free");
-	for (from = 0; from < smp_cpus_online(); from++) {
-		for (to = 0; to < smp_cpus_online(); to++) {
-			struct sender a = { .to = to, .vector = vector };
-
-			s.count = 0;
-			expect_eq(t, smp_call(from, send, &a, CALL_NS), 0, "CPU %u sends", from);
-			expect_eq(t, a.ret, 0, "IPI of CPU %u to %u", from, to);
-			expect(t, was_shot(&s, CALL_NS), "IPI of CPU %u to %u does not arrive",
-			       from, to);
-			expect_eq(t, s.cpu, to, "CPU that took the IPI of CPU %u", from);
-			expect_eq(t, s.count, 1, "interrupts by one IPI");
-		}
-	}
+	for (from = 0; from < n; from++)
+		for (to = 0; to < n; to++)
+			if (sends_to(from, to, n))
+				try_ipi(t, &s, from, to, vector);
 	irq_free(vector);
 }
 
