@@ -36,9 +36,8 @@ struct test {
 	uint64_t needs;	    /* NEED_* of tests/support/needs.h */
 	uint64_t timeout;   /* ns; 0: TEST_TIMEOUT_DEFAULT */
 	void (*fn)(struct test_ctx *t);
-	uint64_t reserved[2];
 };
-_Static_assert(sizeof(struct test) == 64, "host/cli reads this layout from the image");
+_Static_assert(sizeof(struct test) == 48, "host/cli reads this layout from the image");
 
 #define TEST_TIMEOUT_DEFAULT (5 * SEC)
 
