@@ -308,7 +308,7 @@ const struct test start_assay_tests[] = {
 	{ .id = "gamma.needs", .clause = "c", .fn = t_pass, .needs = UNMET },
 	{ .id = "gamma.needs_too", .clause = "c", .fn = t_pass, .needs = UNMET },
 };
-__asm__(".globl stop_assay_tests\n.set stop_assay_tests, start_assay_tests + 20 * 64");
+__asm__(".globl stop_assay_tests\n.set stop_assay_tests, start_assay_tests + 20 * 48");
 _Static_assert(sizeof(start_assay_tests) == (size_t)20 * 48, "stop_assay_tests");
 const struct test_need start_assay_needs[] = {
 	{ MET, "met", met_probe },
