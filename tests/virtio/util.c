@@ -469,17 +469,38 @@ static unsigned int used_since(struct actor *a)
 	return (uint16_t)(idx - a->used_idx);
 }
 
-#define LOOK_NS (100 * MSEC)
+#define LOOK_NS	  (100 * MSEC)
+#define QUIET_MIN (20 * MSEC)
+#define QUIET_MAX (500 * MSEC)
+
+static uint64_t slowest; /* answer of a device; what was long ago counts less */
+
+static void note_answer(uint64_t ns)
+{
+	slowest -= slowest / 16;
+	slowest = ns > slowest ? ns : slowest;
+}
+
+uint64_t vt_quiet_ns(void)
+{
+	const uint64_t ns = 4 * slowest;
+
+	return ns < QUIET_MIN ? QUIET_MIN : ns > QUIET_MAX ? QUIET_MAX : ns;
+}
 
 unsigned int actor_wait(struct actor *a, unsigned int n, uint64_t ns)
 {
 	const deadline_t end = deadline_in(ns);
+	const uint64_t start = time_now();
 
 	/* A device that has given up uses nothing more. */
 	while (!wait_for(used_since(a) >= n, ns < LOOK_NS ? ns : LOOK_NS) &&
 	       !deadline_passed(end) && !(a->d->ops->get_status(a->d) & VIRTIO_S_NEEDS_RESET))
 		;
-	return used_since(a) < n ? used_since(a) : n;
+	if (used_since(a) < n)
+		return used_since(a);
+	note_answer(time_now() - start);
+	return n;
 }
 
 void actor_used(struct actor *a, unsigned int k, uint32_t *id, uint32_t *len)
