@@ -136,7 +136,7 @@ libgcc := $(shell $(CC) -print-libgcc-file-name)
 ARCH := x86_64
 include boot/$(ARCH)/arch.mk
 # Position-independent, since the same objects go into the EFI image.
-G_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fpie -fvisibility=hidden $(ARCH_CFLAGS) \
+G_CFLAGS := -std=gnu11 -Os -g -ffreestanding -fpie -fvisibility=hidden $(ARCH_CFLAGS) \
 	-fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables -ffunction-sections \
 	-fdata-sections -nostdinc -isystem "$(PICOLIBC)/include" -isystem "$(GCC_INC)" -I. -Ilib/$(ARCH)/include $(WARN) $(GUEST_CFLAGS)
 EFI_CFLAGS := -isystem /usr/include/efi -isystem /usr/include/efi/$(ARCH) -fshort-wchar $(ARCH_EFI_CFLAGS)
@@ -155,7 +155,9 @@ efi_obj := $(patsubst %,$(O)/guest/%.o,$(efi_entry))
 g_libs := --start-group "$(PICOLIBC)/lib/libc.a" "$(libgcc)"
 
 $(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
-# What is not on the data path is built small: the EFI image has a limit.
+# The EFI image has a limit: what is not on the data path is built as small as can be, and tests have no frame
+# pointers. A backtrace then names the test's function that called into lib/ or a driver, and none above it.
+$(O)/guest/tests/%: G_CFLAGS += -fomit-frame-pointer
 small := tests/% lib/% kvmpv/% boot/% $(patsubst %,drivers/virtio/%,pci.c mmio.c line.c virtio.c vsock.c vsock_config.c rng.c)
 $(patsubst %,$(O)/guest/%.o,$(filter-out kvmpv/bounce.c lib/dma.c,$(filter $(small),$(g_src) $(filter %.c,$(entries))))): G_CFLAGS += -Oz
 g_stamp := $(O)/guest/flags
@@ -178,7 +180,7 @@ $(O)/assay.elf: $(g_obj) $(elf_obj) linker/payload.lds $(g_list)
 		$(g_libs) --end-group
 
 # A shared object, of which objcopy makes a PE file; GNU-EFI's start-up code relocates it.
-EFI_MAX := 294912
+EFI_MAX := 262144
 # GNU-EFI's start-up code; distributions keep it in different folders. Since version 4 it calls _entry(), of a
 # library that is not needed here, in place of efi_main().
 EFI_CRT0 := $(firstword $(wildcard $(foreach d,/usr/lib /usr/lib/gnuefi /usr/lib64/gnuefi /usr/lib/x86_64-linux-gnu/gnuefi,\
