@@ -446,7 +446,8 @@ static bool sends_to(unsigned int from, unsigned int to, unsigned int n)
 	return n <= 8 || to == from || to == 0 || to == (from + 1) % n;
 }
 
-static void try_ipi(struct test_ctx *t, struct shot *s, unsigned int from, unsigned int to, int vector)
+static void try_ipi(struct test_ctx *t, struct shot *s, unsigned int from, unsigned int to,
+		    int vector)
 {
 	struct sender a = { .to = to, .vector = vector };
 
