@@ -46,7 +46,7 @@ check() { # NAME FILE PATTERN...: each pattern (extended, anchored) is a line of
 }
 all_pass='# Totals: pass:[1-9][0-9]* fail:0 xfail:0 xpass:0 skip:[0-9]+ error:0'
 
-echo 1..9
+echo 1..10
 pvh -append 'tests=boot.trap nonsense=1' >"$tmp/log"
 check 'PVH: kernel command line' "$tmp/log" '# warning: unknown option nonsense .*' \
 	' +ok 1 boot.trap.instructions' "$all_pass" '# end'
@@ -77,3 +77,8 @@ check 'PVH: without ACPI the machine is reset' "$tmp/log" "$all_pass" '# end'
 
 pvh -append 'tests=no.such.test' >"$tmp/log"
 check 'a filter that matches nothing' "$tmp/log" 'Bail out! no test matches "no.such.test"'
+
+# A window that lies in RAM is not mapped as registers, and not a SKIP.
+pvh -append 'virtio_mmio.device=4K@0x100000:5 tests=virtio.probe' >"$tmp/log"
+check 'a device window in RAM is refused' "$tmp/log" 'not ok .* virtio.probe.window' \
+	'mmio 0x100000: the window cannot be mapped'
