@@ -38,6 +38,9 @@ start() { say "    # start ${tests[$1]}"; }
 pass() { start "$1"; say "    ok $(($1 + 1)) ${tests[$1]}"; }
 end() { say "${1:-ok} 1 boot"; say "# Totals: pass:${2:-${#tests[@]}} fail:0 xfail:0 xpass:0 skip:0 error:0"; say "# end"; }
 all() { begin; for i in "${!tests[@]}"; do pass "$i"; done; end; }
+# What happened so far in this scenario: a file beside its temporary folder.
+happened() { : >"$TMPDIR/../$1"; }
+await() { until [ -e "$TMPDIR/../$1" ]; do sleep 0.02; done; }
 # In the first boot the second test goes wrong; what remains runs in the second one.
 second() { [ -z "$after" ] || { all; exit 0; }; begin; pass 0; start 1; }
 binary() { head -c "$1" /dev/urandom; }
@@ -85,9 +88,12 @@ endless) say "KTAP version 1"; say "1..1"; say "    # Subtest: boot"; say "    1
 	while :; do say "    # note"; say "    # start boot.paging.null"; say "    ok 1 boot.paging.null"; sleep 0.05; done ;;
 empty-names) begin; say "    # start "; say "    ok 1 "; say "    not ok"; say "ok"; say "1.."; pass 0; pass 1; pass 2; end ;;
 slow) second; sleep 1.5; say "    ok 2 ${tests[1]}"; pass 2; end ;;
+lasts) second; happened started; sleep 1000 ;;
 device) sleep 1000 ;;
-device-dies) sleep 0.5; exit 3 ;;
-device-worker) sleep 0.5; exec sleep 1000 ;;
+device-dies) [ ! -e "$TMPDIR/../died" ] || exec sleep 1000; await started; happened died; exit 3 ;;
+# The harness looks for the thread ten times a second.
+device-worker) if [ ! -e "$TMPDIR/../died" ]; then await started; sleep 1; happened died; exec sleep 1000; fi
+	while :; do sleep 0.1; done ;;
 device-quits) echo "fake: no such CID" >&2; exit 3 ;;
 esac
 FAKE
@@ -132,6 +138,25 @@ command = $assay peer --uds \${TMP}/peer
 ready = \${TMP}/peer_4000
 FAKE
 
+# hold ARGUMENT...: QEMU. In the first boot nothing that it prints behind the start of the test $HOLD_AT is passed on:
+# for the harness that test runs until something happens, however fast this machine is.
+cat >"$tmp/hold" <<HOLD
+#!/usr/bin/env bash
+qemu=\${QEMU:-$(sed -n 's/^QEMU=//p' "$out/setup.env" 2>/dev/null)}
+HOLD
+cat >>"$tmp/hold" <<'HOLD'
+held=$TMPDIR/../held
+[ "$1" != --version ] && [ ! -e "$held" ] || exec "$qemu" "$@"
+exec 3< <(exec setpriv --pdeathsig KILL "$qemu" "$@" 3<&-)
+while IFS= read -r line <&3; do
+	printf '%s\n' "$line"
+	[[ $line != *"# start $HOLD_AT"* ]] || break
+done
+: >"$held"
+exec -a "held chardev" sleep 1000 # by the name that is looked for
+HOLD
+chmod +x "$tmp/hold"
+
 # --- scenarios run beside each other; what they did is looked at afterwards ---------------------
 
 children_of() { # PID; procps may not be there
@@ -146,7 +171,7 @@ children_of() { # PID; procps may not be there
 pid_of() { # HARNESS PROGRAM: refdev, peer, vmm or harness
 	local p word
 	case $2 in
-	vmm) word=qemu-system ;;
+	vmm) word=chardev ;; # QEMU's arguments, which the holding script has, too
 	refdev) word=$out/assay-refdev ;;
 	peer) word="$assay peer" ;;
 	harness) echo "$1" && return ;;
@@ -188,16 +213,17 @@ device() { # NAME DEVICE WAIT VMM_MODE ARGUMENT...
 }
 qemu_tests=irq.cpu,boot.paging,vsock.stream.echo
 fault_tests=boot.paging,vsock.stream.echo,vsock.stream.hundred
-qemu_kill() { # NAME SIGNAL PROGRAM: while a test of some tenths of a second runs
+qemu_kill() { # NAME SIGNAL PROGRAM: while a test runs
 	local harness pid
 	begin "$1"
-	"$assay" run --host "$tmp/qemu.host" --output "$tmp/$1/run" --test-timeout 5 --grace 4 --tests "$qemu_tests" \
-		>"$tmp/$1/out" 2>&1 </dev/null &
+	HOLD_AT=irq.cpu.halt_wakes "$assay" run --host "$tmp/qemu.host" --set "QEMU=$tmp/hold" --output "$tmp/$1/run" \
+		--test-timeout 5 --grace 4 --tests "$qemu_tests" >"$tmp/$1/out" 2>&1 </dev/null &
 	harness=$!
-	await 'KTAP version' "$tmp/$1/run/serial.raw"
-	pid=$(pid_of $harness "$3")
 	await '# start irq.cpu.halt_wakes' "$tmp/$1/run/serial.raw"
-	kill "-$2" "$pid"
+	pid=$(pid_of $harness "$3")
+	# A VMM is stopped or killed with all of its processes.
+	[ "$3" != vmm ] || pid=-$pid
+	kill "-$2" -- "$pid"
 	wait $harness
 	echo $? >"$tmp/$1/rc"
 }
@@ -280,8 +306,8 @@ at_once() { # FUNCTION ARGUMENT...
 	at_once fake endless --timeout 3
 	at_once device device-quits device-quits "$tmp/never" good
 	at_once device device-never-ready device "$tmp/never" good
-	at_once device device-dies device-dies / slow
-	at_once run device-worker --host "$tmp/worker.host" --set DEVICE=device-worker --set WAIT=/ --set MODE=slow \
+	at_once device device-dies device-dies / lasts --grace 10
+	at_once run device-worker --host "$tmp/worker.host" --set DEVICE=device-worker --set WAIT=/ --set MODE=lasts \
 		--tests boot.paging.null,boot.paging.nx,boot.paging.text --grace 10
 	at_once device device-gone device / good --set DEVICE_COMMAND=/no/such/program
 	at_once interrupt sigint INT
@@ -339,7 +365,7 @@ check device-dies 1 'dev exited with status 3' 'owner: +dev'
 check device-worker 1 'host.dev.alive: dev is dead: its thread bash ended' 'while boot.paging.nx ran' '3 passed, 1 failed'
 has device-worker '^    ok [0-9] boot.paging.null$' '^    ok [0-9] boot.paging.text$'
 check device-gone 3 'dev cannot be started: /no/such/program: No such file'
-check sigint 3 'interrupted' '1 passed' 'incomplete: 2 of 3'
+check sigint 3 'interrupted' '1 passed' 'incomplete: interrupted; 2 of 3'
 has sigint '^    ok 1 boot.paging.null$'
 check sigterm 3 'interrupted' '1 passed'
 check sighup 3 'interrupted' '1 passed'
@@ -417,16 +443,16 @@ echo "# with QEMU: $SECONDS s"
 
 begin closed-pipe
 "$assay" run --host "$tmp/fake.host" --set MODE=slow --output "$tmp/closed-pipe/run" --tests boot.paging.null,boot.paging.nx,boot.paging.text \
-	2>"$tmp/closed-pipe/out" </dev/null | head -n 1 >>"$tmp/closed-pipe/out"
+	2>>"$tmp/closed-pipe/out" </dev/null | head -n 1 >>"$tmp/closed-pipe/out"
 echo "${PIPESTATUS[0]}" >"$tmp/closed-pipe/rc"
-check closed-pipe 0 'fake: a script'
+check closed-pipe 3 'fake: a script'
 has closed-pipe '^    ok 3 boot.paging.text$'
 
 begin full-stdout
 "$assay" run --host "$tmp/fake.host" --set MODE=good --output "$tmp/full-stdout/run" \
 	--tests boot.paging.null,boot.paging.nx,boot.paging.text >/dev/full 2>"$tmp/full-stdout/out" </dev/null
 echo $? >"$tmp/full-stdout/rc"
-check full-stdout 0
+check full-stdout 3 'standard output'
 has full-stdout '^    ok 3 boot.paging.text$'
 
 run no-output-dir --host "$tmp/fake.host" --set MODE=good --output /proc/none
