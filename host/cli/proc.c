@@ -15,9 +15,12 @@
 
 #define CHILDREN_MAX (1u << 20)
 #define ORPHANS_MS   1000
+#define END_MS	     1000 /* for a program that overran its deadline */
 
 static volatile sig_atomic_t seen;
 static int signal_pipe[2] = { -1, -1 };
+static pid_t
+	owner; /* of the pipe: a child that shares it would take its parent's signals, and wake it by its own */
 
 static void on_signal(int sig)
 {
@@ -33,15 +36,21 @@ void signals_init(void)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
 
-	if (signal_pipe[0] >= 0)
+	if (owner == getpid())
 		return;
+	if (owner) {
+		close(signal_pipe[0]);
+		close(signal_pipe[1]);
+		seen = 0;
+	}
+	owner = getpid();
 	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK))
 		abort();
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	/* What a child leaves behind becomes ours, to be ended and reaped. */
+	/* What a child leaves behind becomes ours, to be ended and reaped; a child of ours does not inherit that. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
@@ -187,14 +196,32 @@ bool proc_drain(struct proc *p, int *fd)
 	return true;
 }
 
+/* As waitpid() gives it. */
+static int wait_status(const siginfo_t *i)
+{
+	if (i->si_code == CLD_EXITED)
+		return W_EXITCODE(i->si_status, 0);
+	return W_EXITCODE(0, i->si_status) | (i->si_code == CLD_DUMPED ? WCOREFLAG : 0);
+}
+
+/* It is left as a zombie until proc_stop(): so long nobody else can get its number, which is its group's, too. */
+static bool look(struct proc *p, int options)
+{
+	siginfo_t i = { 0 };
+
+	if (waitid(P_PID, (id_t)p->pid, &i, WEXITED | WNOWAIT | options))
+		return errno == ECHILD;
+	if (!i.si_pid)
+		return false;
+	p->status = wait_status(&i);
+	return true;
+}
+
 bool proc_ended(struct proc *p)
 {
-	pid_t r;
-
 	if (!p->pid || p->exited)
 		return true;
-	r = waitpid(p->pid, &p->status, WNOHANG);
-	p->exited = r == p->pid || (r < 0 && errno == ECHILD);
+	p->exited = look(p, WNOHANG);
 	return p->exited;
 }
 
@@ -267,14 +294,14 @@ void proc_stop(struct proc *const list[], size_t n, unsigned int grace_ms)
 	for (i = 0; i < n; i++) {
 		struct proc *p = list[i];
 
-		if (!p->pid)
+		if (!p->pid || p->reaped)
 			continue;
 		kill(-p->pid, SIGKILL); /* and what it started */
-		if (!p->exited) {
-			while (waitpid(p->pid, &p->status, 0) < 0 && errno == EINTR)
-				;
-			p->exited = true;
-		}
+		while (!p->exited)
+			p->exited = look(p, 0);
+		while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		p->reaped = true;
 		drain_all(p);
 		if (p->partial.len)
 			remember(p, "\n", 1);
@@ -285,6 +312,74 @@ void proc_stop(struct proc *const list[], size_t n, unsigned int grace_ms)
 	}
 	while (waitpid(-1, NULL, WNOHANG) > 0) /* inherited grandchildren */
 		;
+}
+
+/* Takes what came to *fd: into *to, or, without it, to our own descriptor own. */
+static void take(int *fd, struct sbuf *to, int own)
+{
+	char buf[16384];
+	ssize_t n, w;
+
+	if (*fd < 0)
+		return;
+	n = read(*fd, buf, sizeof(buf));
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		close_fd(fd);
+		return;
+	}
+	if (to && to->len < PROC_LOG_MAX)
+		sbuf_addn(to, buf, (size_t)n);
+	if (to)
+		return;
+	w = write(own, buf, (size_t)n);
+	(void)w;
+}
+
+static int wait_output(struct proc *p, uint64_t deadline, struct sbuf *out, struct sbuf *err)
+{
+	while (!proc_ended(p)) {
+		struct pollfd f[] = { { .fd = p->out, .events = POLLIN },
+				      { .fd = p->err, .events = POLLIN },
+				      { .fd = p->pidfd, .events = POLLIN },
+				      { .fd = owner == getpid() ? signal_pipe[0] : -1,
+					.events = POLLIN } };
+		const uint64_t now = now_ms();
+
+		if (seen)
+			return -EINTR;
+		if (now >= deadline)
+			return -ETIMEDOUT;
+		poll(f, ARRAY_SIZE(f), deadline - now < 100 ? (int)(deadline - now) : 100);
+		take(&p->out, out, STDOUT_FILENO);
+		take(&p->err, err, STDERR_FILENO);
+	}
+	return 0;
+}
+
+int proc_output(char *const argv[], uint64_t deadline, struct sbuf *out, struct sbuf *err)
+{
+	struct proc p, *const list[] = { &p };
+	int ret = proc_start(&p, argv[0], argv, "/dev/null", true);
+
+	if (!ret)
+		ret = wait_output(&p, deadline, out, err);
+	/* What it wrote last. Its children may hold the pipes and write on: no more than a pipe has room for. */
+	for (size_t i = 0; !ret && i < 64 && (p.out >= 0 || p.err >= 0); i++) {
+		struct pollfd f[] = { { .fd = p.out, .events = POLLIN },
+				      { .fd = p.err, .events = POLLIN } };
+
+		if (poll(f, ARRAY_SIZE(f), 0) <= 0)
+			break;
+		take(&p.out, out, STDOUT_FILENO);
+		take(&p.err, err, STDERR_FILENO);
+	}
+	proc_stop(list, 1, END_MS);
+	if (!ret)
+		ret = WIFEXITED(p.status) ? WEXITSTATUS(p.status) : 128 + WTERMSIG(p.status);
+	proc_free(&p);
+	return ret;
 }
 
 /* SIGKILL to each child that there is. */

@@ -23,7 +23,8 @@ struct proc {
 	struct strv tail; /* last lines of what went to the log */
 	struct sbuf partial;
 	bool exited;
-	int status; /* of waitpid() */
+	bool reaped; /* its number may be another one's by now */
+	int status;  /* of waitpid() */
 };
 
 /*
@@ -40,6 +41,12 @@ bool proc_ended(struct proc *p);
 bool proc_has_thread(const struct proc *p, const char *name);
 /* Ends the whole group: SIGTERM, SIGKILL after grace_ms; waits, and closes everything. */
 void proc_stop(struct proc *const list[], size_t n, unsigned int grace_ms);
+/*
+ * Runs argv[0] to its end, with nothing to read. What it prints goes into *out and *err, or, where they are NULL, to
+ * our own standard output and error as it comes. At the deadline (now_ms()), and when a signal comes to us, it is
+ * ended with its whole group. Its exit status (128 + N: signal N), or -ETIMEDOUT, -EINTR, or why it did not start.
+ */
+int proc_output(char *const argv[], uint64_t deadline, struct sbuf *out, struct sbuf *err);
 /*
  * Ends all children that are left, once every program was stopped: what programs started in sessions of
  * their own, and which became ours (signals_init() asks for that).

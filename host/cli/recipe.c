@@ -443,15 +443,23 @@ void vars_set(struct strv *list, const char *name, const char *value)
 	strv_take(list, xasprintf("%s=%s", name, value));
 }
 
+void vars_parse(struct strv *list, const char *text)
+{
+	char *copy = xstrdup(text), *next, *line;
+
+	for (next = copy; (line = strsep(&next, "\n"));)
+		if (isupper((unsigned char)*line) && strchr(line, '='))
+			strv_add(list, line);
+	free(copy);
+}
+
 void vars_read(struct strv *list, const char *path)
 {
-	char *text, *next, *line;
+	char *text;
 
 	if (read_file(path, RECIPE_MAX, &text, NULL))
 		return;
-	for (next = text; (line = strsep(&next, "\n"));)
-		if (isupper((unsigned char)*line) && strchr(line, '='))
-			strv_add(list, line);
+	vars_parse(list, text);
 	free(text);
 }
 

@@ -47,6 +47,8 @@ void recipe_names(const struct recipe *r, const char *type, struct strv *names);
 void recipe_list(struct strv *names);
 
 void vars_set(struct strv *list, const char *name, const char *value);
+/* "KEY=VALUE" lines of a text; others are left out. */
+void vars_parse(struct strv *list, const char *text);
 /* "KEY=VALUE" lines of a file; a missing file is no error. */
 void vars_read(struct strv *list, const char *path);
 void vars_free(struct vars *v);

@@ -6,10 +6,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +22,8 @@
 #include "lib/glob.h"
 
 #define PROBE_MS     10000
+#define ASK_MS	     30000
+#define VERSION_MS   5000
 #define FIRST_LINE_S 60
 #define HOST_LOG_MAX (64u << 20)
 #define APPEND_MAX                                                                                 \
@@ -175,38 +175,40 @@ static void set_config_size(struct run *r)
 	vars_set(&r->vars.run, "CONFIG_SIZE", text);
 }
 
-/* The output of a command of the recipe. NULL: it failed. */
-static char *output_of(const struct run *r, const char *template)
+/* What a program says when it is asked, to be freed. NULL: it failed; *err has why, in one line. */
+static char *ask(char *const argv[], unsigned int ms, struct sbuf *err)
 {
-	struct strv argv = { 0 };
-	struct sbuf err = { 0 }, line = { 0 }, out = { 0 };
-	char chunk[4096];
-	size_t i, n;
-	FILE *f;
-	int status = -1;
+	struct sbuf out = { 0 }, said = { 0 };
+	const int ret = proc_output(argv, now_ms() + ms, &out, &said);
 
-	if (!vars_words(&r->vars, template, &argv, &err)) {
-		fprintf(stderr, "assay: %s", err.s);
-		goto out;
-	}
-	for (i = 0; i < argv.n; i++) {
-		sbuf_add(&line, i ? " " : "exec ");
-		sbuf_add_quoted(&line, argv.v[i]);
-	}
-	f = popen(line.s ? line.s : "false", "re");
-	if (!f)
-		goto out;
-	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		sbuf_addn(&out, chunk, n);
-	status = pclose(f);
-out:
-	sbuf_free(&err);
-	sbuf_free(&line);
-	strv_free(&argv);
-	if (status == 0)
+	if (ret == -ETIMEDOUT)
+		sbuf_addf(err, "%s did not end within %u s", argv[0], ms / 1000);
+	else if (ret < 0)
+		sbuf_addf(err, "%s: %s", argv[0], strerror(-ret));
+	else if (ret)
+		sbuf_addf(err, "%s exited with status %d%s%.*s", argv[0], ret, said.len ? ": " : "",
+			  said.s ? (int)strcspn(said.s, "\n") : 0, said.s ? said.s : "");
+	sbuf_free(&said);
+	if (!ret)
 		return sbuf_steal(&out);
 	sbuf_free(&out);
 	return NULL;
+}
+
+/* The output of a command of the recipe. NULL: it failed, and *why says how. */
+static char *output_of(const struct run *r, const char *template, struct sbuf *why)
+{
+	struct strv argv = { 0 };
+	char *text = NULL;
+
+	if (!vars_words(&r->vars, template, &argv, why))
+		why->s[strcspn(why->s, "\n")] = '\0';
+	else if (!argv.n)
+		sbuf_add(why, "an empty command");
+	else
+		text = ask(argv.v, ASK_MS, why);
+	strv_free(&argv);
+	return text;
 }
 
 /* ${FAULTS_NAME_ARGS} of [faults NAME]: "args" for each --fault that its list has. */
@@ -326,14 +328,13 @@ static char *missing(const struct run *r)
 	return what;
 }
 
-/* scripts/setup --no-root WORDS...; with out >= 0 its output goes there. It waits for the network at most as apt does. */
-static bool run_setup(const struct strv *words, int out)
+/* scripts/setup --no-root WORDS..., within the time of the run; with *out its output goes there. */
+static bool run_setup(const struct run *r, const struct strv *words, struct sbuf *out)
 {
 	char *script = source_dir() ? xasprintf("%s/scripts/setup", source_dir()) : NULL;
 	struct strv argv = { 0 };
-	int status = -1;
-	pid_t pid;
 	size_t i;
+	int ret;
 
 	if (!script || access(script, X_OK) != 0) {
 		free(script);
@@ -344,38 +345,27 @@ static bool run_setup(const struct strv *words, int out)
 	for (i = 0; i < words->n; i++)
 		strv_add(&argv, words->v[i]);
 	fflush(stdout);
-	pid = fork();
-	if (pid == 0) {
-		if (out >= 0)
-			dup2(out, STDOUT_FILENO);
-		execv(argv.v[0], argv.v);
-		_exit(127);
-	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	ret = proc_output(argv.v, r->deadline, out, NULL);
+	if (ret == -ETIMEDOUT)
+		fprintf(stderr, "assay: %s did not end within the time of this run (--timeout)\n",
+			script);
 	strv_free(&argv);
-	return status == 0;
+	return ret == 0;
 }
 
 /* What set-up provides: from the file that the build made, or, in a release archive, as set-up finds it now. */
-static void read_setup(struct strv *vars)
+static void read_setup(struct run *r)
 {
-	char *path = xasprintf("%s/setup.env", program_dir());
-	char *word = xstrdup("--print-env");
+	char *path = xasprintf("%s/setup.env", program_dir()), *word = xstrdup("--print-env");
 	const struct strv words = { .v = &word, .n = 1 };
-	int fd;
+	struct sbuf text = { 0 };
 
-	if (access(path, R_OK) != 0) {
-		fd = memfd_create("setup.env", 0);
-		free(path);
-		path = xasprintf("/proc/self/fd/%d", fd);
-		if (fd >= 0 && run_setup(&words, fd))
-			vars_read(vars, path);
-		if (fd >= 0)
-			close(fd);
-	} else {
-		vars_read(vars, path);
-	}
+	strv_free(&r->vars.setup);
+	if (access(path, R_OK) == 0)
+		vars_read(&r->vars.setup, path);
+	else if (run_setup(r, &words, &text))
+		vars_parse(&r->vars.setup, text.s ? text.s : "");
+	sbuf_free(&text);
 	free(word);
 	free(path);
 }
@@ -389,10 +379,9 @@ static bool check_needs(struct run *r)
 	char *what = missing(r);
 
 	if (what && components && vars_words(&r->vars, components, &words, &err) &&
-	    run_setup(&words, -1)) {
+	    run_setup(r, &words, NULL)) {
 		free(what);
-		strv_free(&r->vars.setup);
-		read_setup(&r->vars.setup);
+		read_setup(r);
 		what = missing(r);
 	}
 	sbuf_free(&err);
@@ -555,7 +544,7 @@ static void set_programs(struct run *r)
 {
 	const char *image = r->o->image;
 
-	read_setup(&r->vars.setup);
+	read_setup(r);
 	vars_set(&r->vars.run, "BIN", program_dir());
 	set_started(r);
 	set_source(r);
@@ -1192,8 +1181,11 @@ static char *payload_hash(const struct run *r)
 	const char *var = strcmp(r->boot, "efi") == 0	     ? "PAYLOAD_IMG" :
 			  strcmp(r->boot, "efi-kernel") == 0 ? "PAYLOAD_EFI" :
 							       "PAYLOAD_ELF";
-	char *command = xasprintf("sha256sum ${%s}", var), *text = output_of(r, command);
+	char *command = xasprintf("sha256sum ${%s}", var);
+	struct sbuf why = { 0 };
+	char *text = output_of(r, command, &why);
 
+	sbuf_free(&why);
 	free(command);
 	if (text)
 		text[strcspn(text, " \n")] = '\0';
@@ -1204,31 +1196,19 @@ static char *payload_hash(const struct run *r)
 static char *version_of(const struct run *r, const char *type, const char *name)
 {
 	const char *command = recipe_get(r->recipe, type, name, "command");
+	char option[] = "--version", *text = NULL;
 	struct strv words = { 0 };
-	struct sbuf err = { 0 }, ask = { 0 };
-	char *text = NULL, line[512];
-	FILE *f;
+	struct sbuf err = { 0 };
 
-	if (!command || !vars_words(&r->vars, command, &words, &err) || !words.n)
-		goto out;
-	sbuf_add(&ask, "exec timeout -k 1 5 ");
-	sbuf_add_quoted(&ask, words.v[0]);
-	sbuf_add(&ask, " --version </dev/null 2>/dev/null");
-	f = popen(ask.s, "re");
-	if (!f)
-		goto out;
-	if (fgets(line, sizeof(line), f))
-		text = xstrndup(line, strcspn(line, "\r\n"));
-	while (fgets(line, sizeof(line), f))
-		; /* so that it need not write into a closed pipe */
-	if (pclose(f) != 0) {
-		free(text);
-		text = NULL;
+	if (command && vars_words(&r->vars, command, &words, &err) && words.n) {
+		char *const argv[] = { words.v[0], option, NULL };
+
+		text = ask(argv, VERSION_MS, &err);
 	}
-out:
+	if (text)
+		text[strcspn(text, "\r\n")] = '\0';
 	strv_free(&words);
 	sbuf_free(&err);
-	sbuf_free(&ask);
 	return text;
 }
 
@@ -1294,7 +1274,10 @@ static void describe_run(struct run *r, size_t left)
 	}
 	set_meta(r, "complete", xstrdup("yes"));
 	if (!r->report.ended) {
-		char *why = xasprintf("%s%zu of %zu tests have no verdict",
+		const char *bail = r->report.bail;
+		char *why = xasprintf("%s%s%s%zu of %zu tests have no verdict",
+				      bail ? "the payload gave up: " : "", bail ? bail : "",
+				      bail			 ? "; " :
 				      r->end == BOOT_INTERRUPTED ? "interrupted; " :
 				      r->end == BOOT_DEADLINE	 ? "out of time; " :
 								   "",
@@ -1342,11 +1325,15 @@ static void show_path(const struct run *r, const char *label, const char *name)
 static void judge_host(struct run *r)
 {
 	const char *command = recipe_get(r->recipe, "after", "", "command");
-	char *log = command ? output_of(r, command) : after_file(r, "kernel-log");
+	struct sbuf why = { 0 };
+	char *log = command ? output_of(r, command, &why) : after_file(r, "kernel-log");
 	char *records = after_file(r, "records");
 	struct strv notes = { 0 };
 	size_t i;
 
+	if (command && !log)
+		printer_note(&r->out, "the host's log was not read: %s", why.s);
+	sbuf_free(&why);
 	if (!command && !log)
 		return;
 	if (command) {
