@@ -621,6 +621,20 @@ static void refuse(struct virtio_pci *p, enum virtio_refusal_kind kind, const ch
 	pci_enable(p->pci, true, false);
 }
 
+/* A line that is not known is no SKIP without a word: its tests run on MSI-X only. */
+static void describe_irqs(struct virtio_pci *p)
+{
+	const uint32_t gsi = pci_intx_gsi(p->pci);
+	char line[24] = "INTx line not known";
+
+	if (!p->pci->irq_pin)
+		snprintf(line, sizeof(line), "no INTx");
+	else if (gsi != UINT32_MAX)
+		snprintf(line, sizeof(line), "INTx at GSI %u", (unsigned int)gsi);
+	snprintf(p->vdev.irq_info, sizeof(p->vdev.irq_info), "%u MSI-X vectors, %s",
+		 p->has_msix ? p->msix.count : 0, line);
+}
+
 static void probe_one(const struct pci_dev *pci)
 {
 	struct virtio_pci *p = calloc(1, sizeof(*p));
@@ -647,8 +661,7 @@ static void probe_one(const struct pci_dev *pci)
 	find_caps(p);
 	p->msix_error = pci_msix_init(pci, &p->msix);
 	p->has_msix = p->msix_error == 0;
-	snprintf(d->irq_info, sizeof(d->irq_info), "%u MSI-X vectors",
-		 p->has_msix ? p->msix.count : 0);
+	describe_irqs(p);
 	why = unusable(p);
 	if (why) {
 		refuse(p, virtio_pci_legacy(p) ? VIRTIO_REFUSED_LEGACY : VIRTIO_REFUSED_LAYOUT,

@@ -140,7 +140,7 @@ struct virtio_device {
 	void (*on_queue)(struct virtio_device *d, uint16_t queue);
 	void (*on_config)(struct virtio_device *d);
 	void *driver;	   /* of the driver that owns it */
-	char irq_info[32]; /* what the transport has: "3 MSI-X vectors", "GSI 5" */
+	char irq_info[48]; /* what the transport has: "3 MSI-X vectors", "GSI 5" */
 	char error[128];   /* text of the last failure, for verdicts */
 };
 
