@@ -28,8 +28,35 @@ static const char *base_name(const char *host)
 	return slash ? slash + 1 : host;
 }
 
-static int run_on(const struct run_options *o, const char *host, size_t own)
+/* The folder of a host's run: two runs of the same host have one each. */
+static char *output_of(const char *output, const struct strv *hosts, size_t own)
 {
+	struct strv taken = { 0 };
+	char *dir = NULL;
+	size_t i;
+
+	for (i = 0; i <= own; i++) {
+		char *host = xstrndup(hosts->v[i], strcspn(hosts->v[i], ":"));
+		char *name = xstrdup(base_name(host));
+		unsigned int n = 1;
+
+		while (strv_has(&taken, name)) {
+			free(name);
+			name = xasprintf("%s-%u", base_name(host), ++n);
+		}
+		strv_add(&taken, name);
+		if (i == own)
+			dir = xasprintf("%s/%s", output, name);
+		free(name);
+		free(host);
+	}
+	strv_free(&taken);
+	return dir;
+}
+
+static int run_on(const struct run_options *o, const struct strv *hosts, size_t own)
+{
+	const char *host = hosts->v[own];
 	const size_t n = strcspn(host, ":");
 	struct run_options mine = *o;
 	struct strv tests = { 0 };
@@ -37,7 +64,7 @@ static int run_on(const struct run_options *o, const char *host, size_t own)
 	int status;
 
 	if (o->output)
-		dir = xasprintf("%s/%s", o->output, base_name(name));
+		dir = output_of(o->output, hosts, own);
 	mine.host = name;
 	mine.own = own;
 	mine.output = dir;
@@ -53,8 +80,10 @@ static int run_on(const struct run_options *o, const char *host, size_t own)
 }
 
 /* A process of its own, since a run has signal handlers and children. The first one prints by itself. */
-static void start(struct child *c, const struct run_options *o, const char *host, size_t own)
+static void start(struct child *c, const struct run_options *o, const struct strv *hosts,
+		  size_t own)
 {
+	const char *host = hosts->v[own];
 	const bool live = own == 0;
 	const pid_t parent = getpid();
 
@@ -76,7 +105,7 @@ static void start(struct child *c, const struct run_options *o, const char *host
 	if (getppid() != parent || (c->text && (dup2(fileno(c->text), STDOUT_FILENO) < 0 ||
 						dup2(fileno(c->text), STDERR_FILENO) < 0)))
 		_exit(STATUS_NO_REPORT);
-	c->status = run_on(o, host, own);
+	c->status = run_on(o, hosts, own);
 	if (o->runs)
 		o->runs[own].over = true;
 	fflush(NULL);
@@ -164,7 +193,7 @@ int run_several(const struct run_options *o, const struct strv *hosts)
 	if (isatty(STDOUT_FILENO))
 		setenv("CLICOLOR_FORCE", "1", 0);
 	for (i = 0; i < hosts->n; i++)
-		start(&c[i], &mine, hosts->v[i], i);
+		start(&c[i], &mine, hosts, i);
 	for (i = 0; i < hosts->n; i++) {
 		if (i > 0 && c[i].pid > 0 && mine.runs && line.live)
 			watch(&line, c[i].pid);
