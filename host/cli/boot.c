@@ -40,6 +40,7 @@ struct boot {
 	uint64_t started, progress; /* ms: the VMM's start, the last event of the report */
 	uint64_t test_ms;	    /* deadline of the running test from its start */
 	uint64_t test_start;	    /* ms */
+	char *again;		    /* why the payload wants to be booted again; or NULL */
 };
 
 static uint64_t test_deadline(const struct boot *b, const char *id)
@@ -68,6 +69,8 @@ static void on_event(void *arg, enum ktap_event event, const char *text)
 		free(b->o->last);
 		b->o->last = xstrdup(text);
 	}
+	if (event == KTAP_REBOOT && !b->again)
+		b->again = xstrdup(text);
 	if (b->c->handler)
 		b->c->handler(b->c->arg, event, text);
 }
@@ -197,6 +200,10 @@ static void judge_exit(struct boot *b)
 		p = first_with(b, proc_crashed);
 	if (!p)
 		p = first_with(b, killed);
+	if (!p && b->again && b->vmm->exited && !ktap_current(&b->ktap)) {
+		finish(b, BOOT_AGAIN, "the payload asks for a new boot: %s", b->again);
+		return;
+	}
 	if (!p && !b->vmm->exited)
 		p = first_with(b, failed);
 	if (!p)
@@ -228,29 +235,41 @@ static void judge_exit(struct boot *b)
 
 /* --- programs ---------------------------------------------------------------------------- */
 
-static bool listening(const char *path)
+/*
+ * A line of /proc/net/unix: "Num: RefCount Protocol Flags Type St Inode Path". Flag 0x10000: it accepts connections. The
+ * path goes to the line's end: blanks in it are its own.
+ */
+static bool line_listens(char *line, const char *path)
 {
-	char line[512];
+	unsigned int flags;
+	int at = 0;
+
+	line[strcspn(line, "\n")] = '\0';
+	return sscanf(line, "%*s %*s %*s %x %*s %*s %*s%n", &flags, &at) == 1 && at &&
+	       (flags & 0x10000) && line[at] == ' ' && strcmp(line + at + 1, path) == 0;
+}
+
+/* Sockets that accept connections are listed per network namespace, and p may be in another one than this program. */
+static bool listening(const struct proc *p, const char *path)
+{
+	char *list = xasprintf("/proc/%d/net/unix", p->pid), line[512];
 	struct stat st;
 	bool found = false;
-	FILE *f;
+	FILE *f = NULL;
 
 	if (stat(path, &st))
-		return false;
-	if (!S_ISSOCK(st.st_mode))
-		return true;
-	f = fopen("/proc/net/unix", "re");
-	if (!f)
-		return true;
-	/* Num: RefCount Protocol Flags Type St Inode Path; flag 0x10000: it accepts connections. */
-	while (!found && fgets(line, sizeof(line), f)) {
-		unsigned int flags;
-		char name[256];
-
-		if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %255s", &flags, name) == 2)
-			found = (flags & 0x10000) && strcmp(name, path) == 0;
-	}
-	fclose(f);
+		goto out;
+	found = !S_ISSOCK(st.st_mode);
+	if (!found)
+		f = fopen(list, "re");
+	if (!found && !f)
+		f = fopen("/proc/net/unix", "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = line_listens(line, path);
+	if (f)
+		fclose(f);
+out:
+	free(list);
 	return found;
 }
 
@@ -270,7 +289,7 @@ static bool await_ready(struct boot *b, struct proc *p, const char *socket, cons
 {
 	const uint64_t end = now_ms() + limit_ms;
 
-	while (!(socket && listening(socket)) && !(re && logged(p, re))) {
+	while (!(socket && listening(p, socket)) && !(re && logged(p, re))) {
 		struct pollfd f[2] = { { .fd = p->out, .events = POLLIN },
 				       { .fd = signals_fd(), .events = POLLIN } };
 
@@ -771,6 +790,7 @@ void boot_run(const struct boot_config *c, struct report *r, struct boot_outcome
 		judge_late_crash(b);
 	disturb(b, true);
 	ktap_free(&b->ktap);
+	free(b->again);
 	for (i = 0; i < b->n; i++)
 		proc_free(b->list[i]);
 	free(b);

@@ -20,6 +20,7 @@ enum boot_end {
 	BOOT_VMM,     /* the VMM crashed or was killed */
 	BOOT_PROGRAM, /* another program of the host ended */
 	BOOT_WORKER,  /* a thread of one, without which it does nothing, ended: [device] thread */
+	BOOT_AGAIN,   /* the payload ended the machine to be booted again: "# reboot: REASON" */
 	BOOT_FLOOD,   /* too much output */
 	BOOT_START,   /* the host did not start */
 	BOOT_INTERRUPTED, /* a signal to this program */

@@ -36,6 +36,8 @@ const char *source_dir(void)
 {
 	static const char *const places[] = { "source", ".", ".." };
 	static char dir[PATH_MAX];
+	bool installed;
+	char *own;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(places); i++) {
@@ -47,7 +49,11 @@ const char *source_dir(void)
 				     (int)sizeof(dir))
 			return dir;
 	}
-	return access("host/hosts", R_OK) == 0 ? "." : NULL;
+	/* The current folder, for programs outside of a tree: but an installed one has recipes of its own. */
+	own = xasprintf("%s/../share/assay/hosts", program_dir());
+	installed = access(own, R_OK) == 0;
+	free(own);
+	return !installed && access("host/hosts", R_OK) == 0 ? "." : NULL;
 }
 
 /* --- reading ----------------------------------------------------------------------------- */
@@ -66,7 +72,8 @@ static const struct {
 	{ "probe", "command" },	   { "after", "command" },    { "after", "deadline" },
 	{ "after", "kernel-log" }, { "after", "records" },    { "known", "reason" },
 	{ "known", "at-times" },   { "host", "require" },     { "host", "provides" },
-	{ "host", "alone" },	   { "device", "thread" },    { "host", "reboots" },
+	{ "host", "lock" },	   { "host", "alone" },	      { "device", "thread" },
+	{ "host", "reboots" },
 };
 
 static bool known_type(const char *type)

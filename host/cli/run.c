@@ -4,9 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +28,7 @@
 #define PROBE_MS     10000
 #define ASK_MS	     30000
 #define VERSION_MS   5000
+#define LOCK_MS	     100
 #define FIRST_LINE_S 60
 #define HOST_LOG_MAX (64u << 20)
 #define APPEND_MAX                                                                                 \
@@ -45,7 +50,7 @@ struct run {
 	const char *machine, *boot, *accel;
 	char *own_boot; /* or NULL: where boot is the machine's choice */
 	char *dir, *tmp, *elf;
-	int serial, commands;
+	int lock, serial, commands;
 	struct report report;
 	struct report *current; /* of the boot that is going on */
 	struct printer out;
@@ -395,6 +400,54 @@ static bool check_needs(struct run *r)
 	return false;
 }
 
+/* --- what only one run may use ----------------------------------------------------------- */
+
+/* Binds an abstract socket, which the kernel removes with this process, however it ends. 1: another one has it. */
+static int try_lock(int fd, const char *name)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	const int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "assay.%s", name);
+	const socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+
+	if ((size_t)n >= sizeof(a.sun_path) - 1)
+		return -ENAMETOOLONG;
+	if (bind(fd, (struct sockaddr *)&a, len) == 0)
+		return 0;
+	return errno == EADDRINUSE ? 1 : -errno;
+}
+
+/* [host] lock = NAME: runs of hosts with the same lock, which share a CID or ports, wait for each other. */
+static bool take_lock(struct run *r)
+{
+	const char *name = recipe_get(r->recipe, "host", "", "lock");
+	struct pollfd f = { .fd = signals_fd(), .events = POLLIN };
+	bool told = false;
+	int ret = 1;
+
+	if (!name || !*name)
+		return true;
+	r->lock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (r->lock < 0)
+		ret = -errno;
+	while (ret == 1 && !signals_seen() && now_ms() < r->deadline) {
+		ret = try_lock(r->lock, name);
+		if (ret == 1 && !told)
+			printer_note(&r->out, "waiting for another run that uses %s", name);
+		told = told || ret == 1;
+		if (ret == 1)
+			poll(&f, 1, LOCK_MS);
+	}
+	if (ret < 0)
+		fprintf(stderr, "assay: the lock %s: %s\n", name, strerror(-ret));
+	else if (ret && signals_seen())
+		fprintf(stderr, "assay: interrupted by signal %d\n", signals_seen());
+	else if (ret)
+		fprintf(stderr,
+			"assay: another run used %s until the time of this one was over (--timeout)\n",
+			name);
+	return ret == 0;
+}
+
 /* --- folders and files ------------------------------------------------------------------- */
 
 char *runs_dir(void)
@@ -644,6 +697,15 @@ static unsigned int slow(const struct run *r)
 	return n > 1 ? (unsigned int)n : 1;
 }
 
+static unsigned int most_reboots(const struct run *r)
+{
+	const char *own = recipe_get(r->recipe, "host", "", "reboots");
+
+	return r->o->reboots >= 0 ? (unsigned int)r->o->reboots :
+	       own		  ? (unsigned int)atoi(own) :
+				    REBOOTS;
+}
+
 static bool make_cmdline(struct run *r, const char *list, const char *after)
 {
 	const char *own = vars_get(&r->vars, "GUEST_APPEND");
@@ -675,6 +737,7 @@ static bool make_cmdline(struct run *r, const char *list, const char *after)
 		snprintf(number, sizeof(number), "%u", slow(r));
 		add_word(&b, "slow", number);
 	}
+	add_word(&b, "reboots", most_reboots(r) ? "1" : NULL);
 	add_word(&b, "after", after);
 	for (i = 0; i < r->o->append.n; i++)
 		sbuf_addf(&b, "%s%s", b.len ? " " : "", r->o->append.v[i]);
@@ -858,6 +921,7 @@ static struct boot_config boot_config(struct run *r, unsigned int number)
 static char *probe_kvm(struct run *r)
 {
 	const size_t given = r->vars.given.n;
+	const char *boot = r->boot;
 	struct boot_config c = boot_config(r, 0);
 	struct boot_outcome o;
 	struct report rep;
@@ -870,8 +934,7 @@ static char *probe_kvm(struct run *r)
 	vars_set(&r->vars.run, "ACCEL", "kvm");
 	vars_set(&r->vars.run, "BOOT", "pvh");
 	r->boot = "pvh";
-	if (!set_cmdline(r, "list=1"))
-		return xstrdup("no command line");
+	set_cmdline(r, "list=1");
 	c.devices = false;
 	c.run_dir = r->tmp; /* its logs are of no further use */
 	c.serial = c.commands = -1;
@@ -890,7 +953,7 @@ static char *probe_kvm(struct run *r)
 	boot_outcome_free(&o);
 	while (r->vars.given.n > given)
 		free(r->vars.given.v[--r->vars.given.n]);
-	r->boot = choose(r->o->boot, r, "boot", "efi");
+	r->boot = boot;
 	vars_set(&r->vars.run, "BOOT", r->boot);
 	return why;
 }
@@ -989,15 +1052,6 @@ static void blame_program(struct run *r, const struct boot_outcome *o)
 	free(id);
 }
 
-static unsigned int most_reboots(const struct run *r)
-{
-	const char *own = recipe_get(r->recipe, "host", "", "reboots");
-
-	return r->o->reboots >= 0 ? (unsigned int)r->o->reboots :
-	       own		  ? (unsigned int)atoi(own) :
-				    REBOOTS;
-}
-
 /*
  * Boots until these tests have a verdict; list is how the payload is told of them. Returns how the last boot
  * ended; *complete: they have.
@@ -1035,7 +1089,8 @@ static enum boot_end boot_tests(struct run *r, const struct strv *ids, const cha
 			blame_program(r, &o);
 		go_on = !*complete && (o.last || end == BOOT_WORKER) && end != BOOT_START &&
 			end != BOOT_INTERRUPTED && end != BOOT_DEADLINE && boots <= most;
-		if ((*complete || go_on) && end != BOOT_DONE && end != BOOT_WORKER && !o.test)
+		if ((*complete || go_on) && end != BOOT_DONE && end != BOOT_WORKER &&
+		    end != BOOT_AGAIN && !o.test)
 			blame_harness(r, &o);
 		if (end != BOOT_DONE)
 			tell_end(r, &o);
@@ -1659,7 +1714,7 @@ static int prepare(struct run *r)
 	if (!read_known(r) || !select_tests(r) || !place_faults(r))
 		return STATUS_USAGE;
 	set_config_size(r);
-	if (!check_needs(r) || !make_run_dir(r) || !make_tmp_dir(r))
+	if (!check_needs(r) || !take_lock(r) || !make_run_dir(r) || !make_tmp_dir(r))
 		return STATUS_NO_REPORT;
 	set_dirs(r, r->dir);
 	return choose_accel(r) ? STATUS_OK : STATUS_NO_REPORT;
@@ -1686,6 +1741,8 @@ static void release(struct run *r)
 		fprintf(stderr, "assay: kept %s\n", r->tmp);
 	else if (r->tmp)
 		remove_tree(r->tmp);
+	if (r->lock >= 0)
+		close(r->lock);
 	if (r->serial >= 0)
 		close(r->serial);
 	if (r->commands >= 0)
@@ -1709,7 +1766,7 @@ static void release(struct run *r)
 
 int run_command(const struct run_options *o)
 {
-	struct run r = { .o = o, .serial = -1, .commands = -1 };
+	struct run r = { .o = o, .lock = -1, .serial = -1, .commands = -1 };
 	int status;
 
 	signals_init();

@@ -485,6 +485,8 @@ static void comment(struct ktap *k, const char *s, bool nested)
 		check_totals(k, rest);
 	} else if (!nested && strcmp(s, "end") == 0) {
 		end_report(k);
+	} else if (!ktap_current(k) && has_prefix(s, "reboot: ", &rest)) {
+		event(k, KTAP_REBOOT, rest);
 	} else if (k->notes.n < MAX_DIAGS && (nested || ktap_current(k))) {
 		strv_add(&k->notes, s);
 		event(k, KTAP_NOTE, s);

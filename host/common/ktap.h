@@ -16,7 +16,8 @@ enum ktap_event {
 	KTAP_START,  /* a test starts; its id is current */
 	KTAP_RESULT, /* the last of report->results is complete */
 	KTAP_NOTE,   /* a diagnostic of the running test, for those who watch */
-	KTAP_END,    /* "# end" */
+	KTAP_REBOOT, /* the payload ends the machine between two tests, for this reason, to be booted again */
+	KTAP_END, /* "# end" */
 };
 typedef void (*ktap_handler)(void *arg, enum ktap_event event, const char *text);
 

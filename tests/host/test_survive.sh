@@ -88,6 +88,11 @@ endless) say "KTAP version 1"; say "1..1"; say "    # Subtest: boot"; say "    1
 	while :; do say "    # note"; say "    # start boot.paging.null"; say "    ok 1 boot.paging.null"; sleep 0.05; done ;;
 empty-names) begin; say "    # start "; say "    ok 1 "; say "    not ok"; say "ok"; say "1.."; pass 0; pass 1; pass 2; end ;;
 slow) second; sleep 1.5; say "    ok 2 ${tests[1]}"; pass 2; end ;;
+asks) if [ -z "$after" ]; then begin; pass 0; say "# reboot: nothing works since then"; exit 0; fi
+	[[ $* == *reboots=1* ]] || exit 9
+	all ;;
+asks-always) begin 1; pass 0; say "# reboot: nothing works"; exit 0 ;;
+probe) say "KTAP version 1"; say "# end" ;;
 lasts) second; happened started; sleep 1000 ;;
 device) sleep 1000 ;;
 device-dies) [ ! -e "$TMPDIR/../died" ] || exec sleep 1000; await started; happened died; exit 3 ;;
@@ -126,6 +131,36 @@ cat >"$tmp/worker.host" <<FAKE
 extends = $tmp/device.host
 [device dev]
 thread = bash
+FAKE
+
+# Two recipes that may not run at the same time.
+cat >"$tmp/locked.host" <<FAKE
+[host]
+extends = $tmp/fake.host
+lock = survive.$$
+FAKE
+# A machine that starts by one way only, which is not the probe guest's.
+cat >"$tmp/probe.host" <<FAKE
+[host]
+extends = $tmp/fake.host
+boot = pvh
+[machine small]
+BOOTS = efi
+[machine m]
+BOOTS = pvh efi
+[boot efi]
+[probe]
+command = $tmp/fake probe list=1
+[vmm]
+command = $tmp/fake good \${BOOT} \${CMDLINE_ARGS}
+FAKE
+# A device in a network namespace of its own.
+cat >"$tmp/netns.host" <<FAKE
+[host]
+extends = ref
+boot = pvh
+[device refdev]
+command = unshare -n \${REFDEV} --socket \${SOCKET} --cids \${CIDS} --layout \${LAYOUT}
 FAKE
 
 # Real QEMU. A second program, which serves nobody and can be killed: a peer that died.
@@ -237,6 +272,38 @@ interrupt() { # NAME SIGNAL: of the harness itself
 	echo $? >"$tmp/$1/rc"
 }
 
+locked() { # a run that lasts; one that waits in vain; one that comes when the first has ended
+	local first waits
+	begin locked
+	"$assay" run --host "$tmp/locked.host" --set MODE=lasts --output "$tmp/locked/run" --test-timeout 100 \
+		--tests boot.paging.null,boot.paging.nx,boot.paging.text >"$tmp/locked/out" 2>&1 </dev/null &
+	first=$!
+	await "start boot.paging.nx" "$tmp/locked/run/serial.raw"
+	run locked-vain --host "$tmp/locked.host" --set MODE=good --timeout 0.5
+	begin locked
+	run locked-waits --host "$tmp/locked.host" --set MODE=good --tests boot.paging &
+	waits=$!
+	await "waiting for another run" "$tmp/locked-waits/out"
+	kill -INT $first
+	wait $waits
+	wait $first
+	echo $? >"$tmp/locked/rc"
+}
+twice_in_one() {
+	begin two
+	"$assay" run --host "$tmp/fake.host" --host "$tmp/fake.host:boot.paging.nx" --set MODE=good --output "$tmp/two/run" \
+		--tests boot.paging.null,boot.paging.nx,boot.paging.text >"$tmp/two/out" 2>&1 </dev/null
+	echo $? >"$tmp/two/rc"
+}
+blanks() {
+	begin blanks
+	mkdir "$tmp/blanks/tmp/a b"
+	TMPDIR="$tmp/blanks/tmp/a b" "$assay" run --host ref --boot pvh --tests boot.paging.nx --output "$tmp/blanks/a b" \
+		>"$tmp/blanks/out" 2>&1 </dev/null
+	echo $? >"$tmp/blanks/rc"
+	rmdir "$tmp/blanks/tmp/a b"
+}
+
 # --- what must be so ------------------------------------------------------------------------------
 
 check() { # NAME STATUS[|STATUS] PATTERN...: lines of the output (extended expressions), "!" for those that must not be
@@ -298,6 +365,11 @@ at_once() { # FUNCTION ARGUMENT...
 		*) at_once fake $m ;;
 		esac
 	done
+	at_once fake asks
+	at_once fake asks-always --reboots 1
+	at_once run probe --host "$tmp/probe.host" --machine small --accel auto
+	at_once locked
+	at_once twice_in_one
 	at_once fake floods --first-line 30
 	at_once fake floods-test --test-timeout 30
 	at_once fake always-hangs --reboots 1
@@ -365,6 +437,21 @@ check device-dies 1 'dev exited with status 3' 'owner: +dev'
 check device-worker 1 'host.dev.alive: dev is dead: its thread bash ended' 'while boot.paging.nx ran' '3 passed, 1 failed'
 has device-worker '^    ok [0-9] boot.paging.null$' '^    ok [0-9] boot.paging.text$'
 check device-gone 3 'dev cannot be started: /no/such/program: No such file'
+check asks 0 'asks for a new boot: nothing works since then' 'booting again for the remaining 2' '3 passed' '!ERROR'
+check asks-always 3 '2 boots are enough: 1 test has no verdict' '!harness.end'
+check locked 3 '!waiting'
+check locked-vain 3 'waiting for another run that uses survive' 'until the time of this one was over'
+check locked-waits 0 'waiting for another run' '3 passed'
+check two 0 '3 passed'
+planned=$((planned + 1))
+[ -f "$tmp/two/run/fake.host/report.ktap" ] && [ -f "$tmp/two/run/fake.host-2/report.ktap" ]
+report $? 'two: a folder each'
+if [ -w /dev/kvm ]; then
+	check probe 0 'small, efi, .*kvm' '3 passed'
+	planned=$((planned + 1))
+	grep -q 'fake good efi' "$tmp/probe/run/commands.txt"
+	report $? 'probe: the boot that the machine has'
+fi
 check sigint 3 'interrupted' '1 passed' 'incomplete: interrupted; 2 of 3'
 has sigint '^    ok 1 boot.paging.null$'
 check sigterm 3 'interrupted' '1 passed'
@@ -417,6 +504,8 @@ FAKE
 	at_once run refdev-hang --host ref --boot pvh --fault hang --tests "$fault_tests"
 	at_once qemu_kill interrupt-qemu INT harness
 	at_once qemu_kill kill-harness KILL harness
+	at_once blanks
+	unshare -n true 2>/dev/null && at_once run netns --host "$tmp/netns.host" --tests vsock.stream.connect
 	at_once run triple-fault --host "$tmp/triple.host" --reboots 0 \
 		--tests boot.paging.null,boot.paging.nx,boot.paging.text
 	wait
@@ -432,12 +521,30 @@ has stop-qemu '^    ok .* boot.paging.nx$'
 check interrupt-qemu 3 'interrupted by signal 2' 'incomplete'
 has interrupt-qemu '^    ok .* boot.paging.nx$'
 check triple-fault 3 'boot.paging.nx: the guest died .triple fault or reset.' '1 passed, 1 failed' '1 of 3 tests'
+check blanks 0 '1 passed'
+if [ -f "$tmp/netns/rc" ]; then check netns 0 '1 passed'; fi
 check refdev-hang 1 '5 passed, [12] failed'
 has refdev-hang '^    ok .* boot.paging.nx$'
 check refdev-crash 1 'refdev (exited with status 134|was ended by signal 6)' 'owner: +refdev'
 has refdev-crash '^    ok .* boot.paging.nx$'
 
 echo "# with QEMU: $SECONDS s"
+
+# --- an installed program in somebody's folder ----------------------------------------------------------
+
+mkdir -p "$tmp/usr/bin" "$tmp/usr/share/assay/hosts" "$tmp/theirs/host/hosts" "$tmp/theirs/scripts"
+cp "$assay" "$out/assay.elf" "$tmp/usr/bin"
+cp "$tmp/fake.host" "$tmp/usr/share/assay/hosts/installed.host"
+cp "$tmp/fake.host" "$tmp/theirs/host/hosts/theirs.host"
+printf '#!/bin/sh\n: >"%s/ran"\n' "$tmp" >"$tmp/theirs/scripts/setup"
+chmod +x "$tmp/theirs/scripts/setup"
+begin installed
+(cd "$tmp/theirs" && "$tmp/usr/bin/assay" run --host theirs) >"$tmp/installed/out" 2>&1 </dev/null
+echo $? >"$tmp/installed/rc"
+check installed 4 'there is no host "theirs"' 'hosts: installed'
+planned=$((planned + 1))
+[ ! -e "$tmp/ran" ]
+report $? 'installed: no set-up of another tree is run'
 
 # --- output that goes nowhere ---------------------------------------------------------------------------
 
