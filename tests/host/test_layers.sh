@@ -34,7 +34,7 @@ tree() { # WHAT PATTERN FILE=LINE...
 	fi
 }
 
-echo 1..9
+echo 1..10
 tree "a right tree" "" 'lib/a.c=#include "lib/a.h"' 'lib/x86_64/a.c=#include "lib/a.h"' 'tests/virtio/t.c=#include "drivers/virtio/v.h"' \
 	'drivers/virtio/v.c=#include "lib/a.h"' 'lib/m.h=__asm__ volatile("" ::: "memory");'
 tree "a driver that knows a test" 'drivers/virtio/ may not know tests/support/' 'drivers/virtio/v.c=#include "tests/support/s.h"'
@@ -42,8 +42,9 @@ tree "lib that knows a driver" 'lib/ may not know drivers/virtio/' 'lib/x86_64/a
 tree "a folder without a rule" 'no rule says' 'new/a.c=#include "lib/a.h"'
 tree "a circle" '^    tests/' 'tests/irq/a.c=#include "tests/vsock/v.h"' 'tests/vsock/v.c=#include "tests/virtio/i.h"' \
 	'tests/virtio/i.c=#include "tests/irq/x.h"'
-tree "an architecture's header outside" 'which is of one architecture' 'lib/a.c=#include "lib/x86_64/io.h"'
-tree "an instruction outside" 'instructions of one' 'kvmpv/a.c=	__asm__ volatile("hlt");'
+tree "an architecture's header outside" 'lib/a.c:1:.*of one architecture' 'lib/a.c=#include "lib/x86_64/io.h"'
+tree "an instruction outside" 'kvmpv/a.c:1:.*of one architecture' 'kvmpv/a.c=	__asm__ volatile("hlt");'
+tree "a register of x86 outside" 'tests/irq/a.c:1:.*of one architecture' 'tests/irq/a.c=	rdmsr(0x1b);'
 host=deb.debian
 tree "a registry's host" 'docs/a.md:1:' "docs/a.md=from http://$host.org/debian"
 "$layers" >"$tmp/log" 2>&1
