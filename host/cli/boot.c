@@ -96,7 +96,8 @@ static void explain(struct boot *b, const struct proc *p)
 	size_t i;
 
 	for (i = from; i < p->tail.n; i++)
-		strv_take(&b->o->detail, xasprintf("%s: %s", p->name, p->tail.v[i]));
+		if (!strstr(p->tail.v[i], "is deprecated")) /* never why something ended */
+			strv_take(&b->o->detail, xasprintf("%s: %s", p->name, p->tail.v[i]));
 }
 
 /* Gives the running test its verdict. */
@@ -605,8 +606,9 @@ static uint64_t time_left(struct boot *b)
 	if (idle < limit)
 		return limit - idle;
 	if (!b->report->started) {
-		finish(b, BOOT_HANG, "no report from the payload within %.1f s%s",
+		finish(b, BOOT_HANG, "no report from the payload within %.1f s%s; the VMM runs on",
 		       (double)limit / 1000, b->vmm->out < 0 ? "; its console was closed" : "");
+		strv_add(&b->o->detail, "--first-line gives a slow host more time");
 		read_registers(b);
 		explain(b, b->vmm);
 	} else {

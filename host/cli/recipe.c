@@ -164,8 +164,31 @@ static struct recipe_section *parse_header(struct recipe *r, char *s)
 	return *s ? add_section(r, s, trim(name)) : NULL;
 }
 
-/* One line; NULL: fine, else what is wrong. */
-static const char *parse_line(struct recipe *r, char *text)
+/* A section that is misspelt is taken for one of variables, and its first key says that it is none. */
+static const char *unknown_section(const char *type, struct sbuf *why)
+{
+	const char *types[ARRAY_SIZE(known)];
+	char *text = NULL;
+	size_t size, i;
+	FILE *f;
+
+	for (i = 0; i < ARRAY_SIZE(known); i++)
+		types[i] = known[i].type;
+	f = open_memstream(&text, &size);
+	if (f) {
+		print_suggestions(f, type, types, ARRAY_SIZE(known));
+		fclose(f);
+	}
+	sbuf_addf(
+		why,
+		"there is no section [%s]%s; in one of variables their names are made of A-Z, 0-9 and _",
+		type, text ? text : "");
+	free(text);
+	return why->s;
+}
+
+/* One line; NULL: fine, else what is wrong, in *why where it is not fixed. */
+static const char *parse_line(struct recipe *r, char *text, struct sbuf *why)
 {
 	struct recipe_section *s = r->n ? &r->sections[r->n - 1] : NULL;
 	char *t = trim(text), *eq;
@@ -189,7 +212,9 @@ static const char *parse_line(struct recipe *r, char *text)
 	t = trim(t);
 	if (known_type(s->type) ? !known_key(s->type, t) : !is_variable(t))
 		return known_type(s->type) ? "an unknown key" :
-					     "a name of a variable is made of A-Z, 0-9 and _";
+		       strcmp(s->type, "vars") == 0 ?
+					     "a name of a variable is made of A-Z, 0-9 and _" :
+					     unknown_section(s->type, why);
 	add_key(s, t, trim(eq + 1));
 	return NULL;
 }
@@ -203,13 +228,15 @@ struct recipe *recipe_parse(const char *name, const char *text, struct sbuf *err
 	r->name = xstrdup(name);
 	r->path = xstrdup(name);
 	while ((line = strsep(&next, "\n"))) {
-		const char *wrong = parse_line(r, line);
+		struct sbuf why = { 0 };
+		const char *wrong = parse_line(r, line, &why);
 
 		n++;
 		if (wrong) {
 			sbuf_addf(err, "%s:%u: %s\n", name, n, wrong);
 			errors++;
 		}
+		sbuf_free(&why);
 	}
 	free(copy);
 	if (!errors)
@@ -263,6 +290,45 @@ void recipe_names(const struct recipe *r, const char *type, struct strv *names)
 	for (i = 0; i < r->n; i++)
 		if (strcmp(r->sections[i].type, type) == 0 && !strv_has(names, r->sections[i].name))
 			strv_add(names, r->sections[i].name);
+}
+
+static void add_name(struct strv *names, const char *name, size_t n)
+{
+	char *copy = xstrndup(name, n);
+
+	if (!strv_has(names, copy))
+		strv_add(names, copy);
+	free(copy);
+}
+
+static void add_references(struct strv *names, const char *value)
+{
+	const char *at = value;
+
+	while ((at = strstr(at, "${"))) {
+		at += 2;
+		add_name(names, at, strcspn(at, ":}"));
+	}
+}
+
+void recipe_uses(const struct recipe *r, struct strv *names)
+{
+	size_t i, k, c;
+
+	for (i = 0; i < r->n; i++) {
+		const struct recipe_section *s = &r->sections[i];
+
+		for (k = 0; k < s->n; k++)
+			add_references(names, s->keys[k].value);
+		if (!known_type(s->type)) {
+			char *upper = xstrdup(s->type);
+
+			for (c = 0; upper[c]; c++)
+				upper[c] = (char)toupper((unsigned char)upper[c]);
+			add_name(names, upper, strlen(upper));
+			free(upper);
+		}
+	}
 }
 
 /* --- finding ----------------------------------------------------------------------------- */

@@ -43,6 +43,8 @@ void recipe_free(struct recipe *r);
 const char *recipe_get(const struct recipe *r, const char *type, const char *name, const char *key);
 /* The names of the sections of a type, in order, each once. */
 void recipe_names(const struct recipe *r, const char *type, struct strv *names);
+/* The variables that anything in it uses: by ${NAME}, or by sections of their values. Each once. */
+void recipe_uses(const struct recipe *r, struct strv *names);
 /* The names of all recipes that can be found, sorted. */
 void recipe_list(struct strv *names);
 

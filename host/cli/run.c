@@ -29,6 +29,7 @@
 #define ASK_MS	     30000
 #define VERSION_MS   5000
 #define LOCK_MS	     100
+#define UNNAMED	     "unnamed" /* the machine, or way to start, of a recipe that has one only */
 #define FIRST_LINE_S 60
 #define HOST_LOG_MAX (64u << 20)
 #define APPEND_MAX                                                                                 \
@@ -42,6 +43,7 @@ struct run {
 	struct recipe *recipe;
 	struct vars vars;
 	struct image_tests tests;
+	struct strv options;  /* keys of the payload's command line */
 	struct strv selected; /* ids */
 	char *list;	      /* tests=, or NULL: what the payload runs by default */
 	char *wanted;	      /* the same of all shards together */
@@ -103,8 +105,12 @@ static bool check_choice(const struct run *r, const char *type, const char *valu
 	bool ok;
 
 	recipe_names(r->recipe, type, &names);
-	ok = strv_has(&names, value);
-	if (!ok) {
+	/* A recipe of one machine need not name it; then there is nothing to choose. */
+	ok = strv_has(&names, value) || (!names.n && strcmp(value, UNNAMED) == 0);
+	if (!ok && !names.n) {
+		fprintf(stderr, "assay: host %s has no [%s NAME] sections to choose \"%s\" from\n",
+			r->recipe->name, type, value);
+	} else if (!ok) {
 		fprintf(stderr, "assay: host %s has no %s \"%s\"", r->recipe->name, type, value);
 		print_suggestions(stderr, value, (const char *const *)names.v, names.n);
 		fputs("; it has:", stderr);
@@ -135,6 +141,22 @@ static bool check_boot(struct run *r)
 	fprintf(stderr, "assay: machine %s of host %s does not start by \"%s\"; it starts by: %s\n",
 		r->machine, r->recipe->name, r->boot, boots);
 	return false;
+}
+
+/* The first of the recipe's sections of this type, where it has no default; or UNNAMED. Valid as long as the recipe. */
+static const char *first_section(const struct run *r, const char *type, const char *usual)
+{
+	const char *first = UNNAMED;
+	size_t i;
+
+	for (i = r->recipe->n; i-- > 0;) {
+		if (strcmp(r->recipe->sections[i].type, type) != 0)
+			continue;
+		first = r->recipe->sections[i].name;
+		if (strcmp(first, usual) == 0)
+			return usual;
+	}
+	return first;
 }
 
 static const char *choose(const char *option, const struct run *r, const char *key,
@@ -623,8 +645,8 @@ static void set_machine(struct run *r)
 	char cpus[16];
 	size_t i;
 
-	r->machine = choose(r->o->machine, r, "machine", "q35");
-	r->boot = choose(r->o->boot, r, "boot", "efi");
+	r->machine = choose(r->o->machine, r, "machine", first_section(r, "machine", "q35"));
+	r->boot = choose(r->o->boot, r, "boot", first_section(r, "boot", "efi"));
 	snprintf(cpus, sizeof(cpus), "%u", r->o->cpus);
 	vars_set(&r->vars.run, "MACHINE", r->machine);
 	vars_set(&r->vars.run, "BOOT", r->boot);
@@ -737,7 +759,8 @@ static bool make_cmdline(struct run *r, const char *list, const char *after)
 		snprintf(number, sizeof(number), "%u", slow(r));
 		add_word(&b, "slow", number);
 	}
-	add_word(&b, "reboots", most_reboots(r) ? "1" : NULL);
+	/* An older payload has no such option. */
+	add_word(&b, "reboots", most_reboots(r) && strv_has(&r->options, "reboots") ? "1" : NULL);
 	add_word(&b, "after", after);
 	for (i = 0; i < r->o->append.n; i++)
 		sbuf_addf(&b, "%s%s", b.len ? " " : "", r->o->append.v[i]);
@@ -1564,6 +1587,90 @@ static bool read_known(struct run *r)
 	return !ret && !wrong;
 }
 
+/* --- options that would do nothing --------------------------------------------------------- */
+
+/* Each --set is of a variable that the recipe, or this program, asks for. */
+static bool check_set(const struct run *r)
+{
+	static const char *const own[] = { "BOOTS", "CIDS", "GUEST_APPEND", "HOST_CIDS", "LAYOUT" };
+	struct strv names = { 0 };
+	bool ok = true;
+	size_t i;
+
+	recipe_uses(r->recipe, &names);
+	for (i = 0; i < ARRAY_SIZE(own); i++)
+		strv_add(&names, own[i]);
+	for (i = 0; i < r->o->set.n; i++) {
+		char *name = xstrndup(r->o->set.v[i], strcspn(r->o->set.v[i], "="));
+
+		if (!strv_has(&names, name)) {
+			fprintf(stderr, "assay: --set %s: nothing of host %s uses ${%s}",
+				r->o->set.v[i], r->recipe->name, name);
+			print_suggestions(stderr, name, (const char *const *)names.v, names.n);
+			fputc('\n', stderr);
+			ok = false;
+		}
+		free(name);
+	}
+	strv_free(&names);
+	return ok;
+}
+
+/* The payload would only warn of a key that it does not know. */
+static bool check_append(const struct run *r)
+{
+	bool ok = true;
+	size_t i;
+
+	for (i = 0; r->options.n && i < r->o->append.n; i++) {
+		const char *text = r->o->append.v[i];
+
+		for (; *(text += strspn(text, " ")); text += strcspn(text, " ")) {
+			char *key = xstrndup(text, strcspn(text, "= "));
+
+			if (!strv_has(&r->options, key)) {
+				fprintf(stderr,
+					"assay: --append %s: the payload has no option \"%s\"",
+					r->o->append.v[i], key);
+				print_suggestions(stderr, key, (const char *const *)r->options.v,
+						  r->options.n);
+				fputc('\n', stderr);
+				ok = false;
+			} else if (text[strlen(key)] != '=') {
+				fprintf(stderr, "assay: --append %s: %s=VALUE is wanted\n",
+					r->o->append.v[i], key);
+				ok = false;
+			}
+			free(key);
+		}
+	}
+	return ok;
+}
+
+/* A recipe that gives the payload no command line cannot tell it what the options ask for. */
+static bool check_cmdline(const struct run *r)
+{
+	const struct run_options *o = r->o;
+	const char *option = o->tests.n	   ? "--tests" :
+			     o->append.n   ? "--append" :
+			     o->shards > 1 ? "--shard" :
+			     o->shuffle	   ? "--shuffle" :
+			     o->repeat > 1 ? "--repeat" :
+					     NULL;
+	struct strv names = { 0 };
+	bool ok;
+
+	recipe_uses(r->recipe, &names);
+	ok = !option || strv_has(&names, "CMDLINE") || strv_has(&names, "CMDLINE_ARGS");
+	strv_free(&names);
+	if (!ok)
+		fprintf(stderr,
+			"assay: %s: host %s gives the payload no command line: a command of %s has to use "
+			"${CMDLINE} or ${CMDLINE_ARGS}, or to write it into the image (assay configure)\n",
+			option, r->recipe->name, r->recipe->path);
+	return ok;
+}
+
 /* --- options of hosts that boot a kernel of their own ------------------------------------ */
 
 static bool recipe_takes(const struct run *r, const char *var, const char *option)
@@ -1707,11 +1814,12 @@ static int prepare(struct run *r)
 	set_programs(r);
 	set_machine(r);
 	if (!check_choice(r, "machine", r->machine) || !check_choice(r, "boot", r->boot) ||
-	    !check_boot(r) || !set_host_options(r))
+	    !check_boot(r) || !set_host_options(r) || !check_set(r) || !check_cmdline(r))
 		return STATUS_USAGE;
 	if (!load_tests(r->elf, &r->tests))
 		return STATUS_NO_REPORT;
-	if (!read_known(r) || !select_tests(r) || !place_faults(r))
+	image_options_read(r->elf, &r->options); /* without a table nothing is checked */
+	if (!check_append(r) || !read_known(r) || !select_tests(r) || !place_faults(r))
 		return STATUS_USAGE;
 	set_config_size(r);
 	if (!check_needs(r) || !take_lock(r) || !make_run_dir(r) || !make_tmp_dir(r))
@@ -1751,6 +1859,7 @@ static void release(struct run *r)
 	deviations_free(&r->known);
 	report_free(&r->report);
 	image_tests_free(&r->tests);
+	strv_free(&r->options);
 	strv_free(&r->selected);
 	strv_free(&r->boots);
 	vars_free(&r->vars);

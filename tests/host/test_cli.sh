@@ -128,7 +128,7 @@ bad_recipe 'extends itself' 'cannot be read' "[host]\nextends = $tmp/bad.host\n"
 # shellcheck disable=SC2016 # the recipe's variable
 printf '[host]\nmachine = m\nboot = b\n[machine m]\n[boot b]\n[vmm]\ncommand = ${NOBODY_SETS_THIS} x\n' >"$tmp/unset.host"
 expect 'recipe: a variable that is not set' 3 'NOBODY_SETS_THIS. is not set' '--set NOBODY_SETS_THIS=' \
-	-- "$assay" run --host "$tmp/unset.host" --tests boot.trap
+	-- "$assay" run --host "$tmp/unset.host"
 
 # --- lists ------------------------------------------------------------------------------------------------
 

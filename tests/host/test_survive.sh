@@ -9,7 +9,7 @@ out=$(realpath "$1")
 assay=$out/assay
 tmp=$(mktemp -d /tmp/as.XXXXXX)
 mark=ASSAY_SURVIVE=$$.$RANDOM
-export "${mark?}"
+export "${mark?}" PAYLOAD="$out/assay.elf"
 trap 'rm -rf "$tmp"' EXIT
 
 n=0
@@ -52,6 +52,7 @@ crlf) eol=$'\r\n'; all ;;
 silent) sleep 1000 ;;
 quits) exit 0 ;;
 fails) echo "fake: cannot open the thing" >&2; exit 7 ;;
+complains) echo "fake: -mon is deprecated" >&2; echo "fake: cannot open the thing" >&2; exit 7 ;;
 hangs) second; sleep 1000 ;;
 spins) second; while :; do :; done ;;
 hangs-between) begin; pass 0; sleep 1000 ;;
@@ -89,7 +90,8 @@ endless) say "KTAP version 1"; say "1..1"; say "    # Subtest: boot"; say "    1
 empty-names) begin; say "    # start "; say "    ok 1 "; say "    not ok"; say "ok"; say "1.."; pass 0; pass 1; pass 2; end ;;
 slow) second; sleep 1.5; say "    ok 2 ${tests[1]}"; pass 2; end ;;
 asks) if [ -z "$after" ]; then begin; pass 0; say "# reboot: nothing works since then"; exit 0; fi
-	[[ $* == *reboots=1* ]] || exit 9
+	# The harness tells it to a payload that knows the option.
+	[[ $* == *reboots=1* ]] || ! grep -aqzx reboots "$PAYLOAD" || exit 9
 	all ;;
 asks-always) begin 1; pass 0; say "# reboot: nothing works"; exit 0 ;;
 probe) say "KTAP version 1"; say "# end" ;;
@@ -390,7 +392,7 @@ at_once() { # FUNCTION ARGUMENT...
 
 check good 0 '✓ boot.paging.text' '3 passed, 0 failed'
 check crlf 0 '3 passed, 0 failed'
-check silent 3 'no report from the payload within 1.0 s'
+check silent 3 'no report from the payload within 1.0 s; the VMM runs on' 'first-line gives'
 check quits 3 'exited with status 0 before the report'
 check bails-early 3 'exited with status 0 before the payload' 'the payload gave up: no guest: out of luck'
 check fails 3 'vmm exited with status 7 before the payload' 'vmm: fake: cannot open the thing'
@@ -529,6 +531,26 @@ check refdev-crash 1 'refdev (exited with status 134|was ended by signal 6)' 'ow
 has refdev-crash '^    ok .* boot.paging.nx$'
 
 echo "# with QEMU: $SECONDS s"
+
+# --- options that would do nothing, and the smallest recipe ------------------------------------------------
+
+printf '[vmm]\ncommand = %s good\n' "$tmp/fake" >"$tmp/deaf.host"
+# shellcheck disable=SC2016 # the recipe's variable
+printf '[vmm]\ncommand = %s good ${CMDLINE_ARGS}\n' "$tmp/fake" >"$tmp/smallest.host"
+run set-unused --host "$tmp/fake.host" --set MODES=good
+check set-unused 4 'nothing of host fake uses \$\{MODES\} \(did you mean MODE'
+run append-unknown --host "$tmp/fake.host" --set MODE=good --append vsock.per=4000
+check append-unknown 4 'no option "vsock.per" \(did you mean vsock.peer'
+run append-bare --host "$tmp/fake.host" --set MODE=good --append slow
+check append-bare 4 'slow=VALUE is wanted'
+run no-cmdline --host "$tmp/deaf.host" --tests boot.paging
+check no-cmdline 4 '--tests: host deaf gives the payload no command line'
+run smallest --host "$tmp/smallest.host" --tests boot.paging.null,boot.paging.nx,boot.paging.text
+check smallest 0 '3 passed'
+run smallest-boot --host "$tmp/smallest.host" --boot pvh
+check smallest-boot 4 'has no \[boot NAME\] sections to choose "pvh" from'
+run old-option --host "$tmp/fake.host" --set MODE=complains
+check old-option 3 'vmm: fake: cannot open' '!deprecated'
 
 # --- an installed program in somebody's folder ----------------------------------------------------------
 

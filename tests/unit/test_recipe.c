@@ -25,6 +25,9 @@ static void refused(void **state)
 		{ "[vars]\nfoo = x\n", "t:2: a name of a variable" },
 		{ "[vars]\n9A = x\n", "t:2: a name of a variable" },
 		{ "[vmm]\nnothing\n", "t:2: neither" },
+		{ "[vmn]\ncommand = x\n", "t:2: there is no section [vmn] (did you mean vmm" },
+		{ "[devcie x]\ncommand = x\n",
+		  "t:2: there is no section [devcie] (did you mean device" },
 		{ "[vmm]\n  x\n", "t:2: a continued line" },
 	};
 	struct sbuf err = { 0 };
@@ -36,6 +39,28 @@ static void refused(void **state)
 		assert_non_null(strstr(err.s, cases[i].why));
 		sbuf_free(&err);
 	}
+}
+
+static void uses(void **state)
+{
+	static const char *const all[] = { "B", "C_1", "D", "MACHINE", "LAYOUT" };
+	struct sbuf err = { 0 };
+	struct strv names = { 0 };
+	struct recipe *r = recipe_parse(
+		"t",
+		"[vars]\nA = ${B}x${C_1:q}\n[machine q]\n[layout x]\nE = 1\n[vmm]\ncommand = ${D} ${B}\n",
+		&err);
+	size_t i;
+
+	(void)state;
+	assert_non_null(r);
+	recipe_uses(r, &names);
+	for (i = 0; i < ARRAY_SIZE(all); i++)
+		assert_true(strv_has(&names, all[i]));
+	assert_false(strv_has(&names, "A"));
+	assert_false(strv_has(&names, "E"));
+	strv_free(&names);
+	recipe_free(r);
 }
 
 static void parsed(void **state)
@@ -200,8 +225,8 @@ static void circles(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(refused),    cmocka_unit_test(parsed),	 cmocka_unit_test(words),
-		cmocka_unit_test(precedence), cmocka_unit_test(circles),
+		cmocka_unit_test(refused), cmocka_unit_test(parsed),	 cmocka_unit_test(uses),
+		cmocka_unit_test(words),   cmocka_unit_test(precedence), cmocka_unit_test(circles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
