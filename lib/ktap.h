@@ -7,5 +7,7 @@
 /* Nested comments around a reset that a test asks for: between them the firmware talks. */
 #define KTAP_RESET "# the test resets the machine"
 #define KTAP_BACK  "# the machine is back"
+/* Nested, behind a verdict: why the harness shall boot again. */
+#define KTAP_AGAIN "# reboot: "
 
 #endif

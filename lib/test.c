@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/arch.h"
 #include "lib/cmdline.h"
+#include "lib/errname.h"
 #include "lib/glob.h"
 #include "lib/mem.h"
 #include "lib/ktap.h"
@@ -22,6 +24,7 @@ OPTION("after", "run only what follows this id in the order");
 OPTION("timeout", "seconds that each test has, instead of its own limit");
 OPTION("slow", "factor of the tests' own limits, for a slow host; answers have half of it");
 OPTION("list", "1: name the tests and their clauses, run none");
+OPTION("reboots", "1: a harness boots the machine again when a test has broken it");
 
 #define MAX_DIAGS 32
 #define REASON	  256
@@ -50,6 +53,7 @@ struct test_ctx {
 };
 
 static struct test_ctx *running; /* for fixtures: the test that they are around of */
+static char reboot_wanted[REASON];
 
 static struct {
 	unsigned int results; /* in the report */
@@ -136,10 +140,24 @@ void test_check(struct test_ctx *t, bool ok, const char *file, unsigned int wher
 	failed(t, file, where, text);
 }
 
+#define NUMBER 24
+
+/* As a reader takes it: a count or an error code is decimal, an address or a set of bits hexadecimal. */
+static const char *number(char out[NUMBER], uint64_t v)
+{
+	const int64_t s = (int64_t)v;
+
+	if (s > -100000 && s < 100000)
+		snprintf(out, NUMBER, "%lld", (long long)s);
+	else
+		snprintf(out, NUMBER, "0x%llx", (unsigned long long)v);
+	return out;
+}
+
 void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, const char *file,
 		   unsigned int where, const char *fmt, ...)
 {
-	char what[REASON - 96], text[REASON];
+	char what[REASON - 96], text[REASON], want_text[NUMBER], got_text[NUMBER];
 	va_list ap;
 
 	t->checks++;
@@ -148,9 +166,8 @@ void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, const char *
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	snprintf(text, sizeof(text), "%s: expected 0x%llx (%lld), seen 0x%llx (%lld)", what,
-		 (unsigned long long)want, (long long)want, (unsigned long long)got,
-		 (long long)got);
+	snprintf(text, sizeof(text), "%s: expected %s, seen %s", what, number(want_text, want),
+		 number(got_text, got));
 	failed(t, file, where, text);
 }
 
@@ -347,7 +364,7 @@ static bool set_up(struct test_ctx *t)
 	if (end == GUARD_OK && a.ret == 0)
 		return true;
 	if (end == GUARD_OK)
-		snprintf(why, sizeof(why), "errno %d", -a.ret);
+		snprintf(why, sizeof(why), "%s", err_text(a.ret));
 	error_reason(t, end == GUARD_TIMEOUT ? "the set-up hangs: " : "the set-up failed: ", why);
 	return false;
 }
@@ -359,7 +376,8 @@ static void run_body(struct test_ctx *t, uint64_t timeout)
 	t->end = deadline_in(timeout);
 	switch (guarded_call(call_test, t, timeout, why, sizeof(why))) {
 	case GUARD_TIMEOUT:
-		t->verdict = V_TIMEOUT;
+		/* A test that takes too long may be slow itself: only a clause or a failed check blames the host. */
+		t->verdict = t->failures || t->test->liveness ? V_TIMEOUT : V_ERROR;
 		snprintf(t->reason, sizeof(t->reason), "watchdog after %llu ms at %s",
 			 (unsigned long long)(timeout / MSEC), why);
 		return;
@@ -407,6 +425,12 @@ void test_fail_around(const char *fmt, ...)
 		test_note(running, "before: %s", running->reason);
 	if (running->verdict != V_TIMEOUT)
 		running->verdict = V_FAIL;
+}
+
+void test_want_reboot(const char *why)
+{
+	snprintf(reboot_wanted, sizeof(reboot_wanted), "%s", why);
+	sanitize(reboot_wanted);
 }
 
 static void check_left(struct test_ctx *t)
@@ -630,6 +654,18 @@ static void add(struct test_totals *sum, const struct test_totals *x)
 	sum->error += x->error;
 }
 
+/* The harness goes on behind the last verdict, as it does after a hang; without one the tests do. */
+static void end_for_reboot(void)
+{
+	if (cmdline_get_bool("reboots", false)) {
+		printf(KTAP_INDENT KTAP_AGAIN "%s\n", reboot_wanted);
+		fflush(stdout);
+		reboot_end();
+		arch_end(END_ERROR, cmdline_get("exit"));
+	}
+	reboot_wanted[0] = '\0';
+}
+
 /* Runs o[0..n), one suite, and adds to *sum. */
 static void run_suite(const struct order *o, unsigned int n, unsigned int suite, uint64_t seed,
 		      unsigned int repeat, struct test_totals *sum)
@@ -647,6 +683,8 @@ static void run_suite(const struct order *o, unsigned int n, unsigned int suite,
 			number++;
 			if (!reported(sum, &mine))
 				count(&mine, run_one(o[i].test, number, seed, r));
+			if (reboot_wanted[0])
+				end_for_reboot();
 		}
 	printf("%s %u %.*s%s\n", mine.fail || mine.error ? "not ok" : "ok", suite, len, o->test->id,
 	       mine.skip == n * repeat ? " # SKIP all tests skipped" : "");

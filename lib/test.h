@@ -15,7 +15,8 @@
  *
  * PASS: every check held, and there was at least one. FAIL: a check did not
  * hold: the host broke the clause. SKIP: not offered. ERROR: the test could not
- * be carried out; also a test that made no check.
+ * be carried out; also a test that made no check, or that the watchdog ended
+ * before a check failed.
  */
 #ifndef LIB_TEST_H
 #define LIB_TEST_H
@@ -30,11 +31,13 @@
 struct test_ctx; /* the running test: verdict, checks, way out */
 
 struct test {
-	const char *id;	    /* suite.subject.name, [a-z0-9_.] */
-	const char *clause; /* "virtio 1.4, 2.4.1 MUST: status reads 0 after a reset" */
-	const char *owner;  /* host component that most likely owns a failure */
-	uint64_t needs;	    /* NEED_* of tests/support/needs.h */
-	uint64_t timeout;   /* ns; 0: TEST_TIMEOUT_DEFAULT */
+	const char *id;	       /* suite.subject.name, [a-z0-9_.] */
+	const char *clause;    /* "virtio 1.4, 2.4.1 MUST: status reads 0 after a reset" */
+	const char *owner;     /* host component that most likely owns a failure */
+	uint64_t needs;	       /* NEED_* of tests/support/needs.h */
+	uint64_t timeout : 63; /* ns; 0: TEST_TIMEOUT_DEFAULT */
+	/* The clause promises that something goes on: a test that the watchdog ends is a FAIL, not an ERROR. */
+	uint64_t liveness : 1;
 	void (*fn)(struct test_ctx *t);
 };
 _Static_assert(sizeof(struct test) == 48, "host/cli reads this layout from the image");
@@ -90,7 +93,7 @@ void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, const char *
 	})
 #define expect(t, cond, ...)  test_check_(t, cond, __LINE__, __VA_ARGS__)
 #define require(t, cond, ...) test_check_(t, cond, __LINE__ | TEST_FATAL, __VA_ARGS__)
-/* Integers; the failure line reads "WHAT: expected 0x5 (5), seen 0x4 (4)". */
+/* Integers; the failure line reads "WHAT: expected 5, seen 4", or "expected 0xfee00000, seen -1". */
 #define test_check_eq_(t, got, want, line, ...)                                                    \
 	({                                                                                         \
 		const uint64_t check_got_ = (uint64_t)(got), check_want_ = (uint64_t)(want);       \
@@ -118,6 +121,11 @@ _Noreturn void test_error(struct test_ctx *t, const char *fmt, ...)
  * test FAILs, by its own clause.
  */
 void test_fail_around(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/*
+ * For a fixture, too: the machine is of no more use to other tests. Behind the verdict the machine ends, and the
+ * harness starts it again behind this test; without a harness that would (reboots=1) the run goes on.
+ */
+void test_want_reboot(const char *why);
 
 /* Diagnostics: "# text" before the result line; bytes as hex, at most 256 of them. */
 void test_note(struct test_ctx *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

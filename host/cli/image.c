@@ -17,6 +17,7 @@ struct test_entry {
 	uint64_t id, clause, owner, needs, timeout, fn;
 };
 _Static_assert(sizeof(struct test_entry) == 48, "lib/test.h");
+#define LIVENESS (1ull << 63) /* in timeout */
 
 struct elf {
 	const uint8_t *data;
@@ -147,7 +148,7 @@ static int read_entry(const struct elf *e, uint64_t va, struct image_test *t)
 		return -EBADMSG;
 	if (raw.owner && elf_string(e, raw.owner, &t->owner))
 		return -EBADMSG;
-	t->timeout_ms = raw.timeout / NS_PER_MS;
+	t->timeout_ms = (raw.timeout & ~LIVENESS) / NS_PER_MS;
 	return 0;
 }
 
