@@ -260,10 +260,16 @@ static void op_connect(struct peer_conn *c, const struct ctl_header *req,
 {
 	struct ctl_addr local = { le64toh(a->local.cid), le32toh(a->local.port), 0 };
 	const struct ctl_addr remote = { le64toh(a->remote.cid), le32toh(a->remote.port), 0 };
-	struct peer_conn *n = peer_conn_new(c->p);
+	struct peer_conn *n;
 	struct wait *w;
 	int ret;
 
+	/* Orders come from a guest, and this program can reach others that it cannot. */
+	if (!peer_serves(c->p, remote.cid)) {
+		reply(c, req, -EACCES, NULL, 0);
+		return;
+	}
+	n = peer_conn_new(c->p);
 	if (!n) {
 		reply(c, req, -ENOMEM, NULL, 0);
 		return;

@@ -64,7 +64,8 @@ struct peer_conn {
 struct peer {
 	struct peer_config cfg;
 	struct peer_conn *conns, *conns_last;
-	unsigned int count, ended;
+	unsigned int count, ended,
+		dynamic; /* records, those of them that are over, listeners made by orders */
 	uint32_t last_id, next_port;
 	struct listener *listeners;
 	struct wait *waits;
@@ -73,6 +74,8 @@ struct peer {
 };
 
 int64_t peer_now_ns(void);
+/* It is a guest that this peer is for. */
+bool peer_serves(const struct peer *p, uint64_t cid);
 void peer_log(const struct peer *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void peer_conn_free(struct peer_conn *c);
 struct peer_conn *peer_conn_by_id(struct peer *p, uint32_t id);

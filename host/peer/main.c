@@ -16,6 +16,8 @@ struct options {
 	const char *uds, *log;
 	bool vsock, verbose;
 	uint32_t port;
+	uint64_t guests[PEER_GUESTS_MAX];
+	unsigned int nguests;
 };
 
 static volatile sig_atomic_t stop;
@@ -24,6 +26,22 @@ static void on_signal(int sig)
 {
 	(void)sig;
 	stop = 1;
+}
+
+/* "3" or "3,4": CIDs of one guest. */
+static bool parse_guests(struct options *o, const char *text)
+{
+	char *end;
+
+	for (o->nguests = 0; o->nguests < PEER_GUESTS_MAX; text = end + 1) {
+		errno = 0;
+		o->guests[o->nguests] = strtoull(text, &end, 10);
+		if (errno || end == text || *text == '-' || !o->guests[o->nguests++])
+			return false;
+		if (*end != ',')
+			return *end == '\0';
+	}
+	return false;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -52,12 +70,23 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--control-port=%s is not a port", arg);
 		o->port = (uint32_t)port;
 		return 0;
+	case 'g':
+		if (!parse_guests(o, arg))
+			argp_error(
+				state,
+				"--guest-cid=%s: CIDs, separated by commas, are wanted (at most %d)",
+				arg, PEER_GUESTS_MAX);
+		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "unexpected argument '%s'", arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (o->vsock == !!o->uds)
 			argp_error(state, "give one of --vsock and --uds PATH");
+		if (o->nguests && !o->vsock)
+			argp_error(
+				state,
+				"--guest-cid goes with --vsock: a socket of --uds is one guest's");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -68,6 +97,9 @@ static const struct argp_option options[] = {
 	{ "vsock", 's', NULL, 0, "AF_VSOCK sockets of this kernel (vhost-vsock)", 0 },
 	{ "uds", 'u', "PATH", 0,
 	  "the VMM's Unix socket (Firecracker, Cloud Hypervisor, vhost-device-vsock): host ports are PATH_PORT",
+	  0 },
+	{ "guest-cid", 'g', "CID[,CID...]", 0,
+	  "with --vsock: serve this guest only, and connect to no other (all guests of this host)",
 	  0 },
 	{ "control-port", 'p', "N", 0, "the control port; echo, sink and source follow (4000)", 0 },
 	{ "log", 'l', "FILE", 0, "where the log goes (standard error)", 0 },
@@ -106,6 +138,8 @@ static int serve(const struct options *o, const struct sock_flavour *f, FILE *lo
 
 	if (!be)
 		return ret;
+	memcpy(cfg.guests, o->guests, sizeof(cfg.guests));
+	cfg.nguests = o->nguests;
 	cfg.ops = sock_ops(be);
 	cfg.be = be;
 	p = peer_new(&cfg);

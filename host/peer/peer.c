@@ -345,6 +345,16 @@ static struct listener *find_listener(struct peer *p, uint64_t cid, uint32_t por
 	return NULL;
 }
 
+bool peer_serves(const struct peer *p, uint64_t cid)
+{
+	unsigned int i;
+
+	for (i = 0; i < p->cfg.nguests; i++)
+		if (p->cfg.guests[i] == cid)
+			return true;
+	return p->cfg.nguests == 0;
+}
+
 int peer_service_start(struct peer_conn *c, uint16_t service)
 {
 	c->service = service;
@@ -367,6 +377,10 @@ struct peer_conn *peer_on_accept(struct peer *p, struct tconn *t, struct ctl_add
 	const bool control = local.port == base && type == 1;
 	struct peer_conn *c;
 
+	if (!peer_serves(p, remote.cid)) {
+		peer_log(p, "refused: guest %llu is not served", (unsigned long long)remote.cid);
+		return NULL;
+	}
 	if (!control && !l)
 		return NULL;
 	c = conn_new(p, control ? ROLE_CONTROL : ROLE_DATA);
@@ -469,6 +483,8 @@ int peer_listen(struct peer *p, const struct listener *want, uint32_t *port)
 		if (l->port == want->port && l->type == want->type &&
 		    (l->cid == want->cid || l->cid == ASSAY_CID_ANY || want->cid == ASSAY_CID_ANY))
 			return -EADDRINUSE;
+	if (want->dynamic && p->dynamic >= PEER_LISTENERS_MAX)
+		return -ENOSPC;
 	l = malloc(sizeof(*l));
 	if (!l)
 		return -ENOMEM;
@@ -486,6 +502,7 @@ int peer_listen(struct peer *p, const struct listener *want, uint32_t *port)
 	}
 	l->next = p->listeners;
 	p->listeners = l;
+	p->dynamic += l->dynamic;
 	*port = l->port;
 	return 0;
 }
@@ -496,6 +513,7 @@ static void listener_free(struct peer *p, struct listener **at)
 	struct peer_conn *c;
 
 	*at = l->next;
+	p->dynamic -= l->dynamic;
 	p->cfg.ops->unlisten(p->cfg.be, l->cid, l->port, l->type);
 	for (c = p->conns; c; c = c->next)
 		if (c->listener == l)

@@ -50,12 +50,18 @@ struct peer_transport_ops {
 			 size_t *reply_len);
 };
 
+#define PEER_GUESTS_MAX	   16
+#define PEER_LISTENERS_MAX 1024 /* made by orders */
+
 struct peer_config {
 	const struct peer_transport_ops *ops;
 	void *be;
 	FILE *log; /* or NULL */
 	bool verbose;
 	uint32_t control_port; /* 0: ASSAY_CTL_PORT; services follow on +1, +2, +3 */
+	/* CIDs of the only guest that is served, and connected to; none: every guest of this host is. */
+	uint64_t guests[PEER_GUESTS_MAX];
+	unsigned int nguests;
 };
 
 /* Listens on the control and service ports. NULL and errno on failure. */

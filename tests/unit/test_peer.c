@@ -961,6 +961,51 @@ static void many_ended(void **state)
 	assert_int_equal(conn_call(CTL_REPORT, 3001, 0), 0);
 }
 
+/* One guest only is served, and connected to. */
+static void one_guest(void **state)
+{
+	const struct peer_config cfg = { .ops = &ops, .be = &be, .guests = { 3, 5 }, .nguests = 2 };
+	struct ctl_connect a = { .local = { htole64(ASSAY_CID_ANY), 0, 0 },
+				 .remote = { htole64(4), htole32(80), 0 },
+				 .type = htole16(1),
+				 .timeout_ms = htole32(60000) };
+	const struct ctl_addr host = { 2, ASSAY_CTL_PORT, 0 }, stranger = { 4, 1000, 0 };
+	struct tconn *c;
+
+	peer_free(peer);
+	memset(&be, 0, sizeof(be));
+	peer = peer_new(&cfg);
+	assert_non_null(peer);
+	control = accepted_by(ASSAY_CTL_PORT, 1000, 1);
+	assert_non_null(control);
+	c = tconn_new();
+	assert_null(peer_on_accept(peer, c, host, stranger, 1));
+	t_close(c);
+	assert_int_equal(call(CTL_CONNECT, &a, sizeof(a)), -EACCES);
+	a.remote.cid = htole64(5);
+	order(CTL_CONNECT, &a, sizeof(a));
+	assert_true(no_reply());
+	(void)state;
+}
+
+/* A guest cannot have the peer open sockets without end. */
+static void many_listeners(void **state)
+{
+	struct ctl_listen l = { .cid = htole64(ASSAY_CID_ANY), .type = htole16(1) };
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < PEER_LISTENERS_MAX; i++) {
+		l.port = htole32(30000 + i);
+		assert_int_equal(call(CTL_LISTEN, &l, sizeof(l)), 0);
+	}
+	l.port = htole32(29999);
+	assert_int_equal(call(CTL_LISTEN, &l, sizeof(l)), -ENOSPC);
+	l.port = htole32(30000);
+	assert_int_equal(call(CTL_UNLISTEN, &l, sizeof(l)), 0);
+	assert_int_equal(call(CTL_LISTEN, &l, sizeof(l)), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 
 int main(void)
@@ -971,7 +1016,7 @@ int main(void)
 		T(finds),	   T(counts_what_comes), T(waits),	    T(counts_messages),
 		T(sends),	   T(sends_messages),	 T(ends),	    T(echo),
 		T(echo_messages),  T(sink_and_source),	 T(nobody_listens), T(device_orders),
-		T(many_ended),
+		T(many_ended),	   T(one_guest),	 T(many_listeners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
