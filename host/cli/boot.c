@@ -16,11 +16,11 @@
 #include "host/cli/qmp.h"
 
 #define PROGRAMS_MAX	16
-#define READY_MS	10000 /* for a program's socket, unless the recipe says otherwise */
-#define TEST_DEFAULT_MS 5000  /* TEST_TIMEOUT_DEFAULT of lib/test.h */
-#define POWER_OFF_S	3     /* from "# end" to the VMM's end, unless [after] says otherwise */
-#define PREPARE_S	60    /* for a command of [prepare], unless it says otherwise */
-#define SETTLE_MS	100   /* others may have died too: who was first? */
+#define READY_S		10   /* for a program's socket, unless the recipe says otherwise */
+#define TEST_DEFAULT_MS 5000 /* TEST_TIMEOUT_DEFAULT of lib/test.h */
+#define POWER_OFF_S	3    /* from "# end" to the VMM's end, unless [after] says otherwise */
+#define PREPARE_S	60   /* for a command of [prepare], unless it says otherwise */
+#define SETTLE_MS	100  /* others may have died too: who was first? */
 #define STOP_MS		2000
 #define TICK_MS		100
 #define REGISTERS_MS	2000
@@ -378,14 +378,29 @@ static void forget_ready(const struct boot *b, const char *path)
 		unlink(path);
 }
 
+static double deadline_of(const struct boot *b, const char *type, const char *name, double seconds)
+{
+	const char *own = recipe_get(b->c->vars->recipe, type, name, "deadline");
+	struct sbuf err = { 0 };
+	char *text = own ? vars_string(b->c->vars, own, &err) : NULL;
+
+	if (text && recipe_seconds(text) >= 0)
+		seconds = recipe_seconds(text);
+	else if (own)
+		fprintf(stderr, "assay: [%s] deadline = %s: no seconds; %g are taken\n", type, own,
+			seconds);
+	free(text);
+	sbuf_free(&err);
+	return seconds;
+}
+
 static bool start_device(struct boot *b, const char *name)
 {
 	const struct recipe *r = b->c->vars->recipe;
 	const char *command = recipe_get(r, "device", name, "command");
 	const char *ready = recipe_get(r, "device", name, "ready");
 	const char *pattern = recipe_get(r, "device", name, "ready-log");
-	const char *limit = recipe_get(r, "device", name, "deadline");
-	const uint64_t ms = limit ? (uint64_t)(atof(limit) * 1000) : READY_MS;
+	const uint64_t ms = (uint64_t)(deadline_of(b, "device", name, READY_S) * 1000);
 	struct sbuf err = { 0 };
 	char *socket = NULL;
 	bool ok = false;
@@ -418,19 +433,6 @@ out:
 	sbuf_free(&err);
 	free(socket);
 	return ok;
-}
-
-static double deadline_of(const struct boot *b, const char *type, const char *name, double seconds)
-{
-	const char *own = recipe_get(b->c->vars->recipe, type, name, "deadline");
-	struct sbuf err = { 0 };
-	char *text = own ? vars_string(b->c->vars, own, &err) : NULL;
-
-	if (text)
-		seconds = atof(text);
-	free(text);
-	sbuf_free(&err);
-	return seconds;
 }
 
 /* [prepare NAME]: a command that must end well before anything else starts. */

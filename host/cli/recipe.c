@@ -311,6 +311,27 @@ static void add_references(struct strv *names, const char *value)
 	}
 }
 
+double recipe_seconds(const char *text)
+{
+	double sum = 0;
+	bool any = false;
+
+	for (; *(text += strspn(text, " ,")); text += strcspn(text, " ,")) {
+		const size_t n = strcspn(text, " ,"), name = strcspn(text, ": ,");
+		const char *number = name < n ? text + name + 1 : text;
+		char *end;
+		double s = strtod(number, &end);
+
+		if (name == n && isalpha((unsigned char)*text))
+			s = RECIPE_STEP_S;
+		else if (end != text + n || end == number || !(s >= 0))
+			return -1;
+		sum += s;
+		any = true;
+	}
+	return any ? sum : -1;
+}
+
 void recipe_uses(const struct recipe *r, struct strv *names)
 {
 	size_t i, k, c;

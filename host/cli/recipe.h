@@ -61,6 +61,13 @@ bool vars_words(const struct vars *v, const char *template, struct strv *words, 
 /* A template as one string. NULL: *err says why. */
 char *vars_string(const struct vars *v, const char *template, struct sbuf *err);
 
+/*
+ * A deadline in seconds: numbers, separated by blanks or commas, which are added; of "name:N" N counts, a mere name
+ * counts RECIPE_STEP_S. Negative: it is none.
+ */
+#define RECIPE_STEP_S 30
+double recipe_seconds(const char *text);
+
 /* Folder of this program; of the sources it was built from, or NULL. */
 const char *program_dir(void);
 const char *source_dir(void);

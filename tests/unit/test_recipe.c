@@ -63,6 +63,19 @@ static void uses(void **state)
 	recipe_free(r);
 }
 
+static void seconds(void **state)
+{
+	(void)state;
+	assert_true(recipe_seconds("2.5") == 2.5);
+	assert_true(recipe_seconds("60 suite,irqfd:60,smoke") == 60 + 30 + 60 + 30);
+	assert_true(recipe_seconds("60 suite,soak:3600") == 60 + 30 + 3600);
+	assert_true(recipe_seconds("") < 0);
+	assert_true(recipe_seconds("-1") < 0);
+	assert_true(recipe_seconds("1 irqfd:x") < 0);
+	assert_true(recipe_seconds("1s") < 0);
+	assert_true(recipe_seconds("irqfd:") < 0);
+}
+
 static void parsed(void **state)
 {
 	struct sbuf err = { 0 };
@@ -225,8 +238,9 @@ static void circles(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(refused), cmocka_unit_test(parsed),	 cmocka_unit_test(uses),
-		cmocka_unit_test(words),   cmocka_unit_test(precedence), cmocka_unit_test(circles),
+		cmocka_unit_test(refused), cmocka_unit_test(parsed), cmocka_unit_test(uses),
+		cmocka_unit_test(seconds), cmocka_unit_test(words),  cmocka_unit_test(precedence),
+		cmocka_unit_test(circles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
