@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "host/cli/qmp.h"
 
-#include <errno.h>
+#include <cjson/cJSON.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,105 +13,126 @@
 
 #define ANSWER_MAX (256u << 10)
 
-/* Reads until text is in what came since b->s + from. */
-static bool await(int fd, struct sbuf *b, size_t from, const char *text, uint64_t end)
-{
-	char chunk[4096];
+struct qmp {
+	int fd;
+	struct sbuf in; /* what came and was not taken yet */
+	uint64_t end;	/* now_ms() */
+};
 
-	while (!b->s || !strstr(b->s + from, text)) {
-		struct pollfd p = { .fd = fd, .events = POLLIN };
+/* The next message, which is a line; NULL: none came in time, or it is no JSON. */
+static cJSON *next_message(struct qmp *q)
+{
+	struct pollfd p = { .fd = q->fd, .events = POLLIN };
+	char chunk[4096], *eol;
+	size_t line;
+	cJSON *m;
+
+	while (!q->in.len || !(eol = memchr(q->in.s, '\n', q->in.len))) {
 		const uint64_t now = now_ms();
 		ssize_t n;
 
-		if (now >= end || b->len > ANSWER_MAX || poll(&p, 1, (int)(end - now)) <= 0)
-			return false;
-		n = read(fd, chunk, sizeof(chunk));
+		if (now >= q->end || q->in.len > ANSWER_MAX ||
+		    poll(&p, 1, (int)(q->end - now)) <= 0)
+			return NULL;
+		n = read(q->fd, chunk, sizeof(chunk));
 		if (n <= 0)
-			return false;
-		sbuf_addn(b, chunk, strnlen(chunk, (size_t)n));
+			return NULL;
+		sbuf_addn(&q->in, chunk, (size_t)n);
 	}
-	return true;
+	line = (size_t)(eol - q->in.s) + 1;
+	m = cJSON_ParseWithLength(q->in.s, line);
+	q->in.len -= line;
+	memmove(q->in.s, q->in.s + line, q->in.len);
+	return m;
 }
 
-static bool ask(int fd, struct sbuf *b, const char *text, const char *answer, uint64_t end)
+/* What a command returns; events that come meanwhile are nobody's. NULL: an error, or no answer. Frees arguments. */
+static cJSON *execute(struct qmp *q, const char *command, cJSON *arguments)
 {
-	const size_t from = b->len;
+	cJSON *request = cJSON_CreateObject(), *m, *result = NULL;
+	char *text;
+	size_t n;
+	bool sent;
 
-	if (send(fd, text, strlen(text), MSG_NOSIGNAL) != (ssize_t)strlen(text))
-		return false;
-	return await(fd, b, from, answer, end);
-}
-
-/* The JSON string that starts at s, as text. */
-static char *unescape(const char *s)
-{
-	struct sbuf out = { 0 };
-
-	for (; *s && *s != '"'; s++) {
-		if (*s != '\\') {
-			sbuf_addn(&out, s, 1);
-			continue;
-		}
-		if (!*++s)
-			break;
-		if (*s == 'n')
-			sbuf_add(&out, "\n");
-		else if (*s != 'r')
-			sbuf_addn(&out, s, 1);
+	cJSON_AddStringToObject(request, "execute", command);
+	if (arguments)
+		cJSON_AddItemToObject(request, "arguments", arguments);
+	text = cJSON_PrintUnformatted(request);
+	cJSON_Delete(request);
+	n = text ? strlen(text) : 0;
+	sent = n && send(q->fd, text, n, MSG_NOSIGNAL) == (ssize_t)n &&
+	       send(q->fd, "\n", 1, MSG_NOSIGNAL) == 1;
+	cJSON_free(text);
+	while (sent && !result && (m = next_message(q))) {
+		result = cJSON_DetachItemFromObjectCaseSensitive(m, "return");
+		sent = !cJSON_HasObjectItem(m, "error");
+		cJSON_Delete(m);
 	}
-	return sbuf_steal(&out);
+	return result;
 }
 
-/* The socket at path, ready for commands, or -1. What came so far is in *b. */
-static int open_qmp(const char *path, struct sbuf *b, uint64_t end)
+/* Connected, and past the greeting. False: there is nobody. */
+static bool open_qmp(struct qmp *q, const char *path, unsigned int timeout_ms)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd;
+	cJSON *greeting = NULL, *done = NULL;
+	bool ok;
 
-	if (strlen(path) >= sizeof(a.sun_path))
-		return -1;
-	strcpy(a.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -1;
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && await(fd, b, 0, "QMP", end) &&
-	    ask(fd, b, "{\"execute\":\"qmp_capabilities\"}\r\n", "return", end))
-		return fd;
-	close(fd);
-	return -1;
+	memset(q, 0, sizeof(*q));
+	q->end = now_ms() + timeout_ms;
+	q->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ok = q->fd >= 0 && strlen(path) < sizeof(a.sun_path);
+	if (ok)
+		strcpy(a.sun_path, path);
+	ok = ok && connect(q->fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+	if (ok)
+		greeting = next_message(q);
+	if (cJSON_HasObjectItem(greeting, "QMP"))
+		done = execute(q, "qmp_capabilities", NULL);
+	ok = done != NULL;
+	cJSON_Delete(greeting);
+	cJSON_Delete(done);
+	return ok;
+}
+
+static void close_qmp(struct qmp *q)
+{
+	if (q->fd >= 0)
+		close(q->fd);
+	sbuf_free(&q->in);
 }
 
 char *qmp_registers(const char *path, unsigned int timeout_ms)
 {
-	static const char request[] = "{\"execute\":\"human-monitor-command\",\"arguments\":"
-				      "{\"command-line\":\"info registers -a\"}}\r\n";
-	const uint64_t end = now_ms() + timeout_ms;
-	struct sbuf b = { 0 };
-	char *text = NULL, *at;
-	const int fd = open_qmp(path, &b, end);
-	const size_t from = b.len;
+	cJSON *arguments, *result = NULL;
+	struct sbuf text = { 0 };
+	const char *s = NULL;
+	struct qmp q;
 
-	if (fd >= 0 && ask(fd, &b, request, "\"}", end)) {
-		at = strstr(b.s + from, "\"return\": \"");
-		text = at ? unescape(at + strlen("\"return\": \"")) : NULL;
+	if (open_qmp(&q, path, timeout_ms)) {
+		arguments = cJSON_CreateObject();
+		cJSON_AddStringToObject(arguments, "command-line", "info registers -a");
+		result = execute(&q, "human-monitor-command", arguments);
+		s = cJSON_GetStringValue(result);
 	}
-	if (fd >= 0)
-		close(fd);
-	sbuf_free(&b);
-	return text;
+	for (; s && *s; s++)
+		if (*s != '\r')
+			sbuf_addn(&text, s, 1);
+	cJSON_Delete(result);
+	close_qmp(&q);
+	return text.len ? sbuf_steal(&text) : NULL;
 }
 
 bool qmp_execute(const char *path, const char *command, unsigned int timeout_ms)
 {
-	const uint64_t end = now_ms() + timeout_ms;
-	char *request = xasprintf("{\"execute\":\"%s\"}\r\n", command);
-	struct sbuf b = { 0 };
-	const int fd = open_qmp(path, &b, end);
-	const bool ok = fd >= 0 && ask(fd, &b, request, "\"return\"", end);
+	cJSON *result = NULL;
+	struct qmp q;
+	bool ok;
 
-	if (fd >= 0)
-		close(fd);
-	sbuf_free(&b);
-	free(request);
+	if (open_qmp(&q, path, timeout_ms))
+		result = execute(&q, command, NULL);
+	ok = result != NULL;
+	cJSON_Delete(result);
+	close_qmp(&q);
 	return ok;
 }
