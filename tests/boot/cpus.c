@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * boot.cpus.*: the other processors start, take work out of their sleep, share memory atomically, and are reached by
+ * NMI. Every test of traffic on several CPUs stands on this.
+ *
+ * Hosts break it where a vCPU's identity is kept in several places: on Cloud Hypervisor all CPUs read the same APIC id
+ * from CPUID, and ran on one stack (cloud-hypervisor pull request 5512); ACRN lost the start-up of CPUs that had
+ * executed HLT before their INIT (acrn-hypervisor pull request 4404).
+ *
+ * CPU 0 sends each of the others a function and waits for its answer. What a CPU does not do in time is a FAIL that
+ * names it.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "arch/promises.h"
+#include "lib/smp.h"
+#include "lib/test.h"
+#include "lib/time.h"
+#include "tests/support/needs.h"
+
+#define CALL_NS test_sec()
+
+static bool has_smp(char *why, size_t size)
+{
+	if (smp_cpus_online() > 1)
+		return true;
+	snprintf(why, size, "one CPU only (the MADT or MP table lists %u)", smp_cpus_present());
+	return false;
+}
+NEED(smp, NEED_SMP, "more than one CPU", has_smp);
+
+TEST(all_online,
+     .id = "boot.cpus.all_online",
+     .clause = PROMISE_CPU_START,
+     .owner = "CPU start-up of the VMM")
+{
+	if (smp_cpus_listed() > smp_cpus_present())
+		test_note(t, "%u CPUs are listed, of which %u are started", smp_cpus_listed(),
+			  smp_cpus_present());
+	expect_eq(t, smp_cpus_online(), smp_cpus_present(),
+		  "CPUs online, of those that are to start");
+}
+
+struct visit {
+	unsigned int index;
+	uint32_t count; /* atomic */
+};
+
+static void visit(void *arg)
+{
+	struct visit *v = arg;
+
+	v->index = smp_this_cpu();
+	__atomic_add_fetch(&v->count, 1, __ATOMIC_SEQ_CST);
+}
+
+TEST(each_runs,
+     .id = "boot.cpus.each_runs",
+     .clause = PROMISE_IPI_WAKES,
+     .owner = OWNER_LOCAL_IRQ,
+     .needs = NEED_SMP)
+{
+	enum {
+		ROUNDS = 50
+	};
+	struct visit v = { 0 };
+	unsigned int i, r;
+
+	for (r = 0; r < ROUNDS; r++) {
+		for (i = 1; i < smp_cpus_online(); i++) {
+			v.index = 0;
+			require_eq(t, smp_call(i, visit, &v, CALL_NS), 0,
+				   "answer of CPU %u, round %u", i, r);
+			require_eq(t, v.index, i, "CPU that ran what CPU %u was given", i);
+		}
+	}
+	expect_eq(t, v.count, ROUNDS * (smp_cpus_online() - 1), "calls that were counted");
+}
+
+enum {
+	ADDS = 20000
+};
+
+static void add_many(void *arg)
+{
+	uint32_t *sum = arg;
+	unsigned int i;
+
+	for (i = 0; i < ADDS; i++)
+		__atomic_add_fetch(sum, 1, __ATOMIC_RELAXED);
+}
+
+TEST(atomic,
+     .id = "boot.cpus.atomic",
+     .clause = PROMISE_ATOMIC,
+     .owner = "CPU virtualisation of the VMM",
+     .needs = NEED_SMP)
+{
+	uint32_t sum = 0;
+	unsigned int i;
+
+	for (i = 1; i < smp_cpus_online(); i++)
+		require_eq(t, smp_call_async(i, add_many, &sum), 0, "CPU %u takes work", i);
+	add_many(&sum);
+	for (i = 1; i < smp_cpus_online(); i++)
+		require_eq(t, smp_wait(i, 2 * CALL_NS), 0, "CPU %u ends", i);
+	expect_eq(t, sum, ADDS * smp_cpus_online(), "sum of all CPUs");
+}
+
+static void spin(void *arg)
+{
+	uint32_t *started = arg;
+
+	__atomic_store_n(started, 1, __ATOMIC_RELEASE);
+	for (;;)
+		cpu_relax();
+}
+
+TEST(nmi,
+     .id = "boot.cpus.nmi",
+     .clause = PROMISE_NMI,
+     .owner = OWNER_LOCAL_IRQ,
+     .needs = NEED_SMP)
+{
+	uint32_t started = 0;
+	struct visit v = { 0 };
+
+	require_eq(t, smp_call_async(1, spin, &started), 0, "CPU 1 takes work");
+	require(t, wait_for(__atomic_load_n(&started, __ATOMIC_ACQUIRE), CALL_NS),
+		"CPU 1 does not start its work");
+	expect_eq(t, smp_wait(1, 10 * MSEC), (uint64_t)-ETIMEDOUT, "wait for a CPU that spins");
+	expect_eq(t, smp_reclaim(), 1, "CPUs that were found at work");
+	expect_eq(t, smp_call(1, visit, &v, CALL_NS), 0, "CPU 1 works again after the NMI");
+	expect_eq(t, v.count, 1, "calls that it ran then");
+}
