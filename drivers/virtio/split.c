@@ -34,7 +34,7 @@ struct chain {		      /* of one head descriptor */
 	dma_addr_t table_addr;
 };
 
-struct split {
+struct vq_split {
 	struct virtqueue vq;
 	/* Shared with the device. */
 	void *mem;
@@ -59,9 +59,9 @@ struct split {
 	bool indirect, event_idx, want_irq;
 };
 
-static struct split *to_split(const struct virtqueue *vq)
+static struct vq_split *to_split(const struct virtqueue *vq)
 {
-	return (struct split *)((uintptr_t)vq - offsetof(struct split, vq));
+	return (struct vq_split *)((uintptr_t)vq - offsetof(struct vq_split, vq));
 }
 
 /* --- descriptors ----------------------------------------------------------------------- */
@@ -81,7 +81,7 @@ static uint16_t seg_flags(const struct chain *c, unsigned int i)
 }
 
 /* written: bytes that the device says it wrote, from the first writable segment on. */
-static void unmap_segs(struct split *s, struct chain *c, uint32_t written)
+static void unmap_segs(struct vq_split *s, struct chain *c, uint32_t written)
 {
 	struct device *dev = &s->vq.dev->dev;
 	unsigned int i;
@@ -100,7 +100,7 @@ static void unmap_segs(struct split *s, struct chain *c, uint32_t written)
 }
 
 /* Gives back what a chain holds but its descriptors. */
-static void release_chain(struct split *s, uint16_t head, uint32_t written)
+static void release_chain(struct vq_split *s, uint16_t head, uint32_t written)
 {
 	struct chain *c = &s->chain[head];
 
@@ -112,7 +112,7 @@ static void release_chain(struct split *s, uint16_t head, uint32_t written)
 	memset(c, 0, sizeof(*c));
 }
 
-static int map_segs(struct split *s, struct chain *c, const struct vq_seg *seg, unsigned int n,
+static int map_segs(struct vq_split *s, struct chain *c, const struct vq_seg *seg, unsigned int n,
 		    enum dma_dir dir)
 {
 	struct device *dev = &s->vq.dev->dev;
@@ -135,7 +135,7 @@ static int map_segs(struct split *s, struct chain *c, const struct vq_seg *seg, 
 }
 
 /* Where the chain's segments are described: the pool's table of this head, or one of its own. */
-static struct vring_desc *indirect_table(struct split *s, uint16_t head, dma_addr_t *addr)
+static struct vring_desc *indirect_table(struct vq_split *s, uint16_t head, dma_addr_t *addr)
 {
 	struct chain *c = &s->chain[head];
 
@@ -148,7 +148,7 @@ static struct vring_desc *indirect_table(struct split *s, uint16_t head, dma_add
 	return c->table;
 }
 
-static int post_indirect(struct split *s, uint16_t head)
+static int post_indirect(struct vq_split *s, uint16_t head)
 {
 	struct chain *c = &s->chain[head];
 	struct seg_map whole = { .len = c->segs * (uint32_t)sizeof(struct vring_desc) };
@@ -166,7 +166,7 @@ static int post_indirect(struct split *s, uint16_t head)
 	return 0;
 }
 
-static void post_direct(struct split *s, uint16_t head)
+static void post_direct(struct vq_split *s, uint16_t head)
 {
 	struct chain *c = &s->chain[head];
 	uint16_t at = head;
@@ -181,14 +181,14 @@ static void post_direct(struct split *s, uint16_t head)
 }
 
 /* Takes the first n of the free list; they keep their links. */
-static void take_descs(struct split *s, uint16_t n)
+static void take_descs(struct vq_split *s, uint16_t n)
 {
 	s->free_count = (uint16_t)(s->free_count - n);
 	while (n--)
 		s->free_head = s->next[s->free_head];
 }
 
-static void give_descs(struct split *s, uint16_t head, uint16_t n)
+static void give_descs(struct vq_split *s, uint16_t head, uint16_t n)
 {
 	uint16_t last = head;
 
@@ -204,7 +204,7 @@ static void give_descs(struct split *s, uint16_t head, uint16_t n)
 static int split_add(struct virtqueue *vq, const struct vq_seg *out, unsigned int n_out,
 		     const struct vq_seg *in, unsigned int n_in, void *token)
 {
-	struct split *s = to_split(vq);
+	struct vq_split *s = to_split(vq);
 	const unsigned int n = n_out + n_in;
 	const bool indirect = s->indirect && n > 1;
 	const uint16_t head = s->free_head;
@@ -241,7 +241,7 @@ static int split_add(struct virtqueue *vq, const struct vq_seg *out, unsigned in
 
 static bool split_kick_needed(struct virtqueue *vq)
 {
-	struct split *s = to_split(vq);
+	struct vq_split *s = to_split(vq);
 	const uint16_t old = s->kicked_idx, now = s->avail_idx;
 	uint16_t event;
 
@@ -259,14 +259,14 @@ static uint16_t split_next_off(const struct virtqueue *vq)
 	return to_split(vq)->avail_idx;
 }
 
-static uint16_t used_idx(const struct split *s)
+static uint16_t used_idx(const struct vq_split *s)
 {
 	return le16_to_cpu(READ_ONCE(s->used->idx));
 }
 
 static int split_get(struct virtqueue *vq, void **token, uint32_t *len)
 {
-	struct split *s = to_split(vq);
+	struct vq_split *s = to_split(vq);
 	const uint16_t idx = used_idx(s);
 	const uint16_t new = (uint16_t)(idx - s->last_used);
 	const struct vring_used_elem *e = &s->used->ring[s->last_used & (vq->size - 1)];
@@ -308,14 +308,14 @@ static int split_get(struct virtqueue *vq, void **token, uint32_t *len)
 
 static bool split_pending(struct virtqueue *vq)
 {
-	const struct split *s = to_split(vq);
+	const struct vq_split *s = to_split(vq);
 
 	return used_idx(s) != s->last_used;
 }
 
 static bool split_interrupts(struct virtqueue *vq, bool on)
 {
-	struct split *s = to_split(vq);
+	struct vq_split *s = to_split(vq);
 
 	s->want_irq = on;
 	if (s->event_idx) /* 2.7.7.1: flags stay 0; an event just passed comes again after 2^16 buffers */
@@ -340,7 +340,7 @@ static uint16_t split_in_flight(const struct virtqueue *vq)
 static void split_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver,
 			    dma_addr_t *device)
 {
-	const struct split *s = to_split(vq);
+	const struct vq_split *s = to_split(vq);
 
 	*desc = s->mem_addr;
 	*driver = s->mem_addr + s->avail_off;
@@ -349,7 +349,7 @@ static void split_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_ad
 
 static void split_destroy(struct virtqueue *vq)
 {
-	struct split *s = to_split(vq);
+	struct vq_split *s = to_split(vq);
 	struct device *dev = &vq->dev->dev;
 	unsigned int i;
 
@@ -364,90 +364,83 @@ static void split_destroy(struct virtqueue *vq)
 	free(s);
 }
 
-/* --- raw ------------------------------------------------------------------------------- */
+/* --- the raw door ---------------------------------------------------------------------- */
 
-static void raw_desc(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d)
+static void put_desc(struct vq_split *s, uint16_t i, const struct vq_raw_desc *d)
 {
 	const struct seg_map m = { .addr = d->addr, .len = d->len };
 
-	write_desc(&to_split(vq)->desc[i & (vq->size - 1)], &m, d->flags, d->next);
-	wmb();
+	write_desc(&s->desc[i & (s->vq.size - 1)], &m, d->flags, d->next);
 }
 
-static void raw_desc_get(struct virtqueue *vq, uint16_t i, struct vq_raw_desc *d)
+/* A chain that leaves the table, or runs in a circle, is written as far as it is one. */
+static void put_chain(struct vq_split *s, uint16_t head)
 {
-	const struct vring_desc *v = &to_split(vq)->desc[i & (vq->size - 1)];
+	uint16_t at = head, left = s->vq.size;
 
-	rmb();
-	d->addr = le64_to_cpu(READ_ONCE(v->addr));
-	d->len = le32_to_cpu(READ_ONCE(v->len));
-	d->flags = le16_to_cpu(READ_ONCE(v->flags));
-	d->next = le16_to_cpu(READ_ONCE(v->next));
+	while (s->vq.staged && at < s->vq.size && left--) {
+		put_desc(s, at, &s->vq.staged[at]);
+		if (!(s->vq.staged[at].flags & VRING_DESC_F_NEXT))
+			return;
+		at = s->vq.staged[at].next;
+	}
 }
 
-static void raw_avail(struct virtqueue *vq, uint16_t slot, uint16_t head)
+static void raw_post(struct virtqueue *vq, const uint16_t *heads, unsigned int n)
 {
-	WRITE_ONCE(to_split(vq)->avail->ring[slot & (vq->size - 1)], cpu_to_le16(head));
-	wmb();
+	struct vq_split *s = to_split(vq);
+	unsigned int k;
+
+	for (k = 0; k < n; k++) {
+		put_chain(s, heads[k]);
+		WRITE_ONCE(s->avail->ring[s->avail_idx & (vq->size - 1)], cpu_to_le16(heads[k]));
+		s->avail_idx++;
+	}
+	vq_split_set_avail_idx(s, s->avail_idx);
 }
 
-static void raw_avail_idx(struct virtqueue *vq, uint16_t idx)
+static unsigned int raw_used_count(struct virtqueue *vq)
 {
-	wmb();
-	WRITE_ONCE(to_split(vq)->avail->idx, cpu_to_le16(idx));
-	mb();
+	const struct vq_split *s = to_split(vq);
+	const uint16_t idx = used_idx(s);
+
+	rmb(); /* the elements only after the index */
+	return (uint16_t)(idx - s->last_used);
 }
 
-static void raw_avail_flags(struct virtqueue *vq, uint16_t flags)
+static void raw_used(struct virtqueue *vq, unsigned int k, uint32_t *id, uint32_t *len)
 {
-	WRITE_ONCE(to_split(vq)->avail->flags, cpu_to_le16(flags));
-	mb();
+	struct vq_split *s = to_split(vq);
+
+	vq_split_used(s, (uint16_t)(s->last_used + k), id, len);
 }
 
-static void raw_used_event(struct virtqueue *vq, uint16_t value)
+static void raw_take(struct virtqueue *vq, unsigned int n)
 {
-	WRITE_ONCE(*to_split(vq)->used_event, cpu_to_le16(value));
-	mb();
+	struct vq_split *s = to_split(vq);
+
+	s->last_used = (uint16_t)(s->last_used + n);
+	if (s->event_idx && s->want_irq)
+		vq_split_set_used_event(s, s->last_used);
 }
 
-static uint16_t raw_used_idx(struct virtqueue *vq)
+static int raw_want_nth(struct virtqueue *vq, uint16_t n)
 {
-	const uint16_t idx = used_idx(to_split(vq));
+	struct vq_split *s = to_split(vq);
 
-	rmb();
-	return idx;
-}
-
-static uint16_t raw_used_flags(struct virtqueue *vq)
-{
-	return le16_to_cpu(READ_ONCE(to_split(vq)->used->flags));
-}
-
-static uint16_t raw_avail_event(struct virtqueue *vq)
-{
-	return le16_to_cpu(READ_ONCE(*to_split(vq)->avail_event));
-}
-
-static void raw_used(struct virtqueue *vq, uint16_t slot, uint32_t *id, uint32_t *len)
-{
-	const struct vring_used_elem *e = &to_split(vq)->used->ring[slot & (vq->size - 1)];
-
-	rmb();
-	*id = le32_to_cpu(READ_ONCE(e->id));
-	*len = le32_to_cpu(READ_ONCE(e->len));
+	if (!s->event_idx)
+		return -EOPNOTSUPP;
+	s->want_irq = false; /* taking a buffer does not move the event */
+	vq_split_set_used_event(s, (uint16_t)(s->last_used + n - 1));
+	return 0;
 }
 
 static const struct vq_raw_ops raw_ops = {
-	.desc = raw_desc,
-	.desc_get = raw_desc_get,
-	.avail = raw_avail,
-	.avail_idx = raw_avail_idx,
-	.avail_flags = raw_avail_flags,
-	.used_event = raw_used_event,
-	.used_idx = raw_used_idx,
-	.used_flags = raw_used_flags,
-	.avail_event = raw_avail_event,
+	.post = raw_post,
+	.used_count = raw_used_count,
 	.used = raw_used,
+	.take = raw_take,
+	.want_nth = raw_want_nth,
 };
 
 static const struct vq_ops split_ops = {
@@ -465,9 +458,77 @@ static const struct vq_ops split_ops = {
 	.raw = &raw_ops,
 };
 
+/* --- what only a split ring has (split.h) ------------------------------------------------- */
+
+struct vq_split *vq_split(struct virtqueue *vq)
+{
+	return vq->ops == &split_ops ? to_split(vq) : NULL;
+}
+
+void vq_split_set_desc(struct vq_split *s, uint16_t i, const struct vq_raw_desc *d)
+{
+	put_desc(s, i, d);
+	wmb();
+}
+
+void vq_split_desc(struct vq_split *s, uint16_t i, struct vq_raw_desc *d)
+{
+	const struct vring_desc *v = &s->desc[i & (s->vq.size - 1)];
+
+	rmb();
+	d->addr = le64_to_cpu(READ_ONCE(v->addr));
+	d->len = le32_to_cpu(READ_ONCE(v->len));
+	d->flags = le16_to_cpu(READ_ONCE(v->flags));
+	d->next = le16_to_cpu(READ_ONCE(v->next));
+}
+
+void vq_split_set_avail_idx(struct vq_split *s, uint16_t idx)
+{
+	wmb();
+	s->avail_idx = idx;
+	WRITE_ONCE(s->avail->idx, cpu_to_le16(idx));
+	mb();
+}
+
+void vq_split_set_avail_flags(struct vq_split *s, uint16_t flags)
+{
+	WRITE_ONCE(s->avail->flags, cpu_to_le16(flags));
+	mb();
+}
+
+void vq_split_set_used_event(struct vq_split *s, uint16_t value)
+{
+	WRITE_ONCE(*s->used_event, cpu_to_le16(value));
+	mb();
+}
+
+uint16_t vq_split_used_idx(struct vq_split *s)
+{
+	return used_idx(s);
+}
+
+uint16_t vq_split_used_flags(struct vq_split *s)
+{
+	return le16_to_cpu(READ_ONCE(s->used->flags));
+}
+
+uint16_t vq_split_avail_event(struct vq_split *s)
+{
+	return le16_to_cpu(READ_ONCE(*s->avail_event));
+}
+
+void vq_split_used(struct vq_split *s, uint16_t slot, uint32_t *id, uint32_t *len)
+{
+	const struct vring_used_elem *e = &s->used->ring[slot & (s->vq.size - 1)];
+
+	rmb();
+	*id = le32_to_cpu(READ_ONCE(e->id));
+	*len = le32_to_cpu(READ_ONCE(e->len));
+}
+
 /* --- creation -------------------------------------------------------------------------- */
 
-static bool alloc_shared(struct split *s, uint16_t size)
+static bool alloc_shared(struct vq_split *s, uint16_t size)
 {
 	struct device *dev = &s->vq.dev->dev;
 	uint8_t *mem;
@@ -497,7 +558,7 @@ static bool alloc_shared(struct split *s, uint16_t size)
 
 struct virtqueue *split_create(struct virtio_device *d, uint16_t index, uint16_t size)
 {
-	struct split *s;
+	struct vq_split *s;
 	unsigned int i;
 
 	if (size == 0 || size > 32768 || (size & (size - 1))) /* 2.7 */

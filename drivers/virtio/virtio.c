@@ -271,7 +271,7 @@ static uint16_t power_of_two(uint16_t n)
 	return p;
 }
 
-static int setup_queue(struct virtio_device *d, uint16_t i, uint16_t size)
+int virtio_queue_setup(struct virtio_device *d, uint16_t i, uint16_t size)
 {
 	const uint16_t max = d->ops->queue_max(d, i);
 	dma_addr_t desc, driver, device;
@@ -305,7 +305,7 @@ int virtio_queues_setup(struct virtio_device *d, uint16_t n, uint16_t size)
 	d->num_queues = n;
 	setup_irqs(d);
 	for (i = 0; i < n && !ret; i++)
-		ret = setup_queue(d, i, size);
+		ret = virtio_queue_setup(d, i, size);
 	return ret;
 }
 

@@ -201,6 +201,8 @@ int virtio_accept(struct virtio_device *d, uint64_t features);
  * entries each (0: the device's maximum; cut to a power of two). 0, -ENODEV (no such queue), -ENOMEM,
  * -EIO, -ENOSPC.
  */
+/* The i-th of them, for a caller that set the interrupts up itself. */
+int virtio_queue_setup(struct virtio_device *d, uint16_t i, uint16_t size);
 int virtio_queues_setup(struct virtio_device *d, uint16_t n, uint16_t size);
 /* Step 8. Kicks are allowed after it. 0, -EIO (NEEDS_RESET is set, status does not stick). */
 int virtio_driver_ok(struct virtio_device *d);

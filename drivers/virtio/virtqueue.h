@@ -57,8 +57,10 @@ uint16_t vq_free_count(const struct virtqueue *vq);
 uint16_t vq_in_flight(const struct virtqueue *vq);
 
 /*
- * The raw door, for tests that break rules on purpose. Split only; -EOPNOTSUPP on packed.
- * Nothing is checked; the driver's own state does not change: destroy the queue afterwards.
+ * The raw door, for tests that break rules on purpose; the same for each layout. Descriptors are staged by number
+ * in private memory, and the layout writes them when a chain is posted. Nothing of it is checked. Posting and
+ * taking go on where vq_add() and vq_get() stand, but what is posted here is no buffer of theirs: a test uses
+ * one way or the other, and destroys the queue afterwards.
  */
 struct vq_raw_desc {
 	uint64_t addr;
@@ -66,16 +68,18 @@ struct vq_raw_desc {
 	uint16_t flags; /* NEXT 1, WRITE 2, INDIRECT 4 */
 	uint16_t next;
 };
-int vq_raw_desc(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d);
-int vq_raw_avail(struct virtqueue *vq, uint16_t slot, uint16_t head);
-int vq_raw_avail_idx(struct virtqueue *vq, uint16_t idx);
-int vq_raw_avail_flags(struct virtqueue *vq, uint16_t flags);
-int vq_raw_used_event(struct virtqueue *vq, uint16_t value);
-int vq_raw_used_idx(struct virtqueue *vq, uint16_t *idx);
-int vq_raw_used_flags(struct virtqueue *vq, uint16_t *flags);
-int vq_raw_avail_event(struct virtqueue *vq, uint16_t *value);
-int vq_raw_used(struct virtqueue *vq, uint16_t slot, uint32_t *id, uint32_t *len);
-/* Reads the descriptor table back, to see that the device left it alone (2.7.5.1). */
-int vq_raw_desc_get(struct virtqueue *vq, uint16_t i, struct vq_raw_desc *d);
+/* -EINVAL: the queue has no such number; -ENOMEM: no private memory, which only the first call takes. */
+int vq_raw_stage(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d);
+/* Makes the chains from these heads available, all at once. Their ids are the heads. Tells nobody. */
+void vq_raw_post(struct virtqueue *vq, const uint16_t *heads, unsigned int n);
+/* Whether the device wants to be told about what was posted since the last call. */
+bool vq_raw_kick_wanted(struct virtqueue *vq);
+/* Used elements since the last taken; the k-th of them; n of them are taken. */
+unsigned int vq_raw_used_count(struct virtqueue *vq);
+void vq_raw_used(struct virtqueue *vq, unsigned int k, uint32_t *id, uint32_t *len);
+void vq_raw_take(struct virtqueue *vq, unsigned int n);
+/* A used-buffer notification at the n-th used from now (1: the next); vq_interrupts() is for all or none.
+ * -EOPNOTSUPP without EVENT_IDX. */
+int vq_raw_want_nth(struct virtqueue *vq, uint16_t n);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "drivers/virtio/vq_impl.h"
 
@@ -17,8 +18,10 @@ struct virtqueue *vq_create(struct virtio_device *d, uint16_t index, uint16_t si
 
 void vq_destroy(struct virtqueue *vq)
 {
-	if (vq)
-		vq->ops->destroy(vq);
+	if (!vq)
+		return;
+	free(vq->staged);
+	vq->ops->destroy(vq);
 }
 
 void vq_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver,
@@ -116,82 +119,44 @@ uint16_t vq_in_flight(const struct virtqueue *vq)
 
 /* --- the raw door ---------------------------------------------------------------------- */
 
-int vq_raw_desc(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d)
+int vq_raw_stage(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d)
 {
-	if (!vq->ops->raw)
-		return -EOPNOTSUPP;
-	vq->ops->raw->desc(vq, i, d);
+	if (i >= vq->size)
+		return -EINVAL;
+	if (!vq->staged)
+		vq->staged = calloc(vq->size, sizeof(*vq->staged));
+	if (!vq->staged)
+		return -ENOMEM;
+	vq->staged[i] = *d;
 	return 0;
 }
 
-int vq_raw_desc_get(struct virtqueue *vq, uint16_t i, struct vq_raw_desc *d)
+void vq_raw_post(struct virtqueue *vq, const uint16_t *heads, unsigned int n)
 {
-	if (!vq->ops->raw)
-		return -EOPNOTSUPP;
-	vq->ops->raw->desc_get(vq, i, d);
-	return 0;
+	vq->ops->raw->post(vq, heads, n);
 }
 
-int vq_raw_avail(struct virtqueue *vq, uint16_t slot, uint16_t head)
+bool vq_raw_kick_wanted(struct virtqueue *vq)
 {
-	if (!vq->ops->raw)
-		return -EOPNOTSUPP;
-	vq->ops->raw->avail(vq, slot, head);
-	return 0;
+	return vq->ops->kick_needed(vq);
 }
 
-int vq_raw_avail_idx(struct virtqueue *vq, uint16_t idx)
+unsigned int vq_raw_used_count(struct virtqueue *vq)
 {
-	if (!vq->ops->raw)
-		return -EOPNOTSUPP;
-	vq->ops->raw->avail_idx(vq, idx);
-	return 0;
+	return vq->ops->raw->used_count(vq);
 }
 
-int vq_raw_avail_flags(struct virtqueue *vq, uint16_t flags)
+void vq_raw_used(struct virtqueue *vq, unsigned int k, uint32_t *id, uint32_t *len)
 {
-	if (!vq->ops->raw)
-		return -EOPNOTSUPP;
-	vq->ops->raw->avail_flags(vq, flags);
-	return 0;
+	vq->ops->raw->used(vq, k, id, len);
 }
 
-int vq_raw_used_event(struct virtqueue *vq, uint16_t value)
+void vq_raw_take(struct virtqueue *vq, unsigned int n)
 {
-	if (!vq->ops->raw)
-		return -EOPNOTSUPP;
-	vq->ops->raw->used_event(vq, value);
-	return 0;
+	vq->ops->raw->take(vq, n);
 }
 
-int vq_raw_used_idx(struct virtqueue *vq, uint16_t *idx)
+int vq_raw_want_nth(struct virtqueue *vq, uint16_t n)
 {
-	if (!vq->ops->raw)
-		return -EOPNOTSUPP;
-	*idx = vq->ops->raw->used_idx(vq);
-	return 0;
-}
-
-int vq_raw_used_flags(struct virtqueue *vq, uint16_t *flags)
-{
-	if (!vq->ops->raw)
-		return -EOPNOTSUPP;
-	*flags = vq->ops->raw->used_flags(vq);
-	return 0;
-}
-
-int vq_raw_avail_event(struct virtqueue *vq, uint16_t *value)
-{
-	if (!vq->ops->raw)
-		return -EOPNOTSUPP;
-	*value = vq->ops->raw->avail_event(vq);
-	return 0;
-}
-
-int vq_raw_used(struct virtqueue *vq, uint16_t slot, uint32_t *id, uint32_t *len)
-{
-	if (!vq->ops->raw)
-		return -EOPNOTSUPP;
-	vq->ops->raw->used(vq, slot, id, len);
-	return 0;
+	return vq->ops->raw->want_nth(vq, n);
 }

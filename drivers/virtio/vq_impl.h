@@ -5,18 +5,13 @@
 
 #include "drivers/virtio/virtqueue.h"
 
-/* Raw access to a split ring's parts (virtqueue.h). */
+/* The raw door (virtqueue.h). The staged descriptors are in struct virtqueue. */
 struct vq_raw_ops {
-	void (*desc)(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d);
-	void (*desc_get)(struct virtqueue *vq, uint16_t i, struct vq_raw_desc *d);
-	void (*avail)(struct virtqueue *vq, uint16_t slot, uint16_t head);
-	void (*avail_idx)(struct virtqueue *vq, uint16_t idx);
-	void (*avail_flags)(struct virtqueue *vq, uint16_t flags);
-	void (*used_event)(struct virtqueue *vq, uint16_t value);
-	uint16_t (*used_idx)(struct virtqueue *vq);
-	uint16_t (*used_flags)(struct virtqueue *vq);
-	uint16_t (*avail_event)(struct virtqueue *vq);
-	void (*used)(struct virtqueue *vq, uint16_t slot, uint32_t *id, uint32_t *len);
+	void (*post)(struct virtqueue *vq, const uint16_t *heads, unsigned int n);
+	unsigned int (*used_count)(struct virtqueue *vq);
+	void (*used)(struct virtqueue *vq, unsigned int k, uint32_t *id, uint32_t *len);
+	void (*take)(struct virtqueue *vq, unsigned int n);
+	int (*want_nth)(struct virtqueue *vq, uint16_t n);
 };
 
 struct vq_ops {
@@ -35,7 +30,7 @@ struct vq_ops {
 	bool (*interrupts)(struct virtqueue *vq, bool on);
 	uint16_t (*free_count)(const struct virtqueue *vq);
 	uint16_t (*in_flight)(const struct virtqueue *vq);
-	const struct vq_raw_ops *raw; /* NULL: no raw door */
+	const struct vq_raw_ops *raw;
 };
 
 struct virtqueue {
@@ -43,6 +38,7 @@ struct virtqueue {
 	struct virtio_device *dev;
 	uint16_t index, size;
 	bool broken;
+	struct vq_raw_desc *staged; /* size of them; NULL: none yet */
 	char error[128];
 };
 

@@ -61,13 +61,11 @@ const char *irq_state(struct virtio_device *d, uint16_t queue)
 {
 	static char text[160];
 	const int pending = virtio_irq_ctl(d, VIRTIO_IRQ_PENDING, queue, 0);
-	uint16_t used = 0;
 
-	vq_raw_used_idx(d->vq[queue], &used);
 	snprintf(
 		text, sizeof(text),
-		"used index %u, %u buffers with the device, %s, %u interrupts, %u elsewhere, %u without a cause",
-		used, vq_in_flight(d->vq[queue]),
+		"%u used buffers not taken, %u buffers with the device, %s, %u interrupts, %u elsewhere, %u without a cause",
+		vq_raw_used_count(d->vq[queue]), vq_in_flight(d->vq[queue]),
 		pending < 0 ? "no pending bit" :
 		pending	    ? "pending" :
 			      "not pending",

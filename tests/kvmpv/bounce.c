@@ -268,7 +268,7 @@ static void send_private(struct test_ctx *t, struct vsock_env *e, uint64_t hdr_p
 			 uint32_t len, uint8_t *table)
 {
 	struct virtqueue *tx = vsock_device(e->vs)->vq[1];
-	uint16_t idx = 0;
+	const uint16_t head = 0;
 	struct vq_raw_desc d[2] = {
 		{ hdr_pa, sizeof(struct vsock_hdr), 1, 1 },
 		{ data_pa, len, 0, 0 },
@@ -281,18 +281,12 @@ static void send_private(struct test_ctx *t, struct vsock_env *e, uint64_t hdr_p
 		memcpy(table, d, sizeof(d)); /* 2.7.5.3: as in the descriptor table */
 		d[0] = (struct vq_raw_desc){ virt_to_phys(table), sizeof(d), 4, 0 };
 	}
-	if (vq_raw_used_idx(tx, &idx) || vq_raw_desc(tx, 0, &d[0]) || vq_raw_desc(tx, 1, &d[1]))
-		test_error(t, "no raw access to this queue");
-	vq_raw_avail(tx, idx, 0);
-	vq_raw_avail_idx(tx, (uint16_t)(idx + 1));
+	if (vq_raw_stage(tx, 0, &d[0]) || vq_raw_stage(tx, 1, &d[1]))
+		test_error(t, "no memory for the descriptors, or a queue of one");
+	vq_raw_post(tx, &head, 1);
 	vq_notify(tx);
 	/* Long enough for a device that would take it. */
-	wait_for(({
-			 uint16_t now = idx;
-			 vq_raw_used_idx(tx, &now);
-			 now != idx;
-		 }),
-		 100 * MSEC);
+	wait_for(vq_raw_used_count(tx), 100 * MSEC);
 }
 
 /* Has the device taken a data packet of this connection? */

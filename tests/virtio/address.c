@@ -41,12 +41,11 @@ static void high_buffer(struct test_ctx *t, struct actor *a, uint8_t *decoy, uin
 	if (!a->writes)
 		h->src_port = cpu_to_le32(port);
 	memcpy(before, decoy, ACTOR_MEM);
-	used = actor_round(a);
+	used = actor_used_in_time(a);
 	expect(t, used, "%s: a buffer at 0x%llx is not used in time", actor_who(a),
 	       (unsigned long long)a->addr);
 	if (!used)
 		return;
-	a->used_idx--;
 	actor_used(a, 0, &id, &len);
 	actor_done(a, 1);
 	expect(t, actor_understood(a, len), "%s: %s at 0x%llx", actor_who(a),

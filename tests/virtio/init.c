@@ -464,8 +464,8 @@ TEST(init_reset_busy,
 	const struct bring_up full = { 0 };
 	static uint8_t before[4096];
 	struct actor a;
-	uint16_t idx, later, k;
-	unsigned int i, round;
+	unsigned int i, round, idx, later;
+	uint16_t k;
 
 	actor_need(t);
 	for (i = 0; actor_get(i, &a); i++) {
@@ -480,12 +480,12 @@ TEST(init_reset_busy,
 			require(t, reset_now(a.d),
 				"%s: status 0x%02x long after a reset with buffers under way",
 				who(a.d), a.d->ops->get_status(a.d));
-			vq_raw_used_idx(a.vq, &idx);
+			idx = vq_raw_used_count(a.vq);
 			memcpy(before, a.mem, sizeof(before));
 			/* Each round a while, the last one long enough for a slow one. */
 			(void)wait_for(false, round < 7 ? QUIET_NS / 10 : QUIET_NS);
-			vq_raw_used_idx(a.vq, &later);
-			expect_eq(t, later, idx, "%s: used.idx some time after the reset",
+			later = vq_raw_used_count(a.vq);
+			expect_eq(t, later, idx, "%s: buffers used some time after the reset",
 				  who(a.d));
 			expect(t, memcmp(before, a.mem, sizeof(before)) == 0,
 			       "%s: the buffer was written after the reset", who(a.d));
@@ -530,7 +530,8 @@ TEST(init_queue_reset,
 	dma_addr_t desc, driver, device;
 	unsigned int i, tried = 0;
 	struct actor a;
-	uint16_t size, idx, later;
+	unsigned int idx, later;
+	uint16_t size;
 
 	actor_need(t);
 	for (i = 0; actor_get(i, &a); i++) {
@@ -545,10 +546,10 @@ TEST(init_queue_reset,
 			   a.queue, a.d->error);
 		/* 2.6.1.1.1: nothing more comes from this queue. */
 		actor_post(&a, 0);
-		vq_raw_used_idx(a.vq, &idx);
+		idx = vq_raw_used_count(a.vq);
 		(void)wait_for(false, QUIET_NS / 4);
-		vq_raw_used_idx(a.vq, &later);
-		expect_eq(t, later, idx, "%s: used.idx of the queue after its reset", who(a.d));
+		later = vq_raw_used_count(a.vq);
+		expect_eq(t, later, idx, "%s: buffers used of the queue after its reset", who(a.d));
 		size = vq_size(a.vq) > 2 ? vq_size(a.vq) / 2 : vq_size(a.vq);
 		vq_destroy(a.d->vq[a.queue]);
 		a.d->vq[a.queue] = a.vq = vq_create(a.d, a.queue, size);
@@ -557,8 +558,8 @@ TEST(init_queue_reset,
 		vq_addresses(a.vq, &desc, &driver, &device);
 		require_eq(t, -a.d->ops->queue_enable(a.d, a.queue, size, desc, driver, device), 0,
 			   "%s: re-enabling queue %u: %s", who(a.d), a.queue, a.d->error);
-		a.avail_idx = 0;
-		a.used_idx = 0;
+		if (vq_raw_stage(a.vq, 0, &(const struct vq_raw_desc){ 0 }))
+			test_error(t, "no memory for a queue of %u", size);
 		actor_prepare(&a, true);
 		expect(t, actor_round(&a), "%s: queue %u does nothing after it was enabled again",
 		       who(a.d), a.queue);

@@ -639,7 +639,7 @@ TEST(pci_isr,
 			continue;
 		tried++;
 		actor_up(t, &a, &how);
-		vq_raw_avail_flags(a.vq, 0); /* notifications wanted */
+		(void)vq_interrupts(a.vq, true);
 		(void)mmio_read8(p->isr);
 		expect_eq(t, mmio_read8(p->isr), 0, "%s: ISR after a read", who(p));
 		expect_eq(t, pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, 0,

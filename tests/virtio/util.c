@@ -114,24 +114,6 @@ uint8_t vt_add_status(struct virtio_device *d, uint8_t bit)
 	return d->ops->get_status(d);
 }
 
-static int make_queue(struct virtio_device *d, uint16_t i, uint16_t size)
-{
-	const uint16_t max = d->max_size[i];
-	dma_addr_t desc, driver, device;
-	uint16_t n = 1;
-
-	if (!max)
-		return 0;
-	size = size && size < max ? size : max;
-	while (n <= size / 2)
-		n = (uint16_t)(n * 2);
-	d->vq[i] = vq_create(d, i, n);
-	if (!d->vq[i])
-		return -ENOMEM;
-	vq_addresses(d->vq[i], &desc, &driver, &device);
-	return d->ops->queue_enable(d, i, n, desc, driver, device);
-}
-
 int vt_try_up(struct virtio_device *d, const struct bring_up *how)
 {
 	uint16_t i;
@@ -144,7 +126,8 @@ int vt_try_up(struct virtio_device *d, const struct bring_up *how)
 	memset(&d->irqs, 0, sizeof(d->irqs));
 	ret = d->ops->irq_setup(d, how->irq);
 	for (i = 0; i < d->max_queues && !ret; i++)
-		ret = make_queue(d, i, how->size);
+		if (d->max_size[i])
+			ret = virtio_queue_setup(d, i, how->size);
 	if (!ret && !how->no_driver_ok)
 		ret = virtio_driver_ok(d);
 	return ret;
@@ -366,8 +349,10 @@ static void bring_actor_up(struct test_ctx *t, struct actor *a, const struct bri
 	h.no_driver_ok = true; /* the receive buffers come first */
 	vt_up(t, a->d, &h);
 	a->vq = a->d->vq[a->queue];
-	a->avail_idx = 0;
-	a->used_idx = 0;
+	a->posted = 0;
+	a->taken = 0;
+	if (vq_raw_stage(a->vq, 0, &(const struct vq_raw_desc){ 0 }))
+		test_error(t, "no memory for the descriptors of %s", a->d->name);
 	a->port = 0xf0000000u | (skew & 0xfffffff); /* another one than the run before */
 	a->mem = reuse_dma(a->d, ACTOR_MEM, &a->addr);
 	if (!a->mem)
@@ -442,31 +427,24 @@ void actor_desc(struct actor *a, uint16_t i, uint32_t off, uint32_t len, uint16_
 {
 	const struct vq_raw_desc d = { a->addr + off, len, flags, next };
 
-	vq_raw_desc(a->vq, i, &d);
+	(void)vq_raw_stage(a->vq, i, &d); /* the first one's memory is taken in actor_up() */
 }
 
 void actor_post(struct actor *a, uint16_t head)
 {
-	vq_raw_avail(a->vq, a->avail_idx, head);
-	a->avail_idx++;
-	vq_raw_avail_idx(a->vq, a->avail_idx);
+	vq_raw_post(a->vq, &head, 1);
+	a->posted++;
 }
 
 void actor_post_batch(struct actor *a, uint16_t n)
 {
+	static uint16_t heads[32768];
 	uint16_t k;
 
 	for (k = 0; k < n; k++)
-		vq_raw_avail(a->vq, a->avail_idx++, k);
-	vq_raw_avail_idx(a->vq, a->avail_idx);
-}
-
-static unsigned int used_since(struct actor *a)
-{
-	uint16_t idx = 0;
-
-	vq_raw_used_idx(a->vq, &idx);
-	return (uint16_t)(idx - a->used_idx);
+		heads[k] = k;
+	vq_raw_post(a->vq, heads, n);
+	a->posted += n;
 }
 
 #define LOOK_NS	  (100 * MSEC)
@@ -494,31 +472,46 @@ unsigned int actor_wait(struct actor *a, unsigned int n, uint64_t ns)
 	const uint64_t start = time_now();
 
 	/* A device that has given up uses nothing more. */
-	while (!wait_for(used_since(a) >= n, ns < LOOK_NS ? ns : LOOK_NS) &&
+	while (!wait_for(vq_raw_used_count(a->vq) >= n, ns < LOOK_NS ? ns : LOOK_NS) &&
 	       !deadline_passed(end) && !(a->d->ops->get_status(a->d) & VIRTIO_S_NEEDS_RESET))
 		;
-	if (used_since(a) < n)
-		return used_since(a);
+	if (vq_raw_used_count(a->vq) < n)
+		return vq_raw_used_count(a->vq);
 	note_answer(time_now() - start);
 	return n;
 }
 
 void actor_used(struct actor *a, unsigned int k, uint32_t *id, uint32_t *len)
 {
-	vq_raw_used(a->vq, (uint16_t)(a->used_idx + k), id, len);
+	vq_raw_used(a->vq, k, id, len);
+}
+
+struct vq_split *actor_split(struct test_ctx *t, struct actor *a)
+{
+	struct vq_split *s = vq_split(a->vq);
+
+	if (!s)
+		test_skip(t, "%s: the ring is not a split one", a->d->name);
+	return s;
 }
 
 void actor_done(struct actor *a, unsigned int n)
 {
-	a->used_idx = (uint16_t)(a->used_idx + n);
+	vq_raw_take(a->vq, n);
+	a->taken += n;
 }
 
-bool actor_round(struct actor *a)
+bool actor_used_in_time(struct actor *a)
 {
 	actor_desc(a, 0, 0, a->len, actor_flags(a), 0);
 	actor_post(a, 0);
 	vq_notify(a->vq);
-	if (actor_wait(a, 1, ANSWER_NS) < 1)
+	return actor_wait(a, 1, ANSWER_NS) == 1;
+}
+
+bool actor_round(struct actor *a)
+{
+	if (!actor_used_in_time(a))
 		return false;
 	actor_done(a, 1);
 	return true;

@@ -67,8 +67,8 @@ struct actor {
 	struct virtqueue *vq;
 	uint8_t *mem; /* ACTOR_MEM bytes for the device */
 	dma_addr_t addr;
-	uint16_t avail_idx, used_idx;
-	uint32_t port; /* vsock: of the last packet */
+	unsigned int posted, taken; /* buffers since actor_up() */
+	uint32_t port;		    /* vsock: of the last packet */
 };
 #define ACTOR_MEM 16384u
 
@@ -87,12 +87,12 @@ const char *actor_who(const struct actor *a);
  * with quiet an RST (nothing comes back). rng: a pattern to be overwritten.
  */
 void actor_prepare(struct actor *a, bool quiet);
-/* By hand: descriptor `head` of len bytes at mem + off. */
+/* Stages descriptor i: len bytes at mem + off. */
 void actor_desc(struct actor *a, uint16_t i, uint32_t off, uint32_t len, uint16_t flags,
 		uint16_t next);
 /* WRITE for an actor that writes, else 0. */
 uint16_t actor_flags(const struct actor *a);
-/* Makes head available; idx is published, nobody told. */
+/* Makes the chain from head available; nobody is told. */
 void actor_post(struct actor *a, uint16_t head);
 /* Makes n heads from 0 on available at once, so that the device may take them for a batch. */
 void actor_post_batch(struct actor *a, uint16_t n);
@@ -100,9 +100,12 @@ void actor_post_batch(struct actor *a, uint16_t n);
 unsigned int actor_wait(struct actor *a, unsigned int n, uint64_t ns);
 /* The element that was used k buffers after the last actor_done(). */
 void actor_used(struct actor *a, unsigned int k, uint32_t *id, uint32_t *len);
+/* The parts of a split ring, for clauses about it; a SKIP on another layout. */
+struct vq_split *actor_split(struct test_ctx *t, struct actor *a);
 /* Counts n buffers as taken back. */
 void actor_done(struct actor *a, unsigned int n);
-/* One plain buffer (descriptor 0), told and waited for. true: used in time. */
+/* One plain buffer (descriptor 0), told and waited for; actor_round() takes it back, too. true: used in time. */
+bool actor_used_in_time(struct actor *a);
 bool actor_round(struct actor *a);
 /*
  * Whether the device understood the request: vsock: its RST came; rng: bytes of mem changed. Takes
