@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kvmpv/protect.h"
 #include "lib/device.h"
 #include "lib/mem.h"
 #include "lib/spinlock.h"
@@ -16,12 +15,12 @@
 static struct {
 	uint8_t *base;
 	size_t slots;
-	size_t next;   /* where the search goes on */
-	uint16_t *run; /* slots of the mapping that begins here, 0: free or inside of one */
+	size_t next; /* where the next search begins */
+	uint16_t *run; /* slots of the mapping that begins here; 0: the slot is free, or inside of a mapping */
 	struct extent {
 		uint32_t first, n;
-	} * data; /* of that mapping: bytes from its first slot on that may hold data */
-	/* Of that mapping: whose it is, and the address that the back end below gave for its first byte. */
+	} * data; /* of the mapping: the bytes, from its first slot on, that may hold data */
+	/* Of the mapping: the device that has it, and the address that the back end below gave for its first byte. */
 	struct owner {
 		const struct dma_layer *layer;
 		dma_addr_t addr;
@@ -50,7 +49,8 @@ static size_t search(size_t from, size_t to, size_t n, size_t align)
 			;
 		if (k == n)
 			return i;
-		i += k + (pool.run[i + k] ? pool.run[i + k] : 1); /* behind that mapping */
+		i += k + (pool.run[i + k] ? pool.run[i + k] :
+					    1); /* go on behind the mapping that is in the way */
 	}
 	return SIZE_MAX;
 }
@@ -90,18 +90,18 @@ static void give(const uint8_t *p)
 	const size_t i = index_of(p);
 	const size_t n = pool.run[i];
 
-	/* Nothing of it stays visible. */
+	/* The host can read the slot for ever: what was in it goes now. */
 	memset(pool.base + i * BOUNCE_SLOT + pool.data[i].first, 0, pool.data[i].n);
 	spin_lock(&pool.lock);
 	memset(pool.taken + i, 0, n);
 	pool.run[i] = 0;
 	if (i < pool.next)
-		pool.next = i; /* slots just used are in the caches, and in the TLB */
+		pool.next = i; /* slots that were just used are in the caches and in the TLB */
 	pool.stats.used -= n;
 	spin_unlock(&pool.lock);
 }
 
-/* The mapping at slot p holds data in n bytes from the first on, at most. */
+/* Only the n bytes from `first` on, in the mapping that begins with p's slot, may hold data. */
 static void holds(const uint8_t *p, size_t first, size_t n)
 {
 	pool.data[index_of(p)] = (struct extent){ (uint32_t)first, (uint32_t)n };
@@ -160,7 +160,7 @@ static void *bounce_alloc(struct dma_layer *l, size_t size, size_t align, dma_ad
 
 	if (!p)
 		return NULL;
-	memset(p, 0, n); /* free slots are zero, unless a device wrote where it should not */
+	memset(p, 0, n); /* a device that wrote to a free slot must not be seen in a ring */
 	return own(l, p, n, DMA_BOTH, addr) ? NULL : p;
 }
 
@@ -192,7 +192,7 @@ static void bounce_sync_for_cpu(struct dma_layer *l, dma_addr_t addr, void *buf,
 		return;
 	l->lower->ops->sync_for_cpu(l->lower, addr, p, len, dir);
 	memcpy(buf, p, len);
-	/* The device says how much it wrote; nothing is what it says of a buffer that it did not use. */
+	/* The device says how much it wrote: 0 bytes of a buffer that it did not use, which is scrubbed as a whole. */
 	if (dir == DMA_FROM_DEVICE && len)
 		holds(p, (uintptr_t)p % BOUNCE_SLOT, len);
 }
@@ -208,7 +208,7 @@ static void bounce_sync_for_device(struct dma_layer *l, dma_addr_t addr, void *b
 	l->lower->ops->sync_for_device(l->lower, addr, p, len, dir);
 }
 
-/* Only releases: what the device wrote is taken by sync_for_cpu, and only as much as it says. */
+/* Only releases the slots: sync_for_cpu() copies what the device wrote, as many bytes as it says. */
 static void bounce_unmap(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
 			 enum dma_dir dir)
 {
@@ -237,7 +237,7 @@ static int attach(struct device *d)
 
 static struct device_policy bounce_policy = { .level = DEVICE_LEVEL_BOUNCE, .attach = attach };
 
-int bounce_init(void)
+int bounce_init(int64_t (*share)(uint64_t gfn, uint64_t npages))
 {
 	size_t bytes = mem_free_bytes() / POOL_PART;
 
@@ -255,10 +255,9 @@ int bounce_init(void)
 			return -ENOMEM;
 		mem_keep(bytes / PAGE_SIZE);
 	}
-	if (protect_share(virt_to_phys(pool.base) >> PAGE_SHIFT,
-			  pool.slots * BOUNCE_SLOT >> PAGE_SHIFT))
+	if (share(virt_to_phys(pool.base) >> PAGE_SHIFT, pool.slots * BOUNCE_SLOT >> PAGE_SHIFT))
 		return -EIO;
-	/* A host may lose contents when it converts: zeros again. */
+	/* A page that is converted may lose its contents: free slots must read as zeros. */
 	memset(pool.base, 0, pool.slots * BOUNCE_SLOT);
 	device_policy_add(&bounce_policy);
 	return 0;

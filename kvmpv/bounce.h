@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bounce buffers: devices see only a pool that is shared once. Rings live in it; payload is copied in and
- * out. A mapping takes whole 2 KiB slots and keeps the buffer's offset in a slot, so that alignment
- * survives and no slot is ever shared with anything else; it is scrubbed when it goes back.
+ * Bounce buffers: devices see only a pool of pages that are shared with the host once. Rings live in the pool;
+ * payload is copied into it and out of it. A mapping takes whole slots of 2 KiB, so that two mappings never share
+ * one, and keeps the buffer's offset in its slot, so that alignment survives. A slot is scrubbed when it is given
+ * back.
  */
 #ifndef KVMPV_BOUNCE_H
 #define KVMPV_BOUNCE_H
@@ -13,8 +14,11 @@
 
 #define BOUNCE_SLOT 2048u
 
-/* Takes and shares the pool, and makes it the default of new devices. 0, -ENOMEM, -EIO (sharing refused). */
-int bounce_init(void);
+/*
+ * Takes the pool, shares its pages with the host by share() (0: done), and gives new devices this back end. 0,
+ * -ENOMEM, -EIO (sharing is refused).
+ */
+int bounce_init(int64_t (*share)(uint64_t gfn, uint64_t npages));
 
 struct bounce_stats {
 	size_t slots, used, peak;
@@ -22,7 +26,7 @@ struct bounce_stats {
 	uint64_t base, size; /* of the pool, physical */
 };
 void bounce_stats(struct bounce_stats *out);
-/* Whether every slot that is free now reads as zeros. */
+/* Whether every free slot reads as zeros. */
 bool bounce_scrubbed(void);
 
 #endif

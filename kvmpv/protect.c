@@ -219,7 +219,7 @@ int64_t protect_enable(void)
 		return ret;
 	prot.enabled = true;
 	prot.count = 0;
-	return bounce_init() ? -KVM_ENOMEM : 0;
+	return bounce_init(protect_share) ? -KVM_ENOMEM : 0;
 }
 
 bool protect_keeps_contents(void)

@@ -24,7 +24,7 @@ enum kvm_errno {
 	KVM_ENOSYS = 1000,
 };
 
-/* Hypercalls may be tried here: KVM says that it is there, and not kvmpv=off. why: what is missing. */
+/* Whether hypercalls may be tried: KVM shows its signature, and the command line has no kvmpv=off. why: what lacks. */
 bool kvm_usable(char *why, size_t size);
 
 struct protect_ops {
@@ -35,32 +35,32 @@ struct protect_ops {
 	int64_t (*unshare)(uint64_t gfn, uint64_t npages);
 };
 
-/* What this host has by its own word, asked once; NULL: none, and why. Of kvmpv/<arch>/. */
+/* What this host says that it has (kvmpv/<arch>/); NULL: nothing, and why. */
 const struct protect_ops *protect_find(char *why, size_t size);
 
-/* The same, remembered. */
+/* The answer of protect_find(), which is asked once. */
 const struct protect_ops *protect_query(char *why, size_t size);
 
-/* Turns protection on, once, shares a pool for DMA and makes new devices bounce. 0 or -KVM_E*. */
+/* Turns protection on, once, and gives new devices a shared pool of bounce buffers. 0 or -KVM_E*. */
 int64_t protect_enable(void);
 bool protect_enabled(void);
-/* protect=on was given. */
+/* The command line says protect=on. */
 bool protect_wanted(void);
-/* Not protect.contents=lost. */
+/* The command line does not say protect.contents=lost. */
 bool protect_keeps_contents(void);
-/* Everything is private again, by a call that went past this interface: so says the record. */
+/* For a test that enabled by a call of its own: every page is private again, and the record has to say so. */
 void protect_forget(void);
-/* With retries on -EINTR and -ENOMEM (8), keeping the record for protect_is_shared(). */
+/* Convert pages, with retries on -EINTR and -ENOMEM (8), and record it for protect_is_shared(). */
 int64_t protect_share(uint64_t gfn, uint64_t npages);
 int64_t protect_unshare(uint64_t gfn, uint64_t npages);
-/* A call as often as it answers -EINTR or -ENOMEM, at most 8 times; no record is kept. */
+/* Repeat a call that answers -EINTR or -ENOMEM, at most 8 times, and record nothing. */
 int64_t protect_retry(int64_t (*call)(void));
 int64_t protect_try(int64_t (*call)(uint64_t gfn, uint64_t npages), uint64_t gfn, uint64_t npages);
-/* By our own record: what we asked for and were granted. */
+/* By our own record of what the host granted. */
 bool protect_is_shared(uint64_t gfn);
-/* Frees pages of mem_pages(): unshares them first; what the host does not take back is never used again. */
+/* Unshares pages of mem_pages() and frees them. Pages that the host does not make private are never used again. */
 void protect_pages_free(void *p, size_t n);
-/* Ranges and pages shared now, by the record. */
+/* How many ranges and pages are shared, by the record. */
 unsigned int protect_shared_ranges(void);
 uint64_t protect_shared_pages(void);
 

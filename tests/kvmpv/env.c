@@ -60,7 +60,7 @@ uint32_t kvmpv_provoked_so_far(void)
 void kvmpv_share_pool(struct test_ctx *t)
 {
 	protect_forget();
-	if (bounce_init())
+	if (bounce_init(protect_share))
 		test_error(t, "the pool cannot be shared again");
 }
 

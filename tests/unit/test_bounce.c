@@ -70,10 +70,10 @@ static int init(void **state)
 {
 	(void)state;
 	shared.answer = -KVM_ENOMEM;
-	if (bounce_init() != -EIO || restricted())
+	if (bounce_init(protect_share) != -EIO || restricted())
 		return -1;
 	shared.answer = 0;
-	return bounce_init();
+	return bounce_init(protect_share);
 }
 
 static void pool(void **state)

@@ -269,7 +269,7 @@ static void bounced_and_translated(void **state)
 	uint8_t *p;
 
 	(void)state;
-	assert_int_equal(bounce_init(), 0);
+	assert_int_equal(bounce_init(protect_share), 0);
 	device_policy_add(&policy);
 	device_policy_add(&policy); /* twice is once */
 	attached(&in, BEHIND);

@@ -97,9 +97,9 @@ void kvm_arch_call(enum kvm_opcode op, struct kvm_call *c)
 	c->trapped = false;
 }
 
-int bounce_init(void)
+int bounce_init(int64_t (*share)(uint64_t gfn, uint64_t npages))
 {
-	return protect_share(0x200, 16) ? -1 : 0;
+	return share(0x200, 16) ? -1 : 0;
 }
 
 void mem_keep(size_t n)
