@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bounce buffers and leaks: the guest's own part (slots, canaries, scrubbing) is
- * what a FAIL of the host's part rests on, so both are checked here. A secret that
- * was planted in private memory must be nowhere in what the host may read, and a
- * descriptor that points at it must be refused.
+ * kvmpv.bounce.*, kvmpv.leak.*: devices see the pool of bounce buffers and nothing else, and what is private stays so.
+ *
+ * A host breaks it where it reaches memory past the page states: a ring, an indirect table or a header at a private
+ * page that is read all the same, a page that stays mapped after it was made private. Guests break it where they hand
+ * out what was in a buffer before: the guest's own part (slots, canaries, scrubbing) is checked here as well, since a
+ * FAIL of the host's part rests on it.
+ *
+ * A secret that is planted in private memory must be nowhere in what the host can read; a descriptor that points at it
+ * must be refused. The pool is written and read in whole, wherever it lies.
  */
 #include "tests/kvmpv/env.h"
 
@@ -14,6 +19,7 @@
 #include "drivers/virtio/virtqueue.h"
 #include "kvmpv/bounce.h"
 #include "lib/device.h"
+#include "lib/errname.h"
 #include "lib/mem.h"
 #include "lib/mmio.h"
 #include "tests/vsock/packet.h"
@@ -21,7 +27,7 @@
 #define OWNER "host (memory protection), vsock device back end"
 #define STATE (NEED_KVM | NEED_PROTECT | NEED_PEER | NEED_MEM_STATE)
 
-static const char secret[33] = "assay secret 5f0c1b7e93a24d68 end"; /* no terminator: 33 bytes */
+static const char secret[33] = "assay secret 5f0c1b7e93a24d68 end"; /* 33 bytes, no terminator */
 
 static void no_hardware(struct test_ctx *t, struct device *d)
 {
@@ -30,7 +36,7 @@ static void no_hardware(struct test_ctx *t, struct device *d)
 		test_error(t, "no bounce back end");
 }
 
-/* pattern: at least len bytes, and SKEW more. */
+/* pattern has len bytes and SKEW more, so that the two directions differ. */
 #define SKEW 67
 static void one_size(struct test_ctx *t, struct device *d, uint8_t *buf, size_t off, size_t len,
 		     const uint8_t *pattern)
@@ -46,8 +52,8 @@ static void one_size(struct test_ctx *t, struct device *d, uint8_t *buf, size_t 
 	memcpy(buf + off, out, len);
 	bounce_stats(&before);
 	ret = dma_map(d, buf + off, len, DMA_TO_DEVICE, &addr);
-	require(t, ret == 0, "map of %llu bytes at offset %llu: errno %d", (unsigned long long)len,
-		(unsigned long long)off, -ret);
+	require(t, ret == 0, "map of %llu bytes at offset %llu: %s", (unsigned long long)len,
+		(unsigned long long)off, err_text(ret));
 	seen = phys_to_virt(addr);
 	expect(t, addr >= before.base && addr + len <= before.base + before.size,
 	       "mapped outside of the pool");
@@ -102,22 +108,63 @@ TEST(bounce_sizes,
 	mem_pages_free(buf, PAGES);
 }
 
+enum {
+	CHUNK = 65536,
+	MAPS = 512
+};
+
+/* What mapping n holds: in the second round each bit is the other way round. */
+static void fill_chunk(uint8_t *buf, size_t len, unsigned int n, unsigned int round)
+{
+	memset(buf, (uint8_t)(7 * n + 1) ^ (round ? 0xff : 0), len);
+}
+
+/* Mappings of len bytes, from number n on, until the pool has no room for one more; the number of the next. */
+static unsigned int fill_pool(struct device *d, uint8_t *buf, size_t len, unsigned int n,
+			      unsigned int round, dma_addr_t addr[MAPS])
+{
+	for (; n < MAPS; n++) {
+		fill_chunk(buf, len, n, round);
+		if (dma_map(d, buf, len, DMA_TO_DEVICE, &addr[n]))
+			break;
+	}
+	return n;
+}
+
+/* Each slot of the pool, whoever had it before, holds its own data. */
+static void whole_pool(struct test_ctx *t, struct device *d, uint8_t *buf, unsigned int round)
+{
+	static dma_addr_t addr[MAPS];
+	const unsigned int chunks = fill_pool(d, buf, CHUNK, 0, round, addr);
+	const unsigned int all = fill_pool(d, buf, BOUNCE_SLOT, chunks, round, addr);
+	struct bounce_stats b;
+	dma_addr_t none;
+	unsigned int i;
+
+	bounce_stats(&b);
+	expect_eq(t, b.used, b.slots, "slots in use when no more is given");
+	expect_eq(t, dma_map(d, buf, 1, DMA_TO_DEVICE, &none), -ENOMEM, "map of a full pool");
+	for (i = 0; i < all; i++) {
+		const size_t len = i < chunks ? CHUNK : BOUNCE_SLOT;
+
+		fill_chunk(buf, len, i, round);
+		expect(t, memcmp(phys_to_virt(addr[i]), buf, len) == 0,
+		       "mapping %u of %u was overwritten", i, all);
+		dma_unmap(d, addr[i], buf, len, DMA_TO_DEVICE);
+	}
+}
+
 TEST(bounce_exhaustion,
      .id = "kvmpv.bounce.exhaustion",
      .clause = "Assay bounce buffers: a full pool is an error and back-pressure, never corruption",
      .owner = "Assay (kvmpv/bounce.c)",
      .needs = NEED_KVM | NEED_PROTECT)
 {
-	enum {
-		CHUNK = 65536,
-		MAX = 256
-	};
-	dma_addr_t addr[MAX];
 	struct bounce_stats b0, b1;
+	dma_addr_t addr;
 	struct device d;
-	unsigned int n, i;
 	uint8_t *buf;
-	int ret = 0;
+	int ret;
 
 	kvmpv_protected(t);
 	no_hardware(t, &d);
@@ -125,24 +172,12 @@ TEST(bounce_exhaustion,
 	buf = mem_pages(CHUNK / PAGE_SIZE, PAGE_SIZE);
 	if (!buf)
 		test_error(t, "no memory");
-	for (n = 0; n < MAX; n++) {
-		memset(buf, (int)n, CHUNK);
-		ret = dma_map(&d, buf, CHUNK, DMA_TO_DEVICE, &addr[n]);
-		if (ret)
-			break;
-	}
-	expect_eq(t, ret, -ENOMEM, "map of a full pool after %u", n);
-	for (i = 0; i < n; i++) {
-		const uint8_t *p = phys_to_virt(addr[i]);
-
-		expect(t, p[0] == (uint8_t)i && p[CHUNK - 1] == (uint8_t)i,
-		       "mapping %u was overwritten", i);
-		dma_unmap(&d, addr[i], buf, CHUNK, DMA_TO_DEVICE);
-	}
-	ret = dma_map(&d, buf, CHUNK, DMA_TO_DEVICE, &addr[0]);
+	whole_pool(t, &d, buf, 0);
+	whole_pool(t, &d, buf, 1);
+	ret = dma_map(&d, buf, CHUNK, DMA_TO_DEVICE, &addr);
 	expect_eq(t, ret, 0, "map after all went back");
 	if (!ret)
-		dma_unmap(&d, addr[0], buf, CHUNK, DMA_TO_DEVICE);
+		dma_unmap(&d, addr, buf, CHUNK, DMA_TO_DEVICE);
 	bounce_stats(&b1);
 	expect_eq(t, b1.used, b0.used, "slots in use afterwards");
 	expect(t, bounce_scrubbed(), "free slots hold old data");
@@ -156,7 +191,7 @@ struct hog {
 	uint8_t *buf;
 };
 
-/* All slots but what is too small for a packet. */
+/* Takes all slots, so that no packet finds one. */
 static void hog_take(struct test_ctx *t, struct hog *h)
 {
 	no_hardware(t, &h->d);
@@ -195,10 +230,10 @@ TEST(bounce_pressure,
 	h.n = 0;
 	ret = vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
 			    CONNECT_NS, &c);
-	require(t, ret == 0, "connect: errno %d", -ret);
+	require(t, ret == 0, "connect: %s", err_text(ret));
 	hog_take(t, &h);
 	pattern_fill(buf, sizeof(buf), 5, 0);
-	sent = vsock_send(c, buf, sizeof(buf), 100 * MSEC);
+	sent = vsock_send(c, buf, sizeof(buf), test_sec() / 10);
 	expect(t, sent < (ssize_t)sizeof(buf), "4096 bytes went out without a buffer");
 	expect(t, sent >= -4096 && vsock_conn_state(c) == VSOCK_ESTABLISHED,
 	       "the connection is gone: send %d, state %d", (int)sent, (int)vsock_conn_state(c));
@@ -208,7 +243,7 @@ TEST(bounce_pressure,
 	require_eq(t, vsock_send(c, buf + sent, sizeof(buf) - (size_t)sent, IO_NS),
 		   sizeof(buf) - (size_t)sent, "bytes sent when there was room again");
 	ret = recv_exact(c, in, sizeof(in), IO_NS);
-	require(t, ret == 0 && memcmp(in, buf, sizeof(in)) == 0, "echo: errno %d", -ret);
+	require(t, ret == 0 && memcmp(in, buf, sizeof(in)) == 0, "echo: %s", err_text(ret));
 	vsock_conn_close(c, IO_NS);
 }
 
@@ -251,7 +286,7 @@ TEST(leak_scan,
 	expect(t, r.scanned_pages > 0, "the host scanned nothing");
 	expect_eq(t, r.matches, 0, "places where the host reads the secret (first 0x%llx)",
 		  (unsigned long long)r.first_addr);
-	/* The scan can find: in a shared page it does. */
+	/* A scan that finds nothing proves nothing: in a shared page it has to find the secret. */
 	if (protect_share(virt_to_phys(p + 2 * PAGE_SIZE) >> PAGE_SHIFT, 1) == 0) {
 		memcpy(p + 2 * PAGE_SIZE + 8, secret, sizeof(secret));
 		CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
@@ -263,7 +298,7 @@ TEST(leak_scan,
 	mem_pages_free(p, 2);
 }
 
-/* A tx descriptor straight at private memory, past the bounce buffers. */
+/* Posts a tx descriptor that points at private memory, past the bounce buffers. */
 static void send_private(struct test_ctx *t, struct vsock_env *e, uint64_t hdr_pa, uint64_t data_pa,
 			 uint32_t len, uint8_t *table)
 {
@@ -274,7 +309,7 @@ static void send_private(struct test_ctx *t, struct vsock_env *e, uint64_t hdr_p
 		{ data_pa, len, 0, 0 },
 	};
 
-	wait_for((vsock_poll(e->vs), vq_in_flight(tx) == 0), SEC);
+	wait_for((vsock_poll(e->vs), vq_in_flight(tx) == 0), test_sec());
 	if (table) {
 		if (!virtio_has(vsock_device(e->vs), VIRTIO_F_INDIRECT_DESC))
 			test_skip(t, "VIRTIO_F_INDIRECT_DESC (bit 28) is not offered");
@@ -285,11 +320,11 @@ static void send_private(struct test_ctx *t, struct vsock_env *e, uint64_t hdr_p
 		test_error(t, "no memory for the descriptors, or a queue of one");
 	vq_raw_post(tx, &head, 1);
 	vq_notify(tx);
-	/* Long enough for a device that would take it. */
-	wait_for(vq_raw_used_count(tx), 100 * MSEC);
+	/* A device that would take it has time to do so. */
+	wait_for(vq_raw_used_count(tx), test_sec() / 10);
 }
 
-/* Has the device taken a data packet of this connection? */
+/* Whether the device has taken a data packet of this connection. */
 static bool host_saw(struct test_ctx *t, struct vsock_env *e, uint32_t src_port, uint32_t dst_port)
 {
 	static struct ctl_headers_reply r;
@@ -339,7 +374,7 @@ static void private_dma(struct test_ctx *t, enum which private)
 	memcpy(data + 512, secret, sizeof(secret));
 	send_private(t, e, virt_to_phys(hdr), virt_to_phys(data) + 512, sizeof(secret),
 		     private == TABLE ? priv + 1024 : NULL);
-	/* The queue is dead now, as it should be: a new start, and what did the host note? */
+	/* The host has stopped the queue, as it should. After a new start it says what it refused. */
 	vsock_env_drop();
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s1));
@@ -381,7 +416,7 @@ TEST(leak_table,
 	private_dma(t, TABLE);
 }
 
-/* The secret in what the device wrote: the pool before the driver looks at it, and scrubs it. */
+/* Whether the secret stands in what the device wrote: in the pool, before the driver looks at it and scrubs it. */
 static bool in_pool(void)
 {
 	struct bounce_stats b;
@@ -392,7 +427,7 @@ static bool in_pool(void)
 	end = p + b.size - sizeof(secret);
 	while (p < end) {
 		if (*(const uint64_t *)(uintptr_t)p == 0 && (uintptr_t)p % 8 == 0)
-			p += 8; /* most of it */
+			p += 8; /* most of the pool is zeros */
 		else if (memcmp(p, secret, sizeof(secret)) == 0)
 			return true;
 		else
@@ -433,12 +468,12 @@ TEST(leak_traffic,
 	h.type = cpu_to_le16(VSOCK_STREAM);
 	h.op = cpu_to_le16(VSOCK_OP_CREDIT_UPDATE);
 	for (i = 0; i < ROUNDS && !leaked; i++) {
-		/* For no connection: an RST answers each, 44 bytes in a large buffer. */
+		/* Of no connection: an RST answers each, 44 bytes in a large buffer. */
 		for (k = 0; k < PACKETS && !vsock_send_raw(e->vs, &h, NULL, 0); k++)
 			;
-		wait_for(false, 10 * MSEC); /* the host writes; nobody looks */
+		wait_for(false, 10 * MSEC); /* the host writes, the driver does not look */
 		leaked = in_pool();
-		wait_for(vsock_poll(e->vs) <= 0, SEC);
+		wait_for(vsock_poll(e->vs) <= 0, test_sec());
 	}
 	expect(t, !leaked, "the secret stands in a buffer that the host wrote");
 	CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &scan));
@@ -458,7 +493,7 @@ TEST(leak_no_platform,
 
 	kvmpv_protected(t);
 	expect(t, d->offered & VIRTIO_BIT(VIRTIO_F_VERSION_1), "VERSION_1 is not offered");
-	/* SHOULD: Assay's driver bounces all the same, others would hand out private memory. */
+	/* Only SHOULD. Assay's driver bounces all the same; another one would hand out private memory. */
 	if (!(d->offered & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM)))
 		test_note(
 			t,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kvmpv/bounce.h"
+#include "lib/errname.h"
 
 static bool has_kvm(char *why, size_t size)
 {
@@ -33,7 +34,7 @@ struct vsock_env *kvmpv_device(struct test_ctx *t)
 	const int ret = vsock_env_open();
 
 	if (ret)
-		test_error(t, "the vsock device does not come up: errno %d", -ret);
+		test_error(t, "the vsock device does not come up: %s", err_text(ret));
 	return vsock_env_ctl(t);
 }
 
@@ -76,7 +77,7 @@ void kvmpv_echo(struct test_ctx *t, struct vsock_env *e, uint32_t n)
 	pair_close(p);
 }
 
-/* The pool between tests: nothing in use, nothing left to read. */
+/* Between tests no slot of the pool is in use, and no free one has data. */
 static const char *pool_left(void)
 {
 	struct bounce_stats b;
@@ -90,5 +91,8 @@ static const char *pool_left(void)
 }
 
 FIXTURE(kvmpv_pool, .suite = "", .check = pool_left);
-/* Protection stays: virtio.*, vsock.* and irq.* see direct DMA before (protect=on: they see bounce buffers). */
+/*
+ * Protection cannot be taken back. This suite runs last, so that virtio.*, vsock.* and irq.* have direct DMA before;
+ * with protect=on they have bounce buffers.
+ */
 FIXTURE(kvmpv, .suite = "kvmpv.", .teardown = vsock_env_drop, .last = true);

@@ -7,16 +7,16 @@
 #include "tests/support/needs.h"
 #include "tests/vsock/pair.h"
 
-/* Protection on (now, if it was not), or the test ends: ERROR if the host refuses. */
+/* Turns protection on if it is off. A host that refuses ends the test as an ERROR: kvmpv.enable.* judges that. */
 const struct protect_ops *kvmpv_protected(struct test_ctx *t);
-/* The device and a control connection that knows the page states; NULL where the peer cannot. */
+/* The vsock device, with a control connection, or the test ends as an ERROR. */
 struct vsock_env *kvmpv_device(struct test_ctx *t);
 /* Pages that the host counts as shared now. */
 uint64_t kvmpv_shared_pages(struct test_ctx *t, struct vsock_env *e);
-/* What the host refused so far was provoked by tests: vsock_protected.violations takes no offence. */
+/* Tests provoked this many violations so far: vsock_protected.violations expects as many. */
 void kvmpv_provoked(uint32_t violations);
 uint32_t kvmpv_provoked_so_far(void);
-/* Everything that devices see shared again, after an enable that made it private. */
+/* Shares the pool again after an enable that made it private. */
 void kvmpv_share_pool(struct test_ctx *t);
 /* n bytes to the host's echo service and back, over a connection of its own. */
 void kvmpv_echo(struct test_ctx *t, struct vsock_env *e, uint32_t n);

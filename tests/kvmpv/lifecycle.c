@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Protection over the life of a machine: its reset, CPUs and devices that come and go, pages that change
- * their owner. Hosts forget to undo (a reset machine that is still protected cannot start) or undo too much.
+ * kvmpv.lifecycle.*: protection over the life of a machine: its reset, CPUs and devices that come and go, pages that
+ * change their owner.
+ *
+ * What a reset does was the open question of the RFC of 2020 and of the s390 series: a machine that is still protected
+ * after its reset cannot start, since its firmware shares nothing. Others undo too much, or keep a freed page shared.
+ *
+ * The tests reset the machine, a CPU or a device in the middle of protected traffic, and ask the host's side of the
+ * device which pages it takes for private.
  */
 #include "tests/kvmpv/env.h"
 
@@ -10,6 +16,7 @@
 
 #include "drivers/virtio/virtqueue.h"
 #include "kvmpv/bounce.h"
+#include "lib/errname.h"
 #include "lib/mem.h"
 #include "lib/mmio.h"
 #include "lib/smp.h"
@@ -36,11 +43,11 @@ static void before_reset(struct test_ctx *t)
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
 	expect_eq(t, s.protected_mode, 1, "protection before the reset");
-	/* Protected, with a device at work: as a crash would find it. */
+	/* A crash would find it so, too: protected, with a device at work. */
 	test_reboot(t, 1, s.violations);
 }
 
-/* The machine as it is after a reset: nothing private, so that firmware and a kernel can use devices. */
+/* After a reset nothing is private, so that firmware and a kernel can use devices. */
 static void unprotected(struct test_ctx *t, uint32_t violations)
 {
 	struct ctl_mem_state s;
@@ -48,7 +55,7 @@ static void unprotected(struct test_ctx *t, uint32_t violations)
 	int ret;
 
 	ret = vsock_env_open();
-	require(t, ret == 0, "the device does not come up after the reset: errno %d", -ret);
+	require(t, ret == 0, "the device does not come up after the reset: %s", err_text(ret));
 	e = vsock_env();
 	require(t, e->ctl != NULL,
 		"the device does not work after the reset: is memory still private?");
@@ -79,14 +86,14 @@ static void protect_again(struct test_ctx *t, uint32_t violations)
 	vq_notify(vsock_device(e->vs)->vq[1]);
 	expect(t,
 	       vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
-			     200 * MSEC, &c),
+			     test_sec() / 5, &c),
 	       "a connection over rings that became private");
 	vsock_env_drop();
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
 	expect_eq(t, s.protected_mode, 1, "protection after enabling again");
 	expect(t, s.violations > violations, "the host went on with rings that became private");
-	if (is_rfc()) /* MAP_GPA_RANGE: firmware's own memory stays as it was */
+	if (is_rfc()) /* by MAP_GPA_RANGE the firmware's own memory stays as it was */
 		expect_eq(t, s.shared_pages, protect_shared_pages(),
 			  "shared pages: the pool, not what was shared before enabling");
 	kvmpv_provoked(s.violations);
@@ -147,13 +154,13 @@ static void restart_ap(struct test_ctx *t, void (*meanwhile)(void *), void *arg)
 	ret = smp_restart(1, meanwhile, arg);
 	if (ret == -ENODEV)
 		test_skip(t, "no page below 1 MiB for the trampoline");
-	require(t, ret == 0, "CPU 1 does not start again: errno %d", -ret);
+	require(t, ret == 0, "CPU 1 does not start again: %s", err_text(ret));
 	protect_unshare(trampoline, 1);
 	if (meanwhile)
 		kvmpv_share_pool(t);
 	e = kvmpv_device(t);
 	before = kvmpv_shared_pages(t, e);
-	if (smp_call(1, share_there, &a, 2 * SEC))
+	if (smp_call(1, share_there, &a, 2 * test_sec()))
 		test_error(t, "CPU 1 does not answer");
 	expect_eq(t, a.ret, 0, "share from the CPU that started");
 	expect_eq(t, kvmpv_shared_pages(t, e), before + 1, "shared pages after that");

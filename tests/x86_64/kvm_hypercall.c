@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * KVM's leaves and its hypercall ABI (Documentation/virt/kvm/x86/{cpuid,hypercalls}.rst).
- * A guest that trusts a wrong signature or a result in the wrong register goes
- * wrong silently and much later.
+ * kvmpv.cpuid.*, kvmpv.hypercall.*: KVM's CPUID leaves say what it offers, and a hypercall returns, in rax, and changes
+ * nothing else (Linux, Documentation/virt/kvm/x86/{cpuid,hypercalls}.rst).
+ *
+ * A guest that trusts a wrong signature, or a result in the wrong register, goes wrong silently and much later. KVM
+ * patched the vendor's instruction over the other one in guest memory, which a read-only page turned into an endless
+ * loop of exits; under PVM (unmerged) neither instruction returns in an unmodified guest: hence kvmpv=off.
+ *
+ * The tests look for the signature in every leaf that may have it, fill all registers with values of their own before
+ * each call, and compare them afterwards.
  */
 #include "tests/kvmpv/env.h"
 
 #include "kvmpv/x86_64/kvm.h"
+#include "lib/errname.h"
 #include "lib/x86_64/kvm.h"
 
 #define OWNER	   "KVM (CPUID)"
@@ -18,7 +25,7 @@ static bool signature_anywhere(void)
 {
 	uint32_t r[4], base;
 
-	/* Two of the three words: enough to say that somebody wants to be KVM. */
+	/* A leaf with two of the three words means to be KVM's. */
 	for (base = 0x40000000; base < 0x40010000; base += 0x100) {
 		kvm_arch_leaf(base, r);
 		if ((r[1] == 0x4b4d564b) + (r[2] == 0x564b4d56) + (r[3] == 0x4d) >= 2)
@@ -56,7 +63,7 @@ TEST(cpuid_features,
 {
 	const uint32_t f = kvm_arch_features();
 
-	/* A newer KVM or a vendor's assigns more. */
+	/* A newer KVM, or a vendor's, assigns more bits. */
 	if (f & ~KNOWN_FEATURES)
 		test_note(t, "feature bits 0x%x are not known here",
 			  (unsigned int)(f & ~KNOWN_FEATURES));
@@ -65,7 +72,7 @@ TEST(cpuid_features,
 	test_note(t, "features 0x%x, hints 0x%x", (unsigned int)f, (unsigned int)kvm_arch_hints());
 }
 
-/* Bit 15 and 16 must be backed by calls that answer; bit 15 alone proves nothing upstream. */
+/* Bits 15 and 16 promise calls that answer. Upstream uses bit 15 for something else, so it proves nothing alone. */
 TEST(cpuid_backed,
      .id = "kvmpv.cpuid.backed",
      .clause = "kvm cpuid.rst, RFCv2: a feature that is announced works",
@@ -84,7 +91,7 @@ TEST(cpuid_backed,
 	}
 	ret = kvm_hypercall(KVM_HC_MEM_SHARE, 0, 0, 0, 0);
 	if (ret == -KVM_ENOSYS && !protect_query(NULL, 0)) {
-		/* Upstream's MSI_EXT_DEST_ID unless 12 answers as the RFC's would; asking would enable. */
+		/* Only the RFC's call 12 would tell for sure, and it would turn protection on. */
 		test_skip(
 			t,
 			"bit 15 without MEM_SHARE: upstream's MSI_EXT_DEST_ID, no promise of memory "
@@ -103,7 +110,8 @@ TEST(hypercall_unknown,
      .id = "kvmpv.hypercall.unknown",
      .clause = "kvm hypercalls.rst: an unknown number answers -KVM_ENOSYS (-1000)",
      .owner = OWNER_CALL,
-     .needs = NEED_KVM)
+     .needs = NEED_KVM,
+     .liveness = true)
 {
 	static const uint64_t numbers[] = { 0x3fff, 100, 0xffffffff, 0x100000001ull, UINT64_MAX };
 	unsigned int i;
@@ -117,7 +125,8 @@ TEST(hypercall_known,
      .id = "kvmpv.hypercall.vapic_poll_irq",
      .clause = "kvm hypercalls.rst, 1: KVM_HC_VAPIC_POLL_IRQ answers 0",
      .owner = OWNER_CALL,
-     .needs = NEED_KVM)
+     .needs = NEED_KVM,
+     .liveness = true)
 {
 	expect_eq(t, kvm_hypercall(KVM_HC_VAPIC_POLL_IRQ, 0, 0, 0, 0), 0, "VAPIC_POLL_IRQ");
 }
@@ -126,7 +135,8 @@ TEST(hypercall_opcodes,
      .id = "kvmpv.hypercall.opcodes",
      .clause = "kvm hypercalls.rst: the vendor's instruction works; KVM may patch the other one",
      .owner = OWNER_CALL,
-     .needs = NEED_KVM)
+     .needs = NEED_KVM,
+     .liveness = true)
 {
 	struct kvm_call c = { .nr = KVM_HC_UNASSIGNED };
 	unsigned int i;
@@ -149,7 +159,8 @@ TEST(hypercall_preserves,
      .id = "kvmpv.hypercall.preserves_registers",
      .clause = "kvm hypercalls.rst: no other register than rax is clobbered",
      .owner = OWNER_CALL,
-     .needs = NEED_KVM)
+     .needs = NEED_KVM,
+     .liveness = true)
 {
 	static const uint64_t numbers[] = { KVM_HC_VAPIC_POLL_IRQ, KVM_HC_UNASSIGNED };
 	struct kvm_call c = { .arg = { 11, 22, 33, 44 } };
@@ -172,7 +183,8 @@ TEST(hypercall_user,
      .id = "kvmpv.hypercall.user_mode",
      .clause = "kvm hypercalls.rst: from CPL > 0 every call answers -KVM_EPERM (-1)",
      .owner = OWNER_CALL,
-     .needs = NEED_KVM)
+     .needs = NEED_KVM,
+     .liveness = true)
 {
 	static const uint64_t numbers[] = { KVM_HC_VAPIC_POLL_IRQ, KVM_HC_UNASSIGNED };
 	struct kvm_call c = { 0 };
@@ -183,7 +195,7 @@ TEST(hypercall_user,
 		c.nr = numbers[i];
 		ret = kvm_arch_call_user(kvm_arch_opcode(), &c);
 		if (ret)
-			test_error(t, "user mode cannot be entered: errno %d", -ret);
+			test_error(t, "user mode cannot be entered: %s", err_text(ret));
 		if (c.trapped && c.vector == 6)
 			test_skip(t, "the instruction is undefined in user mode here");
 		require(t, !c.trapped, "exception %u in user mode", (unsigned int)c.vector);
@@ -196,7 +208,8 @@ TEST(hypercall_mode32,
      .id = "kvmpv.hypercall.mode32",
      .clause = "kvm hypercalls.rst: outside of 64-bit mode arguments and result are 32 bits",
      .owner = OWNER_CALL,
-     .needs = NEED_KVM)
+     .needs = NEED_KVM,
+     .liveness = true)
 {
 	static const struct {
 		uint64_t nr;
