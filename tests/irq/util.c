@@ -226,6 +226,6 @@ static void tear_down(void)
 		at_work = NULL;
 	}
 	vsock_env_drop();
-	vt_reset_all();
+	vt_settle();
 }
 FIXTURE(irq_suite, .suite = "irq.", .setup = set_up, .teardown = tear_down);

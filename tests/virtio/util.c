@@ -237,18 +237,37 @@ void vt_reset_all(void)
 	free_dma();
 }
 
-static int set_up(void)
-{
-	vt_reset_all();
-	return 0;
-}
-
 static const char *in_reset(void)
 {
 	return num_stuck ? stuck_text : NULL;
 }
-FIXTURE(virtio_suites, .suite = "virtio.", .setup = set_up, .teardown = vt_reset_all,
-	.check = in_reset);
+
+/*
+ * What is known of the devices of actors. One that left a buffer unused gets a reset and one plain buffer behind
+ * the test; if that one is not used either, later tests say so at once instead of waiting again.
+ */
+struct health {
+	struct virtio_device *d;
+	bool silent, dead;
+	const char *last_good; /* id of the test in which a buffer was used last */
+};
+static struct health health[16];
+static unsigned int num_health;
+static const char *current; /* id of the test that brought an actor up last */
+
+static struct health *health_of(struct virtio_device *d)
+{
+	static struct health rest; /* of devices past the table: never dead */
+	unsigned int i;
+
+	for (i = 0; i < num_health; i++)
+		if (health[i].d == d)
+			return &health[i];
+	if (num_health == sizeof(health) / sizeof(health[0]))
+		return &rest;
+	health[num_health].d = d;
+	return &health[num_health++];
+}
 
 /* --- actors ------------------------------------------------------------------------------ */
 
@@ -376,6 +395,8 @@ static bool is_mute(struct test_ctx *t, struct actor *a)
 	for (i = 0; i < 8 && known[i].d; i++)
 		if (known[i].d == a->d)
 			return known[i].mute;
+	if (health_of(a->d)->silent) /* it is waited for often enough in this test */
+		return false;
 	bring_actor_up(t, a, &plain);
 	actor_prepare(a, false);
 	if (!actor_round(a) || i == 8)
@@ -392,6 +413,12 @@ static bool is_mute(struct test_ctx *t, struct actor *a)
 
 void actor_up(struct test_ctx *t, struct actor *a, const struct bring_up *how)
 {
+	const struct health *h = health_of(a->d);
+
+	if (h->dead)
+		test_error(t, "%s: nothing has worked since %s", a->d->name,
+			   h->last_good ? h->last_good : "the boot");
+	current = test_self(t)->id;
 	if (!a->writes)
 		a->mute = is_mute(t, a);
 	bring_actor_up(t, a, how);
@@ -475,9 +502,13 @@ unsigned int actor_wait(struct actor *a, unsigned int n, uint64_t ns)
 	while (!wait_for(vq_raw_used_count(a->vq) >= n, ns < LOOK_NS ? ns : LOOK_NS) &&
 	       !deadline_passed(end) && !(a->d->ops->get_status(a->d) & VIRTIO_S_NEEDS_RESET))
 		;
-	if (vq_raw_used_count(a->vq) < n)
+	if (vq_raw_used_count(a->vq) < n) {
+		health_of(a->d)->silent |= ns >= ANSWER_NS;
 		return vq_raw_used_count(a->vq);
+	}
 	note_answer(time_now() - start);
+	if (n)
+		health_of(a->d)->last_good = current;
 	return n;
 }
 
@@ -616,3 +647,68 @@ bool actor_in_bounds(const struct actor *a)
 	}
 	return true;
 }
+
+/* --- the fixture ------------------------------------------------------------------------- */
+
+static int set_up(void)
+{
+	vt_reset_all();
+	return 0;
+}
+
+/* Whether one plain buffer is used, by a device that comes fresh out of its reset. */
+static bool works_again(struct virtio_device *d)
+{
+	const struct bring_up plain = { .irq = VIRTIO_IRQ_POLL, .no_driver_ok = true };
+	struct actor a;
+	unsigned int i;
+	bool works;
+
+	for (i = 0; actor_get(i, &a) && a.d != d; i++)
+		;
+	if (a.d != d || vt_try_up(d, &plain))
+		return false;
+	a.vq = d->vq[a.queue];
+	a.mem = dma_alloc(&d->dev, ACTOR_MEM, 4096, &a.addr);
+	if (!a.mem)
+		return true; /* not known: no word against the device */
+	works = !vq_raw_stage(a.vq, 0, &(const struct vq_raw_desc){ 0 }) && !virtio_driver_ok(d);
+	if (works) {
+		actor_prepare(&a, true);
+		works = actor_round(&a);
+	}
+	if (virtio_reset(d))
+		return false; /* the memory stays the device's */
+	dma_free(&d->dev, a.mem, ACTOR_MEM, a.addr);
+	return works;
+}
+
+void vt_settle(void)
+{
+	static char why[96];
+	unsigned int i;
+
+	vt_reset_all();
+	for (i = 0; i < num_health; i++) {
+		struct health *h = &health[i];
+
+		if (!h->silent || h->dead)
+			continue;
+		h->silent = false;
+		h->dead = !works_again(h->d);
+		if (!h->dead)
+			continue;
+		if (!h->last_good) { /* a new boot would show the same */
+			test_fail_around(
+				"%s has not used a single buffer since the boot, not even after a reset",
+				h->d->name);
+			continue;
+		}
+		test_fail_around("%s: nothing has worked since %s: not even a reset brings it back",
+				 h->d->name, h->last_good);
+		snprintf(why, sizeof(why), "%s uses no buffer any more", h->d->name);
+		test_want_reboot(why);
+	}
+}
+FIXTURE(virtio_suites, .suite = "virtio.", .setup = set_up, .teardown = vt_settle,
+	.check = in_reset);

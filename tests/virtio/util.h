@@ -51,6 +51,12 @@ uint8_t vt_add_status(struct virtio_device *d, uint8_t bit);
 
 /* All devices in reset, memory of vt_dma() given back: what the fixture of virtio.* does. */
 void vt_reset_all(void);
+/*
+ * The same behind a test, for the teardown of fixtures whose tests use actors; then a device that left a buffer
+ * unused gets a plain one. If it does not use that either, the test FAILs, a new boot is asked for (but of a device that never worked), and actor_up()
+ * ends later tests of this device as an ERROR.
+ */
+void vt_settle(void);
 
 /* Zeroed memory that the device sees, freed after the test; no memory ends the test. */
 uint8_t *vt_dma(struct test_ctx *t, struct virtio_device *d, size_t size, dma_addr_t *addr);
