@@ -317,7 +317,7 @@ static void send_private(struct test_ctx *t, struct vsock_env *e, uint64_t hdr_p
 		d[0] = (struct vq_raw_desc){ virt_to_phys(table), sizeof(d), 4, 0 };
 	}
 	if (vq_raw_stage(tx, 0, &d[0]) || vq_raw_stage(tx, 1, &d[1]))
-		test_error(t, "no memory for the descriptors, or a queue of one");
+		test_error(t, "no memory for two descriptors");
 	vq_raw_post(tx, &head, 1);
 	vq_notify(tx);
 	/* A device that would take it has time to do so. */

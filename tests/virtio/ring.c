@@ -369,8 +369,6 @@ TEST(ring_table,
 			want = (struct vq_raw_desc){ a.addr + 0x111u * k, 0x1000u + k,
 						     VRING_DESC_F_NEXT, (uint16_t)(k ^ 1) };
 			vq_split_desc(s, k, &seen);
-			if (memcmp(&want, &seen, sizeof(want)) != 0)
-				test_hexdump(t, "descriptor", &seen, sizeof(seen));
 			expect(t, memcmp(&want, &seen, sizeof(want)) == 0,
 			       "%s: descriptor %u changed", who(&a), k);
 		}
@@ -501,9 +499,7 @@ TEST(ring_event_idx_kicks,
 			if (told)
 				vq_notify(a.vq);
 			require(t, actor_wait(&a, 1, ANSWER_NS) == 1,
-				"%s: buffer %u is not used; avail.idx %u, avail_event %u: %s",
-				who(&a), k, a.posted, vq_split_avail_event(actor_split(t, &a)),
-				told ? "told" : "not to be told");
+				"%s: buffer %u is not used (told: %u)", who(&a), k, told);
 			actor_done(&a, 1);
 		}
 		test_note(t, "%s: %u buffers, %u kicks", who(&a), k, kicks);

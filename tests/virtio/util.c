@@ -229,7 +229,7 @@ void vt_reset_all(void)
 		if (!virtio_reset(d))
 			continue;
 		snprintf(stuck_text, sizeof(stuck_text),
-			 "%s: %s; the device may still write, so its memory stays taken", d->name,
+			 "%s: %s; its memory stays taken", d->name,
 			 d->error);
 		if (num_stuck < MAX_STUCK)
 			stuck[num_stuck++] = d;
@@ -255,6 +255,9 @@ static struct health health[16];
 static unsigned int num_health;
 static const char *current; /* id of the test that brought an actor up last */
 
+static const char never[] = "the boot";
+static const char dead_text[] = "%s: nothing has worked since %s";
+
 static struct health *health_of(struct virtio_device *d)
 {
 	static struct health rest; /* of devices past the table: never dead */
@@ -266,6 +269,7 @@ static struct health *health_of(struct virtio_device *d)
 	if (num_health == sizeof(health) / sizeof(health[0]))
 		return &rest;
 	health[num_health].d = d;
+	health[num_health].last_good = never;
 	return &health[num_health++];
 }
 
@@ -371,7 +375,7 @@ static void bring_actor_up(struct test_ctx *t, struct actor *a, const struct bri
 	a->posted = 0;
 	a->taken = 0;
 	if (vq_raw_stage(a->vq, 0, &(const struct vq_raw_desc){ 0 }))
-		test_error(t, "no memory for the descriptors of %s", a->d->name);
+		test_error(t, "no memory for a queue of %u", vq_size(a->vq));
 	a->port = 0xf0000000u | (skew & 0xfffffff); /* another one than the run before */
 	a->mem = reuse_dma(a->d, ACTOR_MEM, &a->addr);
 	if (!a->mem)
@@ -404,10 +408,8 @@ static bool is_mute(struct test_ctx *t, struct actor *a)
 	known[i].d = a->d;
 	known[i].mute = !wait_for(take_rst(a), ANSWER_NS / 2);
 	if (known[i].mute)
-		test_note(
-			t,
-			"%s vsock: no RST for a request to port 0xfffffff0 of CID 2; tests judge the use of buffers only",
-			a->d->name);
+		test_note(t, "%s: no RST for a request; only the use of buffers is judged",
+			  a->d->name);
 	return known[i].mute;
 }
 
@@ -416,8 +418,7 @@ void actor_up(struct test_ctx *t, struct actor *a, const struct bring_up *how)
 	const struct health *h = health_of(a->d);
 
 	if (h->dead)
-		test_error(t, "%s: nothing has worked since %s", a->d->name,
-			   h->last_good ? h->last_good : "the boot");
+		test_error(t, dead_text, a->d->name, h->last_good);
 	current = test_self(t)->id;
 	if (!a->writes)
 		a->mute = is_mute(t, a);
@@ -522,7 +523,7 @@ struct vq_split *actor_split(struct test_ctx *t, struct actor *a)
 	struct vq_split *s = vq_split(a->vq);
 
 	if (!s)
-		test_skip(t, "%s: the ring is not a split one", a->d->name);
+		test_skip(t, "%s: no split ring", a->d->name);
 	return s;
 }
 
@@ -670,13 +671,10 @@ static bool works_again(struct virtio_device *d)
 		return false;
 	a.vq = d->vq[a.queue];
 	a.mem = dma_alloc(&d->dev, ACTOR_MEM, 4096, &a.addr);
-	if (!a.mem)
+	if (!a.mem || vq_raw_stage(a.vq, 0, &(const struct vq_raw_desc){ 0 }))
 		return true; /* not known: no word against the device */
-	works = !vq_raw_stage(a.vq, 0, &(const struct vq_raw_desc){ 0 }) && !virtio_driver_ok(d);
-	if (works) {
-		actor_prepare(&a, true);
-		works = actor_round(&a);
-	}
+	actor_prepare(&a, true);
+	works = !virtio_driver_ok(d) && actor_round(&a);
 	if (virtio_reset(d))
 		return false; /* the memory stays the device's */
 	dma_free(&d->dev, a.mem, ACTOR_MEM, a.addr);
@@ -685,7 +683,6 @@ static bool works_again(struct virtio_device *d)
 
 void vt_settle(void)
 {
-	static char why[96];
 	unsigned int i;
 
 	vt_reset_all();
@@ -698,16 +695,9 @@ void vt_settle(void)
 		h->dead = !works_again(h->d);
 		if (!h->dead)
 			continue;
-		if (!h->last_good) { /* a new boot would show the same */
-			test_fail_around(
-				"%s has not used a single buffer since the boot, not even after a reset",
-				h->d->name);
-			continue;
-		}
-		test_fail_around("%s: nothing has worked since %s: not even a reset brings it back",
-				 h->d->name, h->last_good);
-		snprintf(why, sizeof(why), "%s uses no buffer any more", h->d->name);
-		test_want_reboot(why);
+		test_fail_around(dead_text, h->d->name, h->last_good);
+		if (h->last_good != never) /* else a new boot would show the same */
+			test_want_reboot("a virtio device uses no buffer any more");
 	}
 }
 FIXTURE(virtio_suites, .suite = "virtio.", .setup = set_up, .teardown = vt_settle,
