@@ -38,42 +38,41 @@ struct table_ptr {
 
 void trap_handler(struct trap_frame *f);
 
-static const char *const names[32] = {
-	"#DE divide error",
-	"#DB debug",
-	"NMI",
-	"#BP breakpoint",
-	"#OF overflow",
-	"#BR bounds",
-	"#UD invalid opcode",
-	"#NM device not available",
-	"#DF double fault",
-	"9",
-	"#TS invalid TSS",
-	"#NP segment not present",
-	"#SS stack fault",
-	"#GP general protection",
-	"#PF page fault",
-	"15",
-	"#MF x87",
-	"#AC alignment",
-	"#MC machine check",
-	"#XM SIMD",
-	"#VE virtualisation",
-	"#CP control protection",
-	"22",
-	"23",
-	"24",
-	"25",
-	"26",
-	"27",
-	"#HV",
-	"#VC",
-	"#SX",
-	"31",
-};
+/* One after the other: an array of pointers takes more room than the words. */
+static const char names[] = "#DE divide error\0"
+			    "#DB debug\0"
+			    "NMI\0"
+			    "#BP breakpoint\0"
+			    "#OF overflow\0"
+			    "#BR bounds\0"
+			    "#UD invalid opcode\0"
+			    "#NM device not available\0"
+			    "#DF double fault\0"
+			    "\0"
+			    "#TS invalid TSS\0"
+			    "#NP segment not present\0"
+			    "#SS stack fault\0"
+			    "#GP general protection\0"
+			    "#PF page fault\0"
+			    "\0"
+			    "#MF x87\0"
+			    "#AC alignment\0"
+			    "#MC machine check\0"
+			    "#XM SIMD\0"
+			    "#VE virtualisation\0"
+			    "#CP control protection\0"
+			    "\0"
+			    "\0"
+			    "\0"
+			    "\0"
+			    "\0"
+			    "\0"
+			    "#HV\0"
+			    "#VC\0"
+			    "#SX\0"
+			    "\0";
 
-/* Ends in a test's result line, where KTAP has no '#' but before a directive. */
+/* For a test's result line, where '#' begins a directive. */
 const char *trap_plain_name(uint64_t vector)
 {
 	const char *n = trap_name(vector);
@@ -83,7 +82,13 @@ const char *trap_plain_name(uint64_t vector)
 
 const char *trap_name(uint64_t vector)
 {
-	return vector < 32 ? names[vector] : "interrupt";
+	const char *n = names;
+
+	if (vector >= 32)
+		return "interrupt";
+	for (; vector; vector--)
+		n += strlen(n) + 1;
+	return *n ? n : "a reserved exception";
 }
 
 static void set_gate(unsigned int vec, unsigned int ist)
@@ -160,10 +165,10 @@ static bool in_text(uint64_t ip)
 	return ip >= (uint64_t)(uintptr_t)text_start && ip < (uint64_t)(uintptr_t)text_end;
 }
 
-/* Inside a test the lines are indented as its other ones are. */
-static const char *indent(void)
+/* Ends the line before. Inside a test the lines are indented like the test's others. */
+static const char *start_line(void)
 {
-	return guard_active() ? KTAP_INDENT : "";
+	return guard_active() ? "\n" KTAP_INDENT "# " : "\n# ";
 }
 
 static void backtrace(const struct trap_frame *f)
@@ -171,7 +176,7 @@ static void backtrace(const struct trap_frame *f)
 	uint64_t fp = f->rbp;
 	unsigned int i;
 
-	printf("%s# backtrace (image at 0x%llx): 0x%llx", indent(),
+	printf("%sbacktrace (image at 0x%llx): 0x%llx", start_line(),
 	       (unsigned long long)(uintptr_t)image_start, (unsigned long long)f->rip);
 	for (i = 0; i < 16; i++) {
 		const uint64_t *frame = (const uint64_t *)fp;
@@ -188,36 +193,33 @@ static void backtrace(const struct trap_frame *f)
 
 static void dump_registers(const struct trap_frame *f)
 {
-	const struct {
-		const char *name;
-		uint64_t value;
-	} reg[] = {
-		{ "rax", f->rax },     { "rbx", f->rbx },	{ "rcx", f->rcx },
-		{ "rdx", f->rdx },     { "rsi", f->rsi },	{ "rdi", f->rdi },
-		{ "rbp", f->rbp },     { "rsp", f->rsp },	{ "r8", f->r8 },
-		{ "r9", f->r9 },       { "r10", f->r10 },	{ "r11", f->r11 },
-		{ "r12", f->r12 },     { "r13", f->r13 },	{ "r14", f->r14 },
-		{ "r15", f->r15 },     { "rflags", f->rflags }, { "cs", f->cs },
-		{ "ss", f->ss },       { "cr0", read_cr0() },	{ "cr2", read_cr2() },
-		{ "cr3", read_cr3() }, { "cr4", read_cr4() },	{ "efer", rdmsr(MSR_EFER) },
-	};
-	unsigned int i;
+	/* In the order of struct trap_frame. */
+	static const char
+		names_of[] = "r15\0r14\0r13\0r12\0r11\0r10\0r9\0r8\0rbp\0rdi\0rsi\0rdx\0rcx\0"
+			     "rbx\0rax\0vector\0error\0rip\0cs\0rflags\0rsp\0ss";
+	const uint64_t *value = (const uint64_t *)f;
+	const char *n;
 
-	for (i = 0; i < sizeof(reg) / sizeof(reg[0]); i++)
-		printf("%s%s%s=0x%llx%s", i % 8 == 0 ? indent() : "", i % 8 == 0 ? "# " : "",
-		       reg[i].name, (unsigned long long)reg[i].value, i % 8 == 7 ? "\n" : " ");
+	for (n = names_of; n < names_of + sizeof(names_of); n += strlen(n) + 1, value++)
+		printf("%s%s=0x%llx", (value - (const uint64_t *)f) % 8 == 0 ? start_line() : " ",
+		       n, (unsigned long long)*value);
+	printf("%scr0=0x%llx cr2=0x%llx cr3=0x%llx cr4=0x%llx efer=0x%llx", start_line(),
+	       (unsigned long long)read_cr0(), (unsigned long long)read_cr2(),
+	       (unsigned long long)read_cr3(), (unsigned long long)read_cr4(),
+	       (unsigned long long)rdmsr(MSR_EFER));
 }
 
 static void dump(const struct trap_frame *f)
 {
 	console_fresh_line();
-	printf("%s# exception %s error=0x%llx rip=0x%llx cpu=%u\n", indent(), trap_name(f->vector),
-	       (unsigned long long)f->error_code, (unsigned long long)f->rip, this_cpu()->index);
+	printf("%sexception %s error=0x%llx rip=0x%llx cpu=%u", start_line() + 1,
+	       trap_name(f->vector), (unsigned long long)f->error_code, (unsigned long long)f->rip,
+	       this_cpu()->index);
 	dump_registers(f);
 	backtrace(f);
 }
 
-/* What was broken breaks the printing as well: one line, no format, the end. */
+/* What broke may have broken the printing: one line without a format is all, and the machine ends. */
 static _Noreturn void dump_broken(void)
 {
 	static const char text[] = "\nBail out! an exception while one was printed\n";
@@ -228,7 +230,7 @@ static _Noreturn void dump_broken(void)
 
 void trap_redirect(struct trap_frame *f, void (*fn)(void), uint64_t rsp)
 {
-	/* An interrupt whose handler is left this way is over as well. */
+	/* An interrupt whose handler is left this way has to be acknowledged. */
 	if (this_cpu()->vector) {
 		this_cpu()->vector = 0;
 		apic_eoi();
@@ -254,7 +256,7 @@ static void exception(struct trap_frame *f)
 		dump_broken();
 	dump(f);
 	c->dumps = 0;
-	if (c->index != 0) { /* smp_wait() of the first CPU hears of it */
+	if (c->index != 0) { /* smp_wait() tells the first CPU */
 		__atomic_store_n(&c->failed, 1, __ATOMIC_RELEASE);
 		smp_abandon(f);
 		return;
@@ -276,7 +278,7 @@ static void interrupt(struct trap_frame *f)
 		paging_flush_interrupt();
 	else if (f->vector != VEC_WAKE)
 		irq_dispatch((unsigned int)f->vector);
-	/* 0: timer_interrupt() left the test, and acknowledged. */
+	/* 0: timer_interrupt() has left the test, and has acknowledged the interrupt. */
 	if (c->vector)
 		apic_eoi();
 	c->vector = 0;
