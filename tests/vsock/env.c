@@ -380,6 +380,16 @@ static void check_peer(int ret)
 			 err_text(ret));
 }
 
+/* Later tests would only say the same of this device: the test FAILs, and a new boot is asked for. */
+static void dead(const char *what, const char *why)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "%s%s", what, why);
+	test_fail_around("%s", text);
+	test_want_reboot(text);
+}
+
 /*
  * The control connection was lost: after a reset, does one plain round trip work? A device that
  * stays silent is dead, whatever the test was about. One that says that nobody listens works, and
@@ -387,16 +397,12 @@ static void check_peer(int ret)
  */
 static void try_again(void)
 {
-	int ret = open_device(0);
+	const int opened = open_device(0);
+	const int ret = opened ? 0 : open_ctl(GREET_NS);
 
-	if (ret) {
-		test_fail_around("not even a reset brings the device back: %s", state.device_error);
-	} else {
-		ret = open_ctl(GREET_NS);
-		if (ret == -ETIMEDOUT || ret == -EPROTO)
-			test_fail_around("not even a reset brings the device back: %s",
-					 state.peer_error);
-	}
+	if (opened || ret == -ETIMEDOUT || ret == -EPROTO)
+		dead("not even a reset brings the device back: ",
+		     opened ? state.device_error : state.peer_error);
 	close_all();
 }
 
@@ -418,7 +424,7 @@ static void teardown(void)
 	lost = ctl && ctl_lost(ctl);
 	close_all();
 	if (state.reset_ret)
-		test_fail_around("the device's reset does not end");
+		dead("the device's reset does not end", "");
 	else if (lost)
 		try_again();
 }

@@ -456,7 +456,7 @@ static bool run_tx(struct device *d)
 		return false;
 	}
 	ring_want_kicks(r, false);
-	while (done < TX_BUDGET && !tx_paused(d)) {
+	while (done < TX_BUDGET && !tx_paused(d) && !d->dead) {
 		const int ret = ring_pop(r, &d->chain);
 
 		if (ret < 0)
