@@ -50,15 +50,17 @@ static void seal(uint8_t *p, size_t n, size_t checksum)
 /* The pointer, and behind it the table's header; entries follow. */
 static void begin(void)
 {
+	/* Signatures of four bytes, without an end. */
+	static const char pointer[4] = { '_', 'M', 'P', '_' }, header[4] = { 'P', 'C', 'M', 'P' };
 	const uint32_t table = POINTER + 16;
 
 	memset(low, 0, sizeof(low));
-	memcpy(low, "_MP_", 4);
+	memcpy(low, pointer, sizeof(pointer));
 	memcpy(low + 4, &table, 4);
 	low[8] = 1;
 	low[9] = 4;
 	seal(low, 16, 10);
-	memcpy(low + 16, "PCMP", 4);
+	memcpy(low + 16, header, sizeof(header));
 	used = 44;
 }
 
