@@ -228,8 +228,7 @@ void vt_reset_all(void)
 		d->on_config = NULL;
 		if (!virtio_reset(d))
 			continue;
-		snprintf(stuck_text, sizeof(stuck_text),
-			 "%s: %s; its memory stays taken", d->name,
+		snprintf(stuck_text, sizeof(stuck_text), "%s: %s; its memory stays taken", d->name,
 			 d->error);
 		if (num_stuck < MAX_STUCK)
 			stuck[num_stuck++] = d;
