@@ -728,7 +728,8 @@ static unsigned int most_reboots(const struct run *r)
 				    REBOOTS;
 }
 
-static bool make_cmdline(struct run *r, const char *list, const char *after)
+/* last: the guest is not started once more, and goes on as well as it can. */
+static bool make_cmdline(struct run *r, const char *list, const char *after, bool last)
 {
 	const char *own = vars_get(&r->vars, "GUEST_APPEND");
 	struct sbuf b = { 0 }, err = { 0 };
@@ -760,7 +761,7 @@ static bool make_cmdline(struct run *r, const char *list, const char *after)
 		add_word(&b, "slow", number);
 	}
 	/* An older payload has no such option. */
-	add_word(&b, "reboots", most_reboots(r) && strv_has(&r->options, "reboots") ? "1" : NULL);
+	add_word(&b, "reboots", !last && strv_has(&r->options, "reboots") ? "1" : NULL);
 	add_word(&b, "after", after);
 	for (i = 0; i < r->o->append.n; i++)
 		sbuf_addf(&b, "%s%s", b.len ? " " : "", r->o->append.v[i]);
@@ -1089,7 +1090,7 @@ static enum boot_end boot_tests(struct run *r, const struct strv *ids, const cha
 	bool go_on = true;
 
 	*complete = false;
-	while (go_on && make_cmdline(r, list, after)) {
+	while (go_on && make_cmdline(r, list, after, boots >= most)) {
 		struct boot_config c = boot_config(r, ++r->number);
 		struct boot_outcome o;
 		struct report part;

@@ -93,6 +93,7 @@ asks) if [ -z "$after" ]; then begin; pass 0; say "# reboot: nothing works since
 	# The harness tells it to a payload that knows the option.
 	[[ $* == *reboots=1* ]] || ! grep -aqzx reboots "$PAYLOAD" || exit 9
 	all ;;
+asks-while-told) [[ $* == *reboots=1* ]] || { all; exit 0; }; begin; pass 0; say "# reboot: nothing works"; exit 0 ;;
 asks-always) begin 1; pass 0; say "# reboot: nothing works"; exit 0 ;;
 probe) say "KTAP version 1"; say "# end" ;;
 lasts) second; happened started; sleep 1000 ;;
@@ -369,6 +370,7 @@ at_once() { # FUNCTION ARGUMENT...
 	done
 	at_once fake asks
 	at_once fake asks-always --reboots 1
+	at_once fake asks-while-told --reboots 1
 	at_once run probe --host "$tmp/probe.host" --machine small --accel auto
 	at_once locked
 	at_once twice_in_one
@@ -440,6 +442,7 @@ check device-worker 1 'host.dev.alive: dev is dead: its thread bash ended' 'whil
 has device-worker '^    ok [0-9] boot.paging.null$' '^    ok [0-9] boot.paging.text$'
 check device-gone 3 'dev cannot be started: /no/such/program: No such file'
 check asks 0 'asks for a new boot: nothing works since then' 'booting again for the remaining 2' '3 passed' '!ERROR'
+check asks-while-told 0 'booting again for the remaining 2' '3 passed'
 check asks-always 3 '2 boots are enough: 1 test has no verdict' '!harness.end'
 check locked 3 '!waiting'
 check locked-vain 3 'waiting for another run that uses survive' 'until the time of this one was over'
