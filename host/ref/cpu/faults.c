@@ -76,6 +76,22 @@ static bool lose_startup(unsigned int cpu, const struct plugin_site *s)
 	return drop(is_icr(cpu, ICR_STARTUP));
 }
 
+#define ICR_ALL_BUT_SELF (3u << 18)
+
+/* The processor with APIC id 1 is slow: it comes up when the next one is started, with the fields of that one. */
+static bool delay_startup(unsigned int cpu, const struct plugin_site *s)
+{
+	const uint32_t to = (uint32_t)plugin_reg(cpu, R_RDX);
+
+	(void)s;
+	if (!is_icr(cpu, ICR_STARTUP) || to > 2)
+		return false;
+	injected();
+	if (to == 2)
+		plugin_set_reg(cpu, R_RAX, plugin_reg(cpu, R_RAX) | ICR_ALL_BUT_SELF);
+	return to == 1;
+}
+
 /* The timer counts, but its interrupt is not armed. A start of the whole range, by which the guest calibrates, works. */
 static bool lose_timer(unsigned int cpu, const struct plugin_site *s)
 {
@@ -519,6 +535,7 @@ const struct fault machine_faults[F_COUNT] = {
 	[F_CPU_IPI_LOST] = { .kinds = BIT(K_WRMSR), .hook = lose_ipi },
 	[F_CPU_NMI_LOST] = { .kinds = BIT(K_WRMSR), .hook = lose_nmi },
 	[F_CPU_STARTUP_LOST] = { .kinds = BIT(K_WRMSR), .hook = lose_startup },
+	[F_CPU_STARTUP_LATE] = { .kinds = BIT(K_WRMSR), .hook = delay_startup },
 	[F_CPU_TIMER_LOST] = { .kinds = BIT(K_WRMSR), .hook = lose_timer },
 	[F_CPU_TIMER_EARLY] = { .kinds = BIT(K_WRMSR), .hook = early_timer },
 	[F_CPU_STRAY_INTERRUPT] = { .kinds = BIT(K_PAUSE) | BIT(K_RDTSC), .hook = stray },
