@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The run's configuration: key=value separated by blanks, from all sources of
- * the design. A later source overrides an earlier one: patched section, assay.cfg,
- * load options or PVH command line, fw_cfg opt/assay/cmdline.
+ * The run's configuration: key=value, separated by blanks. A later source overrides an earlier one: the section that
+ * `assay configure` patches, assay.cfg, load options or PVH's command line, fw_cfg's opt/assay/cmdline.
  */
 #ifndef LIB_CMDLINE_H
 #define LIB_CMDLINE_H

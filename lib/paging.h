@@ -18,9 +18,9 @@ enum page_prot {
 
 /* Sets the protection of [base, base+size), page-aligned, on all CPUs. 0, -EINVAL, -ENOMEM. */
 int paging_protect(uint64_t base, uint64_t size, unsigned int prot);
-/* Maps device memory uncached and returns its address. NULL: impossible, or it is memory by the memory map. */
+/* Maps device memory uncached and returns its address. NULL: impossible, or the memory map calls it memory. */
 volatile void *mmio_map(uint64_t pa, uint64_t size);
-/* Makes memory of the firmware (tables in reserved areas) readable; what is mapped stays as it is. NULL:
+/* Makes memory of the firmware (tables in reserved areas) readable; what is mapped already stays as it is. NULL:
  * impossible. */
 const void *firmware_map(uint64_t pa, uint64_t size);
 /* Pages without PROT_X cannot be executed (some CPU models have no such bit). */

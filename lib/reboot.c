@@ -52,7 +52,7 @@ static bool store(uint8_t state, const struct reboot_record *r)
 	n.sum = sum_of(&n);
 	arch_nvram_write(&n, sizeof(n));
 	arch_nvram_read(&back, sizeof(back));
-	/* Byte for byte, as it was written. NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
+	/* The bytes must be back as they were written. NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
 	return memcmp(&n, &back, sizeof(n)) == 0;
 }
 

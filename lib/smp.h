@@ -5,9 +5,9 @@
 
 #include <stdint.h>
 
-#define SMP_MAX_CPUS 64 /* that are started; a machine may have more */
+#define SMP_MAX_CPUS 64 /* of a larger machine only so many are started */
 
-/* CPUs listed as usable by the firmware, those that are to start, and those that answered. */
+/* How many CPUs the firmware lists as usable, how many of these are to start, and how many did. */
 unsigned int smp_cpus_listed(void);
 unsigned int smp_cpus_present(void);
 unsigned int smp_cpus_online(void);
@@ -15,21 +15,21 @@ unsigned int smp_this_cpu(void);
 /* Hardware id (local APIC id) of a CPU. */
 uint32_t smp_hw_id(unsigned int cpu);
 
-/* Starts fn(arg), interrupts enabled, on an idle CPU and returns at once. 0, -EBUSY (it runs something),
+/* Starts fn(arg) on an idle CPU, with interrupts enabled, and returns at once. 0, -EBUSY (the CPU has work),
  * -EINVAL. */
 int smp_call_async(unsigned int cpu, void (*fn)(void *arg), void *arg);
-/* Waits for what smp_call_async() started. 0, -ETIMEDOUT after ns nanoseconds, -EFAULT: it took an exception
- * (its registers are printed; the CPU is usable again). */
+/* Waits for what smp_call_async() started. 0, -ETIMEDOUT after ns nanoseconds, -EFAULT: fn took an exception (the
+ * registers are printed; the CPU is usable again). */
 int smp_wait(unsigned int cpu, uint64_t ns);
-/* Both in one. */
+/* smp_call_async() and smp_wait(); on the calling CPU fn(arg) is just called. */
 int smp_call(unsigned int cpu, void (*fn)(void *arg), void *arg, uint64_t ns);
-/* The page below 1 MiB where CPUs start, 0: there is none. */
+/* Physical address of the page below 1 MiB where CPUs start; 0: there is none. */
 uint64_t smp_trampoline(void);
-/* Takes an idle CPU down by INIT and starts it again; meanwhile (or NULL) is called while it comes up. 0,
- * -EINVAL, -EBUSY, -ENODEV (no trampoline), -ETIMEDOUT: it is gone. */
+/* Stops an idle CPU by INIT and starts it again; meanwhile (or NULL) is called while it comes up. 0, -EINVAL,
+ * -EBUSY, -ENODEV (no trampoline), -ETIMEDOUT: the CPU is gone. */
 int smp_restart(unsigned int cpu, void (*meanwhile)(void *arg), void *arg);
-/* Takes CPUs that are still at work out of it, by NMI; how many there were. Called between tests: one that
- * hangs on another CPU costs one test. A CPU that does not even answer this stays busy for good. */
+/* Takes each CPU that is at work out of it, by NMI; how many there were. It is called between tests, so that a
+ * function that hangs on another CPU costs one test. A CPU that does not answer the NMI stays busy for good. */
 unsigned int smp_reclaim(void);
 
 #endif

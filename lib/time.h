@@ -16,8 +16,8 @@ uint64_t time_now(void);
 uint64_t time_hz(void);
 const char *time_source(void);
 
-/* The i-th source that could be asked, best first (NULL past the last); exact: not only a nominal or assumed
- * value. time_measure(): the counter's frequency by it, Hz, measured now; 0: this machine has it not. */
+/* The i-th source of the frequency, the best first, NULL past the last; exact: it is more than a nominal or assumed
+ * value. time_measure() measures the frequency by it, in Hz; 0: this machine does not have the source. */
 const char *time_source_name(unsigned int i, bool *exact);
 uint64_t time_measure(unsigned int i);
 

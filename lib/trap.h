@@ -23,8 +23,8 @@ enum trap_access {
 	TRAP_WRITE,
 	TRAP_FETCH
 };
-/* A page fault of that kind, of a page that is present (protection) or not. Only if a no-execute bit exists can
- * a fetch be told from a read. */
+/* Whether this is a page fault by such an access, to a page that is present (its protection forbids it) or not. A
+ * fetch can be told from a read only where a no-execute bit exists. */
 bool trap_is_page_fault(const struct trap_info *info, enum trap_access how, bool present);
 
 /* Writes code to p that returns to its caller, and nothing else. */

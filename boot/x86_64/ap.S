@@ -32,9 +32,9 @@ ap_32:
 	movw	%ax, %ds
 	movw	%ax, %ss
 	/*
-	 * Whoever comes late, when another CPU's fields are here, must not take that CPU's place. The local APIC
-	 * tells who we are: by MSR in x2APIC mode (which INIT leaves on), else at its page. Some hosts show
-	 * CPUID of another processor.
+	 * A CPU that comes late, when another CPU's fields are here, must not take that CPU's place. The local APIC
+	 * tells which CPU this is: by MSR in x2APIC mode (which INIT leaves on), else at its page. CPUID would not
+	 * do: some hosts show that of another processor.
 	 */
 	movl	$0x1b, %ecx		/* IA32_APIC_BASE */
 	rdmsr
@@ -53,7 +53,7 @@ ap_32:
 1:	movl	(ap_params - ap_start + 8)(%ebx), %eax
 	movl	%eax, %cr4		/* what the first CPU has: PAE, SSE, maybe five levels */
 	movl	(ap_params - ap_start)(%ebx), %eax
-	movl	%eax, %cr3		/* below 4 GiB: smp.c sees to it */
+	movl	%eax, %cr3		/* below 4 GiB, which smp.c ensures */
 	movl	$0xc0000080, %ecx
 	rdmsr
 	orl	$0x100, %eax		/* LME */
@@ -73,7 +73,7 @@ ap_64:
 	movl	%eax, %ds
 	movl	%eax, %es
 	movl	%eax, %ss
-	/* It comes twice where the first STARTUP was late as well: one stack is for one of them. */
+	/* A CPU that two STARTUPs start comes here twice; only the first time there is a stack. */
 	xorl	%eax, %eax
 	xchgq	%rax, (ap_params - ap_start + 16)(%rbx)
 	testq	%rax, %rax

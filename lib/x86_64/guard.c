@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Ways out of a test: guard_leave() from the test itself, the watchdog's timer,
- * an exception. The latter two change the interrupted frame so that IRET goes to
- * code that jumps back into guarded_call().
+ * A test ends early by guard_leave(), by the watchdog's timer or by an exception. The latter two change the
+ * interrupted frame, so that IRET goes to code that jumps back into guarded_call().
  */
 #include "lib/guard.h"
 
@@ -20,14 +19,14 @@
 
 #define HOLD_STEP MSEC
 #define HOLD_MAX  (200 * MSEC)
-/* The code that jumps back runs this far below the frame that it jumps to. */
+/* The code that jumps back has its stack this far below the frame that it jumps to. */
 #define BELOW 4096
 
 static struct {
 	jmp_buf env;
 	bool active;
 	deadline_t deadline;
-	uint64_t rsp; /* a sane stack pointer inside guarded_call() */
+	uint64_t rsp; /* a stack pointer below the frame of guarded_call() */
 	char *why;
 	size_t why_size;
 } guard; /* owner: CPU 0, which runs the tests */

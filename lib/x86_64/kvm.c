@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* kvm_arch.h for x86-64: CPUID, VMCALL and VMMCALL from three modes, the clock MSRs. */
+/* kvm.h: CPUID, VMCALL and VMMCALL from three modes, the clock MSRs. */
 #include "lib/x86_64/kvm.h"
 
 #include <errno.h>
@@ -53,7 +53,7 @@ uint32_t kvm_arch_max_leaf(void)
 	if (!base)
 		return 0;
 	kvm_arch_leaf(base, r);
-	return r[0] ? r[0] : base + 1; /* cpuid.rst: old hosts say 0 */
+	return r[0] ? r[0] : base + 1; /* cpuid.rst: an old host says 0 and means base + 1 */
 }
 
 static uint32_t feature_word(unsigned int reg)
@@ -102,7 +102,7 @@ static void do_call(void *arg)
 		kvm_stub_vmmcall(a->regs);
 }
 
-/* Values that no hypercall argument has, to see what the host changes. */
+/* Each register gets a value of its own, so that a change shows. */
 static void fill(struct kvm_regs *r, const struct kvm_call *c)
 {
 	unsigned int i;
@@ -156,8 +156,8 @@ void kvm_arch_call(enum kvm_opcode op, struct kvm_call *c)
 }
 
 /*
- * User mode: a page of code and a page of stack and registers that CPL 3 may reach. The stub ends with
- * INT3, which is an exception to the kernel: the way back is trap_call()'s.
+ * User mode has a page of code, and a page for its stack and registers. The stub ends with INT3, an exception, so
+ * that trap_call() takes it back.
  */
 static struct {
 	uint8_t *code, *data;
@@ -169,7 +169,7 @@ static void enter_user(void *arg)
 	struct kvm_regs *shared = (struct kvm_regs *)user.data;
 	const size_t off = a->op == KVM_VMCALL ? 0 : (size_t)(kvm_user_vmmcall - kvm_user_vmcall);
 
-	/* The exception that ends it comes in on this stack, below what is in use. */
+	/* The exception that ends user mode comes on this stack, below what is in use. */
 	traps_set_rsp0(this_cpu(),
 		       ((uint64_t)(uintptr_t)__builtin_frame_address(0) - 2048) & ~15ull);
 	kvm_stub_iret(user.code + off, user.data + PAGE_SIZE, shared);
@@ -192,7 +192,7 @@ int kvm_arch_call_user(enum kvm_opcode op, struct kvm_call *c)
 	paging_protect(virt_to_phys(user.code), PAGE_SIZE, PROT_R | PROT_X | PROT_USER);
 	paging_protect(virt_to_phys(user.data), PAGE_SIZE, PROT_R | PROT_W | PROT_USER);
 	trap_call(enter_user, &a, &trap);
-	/* The regular end is INT3: CPL 3 may not use its gate, so it comes as #GP for that gate. */
+	/* The stub ends with INT3. CPL 3 may not use that gate, so that a #GP that names the gate is the regular end. */
 	c->trapped = !(trap.vector == 13 && trap.error_code == (3u << 3 | 2)) && trap.vector != 3;
 	c->vector = trap.vector;
 	c->result = ((struct kvm_regs *)user.data)->r[KVM_RAX];
@@ -215,7 +215,7 @@ static void do_call_32(void *arg)
 
 int kvm_arch_call_32(enum kvm_opcode op, struct kvm_call *c)
 {
-	/* The 32-bit segment reaches the first 4 GiB: our code and stack must lie there. */
+	/* The 32-bit segment reaches the first 4 GiB, where our code and stack must lie. */
 	if ((uintptr_t)kvm_stub_compat >> 32 || (uintptr_t)__builtin_frame_address(0) >> 32)
 		return -ENOTSUP;
 	run(do_call_32, op, c, true);

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* KVM's leaf base (0x40000000, or up by 0x100s beside another interface), 0: no KVM signature found. */
+/* KVM's first leaf: 0x40000000, or a multiple of 0x100 above it beside another interface; 0: no KVM signature. */
 uint32_t kvm_arch_base(void);
-/* Highest leaf that the base states (an old 0 counts as base + 1), feature word and hints. */
+/* The highest leaf by the first one (0, of old hosts, counts as base + 1); the feature word; the hints. */
 uint32_t kvm_arch_max_leaf(void);
 uint32_t kvm_arch_features(void);
 uint32_t kvm_arch_hints(void);
@@ -19,7 +19,7 @@ enum kvm_opcode {
 	KVM_VMCALL,
 	KVM_VMMCALL
 };
-/* The instruction of this CPU's vendor. */
+/* The instruction that this CPU's vendor has for hypercalls. */
 enum kvm_opcode kvm_arch_opcode(void);
 
 struct kvm_call {
@@ -27,7 +27,7 @@ struct kvm_call {
 	uint64_t result;
 	bool trapped;	 /* the instruction raised an exception */
 	uint32_t vector; /* which */
-	uint64_t clobbered; /* bit mask of registers that changed: rbx 0, rcx 1, rdx 2, rsi 3, rdi 4, rbp 5,
+	uint64_t clobbered; /* bit mask of the registers that changed: rbx 0, rcx 1, rdx 2, rsi 3, rdi 4, rbp 5,
 			     * r8 to r15 8 to 15 */
 };
 /* One call from the kernel's 64-bit mode. */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Identity mapping of what exists: RAM and firmware tables of the memory map
- * (NX), the image by section, device memory on demand. 1 GiB and 2 MiB pages,
- * split where protections differ. Everything else, page 0 included, is not
- * present.
+ * The identity mapping has what exists: RAM and firmware tables by the memory map (not executable), the image section
+ * by section, device memory on demand. Pages of 1 GiB and 2 MiB are split where protections differ. Everything else,
+ * page 0 included, is not present.
  */
 #include "lib/paging.h"
 
@@ -17,6 +16,7 @@
 #include "lib/mem.h"
 #include "lib/smp.h"
 #include "lib/spinlock.h"
+#include "lib/test.h"
 #include "lib/time.h"
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/cpu.h"
@@ -35,8 +35,8 @@ enum {
 #define PTE_ADDR 0x000ffffffffff000ull
 
 /*
- * Tables come from a pool that is filled at the start: a test that changes a
- * protection splits a large page for good, which is no leak of its own.
+ * Tables come from a pool that is filled at the start. A test that changes a protection splits a large page for good,
+ * and the leak check must not count that.
  */
 #define POOL 48
 
@@ -113,7 +113,7 @@ static bool is_leaf(uint64_t e, unsigned int level)
 	return level == 1 || (e & PTE_PS);
 }
 
-/* The table below *e; made, or made from a large page, if need be. */
+/* The table below *e. It is made if there is none, and from the large page if *e is one. */
 static uint64_t *table_below(uint64_t *e, unsigned int level)
 {
 	const uint64_t old = *e;
@@ -134,7 +134,7 @@ static uint64_t *table_below(uint64_t *e, unsigned int level)
 	return t;
 }
 
-/* The entry of pa at a level, tables on the way made. NULL: no memory. */
+/* The entry of pa at a level. Tables on the way are made. NULL: no memory. */
 static uint64_t *entry_at(uint64_t pa, unsigned int level)
 {
 	uint64_t *t = pg.root, *e;
@@ -149,7 +149,7 @@ static uint64_t *entry_at(uint64_t pa, unsigned int level)
 	return &t[pa >> shift_of(level) & 511];
 }
 
-/* The entry that maps pa now, or the one where the walk ends; nothing is made. */
+/* The entry that maps pa, or the one at which the walk ends. Nothing is made. */
 static const uint64_t *walk(uint64_t pa, unsigned int *level)
 {
 	const uint64_t *t = pg.root, *e;
@@ -220,7 +220,7 @@ static int map_locked(uint64_t base, uint64_t size, unsigned int prot)
 
 /* --- other CPUs' TLBs -------------------------------------------------------------------- */
 
-#define FLUSH_NS SEC
+#define FLUSH_NS test_sec()
 
 void paging_flush_interrupt(void)
 {
@@ -232,11 +232,11 @@ void paging_flush_interrupt(void)
 
 static bool flushed(unsigned int cpu, uint32_t generation)
 {
-	paging_flush_interrupt(); /* another CPU may wait for us in the same way */
+	paging_flush_interrupt(); /* another CPU may wait for this one in the same loop */
 	return (int32_t)(smp_flushed(cpu) - generation) >= 0;
 }
 
-/* A CPU that does not answer within the deadline has its interrupts off for good: smp_wait() tells. */
+/* A CPU that does not answer in time hangs with its interrupts off; smp_wait() tells whoever waits for it. */
 static void shoot_down(void)
 {
 	const uint32_t generation = __atomic_add_fetch(&pg.generation, 1, __ATOMIC_ACQ_REL);
@@ -263,7 +263,7 @@ int paging_protect(uint64_t base, uint64_t size, unsigned int prot)
 	return ret;
 }
 
-/* What the memory map calls memory, and the image (which lies in it, or where the map says nothing). */
+/* The memory map calls it memory, or the image lies there, which the map may not know. */
 static bool is_memory(uint64_t first, uint64_t end)
 {
 	const struct boot_info *b = boot_info_get();
@@ -372,7 +372,7 @@ int paging_init(const struct boot_info *info)
 		else if (m->type == BOOT_MEM_RECLAIM || m->type == BOOT_MEM_NVS)
 			ret = map(first, end - first, PROT_R);
 	}
-	/* Legacy area: RSDP, EBDA, MP tables; page 0 stays out, so that NULL traps. */
+	/* The legacy area has RSDP, EBDA and MP tables. Page 0 stays out, so that NULL traps. */
 	if (!ret)
 		ret = map(PAGE_SIZE, 0x100000 - PAGE_SIZE, PROT_R | PROT_W);
 	if (!ret)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* smp.h: INIT, STARTUP, and a mailbox for each CPU, which sleeps in HLT between calls. */
+/* lib/smp.h: CPUs start by INIT and STARTUP, sleep in HLT, and find their work in a mailbox when an IPI wakes them. */
 #include "lib/smp.h"
 
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include "lib/mem.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"
+#include "lib/test.h"
 #include "lib/time.h"
 #include "lib/irq.h"
 #include "lib/x86_64/apic.h"
@@ -27,7 +28,7 @@ struct ap_params { /* boot/x86_64/ap.S */
 	uint32_t cr3;
 	uint32_t nx;
 	uint64_t cr4;
-	uint64_t rsp; /* 0: taken */
+	uint64_t rsp; /* the first CPU that comes takes it and leaves 0 */
 	uint64_t entry;
 	uint64_t arg;
 	uint64_t apic_id; /* whose fields these are */
@@ -69,7 +70,7 @@ uint32_t smp_hw_id(unsigned int cpu)
 	return cpu < SMP_MAX_CPUS && smp.cpu[cpu] ? smp.cpu[cpu]->apic_id : UINT32_MAX;
 }
 
-/* Sleeps until there is work; the wake-up IPI cannot slip in between the look and the HLT. */
+/* Interrupts are off between the look at busy and the HLT, so that no wake-up is lost. */
 static _Noreturn void ap_loop(struct cpu *c)
 {
 	for (;;) {
@@ -82,7 +83,7 @@ static _Noreturn void ap_loop(struct cpu *c)
 	}
 }
 
-/* Entered by IRET from what abandoned its work, on an empty stack. */
+/* smp_abandon() leads here: the CPU has left its work, and its stack is empty. */
 static _Noreturn void ap_again(void)
 {
 	struct cpu *c = this_cpu();
@@ -102,10 +103,10 @@ bool smp_nmi(struct trap_frame *f)
 {
 	struct cpu *c = this_cpu();
 
-	/* Of several NMIs the later ones find nothing to do. */
+	/* reclaim() may send several; only the first finds a CPU at work. */
 	if (c->index == 0 || deadline_passed(__atomic_load_n(&c->nmi_until, __ATOMIC_ACQUIRE)))
 		return false;
-	/* Inside a section that must be whole: smp_reclaim() comes again. */
+	/* A CPU that holds a lock goes on: reclaim() sends another NMI. */
 	if (!c->hold && __atomic_exchange_n(&c->reclaim, 0, __ATOMIC_ACQ_REL) &&
 	    __atomic_load_n(&c->busy, __ATOMIC_ACQUIRE))
 		smp_abandon(f);
@@ -113,8 +114,8 @@ bool smp_nmi(struct trap_frame *f)
 }
 
 #define RECLAIM_TRIES 10
-#define RECLAIM_NS    (50 * MSEC)
-#define NMI_NS	      SEC /* one that is under way longer is not ours */
+#define RECLAIM_NS    (test_sec() / 20)
+#define NMI_NS	      test_sec() /* an NMI that comes later is none of reclaim()'s */
 
 static bool reclaim(struct cpu *c)
 {
@@ -181,7 +182,7 @@ static struct cpu *cpu_new(unsigned int index, uint32_t id)
 	return c;
 }
 
-/* Universal start-up algorithm, with short waits: virtual CPUs need no 10 ms. */
+/* Intel SDM 3A, 9.4.4.1, with short waits, since virtual CPUs need no 10 ms; a slow host has more time. */
 static bool start_one(struct cpu *c, uint8_t *page, void (*meanwhile)(void *), void *arg)
 {
 	struct ap_params p = {
@@ -205,7 +206,7 @@ static bool start_one(struct cpu *c, uint8_t *page, void (*meanwhile)(void *), v
 		if (meanwhile && tries == 0)
 			meanwhile(arg);
 		if (wait_for(__atomic_load_n(&c->online, __ATOMIC_ACQUIRE),
-			     tries == 0 ? 100 * MSEC : SEC))
+			     tries == 0 ? test_sec() / 10 : test_sec()))
 			return true;
 	}
 	return false;
@@ -266,11 +267,11 @@ int smp_restart(unsigned int cpu, void (*meanwhile)(void *arg), void *arg)
 		return -EBUSY;
 	if (!smp.page)
 		return -ENODEV;
-	/* The tables first: flushing them waits for every CPU, and this one goes. */
+	/* A change of the page tables waits for every CPU: it comes before this one is stopped. */
 	paging_protect(virt_to_phys(smp.page), PAGE_SIZE, PROT_R | PROT_W | PROT_X);
 	__atomic_store_n(&c->online, 0, __ATOMIC_RELEASE);
 	ok = start_one(c, smp.page, meanwhile, arg);
-	if (!ok) { /* busy for good: nobody waits for it */
+	if (!ok) { /* it counts as busy for good, so that nobody gives it work */
 		c->lost = true;
 		__atomic_store_n(&c->busy, 1, __ATOMIC_RELEASE);
 		return -ETIMEDOUT;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* time.h over the TSC, calibrated by the best source that this machine has. */
+/* lib/time.h by the TSC, which is calibrated by the best source that this machine has. */
 #include "lib/time.h"
 
 #include <stdbool.h>
@@ -23,7 +23,7 @@
 #define MAX_ROUNDS   16
 #define GOOD_QUALITY 4
 #define SAMPLES	     5
-#define MAX_STILL    2000 /* reads without a change: nobody counts there */
+#define MAX_STILL    2000 /* after so many reads without a change the counter does not count */
 #define MIN_HZ	     10000000ull
 #define MAX_HZ	     20000000000ull
 
@@ -66,7 +66,7 @@ static bool plausible(uint64_t hz)
 	return hz >= MIN_HZ && hz <= MAX_HZ;
 }
 
-/* Exact values that CPU or hypervisor state: 0 without. */
+/* Exact values that the CPU or the hypervisor states; 0: it states none. */
 static uint64_t hz_cpuid15(void)
 {
 	struct cpuid_regs r;
@@ -108,7 +108,7 @@ struct counter {
 	volatile uint8_t *regs;
 };
 
-/* The TSC and the counter at the same moment: of some tries the one that was interrupted least. */
+/* Reads the TSC and the counter at the same moment: of some tries the shortest counts. */
 static uint64_t sample(const struct counter *c, uint64_t *ticks)
 {
 	uint64_t best = UINT64_MAX, at = 0;
@@ -263,7 +263,8 @@ static uint64_t hz_hpet(void)
 static uint64_t hz_pvclock(void)
 {
 	static volatile struct pvclock_vcpu_time_info page __attribute__((aligned(64)));
-	static uint32_t mul; /* once: the host may not write to the page when memory is protected */
+	static uint32_t
+		mul; /* read once: when memory is protected the host cannot write to the page */
 	static int8_t shift;
 
 	if (!kvm_arch_base() || !(kvm_arch_features() >> 3 & 1)) /* KVM_FEATURE_CLOCKSOURCE2 */
@@ -281,7 +282,7 @@ known:
 			   (uint64_t)(((unsigned __int128)SEC << 32 >> shift) / mul);
 }
 
-/* The last resort under QEMU and KVM, whose APIC timers count at 1 GHz. */
+/* The last resort: the APIC timers of QEMU and KVM count at 1 GHz. */
 static uint64_t hz_apic(void)
 {
 	const uint64_t tsc_ticks = 2000000;

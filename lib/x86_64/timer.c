@@ -9,11 +9,11 @@
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/traps.h"
 
-/* Of the time that was set: what calibration may be wrong by. */
+/* An interrupt is early when it comes more than this before its time; the rest is what calibration may err by. */
 #define EARLY_PART 16
 #define EARLY_NS   (20 * USEC)
 
-/* Interrupts are off. The hardware gets the nearest point; a longer one than it can count comes in steps. */
+/* Interrupts are off. The hardware is set to the nearest point, or to as much as it can count of a longer time. */
 static void program(struct cpu *c)
 {
 	uint64_t next = 0, now;

@@ -91,22 +91,32 @@ static void throughput(struct test_ctx *t, uint32_t port, move_fn move)
 	pair_drop(p);
 }
 
-TEST(bench_to_host, .id = "bench.vsock.to_host", .clause = "a measurement: stream to the host's sink",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER, .timeout = 30 * SEC)
+TEST(bench_to_host,
+     .id = "bench.vsock.to_host",
+     .clause = "a measurement: stream to the host's sink",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 30 * SEC)
 {
 	throughput(t, ASSAY_SINK_PORT, move_out);
 }
 
-TEST(bench_from_host, .id = "bench.vsock.from_host",
-     .clause = "a measurement: stream from the host's source", .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER, .timeout = 30 * SEC)
+TEST(bench_from_host,
+     .id = "bench.vsock.from_host",
+     .clause = "a measurement: stream from the host's source",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 30 * SEC)
 {
 	throughput(t, ASSAY_SOURCE_PORT, move_in);
 }
 
-TEST(bench_round_trip, .id = "bench.vsock.round_trip",
-     .clause = "a measurement: 64 bytes to the host's echo and back", .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER, .timeout = 30 * SEC)
+TEST(bench_round_trip,
+     .id = "bench.vsock.round_trip",
+     .clause = "a measurement: 64 bytes to the host's echo and back",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 30 * SEC)
 {
 	enum {
 		ROUNDS = 1001,
@@ -135,9 +145,12 @@ TEST(bench_round_trip, .id = "bench.vsock.round_trip",
 	pair_drop(p);
 }
 
-TEST(bench_connect, .id = "bench.vsock.connect",
-     .clause = "a measurement: connects with an orderly close", .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER, .timeout = 30 * SEC)
+TEST(bench_connect,
+     .id = "bench.vsock.connect",
+     .clause = "a measurement: connects with an orderly close",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 30 * SEC)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	uint64_t rates[SLICES], start, now;

@@ -34,7 +34,7 @@ tree() { # WHAT PATTERN FILE=LINE...
 	fi
 }
 
-echo 1..10
+echo 1..11
 tree "a right tree" "" 'lib/a.c=#include "lib/a.h"' 'lib/x86_64/a.c=#include "lib/a.h"' 'tests/virtio/t.c=#include "drivers/virtio/v.h"' \
 	'drivers/virtio/v.c=#include "lib/a.h"' 'lib/m.h=__asm__ volatile("" ::: "memory");'
 tree "a driver that knows a test" 'drivers/virtio/ may not know tests/support/' 'drivers/virtio/v.c=#include "tests/support/s.h"'
@@ -45,6 +45,7 @@ tree "a circle" '^    tests/' 'tests/irq/a.c=#include "tests/vsock/v.h"' 'tests/
 tree "an architecture's header outside" 'lib/a.c:1:.*of one architecture' 'lib/a.c=#include "lib/x86_64/io.h"'
 tree "an instruction outside" 'kvmpv/a.c:1:.*of one architecture' 'kvmpv/a.c=	__asm__ volatile("hlt");'
 tree "a register of x86 outside" 'tests/irq/a.c:1:.*of one architecture' 'tests/irq/a.c=	rdmsr(0x1b);'
+tree "two members of TEST() a line" 'tests/irq/a.c:1:.*one member' 'tests/irq/a.c=TEST(a, .id = "irq.a",'
 host=deb.debian
 tree "a registry's host" 'docs/a.md:1:' "docs/a.md=from http://$host.org/debian"
 "$layers" >"$tmp/log" 2>&1

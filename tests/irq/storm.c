@@ -152,30 +152,42 @@ static void run_storm(struct test_ctx *t, bool (*once)(struct irq_chaos *), cons
 
 #define NEEDS (NEED_VSOCK | NEED_PEER)
 
-TEST(storm_mask, .id = "irq.storm.mask",
-     .clause = "PCIe 6.1.4.4: no wake-up is lost while a vector is masked and unmasked under a flood", .owner = OWNER_FRONT,
-     .needs = NEEDS, .timeout = 20 * SEC)
+TEST(storm_mask,
+     .id = "irq.storm.mask",
+     .clause = "PCIe 6.1.4.4: no wake-up is lost while a vector is masked and unmasked under a flood",
+     .owner = OWNER_FRONT,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
 {
 	run_storm(t, irq_chaos_mask, "masking");
 }
 
-TEST(storm_function, .id = "irq.storm.function_mask",
+TEST(storm_function,
+     .id = "irq.storm.function_mask",
      .clause = "PCIe 6.1.4.4: no wake-up is lost while the function is masked and unmasked under a flood",
-     .owner = OWNER_FRONT, .needs = NEEDS, .timeout = 20 * SEC)
+     .owner = OWNER_FRONT,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
 {
 	run_storm(t, irq_chaos_function_mask, "masking the function");
 }
 
-TEST(storm_steer, .id = "irq.storm.steer",
+TEST(storm_steer,
+     .id = "irq.storm.steer",
      .clause = "PCIe 6.1.4.2: no wake-up is lost while the message or its CPU changes under a flood",
-     .owner = OWNER_FRONT, .needs = NEEDS, .timeout = 20 * SEC)
+     .owner = OWNER_FRONT,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
 {
 	run_storm(t, irq_chaos_steer, "steering");
 }
 
-TEST(storm_off_on, .id = "irq.storm.msix_off_on",
+TEST(storm_off_on,
+     .id = "irq.storm.msix_off_on",
      .clause = "PCIe 7.7.2.2: MSI-X works again each time after it was disabled under a flood",
-     .owner = OWNER_FRONT, .needs = NEEDS, .timeout = 20 * SEC)
+     .owner = OWNER_FRONT,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
 {
 	run_storm(t, irq_chaos_off_on, "MSI-X off and on");
 }
@@ -231,9 +243,12 @@ static void resets(struct test_ctx *t, const uint8_t *status, unsigned int n)
 	test_note(t, "%u resets", k);
 }
 
-TEST(storm_reset, .id = "irq.storm.reset",
+TEST(storm_reset,
+     .id = "irq.storm.reset",
      .clause = "virtio 1.4, 2.4.1 MUST NOT notify after a reset, and 3.1.1: it works again, resets under a flood",
-     .owner = OWNER_FRONT, .needs = NEEDS, .timeout = 20 * SEC)
+     .owner = OWNER_FRONT,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
 {
 	static const uint8_t status[] = { 0 };
 
@@ -241,9 +256,12 @@ TEST(storm_reset, .id = "irq.storm.reset",
 }
 
 /* 2.1.1 forbids drivers to clear a bit: the host must live through it, and a reset must cure it. */
-TEST(storm_driver_ok, .id = "irq.storm.driver_ok",
+TEST(storm_driver_ok,
+     .id = "irq.storm.driver_ok",
      .clause = "virtio 1.4, 2.4.1, 3.1.1: a device works again after DRIVER_OK was cleared or FAILED set under a flood",
-     .owner = OWNER_FRONT, .needs = NEEDS, .timeout = 20 * SEC)
+     .owner = OWNER_FRONT,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
 {
 	static const uint8_t status[] = { VIRTIO_S_DRIVER_OK, VIRTIO_S_FAILED };
 

@@ -21,8 +21,10 @@
 #define STRANGER    0x7ffffff0ull /* a CID that no host gives to a guest, and ... */
 #define NOT_GRANTED 0x7ffffe00ull /* ... one that no host has */
 
-TEST(cids_connect_each, .id = "vsock.cids.connect_each",
-     .clause = "multi-cid P2: any listed source CID is accepted", .owner = OWNER,
+TEST(cids_connect_each,
+     .id = "vsock.cids.connect_each",
+     .clause = "multi-cid P2: any listed source CID is accepted",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	const struct vsock_config *cfg = vsock_config(vsock_env_ctl(t)->vs);
@@ -38,8 +40,10 @@ TEST(cids_connect_each, .id = "vsock.cids.connect_each",
 	}
 }
 
-TEST(cids_source_seen, .id = "vsock.cids.source_seen",
-     .clause = "multi-cid P2: the host sees the source CID that the guest chose", .owner = OWNER,
+TEST(cids_source_seen,
+     .id = "vsock.cids.source_seen",
+     .clause = "multi-cid P2: the host sees the source CID that the guest chose",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_GUEST_ADDRS)
 {
 	const struct vsock_config *cfg = vsock_config(vsock_env_ctl(t)->vs);
@@ -58,9 +62,11 @@ TEST(cids_source_seen, .id = "vsock.cids.source_seen",
 	}
 }
 
-TEST(cids_default_source, .id = "vsock.cids.default_source",
+TEST(cids_default_source,
+     .id = "vsock.cids.default_source",
      .clause = "multi-cid P2: a client that chooses no CID uses cids[0]; virtio 1.4, 5.10.6.4.1",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_GUEST_ADDRS)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_GUEST_ADDRS)
 {
 	struct pair *p = pair_open(t);
 
@@ -69,9 +75,11 @@ TEST(cids_default_source, .id = "vsock.cids.default_source",
 	pair_close(p);
 }
 
-TEST(cids_host_connects, .id = "vsock.cids.host_connects",
+TEST(cids_host_connects,
+     .id = "vsock.cids.host_connects",
      .clause = "virtio 1.4, 5.10.6: the host connects to a listening port of the guest",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_HOST_CONNECT)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_HOST_CONNECT)
 {
 	struct pair *p = pair_open(t, .host_connects = true);
 
@@ -82,8 +90,10 @@ TEST(cids_host_connects, .id = "vsock.cids.host_connects",
 	pair_close(p);
 }
 
-TEST(cids_host_connects_each, .id = "vsock.cids.host_connects_each",
-     .clause = "multi-cid P1: the host reaches the guest at each listed CID", .owner = OWNER,
+TEST(cids_host_connects_each,
+     .id = "vsock.cids.host_connects_each",
+     .clause = "multi-cid P1: the host reaches the guest at each listed CID",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_HOST_CONNECT | NEED_GUEST_ADDRS)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
@@ -107,7 +117,8 @@ TEST(cids_host_connects_each, .id = "vsock.cids.host_connects_each",
 	}
 }
 
-TEST(cids_bound_listener, .id = "vsock.cids.bound_listener",
+TEST(cids_bound_listener,
+     .id = "vsock.cids.bound_listener",
      .clause = "multi-cid P2: a server bound to one CID is reached there only; bound to ANY, on all",
      .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_MULTI_CID | NEED_HOST_CONNECT | NEED_GUEST_ADDRS)
@@ -133,8 +144,10 @@ TEST(cids_bound_listener, .id = "vsock.cids.bound_listener",
 	pair_close(p);
 }
 
-TEST(cids_stay_apart, .id = "vsock.cids.stay_apart",
-     .clause = "multi-cid P2: connections are told apart by the full local address", .owner = OWNER,
+TEST(cids_stay_apart,
+     .id = "vsock.cids.stay_apart",
+     .clause = "multi-cid P2: connections are told apart by the full local address",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_MULTI_CID)
 {
 	const struct vsock_config *cfg = vsock_config(vsock_env_ctl(t)->vs);
@@ -185,8 +198,10 @@ static void is_dropped(struct test_ctx *t, uint64_t from, uint64_t to)
  * For devices that list their CIDs. Of one with guest_cid alone virtio 1.4, 5.10.6.4.1 demands
  * nothing here: it is the driver that must use its CID.
  */
-TEST(cids_unlisted_dropped, .id = "vsock.cids.unlisted_dropped",
-     .clause = "multi-cid P1: packets from a CID that is not listed are dropped", .owner = OWNER,
+TEST(cids_unlisted_dropped,
+     .id = "vsock.cids.unlisted_dropped",
+     .clause = "multi-cid P1: packets from a CID that is not listed are dropped",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_CID_LIST)
 {
 	uint64_t cid = STRANGER;
@@ -196,15 +211,19 @@ TEST(cids_unlisted_dropped, .id = "vsock.cids.unlisted_dropped",
 	is_dropped(t, cid, VSOCK_CID_HOST);
 }
 
-TEST(cids_ungranted_host_cid, .id = "vsock.cids.ungranted_host_cid",
+TEST(cids_ungranted_host_cid,
+     .id = "vsock.cids.ungranted_host_cid",
      .clause = "multi-cid P4: packets to a host CID that is neither 2 nor listed are dropped",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_CID_LIST)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_CID_LIST)
 {
 	is_dropped(t, vsock_config(vsock_env_ctl(t)->vs)->guest[0], NOT_GRANTED);
 }
 
-TEST(cids_host_cids, .id = "vsock.cids.host_cids",
-     .clause = "multi-cid P4: the guest reaches each listed host CID", .owner = OWNER,
+TEST(cids_host_cids,
+     .id = "vsock.cids.host_cids",
+     .clause = "multi-cid P4: the guest reaches each listed host CID",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_HOST_CIDS)
 {
 	const struct vsock_config *cfg = vsock_config(vsock_env_ctl(t)->vs);
@@ -220,10 +239,12 @@ TEST(cids_host_cids, .id = "vsock.cids.host_cids",
 	}
 }
 
-TEST(cids_change, .id = "vsock.cids.change_followed",
-     .clause =
-	     "virtio 1.4, 5.10.6.7: after TRANSPORT_RESET the CID is read anew, connections are gone",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL, .timeout = 10 * SEC)
+TEST(cids_change,
+     .id = "vsock.cids.change_followed",
+     .clause = "virtio 1.4, 5.10.6.7: after TRANSPORT_RESET the CID is read anew, connections are gone",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL,
+     .timeout = 10 * SEC)
 {
 	const uint64_t by = 100;
 	struct pair *p = pair_open(t, .at = ASSAY_SINK_PORT);

@@ -17,10 +17,11 @@
 
 #define OWNER "vsock device (configuration space)"
 
-TEST(config_valid, .id = "vsock.config.valid",
-     .clause =
-	     "virtio 1.4, 5.10.4 and 5.10.6.4.2 MUST NOT: guest CIDs are not reserved; multi-cid P1",
-     .owner = OWNER, .needs = NEED_VSOCK)
+TEST(config_valid,
+     .id = "vsock.config.valid",
+     .clause = "virtio 1.4, 5.10.4 and 5.10.6.4.2 MUST NOT: guest CIDs are not reserved; multi-cid P1",
+     .owner = OWNER,
+     .needs = NEED_VSOCK)
 {
 	const int ret = vsock_env_reopen(t, 0);
 	struct vsock *vs = vsock_env()->vs;
@@ -39,9 +40,11 @@ TEST(config_valid, .id = "vsock.config.valid",
 
 #define READS 40
 
-TEST(config_stable, .id = "vsock.config.stable",
+TEST(config_stable,
+     .id = "vsock.config.stable",
      .clause = "virtio 1.4, 2.5.2: configuration space does not change without a notice",
-     .owner = OWNER, .needs = NEED_VSOCK)
+     .owner = OWNER,
+     .needs = NEED_VSOCK)
 {
 	struct vsock_env *e = vsock_env_dev(t);
 	const struct vsock_config first = *vsock_config(e->vs);
@@ -64,9 +67,11 @@ TEST(config_stable, .id = "vsock.config.stable",
 	expect_eq(t, d->ops->config_generation(d), gen, "generation afterwards");
 }
 
-TEST(config_resets, .id = "vsock.config.survives_reset",
+TEST(config_resets,
+     .id = "vsock.config.survives_reset",
      .clause = "virtio 1.4, 2.4.1: a device reset leaves the host's configuration as it is",
-     .owner = OWNER, .needs = NEED_VSOCK)
+     .owner = OWNER,
+     .needs = NEED_VSOCK)
 {
 	const struct vsock_config first = *vsock_config(vsock_env_dev(t)->vs), *now;
 	int i;
@@ -84,9 +89,11 @@ TEST(config_resets, .id = "vsock.config.survives_reset",
 	}
 }
 
-TEST(config_matches, .id = "vsock.config.matches_device",
+TEST(config_matches,
+     .id = "vsock.config.matches_device",
      .clause = "multi-cid P1: the configuration space lists the CIDs that the host was given",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	const struct vsock_config *cfg = vsock_config(e->vs);
@@ -101,9 +108,11 @@ TEST(config_matches, .id = "vsock.config.matches_device",
 		expect_eq(t, cfg->num_host, info.num_host, "host CIDs");
 }
 
-TEST(config_streams_implied, .id = "vsock.config.implied_stream",
+TEST(config_streams_implied,
+     .id = "vsock.config.implied_stream",
      .clause = "virtio 1.4, 5.10.3.2 SHOULD: with no feature negotiated the device acts as STREAM",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER)
 {
 	/* A bit that vsock does not have: none of its own is negotiated. */
 	const int opened = vsock_env_reopen(t, VIRTIO_BIT(VIRTIO_F_EVENT_IDX));

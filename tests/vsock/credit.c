@@ -21,10 +21,11 @@
 
 #define OWNER "vsock device back end (credit)"
 
-TEST(credit_host_respects, .id = "vsock.credit.host_respects",
-     .clause =
-	     "virtio 1.4, 5.10.6.3.2 MUST: OP_RW only when the peer has sufficient free buffer space",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
+TEST(credit_host_respects,
+     .id = "vsock.credit.host_respects",
+     .clause = "virtio 1.4, 5.10.6.3.2 MUST: OP_RW only when the peer has sufficient free buffer space",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER)
 {
 	const uint32_t room = 8192;
 	struct pair *p = pair_open(t, .guest_buf = room);
@@ -66,9 +67,12 @@ static bool all_returned(struct pair *p)
 	return credit_of(p).peer_fwd_cnt == credit_of(p).tx_cnt;
 }
 
-TEST(credit_returned, .id = "vsock.credit.returned",
+TEST(credit_returned,
+     .id = "vsock.credit.returned",
      .clause = "virtio 1.4, 5.10.6.3.2 MUST: buf_alloc and fwd_cnt are valid in every packet",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER, .timeout = 10 * SEC)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 10 * SEC)
 {
 	struct pair *p = pair_open(t, .at = ASSAY_SINK_PORT);
 	const uint64_t room = credit_of(p).peer_buf_alloc;
@@ -95,10 +99,11 @@ TEST(credit_returned, .id = "vsock.credit.returned",
 	pair_close(p);
 }
 
-TEST(credit_guest_stops, .id = "vsock.credit.full_buffer",
-     .clause =
-	     "virtio 1.4, 5.10.6.3: a peer that does not read leaves its buffer full, and no more is lost",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_PEER_CREDIT)
+TEST(credit_guest_stops,
+     .id = "vsock.credit.full_buffer",
+     .clause = "virtio 1.4, 5.10.6.3: a peer that does not read leaves its buffer full, and no more is lost",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_PEER_CREDIT)
 {
 	const uint32_t room = 16384;
 	struct pair *p = pair_open(t, .host_buf = room);
@@ -117,8 +122,10 @@ TEST(credit_guest_stops, .id = "vsock.credit.full_buffer",
 	pair_close(p);
 }
 
-TEST(credit_request, .id = "vsock.credit.request_answered",
-     .clause = "virtio 1.4, 5.10.6.3: CREDIT_REQUEST is answered by CREDIT_UPDATE", .owner = OWNER,
+TEST(credit_request,
+     .id = "vsock.credit.request_answered",
+     .clause = "virtio 1.4, 5.10.6.3: CREDIT_REQUEST is answered by CREDIT_UPDATE",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct pair *p = pair_open(t);
@@ -132,9 +139,11 @@ TEST(credit_request, .id = "vsock.credit.request_answered",
 	pair_close(p);
 }
 
-TEST(credit_buf_change, .id = "vsock.credit.buf_change",
+TEST(credit_buf_change,
+     .id = "vsock.credit.buf_change",
      .clause = "virtio 1.4, 5.10.6.3: buf_alloc may change during the life of a connection",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER)
 {
 	static const uint32_t rooms[] = { 4096, 12000 };
 	struct pair *p = pair_open(t, .guest_buf = rooms[0]);
@@ -173,10 +182,12 @@ static uint64_t packets_received(struct pair *p)
  * 5.10.6.1.2: with no receive buffer left the device goes on with tx, as far as its resources
  * reach.
  */
-TEST(credit_tx_while_rx_full, .id = "vsock.credit.tx_while_rx_full",
-     .clause =
-	     "virtio 1.4, 5.10.6.1.2 MUST: tx is processed while rx has no buffers, given resources",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER, .timeout = 10 * SEC)
+TEST(credit_tx_while_rx_full,
+     .id = "vsock.credit.tx_while_rx_full",
+     .clause = "virtio 1.4, 5.10.6.1.2 MUST: tx is processed while rx has no buffers, given resources",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 10 * SEC)
 {
 	const uint32_t room = 256u << 10;
 	struct pair *sink = pair_open(t, .at = ASSAY_SINK_PORT);

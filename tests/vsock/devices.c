@@ -96,8 +96,10 @@ static bool share_a_cid(const struct vsock *a, const struct vsock *b, uint64_t *
 	return false;
 }
 
-TEST(devices_distinct, .id = "vsock.devices.distinct",
-     .clause = CLAUSE "a CID names one device of the guest, and no other", .owner = OWNER,
+TEST(devices_distinct,
+     .id = "vsock.devices.distinct",
+     .clause = CLAUSE "a CID names one device of the guest, and no other",
+     .owner = OWNER,
      .needs = NEEDS)
 {
 	uint64_t cid = 0;
@@ -111,8 +113,10 @@ TEST(devices_distinct, .id = "vsock.devices.distinct",
 			       (unsigned long long)cid);
 }
 
-TEST(devices_source_seen, .id = "vsock.devices.source_seen",
-     .clause = CLAUSE "what goes out through a device comes from its CID", .owner = OWNER,
+TEST(devices_source_seen,
+     .id = "vsock.devices.source_seen",
+     .clause = CLAUSE "what goes out through a device comes from its CID",
+     .owner = OWNER,
      .needs = NEEDS | NEED_GUEST_ADDRS)
 {
 	unsigned int i;
@@ -127,8 +131,10 @@ TEST(devices_source_seen, .id = "vsock.devices.source_seen",
 	}
 }
 
-TEST(devices_host_connects, .id = "vsock.devices.host_connects",
-     .clause = CLAUSE "a connection to a CID comes in on its device only", .owner = OWNER,
+TEST(devices_host_connects,
+     .id = "vsock.devices.host_connects",
+     .clause = CLAUSE "a connection to a CID comes in on its device only",
+     .owner = OWNER,
      .needs = NEEDS | NEED_HOST_CONNECT)
 {
 	struct vsock_listener *l[DEVICES] = { NULL };
@@ -162,8 +168,10 @@ static void open_twins(struct test_ctx *t)
 					.at = ASSAY_ECHO_PORT);
 }
 
-TEST(devices_stay_apart, .id = "vsock.devices.stay_apart",
-     .clause = CLAUSE "connections of the same ports on two devices are two", .owner = OWNER,
+TEST(devices_stay_apart,
+     .id = "vsock.devices.stay_apart",
+     .clause = CLAUSE "connections of the same ports on two devices are two",
+     .owner = OWNER,
      .needs = NEEDS)
 {
 	unsigned int i;
@@ -179,8 +187,11 @@ TEST(devices_stay_apart, .id = "vsock.devices.stay_apart",
 	}
 }
 
-TEST(devices_reset_one, .id = "vsock.devices.reset_one",
-     .clause = "virtio 1.4, 2.4: a reset is that of one device", .owner = OWNER, .needs = NEEDS)
+TEST(devices_reset_one,
+     .id = "vsock.devices.reset_one",
+     .clause = "virtio 1.4, 2.4: a reset is that of one device",
+     .owner = OWNER,
+     .needs = NEEDS)
 {
 	unsigned int i;
 
@@ -197,9 +208,11 @@ TEST(devices_reset_one, .id = "vsock.devices.reset_one",
 	}
 }
 
-TEST(devices_foreign_source, .id = "vsock.devices.foreign_source",
+TEST(devices_foreign_source,
+     .id = "vsock.devices.foreign_source",
      .clause = "virtio 1.4, 5.10.6.4.1 and multi-devices RFC (2024): a device takes packets of its own CID only",
-     .owner = OWNER, .needs = NEEDS | NEED_GUEST_ADDRS)
+     .owner = OWNER,
+     .needs = NEEDS | NEED_GUEST_ADDRS)
 {
 	struct packet request = { .type = VSOCK_STREAM, .op = VSOCK_OP_REQUEST };
 	unsigned int i;

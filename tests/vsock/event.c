@@ -53,9 +53,12 @@ void vsock_change_cids(struct test_ctx *t, const struct vsock_config *was, uint6
 	require(t, ret == 0, "a connection from the new CID: %s", vsock_env_peer_error());
 }
 
-TEST(event_reset, .id = "vsock.event.transport_reset",
+TEST(event_reset,
+     .id = "vsock.event.transport_reset",
      .clause = "virtio 1.4, 5.10.6.7: TRANSPORT_RESET tells of new CIDs; the host uses them from then on",
-     .owner = OWNER, .needs = NEEDS, .timeout = 10 * SEC)
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 10 * SEC)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	const struct vsock_config was = *vsock_config(e->vs);
@@ -76,9 +79,12 @@ TEST(event_reset, .id = "vsock.event.transport_reset",
 	vsock_change_cids(t, &was, 0);
 }
 
-TEST(event_notified, .id = "vsock.event.config_notified",
+TEST(event_notified,
+     .id = "vsock.event.config_notified",
      .clause = "virtio 1.4, 4.1.5.4 and 4.2.2: a device whose configuration changes sends a notification",
-     .owner = OWNER, .needs = NEEDS, .timeout = 10 * SEC)
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 10 * SEC)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	const struct vsock_config was = *vsock_config(e->vs);
@@ -94,9 +100,12 @@ TEST(event_notified, .id = "vsock.event.config_notified",
 	vsock_change_cids(t, &was, 0);
 }
 
-TEST(event_repeated, .id = "vsock.event.repeated",
+TEST(event_repeated,
+     .id = "vsock.event.repeated",
      .clause = "virtio 1.4, 5.10.6.7: each event comes, as long as the driver gives buffers back",
-     .owner = OWNER, .needs = NEEDS, .timeout = 20 * SEC)
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
 {
 	const struct vsock_config was = *vsock_config(vsock_env_ctl(t)->vs);
 	unsigned int i;

@@ -17,9 +17,11 @@
 
 #define OWNER "vsock device (front end or back end)"
 
-TEST(init_opens, .id = "vsock.init.opens",
+TEST(init_opens,
+     .id = "vsock.init.opens",
      .clause = "virtio 1.4, 3.1.1: a device comes up with the features that it offers",
-     .owner = OWNER, .needs = NEED_VSOCK)
+     .owner = OWNER,
+     .needs = NEED_VSOCK)
 {
 	const int ret = vsock_env_reopen(t, 0);
 	struct vsock *vs = vsock_env()->vs;
@@ -36,8 +38,11 @@ TEST(init_opens, .id = "vsock.init.opens",
 		  (unsigned long long)d->accepted);
 }
 
-TEST(init_tx_used, .id = "vsock.init.tx_used",
-     .clause = "virtio 1.4, 5.10.6.4: packets go out by tx; the device uses them", .owner = OWNER, .needs = NEED_VSOCK)
+TEST(init_tx_used,
+     .id = "vsock.init.tx_used",
+     .clause = "virtio 1.4, 5.10.6.4: packets go out by tx; the device uses them",
+     .owner = OWNER,
+     .needs = NEED_VSOCK)
 {
 	struct vsock_env *e = vsock_env_dev(t);
 	struct virtqueue *tx = vsock_device(e->vs)->vq[1];
@@ -54,9 +59,11 @@ TEST(init_tx_used, .id = "vsock.init.tx_used",
 	expect_eq(t, vq_in_flight(tx), 0, "packets on tx that the device does not use");
 }
 
-TEST(init_peer, .id = "vsock.init.peer",
+TEST(init_peer,
+     .id = "vsock.init.peer",
      .clause = "virtio 1.4, 5.10.6.5: REQUEST to the peer's port is answered by RESPONSE, and data flows",
-     .owner = "vsock device back end; the peer, if it is not there", .needs = NEED_VSOCK | NEED_PEER,
+     .owner = "vsock device back end; the peer, if it is not there",
+     .needs = NEED_VSOCK | NEED_PEER,
      .timeout = 15 * SEC)
 {
 	const int ret = (vsock_env_dev(t), vsock_env_ask_again());

@@ -15,9 +15,11 @@
 #define OWNER "vsock device back end (seqpacket)"
 #define NEEDS (NEED_VSOCK | NEED_PEER | NEED_SEQPACKET)
 
-TEST(seq_echo, .id = "vsock.seqpacket.echo",
+TEST(seq_echo,
+     .id = "vsock.seqpacket.echo",
      .clause = "virtio 1.4, 5.10.6: a seqpacket message ends with EOM and comes back whole",
-     .owner = OWNER, .needs = NEEDS)
+     .owner = OWNER,
+     .needs = NEEDS)
 {
 	struct pair *p = pair_open(t, .type = VSOCK_SEQPACKET, .service = CTL_SVC_ECHO);
 
@@ -25,9 +27,11 @@ TEST(seq_echo, .id = "vsock.seqpacket.echo",
 	pair_close(p);
 }
 
-TEST(seq_boundaries_to_host, .id = "vsock.seqpacket.boundaries_to_host",
+TEST(seq_boundaries_to_host,
+     .id = "vsock.seqpacket.boundaries_to_host",
      .clause = "virtio 1.4, 5.10.6: message boundaries are preserved towards the host",
-     .owner = OWNER, .needs = NEEDS)
+     .owner = OWNER,
+     .needs = NEEDS)
 {
 	struct pair *p = pair_open(t, .type = VSOCK_SEQPACKET);
 	size_t len;
@@ -38,9 +42,11 @@ TEST(seq_boundaries_to_host, .id = "vsock.seqpacket.boundaries_to_host",
 	pair_close(p);
 }
 
-TEST(seq_boundaries_from_host, .id = "vsock.seqpacket.boundaries_from_host",
+TEST(seq_boundaries_from_host,
+     .id = "vsock.seqpacket.boundaries_from_host",
      .clause = "virtio 1.4, 5.10.6: message boundaries are preserved towards the guest",
-     .owner = OWNER, .needs = NEEDS)
+     .owner = OWNER,
+     .needs = NEEDS)
 {
 	struct pair *p = pair_open(t, .type = VSOCK_SEQPACKET);
 	unsigned int i;
@@ -52,10 +58,11 @@ TEST(seq_boundaries_from_host, .id = "vsock.seqpacket.boundaries_from_host",
 	pair_close(p);
 }
 
-TEST(seq_beside_stream, .id = "vsock.seqpacket.beside_stream",
-     .clause =
-	     "virtio 1.4, 5.10.6: streams and seqpackets with equal ports are different connections",
-     .owner = OWNER, .needs = NEEDS)
+TEST(seq_beside_stream,
+     .id = "vsock.seqpacket.beside_stream",
+     .clause = "virtio 1.4, 5.10.6: streams and seqpackets with equal ports are different connections",
+     .owner = OWNER,
+     .needs = NEEDS)
 {
 	struct pair *s = pair_open(t, .service = CTL_SVC_ECHO);
 	struct pair *q = pair_open(t, .type = VSOCK_SEQPACKET, .service = CTL_SVC_ECHO,

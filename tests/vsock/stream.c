@@ -24,9 +24,11 @@
 
 #define OWNER "vsock device back end"
 
-TEST(stream_connect, .id = "vsock.stream.connect",
+TEST(stream_connect,
+     .id = "vsock.stream.connect",
      .clause = "virtio 1.4, 5.10.6.5: REQUEST to a listener is answered by RESPONSE",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct pair *p = pair_open(t, .at = ASSAY_ECHO_PORT);
 	const struct vsock_credit k = credit_of(p);
@@ -38,9 +40,11 @@ TEST(stream_connect, .id = "vsock.stream.connect",
 
 #define NOBODY 64999u /* no peer listens there */
 
-TEST(stream_refused, .id = "vsock.stream.refused",
+TEST(stream_refused,
+     .id = "vsock.stream.refused",
      .clause = "virtio 1.4, 5.10.6.5: REQUEST where nobody listens is answered by RST",
-     .owner = OWNER, .needs = NEED_VSOCK)
+     .owner = OWNER,
+     .needs = NEED_VSOCK)
 {
 	struct vsock_env *e = vsock_env_dev(t);
 	struct vsock_conn *c;
@@ -53,9 +57,12 @@ TEST(stream_refused, .id = "vsock.stream.refused",
 				   err_text(ret));
 }
 
-TEST(stream_echo, .id = "vsock.stream.echo",
-     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order", .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER, .timeout = 20 * SEC)
+TEST(stream_echo,
+     .id = "vsock.stream.echo",
+     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 20 * SEC)
 {
 	struct pair *p = pair_open(t, .at = ASSAY_ECHO_PORT);
 
@@ -63,8 +70,10 @@ TEST(stream_echo, .id = "vsock.stream.echo",
 	pair_close(p);
 }
 
-TEST(stream_from_host, .id = "vsock.stream.from_host",
-     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order", .owner = OWNER,
+TEST(stream_from_host,
+     .id = "vsock.stream.from_host",
+     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct pair *p = pair_open(t, .at = ASSAY_SOURCE_PORT);
@@ -73,8 +82,10 @@ TEST(stream_from_host, .id = "vsock.stream.from_host",
 	pair_drop(p);
 }
 
-TEST(stream_to_host, .id = "vsock.stream.to_host",
-     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order", .owner = OWNER,
+TEST(stream_to_host,
+     .id = "vsock.stream.to_host",
+     .clause = "virtio 1.4, 5.10.6: a stream is reliable and keeps its order",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct pair *p = pair_open(t);
@@ -104,22 +115,29 @@ static void many(struct test_ctx *t, unsigned int n)
 		pair_drop(p);
 }
 
-TEST(stream_hundred, .id = "vsock.stream.hundred",
+TEST(stream_hundred,
+     .id = "vsock.stream.hundred",
      .clause = "virtio 1.4, 5.10.6: connections are told apart by both addresses and ports",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER)
 {
 	many(t, 100);
 }
 
-TEST(stream_thousand, .id = "vsock.stream.thousand",
+TEST(stream_thousand,
+     .id = "vsock.stream.thousand",
      .clause = "virtio 1.4, 5.10.6: connections are told apart by both addresses and ports",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL, .timeout = 15 * SEC)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL,
+     .timeout = 15 * SEC)
 {
 	many(t, 1024);
 }
 
-TEST(stream_guest_half_close, .id = "vsock.stream.guest_half_close",
-     .clause = "virtio 1.4, 5.10.6.5: SHUTDOWN of sending ends one direction only", .owner = OWNER,
+TEST(stream_guest_half_close,
+     .id = "vsock.stream.guest_half_close",
+     .clause = "virtio 1.4, 5.10.6.5: SHUTDOWN of sending ends one direction only",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_HALF_CLOSE)
 {
 	struct pair *p = pair_open(t);
@@ -133,9 +151,11 @@ TEST(stream_guest_half_close, .id = "vsock.stream.guest_half_close",
 	pair_close(p);
 }
 
-TEST(stream_stops_receiving, .id = "vsock.stream.guest_stops_receiving",
+TEST(stream_stops_receiving,
+     .id = "vsock.stream.guest_stops_receiving",
      .clause = "virtio 1.4, 5.10.6.5: no data comes after SHUTDOWN of receiving; the other direction goes on",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER | NEED_HALF_CLOSE)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_HALF_CLOSE)
 {
 	struct pair *p = pair_open(t);
 
@@ -149,8 +169,10 @@ TEST(stream_stops_receiving, .id = "vsock.stream.guest_stops_receiving",
 	pair_close(p);
 }
 
-TEST(stream_host_half_close, .id = "vsock.stream.host_half_close",
-     .clause = "virtio 1.4, 5.10.6.5: SHUTDOWN of sending ends one direction only", .owner = OWNER,
+TEST(stream_host_half_close,
+     .id = "vsock.stream.host_half_close",
+     .clause = "virtio 1.4, 5.10.6.5: SHUTDOWN of sending ends one direction only",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_HALF_CLOSE)
 {
 	struct pair *p = pair_open(t);
@@ -162,8 +184,10 @@ TEST(stream_host_half_close, .id = "vsock.stream.host_half_close",
 	pair_close(p);
 }
 
-TEST(stream_guest_reset, .id = "vsock.stream.guest_reset",
-     .clause = "virtio 1.4, 5.10.6.5: RST ends the connection at once", .owner = OWNER,
+TEST(stream_guest_reset,
+     .id = "vsock.stream.guest_reset",
+     .clause = "virtio 1.4, 5.10.6.5: RST ends the connection at once",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct pair *p = pair_open(t);
@@ -172,8 +196,10 @@ TEST(stream_guest_reset, .id = "vsock.stream.guest_reset",
 	host_expects_reset(p);
 }
 
-TEST(stream_host_reset, .id = "vsock.stream.host_reset",
-     .clause = "virtio 1.4, 5.10.6.5: RST ends the connection at once", .owner = OWNER,
+TEST(stream_host_reset,
+     .id = "vsock.stream.host_reset",
+     .clause = "virtio 1.4, 5.10.6.5: RST ends the connection at once",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_PEER_RESET)
 {
 	struct pair *p = pair_open(t);
@@ -191,9 +217,11 @@ static struct packet stranger(const struct vsock_env *e, uint16_t type, uint16_t
 				.op = op };
 }
 
-TEST(stream_unknown_type, .id = "vsock.stream.unknown_type",
+TEST(stream_unknown_type,
+     .id = "vsock.stream.unknown_type",
      .clause = "virtio 1.4, 5.10.6.4.2 MUST: an unknown type value is answered with RST",
-     .owner = OWNER, .needs = NEED_VSOCK)
+     .owner = OWNER,
+     .needs = NEED_VSOCK)
 {
 	static const uint16_t types[] = { 0, 3, 17, 0xffff };
 	struct vsock_env *e = vsock_env_dev(t);
@@ -208,9 +236,11 @@ TEST(stream_unknown_type, .id = "vsock.stream.unknown_type",
 	}
 }
 
-TEST(stream_no_connection, .id = "vsock.stream.data_without_connection",
+TEST(stream_no_connection,
+     .id = "vsock.stream.data_without_connection",
      .clause = "Linux virtio_transport_reset_no_sock(): RST for a packet of no connection (noted; virtio 1.4 demands no answer), never for an RST",
-     .owner = OWNER, .needs = NEED_VSOCK | NEED_PEER)
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER)
 {
 	struct vsock_env *e = vsock_env_ctl(t);
 	const struct packet data = stranger(e, VSOCK_STREAM, VSOCK_OP_RW);
@@ -263,8 +293,10 @@ static void send_cut(struct test_ctx *t, struct pair *p, uint32_t cut)
 	       err_text(ret));
 }
 
-TEST(stream_framing, .id = "vsock.stream.framing",
-     .clause = "virtio 1.4, 2.7.4.1 MUST NOT: assume an arrangement of descriptors", .owner = OWNER,
+TEST(stream_framing,
+     .id = "vsock.stream.framing",
+     .clause = "virtio 1.4, 2.7.4.1 MUST NOT: assume an arrangement of descriptors",
+     .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER)
 {
 	unsigned int i;
