@@ -15,38 +15,39 @@ struct irq_seen {
 };
 extern struct irq_seen irq_seen;
 
-/* Counts from 0 the interrupts that tell of this queue; a shared vector or line once each. */
+/* Counts, from 0, the interrupts that tell of this queue. One on a shared vector or line counts once. */
 void irq_watch(struct virtio_device *d, uint16_t queue);
 uint64_t irq_total(void);
-/* The n-th actor and interrupt mode, up, used once and watched. As actor_mode_up(). */
+/* The n-th actor in the n-th interrupt mode, as by actor_mode_up(): it has used a buffer, and is watched. */
 bool irq_subject(struct test_ctx *t, unsigned int n, struct actor *a);
-/* A note if more came than there were causes: the specification tolerates that (2.7.7.2 is about too few). */
+/* Notes that more interrupts came than there were causes. That is no FAIL: 2.7.7.2 is about too few. */
 void irq_note_more(struct test_ctx *t, const struct actor *a, uint64_t causes, const char *what);
 /* Interrupts on vectors of other events of this device since it came up; 0 where all share one. */
 uint64_t irq_elsewhere(const struct virtio_device *d, uint16_t queue);
-/* One buffer, used; then its interrupt, in time. Neither: the test ends as a FAIL with the state. */
+/* Sends a buffer and waits until it is used and its interrupt has come; else the test FAILs with the state. */
 void irq_round(struct test_ctx *t, struct actor *a, const char *when);
-/* Ring, pending bit and counters of a queue, for a FAIL; one buffer for all callers. */
+/* Ring, pending bit and counters of a queue in words, for a FAIL. All callers share one buffer. */
 const char *irq_state(struct virtio_device *d, uint16_t queue);
-/* Ends the test as a SKIP when nothing was tried. */
+/* Ends the test as a SKIP if nothing was tried. */
 void irq_need(struct test_ctx *t, unsigned int tried, const char *what);
 
 /*
- * What happens to the interrupt meanwhile, again and again: on another CPU where there is one, else
+ * Something that is done to the interrupt again and again during traffic: by another CPU where there is one, else
  * between two buffers.
  */
 struct irq_chaos {
-	/* Once; leaves the interrupt usable. false: what is in use has no such thing. */
+	/* Does it once, and leaves the interrupt usable. false: this kind of interrupt has no such thing. */
 	bool (*once)(struct irq_chaos *c);
 	struct virtio_device *d;
 	int event;
 	uint32_t random;
-	uint64_t times;	    /* atomic */
-	bool stop, recheck; /* atomic; recheck: what came meanwhile may have been lost by right */
+	uint64_t times; /* atomic */
+	bool stop,
+		recheck; /* atomic; recheck: an interrupt may be lost rightly, so that the ring is looked at */
 	bool elsewhere;
 };
 bool irq_chaos_start(struct irq_chaos *c);
-/* In the loop of the traffic. */
+/* Called in the loop of the traffic. */
 void irq_chaos_turn(struct irq_chaos *c);
 void irq_chaos_stop(struct test_ctx *t, struct irq_chaos *c);
 unsigned int irq_random(struct irq_chaos *c, unsigned int below);

@@ -15,7 +15,7 @@ static uint16_t watched;
 
 static void on_queue(struct virtio_device *d, uint16_t queue)
 {
-	/* Without an own vector the handler tells of each queue. */
+	/* Where queues share a vector or a line, the handler calls for each queue; one call counts. */
 	if (queue != (d->irq_mode == VIRTIO_IRQ_MSIX ? watched : 0))
 		return;
 	__atomic_store_n(&irq_seen.at, time_now(), __ATOMIC_RELAXED);
@@ -44,7 +44,7 @@ bool irq_subject(struct test_ctx *t, unsigned int n, struct actor *a)
 		return false;
 	irq_watch(a->d, a->queue);
 	irq_round(t, a, "the first one");
-	/* Whatever the start of the device raised has come by then. */
+	/* What the device raised when it started comes in this time. */
 	(void)wait_for(false, 2 * MSEC);
 	irq_watch(a->d, a->queue);
 	return true;
@@ -187,7 +187,7 @@ bool irq_chaos_steer(struct irq_chaos *c)
 	       0;
 }
 
-/* Without MSI-X the device would use its line, which is off: what comes meanwhile is lost by right. */
+/* With MSI-X off the device uses its line, which is off as well: a cause in this time may be lost. */
 bool irq_chaos_off_on(struct irq_chaos *c)
 {
 	const deadline_t calm = deadline_in(MSEC);
@@ -217,7 +217,7 @@ static int set_up(void)
 	return 0;
 }
 
-/* The vsock driver ends before its queues do, and before both what a failed test left at work on them. */
+/* First ends what a failed test left at work on another CPU, then the vsock driver, then the queues. */
 static void tear_down(void)
 {
 	if (at_work) {

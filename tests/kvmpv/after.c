@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What all traffic leaves behind on a protected machine: the suite runs last (struct test_fixture). */
+/*
+ * vsock_protected.*: after all traffic of a run no device has reached for private memory, and nothing private stands in
+ * what the host can read.
+ *
+ * The driver is the suspect as well: a buffer that it hands out past the bounce buffers is a violation that the host
+ * counts. The suite runs behind all others (.last) and asks the host's side of the device. Before the run secrets are
+ * planted between what tests and drivers allocate.
+ */
 #include "tests/kvmpv/env.h"
 
 #include <stdio.h>

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * irq.cpu.*: the CPUs' side of interrupts: one that sleeps in HLT is woken by a device and by others, and
- * each mode of its interrupt controller delivers. Latencies are notes, never verdicts.
+ * irq.cpu.*: a CPU that sleeps in HLT is woken by a device, and each mode of its local APIC delivers (Intel SDM 3A,
+ * 11.4.3 and 11.12.5).
+ *
+ * A host breaks this where a vCPU goes to sleep while an interrupt becomes pending (acrn-hypervisor issue 4664), or
+ * where it keeps the routes of one APIC mode after a change to the other.
+ *
+ * A CPU takes 21 interrupts out of HLT; all CPUs change to each mode together, send IPIs to each other, and take the
+ * devices' interrupts. Latencies are notes, never verdicts.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +25,7 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* One CPU sleeps until it took the interrupt; `wake` gets it out if none comes. */
+/* One CPU sleeps until it has taken the interrupt; `wake` ends its sleep if none comes. */
 static struct {
 	bool asleep, wake; /* atomic */
 	uint64_t before;
@@ -47,7 +53,7 @@ static void halt(void *arg)
 	irq_restore(on);
 }
 
-/* 0: it was not woken; else ns from the notification to the handler. */
+/* The time from the notification to the handler, ns; 0: the CPU was not woken. */
 static uint64_t latency(struct test_ctx *t, struct actor *a, unsigned int cpu, int vector)
 {
 	uint64_t from;
@@ -62,7 +68,7 @@ static uint64_t latency(struct test_ctx *t, struct actor *a, unsigned int cpu, i
 		if (smp_call_async(cpu, halt, NULL))
 			test_error(t, "CPU %u is not idle", cpu);
 		(void)wait_for(__atomic_load_n(&halter.asleep, __ATOMIC_ACQUIRE), ANSWER_NS);
-		(void)wait_for(false, 50 * USEC); /* into the HLT */
+		(void)wait_for(false, 50 * USEC); /* the CPU comes to its HLT */
 		from = time_now();
 		vq_notify(a->vq);
 		if (!wait_for(over(), ANSWER_NS))
@@ -181,7 +187,7 @@ static void check_devices(struct test_ctx *t, const char *mode)
 				irq_round(t, &a, mode);
 }
 
-/* Back to what the boot chose, however a test ended. */
+/* However the test ends, the mode becomes the one that the boot chose. */
 static int boot_mode = -1;
 
 static void restore(void)
@@ -210,7 +216,7 @@ TEST(irq_modes,
 	if (cross.vector <= 0)
 		test_error(t, "no vector is free");
 	boot_mode = (int)before;
-	/* The one in use first, and again at the end. */
+	/* The mode in use comes first, and again at the end. */
 	for (n = 0; n < 3; n++) {
 		const unsigned int mode = (before + n) % 2;
 

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Enabling protection, sharing and unsharing (RFCv2 of 2020; KVM_HC_MAP_GPA_RANGE).
- * What the host believes is read from the device's side (the peer's MEM_STATE),
- * so that an answer of 0 that changed nothing is seen.
+ * kvmpv.enable.*, kvmpv.share.*, kvmpv.map_gpa.*: protection can be enabled, and pages are shared and made private one
+ * by one (the KVM RFC "protected memory extension", version 2, of 2020; KVM_HC_MAP_GPA_RANGE of hypercalls.rst).
+ *
+ * A host breaks it where it answers 0 and changes nothing, converts a page too many or one too few, or loses the state
+ * when another CPU asks. The review of the s390 series of 2020 asked what happens when several CPUs change the state
+ * at once.
+ *
+ * What the host believes is read from the device's side (the peer's MEM_STATE), so that an answer of 0 that changed
+ * nothing is seen.
  */
 #include "tests/kvmpv/env.h"
 
@@ -31,7 +37,7 @@ static const char *name_of(void)
 	return protect_query(NULL, 0)->name;
 }
 
-/* Runs before everything else of this suite by its name; protection cannot be taken back. */
+/* Its name makes it the first test of this suite, since protection cannot be taken back. */
 TEST(before_enable,
      .id = "kvmpv.before_enable.share_has_no_effect",
      .clause = "RFCv2: enabling protects every page, whatever was shared before",
@@ -58,7 +64,7 @@ TEST(before_enable,
 
 		CTL_OK(t, ctl_mem_state(e->ctl, &s));
 		expect_eq(t, s.protected_mode, 1, "the host says that protection is on");
-		/* MAP_GPA_RANGE converts what the memory map calls RAM; the firmware's own stays as it was. */
+		/* MAP_GPA_RANGE converts what the memory map calls RAM; the firmware's memory stays as it was. */
 		if (strcmp(name_of(), "rfc") == 0)
 			expect_eq(t, s.shared_pages, protect_shared_pages(),
 				  "pages shared after enabling: the pool alone");
@@ -89,7 +95,7 @@ TEST(enable_state,
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
 	expect_eq(t, s.protected_mode, 1, "protection as the host sees it");
-	/* Holes that the firmware keeps (MAP_GPA_RANGE converts RAM of the map only) stay as they were. */
+	/* MAP_GPA_RANGE converts what the memory map calls RAM; the firmware's memory stays as it was. */
 	if (strcmp(name_of(), "rfc") == 0)
 		expect_eq(t, s.shared_pages, protect_shared_pages(),
 			  "pages that the host has as shared");
@@ -138,7 +144,7 @@ TEST(enable_twice,
 	expect_eq(t, s.protected_mode, 1, "protection after a second enable");
 }
 
-/* A device that works on rings which become private: the host may not, and must survive it. */
+/* The rings of a device that runs become private: the host must refuse them, and survive that. */
 TEST(enable_running,
      .id = "kvmpv.enable.while_a_device_runs",
      .clause = "RFCv2, map_gpa: from enable on, access by a device that runs is refused; shared again, it works",
@@ -214,7 +220,7 @@ TEST(enable_race,
 			ok += r[i].ret == 0;
 			expect(t, r[i].ret <= 0, "CPU %u got %lld", i, (long long)r[i].ret);
 		}
-		/* None: protection is on, and this host says so. */
+		/* None succeeds where a host refuses to enable what is on. */
 		expect(t, ok == n || ok <= 1, "%u of %u CPUs succeeded in round %u", ok, n, round);
 	}
 	kvmpv_share_pool(t);
@@ -223,7 +229,7 @@ TEST(enable_race,
 	expect_eq(t, s.protected_mode, 1, "protection afterwards");
 }
 
-/* Shares and unshares [page, page+n) and demands that exactly n pages change, and no contents. */
+/* Shares n pages and makes them private again: exactly n pages change, and their neighbour keeps its contents. */
 static bool convert_exactly(struct test_ctx *t, struct vsock_env *e, uint8_t *pages, uint64_t n)
 {
 	const uint64_t before = kvmpv_shared_pages(t, e);
@@ -237,7 +243,7 @@ static bool convert_exactly(struct test_ctx *t, struct vsock_env *e, uint8_t *pa
 		  (unsigned long long)n);
 	expect(t, pattern_check(pages + n * PAGE_SIZE, 4096, 99, 0) < 0,
 	       "the page behind %llu shared ones changed", (unsigned long long)n);
-	/* The same again is harmless. */
+	/* Sharing what is shared is harmless. */
 	expect_eq(t, protect_share(gfn_of(pages), n), 0, "the same share again");
 	expect_eq(t, kvmpv_shared_pages(t, e), before + n,
 		  "shared pages after the same share again");
@@ -338,7 +344,7 @@ TEST(share_contents,
 	mem_pages_free(p, 1);
 }
 
-/* The end of the memory slot that holds our image, by the memory map: a range across it is refused. */
+/* The frame behind the memory slot that has our image, by the memory map: a range across it is refused. */
 static uint64_t ram_end(void)
 {
 	const struct boot_info *b = boot_info_get();

@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* boot.trap.*, boot.paging.*: exceptions are taken and told apart, protections hold on every CPU. */
+/*
+ * boot.trap.*, boot.paging.*: an instruction that must trap does so on its vector, and a page's protection holds on
+ * every CPU (Intel SDM 3A, 4.6, 4.7, 4.10 and 6.15).
+ *
+ * A host with shadow page tables, or an emulated MMU, breaks this where it copies an entry without its NX bit, runs the
+ * guest with another CR0.WP than it shows, or forgets a translation of another CPU. A test program that trusts
+ * exceptions finds out here whether it may.
+ *
+ * Each access is made in trap_call(), which takes the exception, its error code and its address back; each state of a
+ * page is tried on each CPU.
+ */
 #include <errno.h>
 
 #include "lib/image.h"
@@ -32,7 +42,7 @@ TEST(instructions,
 	}
 }
 
-/* What one access to a page does. */
+/* One access to a page, and what it met. */
 struct probe {
 	volatile uint8_t *at;
 	enum trap_access how;
@@ -119,7 +129,7 @@ TEST(nx,
 
 static volatile unsigned int depth_limit = 1000000;
 
-/* Not a loop to the compiler: each level keeps its own bytes until the next one is back. */
+/* Each level keeps bytes of its own until the next one is back, so that the compiler makes no loop of it. */
 static unsigned int __attribute__((noinline)) go_down(unsigned int depth)
 {
 	volatile uint8_t pad[256];
@@ -170,7 +180,7 @@ TEST(stack_guard,
 	}
 }
 
-/* What CPU `cpu` meets when it touches the page. */
+/* CPU `cpu` touches the page: it faults or not. */
 static void expect_on(struct test_ctx *t, unsigned int cpu, volatile uint8_t *page,
 		      enum trap_access how, bool faults, const char *state)
 {
