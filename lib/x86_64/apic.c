@@ -10,6 +10,7 @@
 #include "lib/mmio.h"
 #include "lib/paging.h"
 #include "lib/smp.h"
+#include "lib/test.h"
 #include "lib/time.h"
 #include "lib/x86_64/cpu.h"
 #include "lib/x86_64/traps.h"
@@ -126,7 +127,7 @@ static void icr(uint32_t dest, uint32_t low)
 	}
 	reg_write(APIC_ICR_HIGH, dest << 24);
 	reg_write(APIC_ICR, low);
-	wait_for(!(reg_read(APIC_ICR) & ICR_BUSY), 10 * MSEC);
+	wait_for(!(reg_read(APIC_ICR) & ICR_BUSY), test_sec() / 100);
 }
 
 static void send(uint32_t dest, uint32_t low)
@@ -302,7 +303,8 @@ static int rendezvous(unsigned int others)
 		ret = smp_call_async(i, change_ap, NULL);
 	if (ret)
 		others = i - 2;
-	else if (!wait_for(__atomic_load_n(&change.arrived, __ATOMIC_ACQUIRE) == others, SEC))
+	else if (!wait_for(__atomic_load_n(&change.arrived, __ATOMIC_ACQUIRE) == others,
+			   test_sec()))
 		ret = -ETIMEDOUT;
 	if (!ret) {
 		const bool on = irq_save();
@@ -316,7 +318,7 @@ static int rendezvous(unsigned int others)
 	}
 	__atomic_store_n(&change.off, true, __ATOMIC_RELEASE);
 	for (i = 1; i <= others; i++)
-		if (smp_wait(i, SEC))
+		if (smp_wait(i, test_sec()))
 			ret = -ETIMEDOUT;
 	return ret ? ret : change.failed ? -EIO : 0;
 }

@@ -237,10 +237,10 @@ static void resets(struct test_ctx *t, const uint8_t *status, unsigned int n)
 		storm.d->ops->set_status(storm.d, 0);
 		require(t, wait_for(storm.d->ops->get_status(storm.d) == 0, ANSWER_NS),
 			"reset %u does not end", k);
-		(void)wait_for(false, MSEC); /* for what was on its way before the reset */
+		(void)wait_for(false, QUIET_NS / 20); /* for what was on its way before the reset */
 		before = irq_total();
 		stray = irq_spurious_count(NULL);
-		(void)wait_for(irq_total() != before, 3 * MSEC);
+		(void)wait_for(irq_total() != before, QUIET_NS / 7);
 		late += irq_total() - before + irq_spurious_count(NULL) - stray;
 		vsock_close(vs);
 	}

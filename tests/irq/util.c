@@ -45,7 +45,7 @@ bool irq_subject(struct test_ctx *t, unsigned int n, struct actor *a)
 	irq_watch(a->d, a->queue);
 	irq_round(t, a, "the first one");
 	/* What the device raised when it started comes in this time. */
-	(void)wait_for(false, 2 * MSEC);
+	(void)wait_for(false, QUIET_NS / 10);
 	irq_watch(a->d, a->queue);
 	return true;
 }

@@ -165,7 +165,7 @@ TEST(enable_running,
 			  ->vq[1]); /* whatever the driver makes of what it finds in the rings */
 	expect(t,
 	       vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
-			     200 * MSEC, &c),
+			     test_sec() / 5, &c),
 	       "a connection over private rings");
 	kvmpv_share_pool(t);
 	vsock_env_drop();
@@ -186,7 +186,7 @@ static void race_enable(void *arg)
 {
 	struct race *r = arg;
 
-	wait_for(__atomic_load_n(r->go, __ATOMIC_ACQUIRE), SEC);
+	wait_for(__atomic_load_n(r->go, __ATOMIC_ACQUIRE), test_sec());
 	r->ret = r->ops->enable();
 }
 
@@ -214,7 +214,7 @@ TEST(enable_race,
 		__atomic_store_n(&go, 1, __ATOMIC_RELEASE);
 		race_enable(&r[0]);
 		for (i = 1; i < n; i++)
-			if (smp_wait(i, 2 * SEC))
+			if (smp_wait(i, 2 * test_sec()))
 				test_error(t, "CPU %u does not come back", i);
 		for (i = 0, ok = 0; i < n; i++) {
 			ok += r[i].ret == 0;
@@ -453,7 +453,7 @@ TEST(share_from_ap,
 	if (!p)
 		test_error(t, "no memory");
 	a.gfn = gfn_of(p);
-	if (smp_call(1, share_one, &a, 2 * SEC))
+	if (smp_call(1, share_one, &a, 2 * test_sec()))
 		test_error(t, "CPU 1 does not answer");
 	expect_eq(t, a.ret, 0, "share from CPU 1");
 	expect_eq(t, kvmpv_shared_pages(t, e), before + 1, "shared pages after a share from CPU 1");
@@ -490,7 +490,7 @@ TEST(share_under_dma,
 	for (i = 0; i < 40; i++)
 		echo(stream, 8192);
 	for (i = 1; i < n; i++) {
-		if (smp_wait(i, 5 * SEC))
+		if (smp_wait(i, 5 * test_sec()))
 			test_error(t, "CPU %u does not come back", i);
 		expect(t, a[i].ret == 0 || a[i].ret == -KVM_EOPNOTSUPP,
 		       "conversions on CPU %u: %lld", i, (long long)a[i].ret);
