@@ -16,7 +16,8 @@
 #include "tests/irq/irq.h"
 #include "tests/support/pairs.h"
 
-#define SAMPLES 21
+#define SAMPLES 21 /* of the first two CPUs, whose latency is noted; of others some do */
+#define SOME	5
 
 static int compare(const void *a, const void *b)
 {
@@ -97,7 +98,7 @@ TEST(irq_halt,
      .timeout = 30 * SEC)
 {
 	const int vector = irq_alloc(on_wake, NULL);
-	unsigned int i, k, cpu;
+	unsigned int i, k, n, cpu;
 	uint64_t ns[SAMPLES];
 	struct actor a;
 
@@ -105,16 +106,17 @@ TEST(irq_halt,
 		for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
 			if (cpu && virtio_irq_ctl(a.d, VIRTIO_IRQ_STEER, a.queue, cpu))
 				continue;
-			for (k = 0; k < SAMPLES; k++) {
+			n = cpu < 2 ? SAMPLES : SOME;
+			for (k = 0; k < n; k++) {
 				ns[k] = latency(t, &a, cpu, vector);
 				expect(t, ns[k], "%s: CPU %u sleeps on (%s)", actor_who(&a), cpu,
 				       irq_state(a.d, a.queue));
 				if (!ns[k])
 					break;
 			}
-			if (k < SAMPLES)
+			if (k < n)
 				break;
-			qsort(ns, SAMPLES, sizeof(ns[0]), compare);
+			qsort(ns, n, sizeof(ns[0]), compare);
 			if (cpu < 2)
 				test_note(
 					t,
