@@ -660,13 +660,13 @@ static int set_up(void)
 static bool works_again(struct virtio_device *d)
 {
 	const struct bring_up plain = { .irq = VIRTIO_IRQ_POLL, .no_driver_ok = true };
-	struct actor a;
+	struct actor a = { 0 };
 	unsigned int i;
 	bool works;
 
 	for (i = 0; actor_get(i, &a) && a.d != d; i++)
 		;
-	if (a.d != d || vt_try_up(d, &plain))
+	if (!a.d || a.d != d || vt_try_up(d, &plain))
 		return false;
 	a.vq = d->vq[a.queue];
 	a.mem = dma_alloc(&d->dev, ACTOR_MEM, 4096, &a.addr);
