@@ -200,6 +200,23 @@ bool strv_has(const struct strv *l, const char *s)
 	return false;
 }
 
+char *strv_join(const struct strv *l, const char *separator)
+{
+	struct sbuf b = { 0 };
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		sbuf_addf(&b, "%s%s", i ? separator : "", l->v[i]);
+	return sbuf_steal(&b);
+}
+
+bool ends_with(const char *s, const char *suffix)
+{
+	const size_t n = strlen(s), k = strlen(suffix);
+
+	return n >= k && strcmp(s + n - k, suffix) == 0;
+}
+
 uint64_t now_ms(void)
 {
 	struct timespec ts;

@@ -43,6 +43,10 @@ void strv_add(struct strv *l, const char *s);
 void strv_take(struct strv *l, char *s);
 void strv_free(struct strv *l);
 bool strv_has(const struct strv *l, const char *s);
+/* All of them with separator between each two, to be freed; "" if there are none. */
+char *strv_join(const struct strv *l, const char *separator);
+
+bool ends_with(const char *s, const char *suffix);
 
 /* Monotonic milliseconds. */
 uint64_t now_ms(void);
