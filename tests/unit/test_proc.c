@@ -140,7 +140,10 @@ static void subreaper(void **state)
 		struct sbuf out = { 0 };
 
 		signals_init();
-		if (sh("setsid sleep 1000 >/dev/null 2>&1 & :", LONG_MS, &out, &out))
+		/* It has left the shell's group, which is ended with the shell, before the shell goes. */
+		if (sh("f=$(mktemp -u) && mkfifo $f && "
+		       "{ setsid sh -c \"echo >$f; exec sleep 1000\" >/dev/null 2>&1 & read x <$f; rm $f; }",
+		       LONG_MS, &out, &out))
 			_exit(1);
 		if (waitpid(-1, NULL, WNOHANG) != 0) /* it is there, and ours */
 			_exit(2);
