@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The page states of a guest with protected memory: a file that the reference
- * KVM (host/refkvm) writes and every device of the guest (host/refdev) maps.
+ * KVM (host/ref/kvm) writes and every device of the guest (host/ref/dev) maps.
  * One byte a guest frame, so that a store is atomic and a device sees either
  * the old state or the new one.
  */

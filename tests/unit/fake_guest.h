@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A guest made of memory: regions, split rings and a driver that does just
- * what a test asks, right or wrong. For tests of host/refdev.
+ * what a test asks, right or wrong. For tests of host/ref/dev.
  */
 #ifndef TESTS_UNIT_FAKE_GUEST_H
 #define TESTS_UNIT_FAKE_GUEST_H

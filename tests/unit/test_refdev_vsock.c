@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/ref/dev/conn.h"
 #include "host/ref/dev/faults.h"
 #include "tests/unit/fake_guest.h"
 

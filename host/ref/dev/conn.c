@@ -4,6 +4,8 @@
  * are those of virtio 1.4, 5.10.6, and where it is silent, Linux's: RST for
  * whatever has no socket, never for an RST.
  */
+#include "host/ref/dev/conn.h"
+
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -13,11 +15,11 @@
 #include "host/ref/dev/device.h"
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
+#include "host/ref/dev/transport.h"
 
-#define SHUT_RCV  VIRTIO_VSOCK_SHUTDOWN_RCV
-#define SHUT_SEND VIRTIO_VSOCK_SHUTDOWN_SEND
-#define SHUT_BOTH (SHUT_RCV | SHUT_SEND)
-
+#define MAX_PAYLOAD  (64 * 1024)  /* of a packet to the guest */
+#define TX_LIMIT     (256 * 1024) /* bytes queued for the guest, a connection */
+#define CLOSE_NS     8000000000ll /* how long a closed connection waits for the guest's RST */
 #define MAX_MESSAGES 65536 /* unread message ends of a connection: beyond it, the guest floods */
 
 /* --- the table --- */
@@ -163,21 +165,6 @@ void conn_todo(struct tconn *c, unsigned int what)
 	c->d->todo = c;
 }
 
-void conn_queue(struct tconn *c)
-{
-	struct device *d = c->d;
-
-	if (c->in_send || !conn_has_packet(c))
-		return;
-	c->in_send = true;
-	c->send_next = NULL;
-	if (d->send_last)
-		d->send_last->send_next = c;
-	else
-		d->send_first = c;
-	d->send_last = c;
-}
-
 /* --- ends --- */
 
 static bool reply_to(struct device *d, const struct virtio_vsock_hdr *h, uint16_t op)
@@ -245,7 +232,7 @@ static void end_by_rst(struct tconn *c, int err)
 
 static void wait_for_rst(struct tconn *c)
 {
-	c->deadline_ns = rd_now_ns() + DEV_CLOSE_NS;
+	c->deadline_ns = rd_now_ns() + CLOSE_NS;
 	c->d->scan_needed = true;
 }
 
@@ -285,7 +272,7 @@ static uint32_t guest_free(const struct tconn *c)
 size_t conn_send_room(const struct tconn *c)
 {
 	const size_t credit = guest_free(c), queued = c->tx.len;
-	const size_t limit = credit < DEV_TX_LIMIT ? credit : DEV_TX_LIMIT;
+	const size_t limit = credit < TX_LIMIT ? credit : TX_LIMIT;
 
 	return limit > queued ? limit - queued : 0;
 }
@@ -333,16 +320,6 @@ bool conn_type_offered(const struct device *d, uint16_t type)
 	       ((d->features_acked & 1) || !(d->features_acked & 1ull << 2));
 }
 
-static bool has_listener(const struct device *d, uint64_t cid, uint32_t port, uint16_t type)
-{
-	for (const struct dev_listener *l = d->listeners; l; l = l->next) {
-		if (l->port == port && l->type == type &&
-		    (l->cid == cid || l->cid == ASSAY_CID_ANY))
-			return true;
-	}
-	return false;
-}
-
 static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 {
 	const struct ctl_addr local = { .cid = le64toh(h->dst_cid), .port = le32toh(h->dst_port) };
@@ -355,7 +332,7 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 		reply_to(d, h, VIRTIO_VSOCK_OP_RST);
 		return;
 	}
-	if (has_listener(d, local.cid, local.port, type))
+	if (transport_listens(d, local.cid, local.port, type))
 		c = conn_new(d, local.cid, local.port, remote.cid, remote.port, type);
 	else if (fault_on_conn(F_RST_MISSING_ON_REFUSED, local.port))
 		return;
@@ -642,7 +619,7 @@ static bool has_empty_message(const struct tconn *c)
 	return end == c->tx_got;
 }
 
-bool conn_has_packet(const struct tconn *c)
+static bool has_packet(const struct tconn *c)
 {
 	const unsigned int shut = c->host_shut & ~c->host_shut_sent;
 
@@ -655,6 +632,34 @@ bool conn_has_packet(const struct tconn *c)
 	if (data_allowed(c) && ((c->tx.len && guest_free(c)) || has_empty_message(c)))
 		return true;
 	return shut && c->tx.len == 0;
+}
+
+void conn_queue(struct tconn *c)
+{
+	struct device *d = c->d;
+
+	if (c->in_send || !has_packet(c))
+		return;
+	c->in_send = true;
+	c->send_next = NULL;
+	if (d->send_last)
+		d->send_last->send_next = c;
+	else
+		d->send_first = c;
+	d->send_last = c;
+}
+
+struct tconn *conn_next(struct device *d)
+{
+	struct tconn *c = d->send_first;
+
+	if (!c)
+		return NULL;
+	d->send_first = c->send_next;
+	if (!d->send_first)
+		d->send_last = NULL;
+	c->in_send = false;
+	return c;
 }
 
 static void fill(const struct tconn *c, struct virtio_vsock_hdr *h, uint16_t op, uint32_t len,
@@ -751,8 +756,8 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 		n = guest_free(c);
 	if (n > room)
 		n = room;
-	if (n > DEV_MAX_PAYLOAD)
-		n = DEV_MAX_PAYLOAD;
+	if (n > MAX_PAYLOAD)
+		n = MAX_PAYLOAD;
 	if (c->tx_ends.len) {
 		size_t eight = sizeof(end);
 
@@ -890,8 +895,6 @@ void conn_run_todo(struct device *d)
 		}
 		if ((todo & TD_FINISH) && c->state == TC_ESTABLISHED)
 			end_by_rst(c, 0);
-		if ((todo & TD_READABLE) && c->pc && c->state != TC_CLOSED)
-			peer_on_readable(c->pc);
 		if ((todo & TD_WRITABLE) && c->pc && c->state == TC_ESTABLISHED && c->want_write &&
 		    conn_send_room(c)) {
 			c->want_write = false;

@@ -12,12 +12,15 @@
 #include <linux/virtio_config.h>
 
 #include "drivers/virtio/vsock_config.h"
+#include "host/ref/dev/conn.h"
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
+#include "host/ref/dev/transport.h"
 
 #define BIT(n)	       (1ull << (n))
-#define TX_BUDGET      256 /* chains a round */
-#define TX_BATCH       32  /* chains a published index */
+#define TX_BUDGET      256   /* chains a round */
+#define TX_BATCH       32    /* chains a published index */
+#define TX_POLL_NS     50000 /* how long an empty tx queue is looked at before it asks for kicks */
 #define SCAN_NS	       100000000ll
 #define CIDS_ASK_NS    10000000ll
 #define CIDS_GIVE_UP   500000000ll
@@ -134,12 +137,7 @@ void device_free(struct device *d)
 		return;
 	device_detach(d);
 	peer_free(d->peer);
-	while (d->listeners) {
-		struct dev_listener *l = d->listeners;
-
-		d->listeners = l->next;
-		free(l);
-	}
+	transport_drop_listeners(d);
 	conn_run_todo(d);
 	free(d->headers);
 	free(d);
@@ -463,7 +461,7 @@ static bool run_tx(struct device *d)
 			break;
 		if (ret == 0) {
 			/* More follows soon, mostly: a look is cheaper than a kick. */
-			polling = done || rd_now_ns() - d->tx_worked_ns < DEV_TX_POLL_NS;
+			polling = done || rd_now_ns() - d->tx_worked_ns < TX_POLL_NS;
 			if (polling)
 				break;
 			if (ring_want_kicks(r, true))
@@ -568,15 +566,12 @@ static bool deliver_conn(struct device *d)
 {
 	const size_t room = d->chain.in_len - sizeof(struct virtio_vsock_hdr);
 
-	while (d->send_first) {
-		struct tconn *c = d->send_first;
+	struct tconn *c;
+
+	while ((c = conn_next(d))) {
 		struct virtio_vsock_hdr h;
 		size_t payload, off = 0, len;
 
-		d->send_first = c->send_next;
-		if (!d->send_first)
-			d->send_last = NULL;
-		c->in_send = false;
 		if (!conn_packet(c, &h, room, &payload))
 			continue;
 		len = chain_write(&d->chain, 0, &h, sizeof(h));
@@ -655,7 +650,7 @@ static void run_events(struct device *d)
 
 /* --- timers --- */
 
-void device_apply_cids(struct device *d)
+static void device_apply_cids(struct device *d)
 {
 	const struct ctl_set_cids *s = &d->cids_next;
 	struct dev_cids next = {

@@ -1,21 +1,50 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The device as a transport of host/peer, and the operations that only a device can do. */
+#include "host/ref/dev/transport.h"
+
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/ref/dev/conn.h"
 #include "host/ref/dev/device.h"
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
 
-#define SHUT_RCV  VIRTIO_VSOCK_SHUTDOWN_RCV
-#define SHUT_SEND VIRTIO_VSOCK_SHUTDOWN_SEND
-#define SHUT_BOTH (SHUT_RCV | SHUT_SEND)
-
+#define CONNECT_NS	60000000000ll /* the peer's own timeout comes first */
 #define MAX_RAW_REPEAT	4096
 #define MAX_RAW_PAYLOAD 65536
+
+struct dev_listener {
+	struct dev_listener *next;
+	uint64_t cid; /* or ASSAY_CID_ANY */
+	uint32_t port;
+	uint16_t type;
+};
+
+/* --- listeners --- */
+
+bool transport_listens(const struct device *d, uint64_t cid, uint32_t port, uint16_t type)
+{
+	for (const struct dev_listener *l = d->listeners; l; l = l->next) {
+		if (l->port == port && l->type == type &&
+		    (l->cid == cid || l->cid == ASSAY_CID_ANY))
+			return true;
+	}
+	return false;
+}
+
+void transport_drop_listeners(struct device *d)
+{
+	while (d->listeners) {
+		struct dev_listener *l = d->listeners;
+
+		d->listeners = l->next;
+		free(l);
+	}
+}
 
 static int rd_listen(void *be, uint64_t cid, uint32_t port, uint16_t type)
 {
@@ -52,6 +81,8 @@ static void rd_unlisten(void *be, uint64_t cid, uint32_t port, uint16_t type)
 		}
 	}
 }
+
+/* --- sockets --- */
 
 /* A local port that leaves the full address unique. 0: none. */
 static uint32_t free_port(struct device *d, uint64_t cid, struct ctl_addr remote, uint16_t type)
@@ -99,7 +130,7 @@ static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, u
 	c->pending = TP_REQUEST;
 	if (buf)
 		c->buf_alloc = c->buf_grace = buf;
-	c->deadline_ns = rd_now_ns() + DEV_CONNECT_NS;
+	c->deadline_ns = rd_now_ns() + CONNECT_NS;
 	d->scan_needed = true;
 	conn_queue(c);
 	*out = c;

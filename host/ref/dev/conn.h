@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The connections of a device. A connection has two ends: the guest's, which sends and receives packets over the rings
+ * (device.c), and the host's socket, which the peer holds (transport.c). This is the state between them.
+ *
+ * A connection is in up to three lists of its device: the table, by its addresses; the send queue, while it has a
+ * packet for the guest; and the to-do list, while it has something to tell the peer. A call of the peer into the
+ * transport must not call the peer back: what it brings about waits in the to-do list for conn_run_todo().
+ */
+#ifndef HOST_REF_DEV_CONN_H
+#define HOST_REF_DEV_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/virtio_vsock.h>
+
+#include "host/peer/peer.h"
+#include "host/ref/dev/fifo.h"
+#include "host/ref/dev/ring.h"
+
+struct device;
+
+#define DEV_DEFAULT_BUF (256 * 1024) /* bytes of a receive buffer */
+#define DEV_MAX_CONNS	16384
+
+#define SHUT_RCV  VIRTIO_VSOCK_SHUTDOWN_RCV
+#define SHUT_SEND VIRTIO_VSOCK_SHUTDOWN_SEND
+#define SHUT_BOTH (SHUT_RCV | SHUT_SEND)
+
+enum tconn_state {
+	TC_CONNECTING,
+	TC_ESTABLISHED,
+	TC_CLOSED
+};
+
+/* Packets without data that the connection owes the guest. */
+enum tconn_pending {
+	TP_REQUEST = 1,
+	TP_RESPONSE = 2,
+	TP_CREDIT_ANSWER = 4, /* the guest asked */
+	TP_CREDIT_UPDATE = 8, /* any packet will do */
+	TP_CREDIT_REQUEST = 16,
+};
+
+/* What conn_run_todo() does for the connection. */
+enum tconn_todo {
+	TD_WRITABLE = 1, /* tells a sender that waits of the room that there is */
+	TD_FINISH = 2, /* sends the RST: the guest shut both directions and the peer has read all */
+	TD_FREE = 4,
+};
+
+struct tconn {
+	struct device *d;
+	struct peer_conn *pc; /* NULL: the peer has released it */
+
+	/* The lists belong to conn.c. */
+	struct tconn *hash_next;
+	struct tconn *prev, *next; /* all of the device */
+	struct tconn *send_next, *todo_next;
+	bool in_send, in_todo, hashed;
+	unsigned int todo; /* enum tconn_todo */
+
+	uint64_t seq;	      /* the order in which connections were made, for faults */
+	int64_t deadline_ns;  /* when the connection is reset for want of an answer; 0: never */
+	unsigned int pending; /* enum tconn_pending */
+	uint64_t host_cid, guest_cid;
+	uint32_t host_port, guest_port;
+	uint16_t type;
+	enum tconn_state state;
+	unsigned int guest_shut, host_shut, host_shut_sent; /* SHUT_* */
+	bool overrun, want_write, credit_asked, credit_known;
+
+	/* From the guest: conn.c puts, transport.c takes. */
+	struct fifo rx;
+	struct fifo rx_ends;	       /* seqpacket: u64 offsets at which messages end */
+	uint64_t rx_put, rx_got;       /* offsets */
+	uint32_t buf_alloc, buf_grace; /* grace: what the guest may still believe */
+	uint32_t fwd_cnt, fwd_told;
+
+	/* To the guest: transport.c puts, conn_packet_sent() takes. */
+	struct fifo tx;
+	struct fifo tx_ends;
+	uint64_t tx_put, tx_got;
+	uint32_t tx_cnt, guest_buf_alloc, guest_fwd_cnt;
+
+	uint64_t rx_packets, tx_packets, rx_data_packets, tx_data_packets;
+	uint32_t credit_updates, credit_requests;
+};
+
+/* --- the table --- */
+
+/* A connection in the table, in state TC_CONNECTING, without a peer. NULL: there are too many, or no memory. */
+struct tconn *conn_new(struct device *d, uint64_t host_cid, uint32_t host_port, uint64_t guest_cid,
+		       uint32_t guest_port, uint16_t type);
+/* The connection with exactly these addresses, or NULL. */
+struct tconn *conn_find(struct device *d, uint64_t host_cid, uint32_t host_port, uint64_t guest_cid,
+			uint32_t guest_port, uint16_t type);
+/* Whether the features that the driver acknowledged have this type (virtio 1.4, 5.10.3). */
+bool conn_type_offered(const struct device *d, uint16_t type);
+
+/* --- packets --- */
+
+/* Handles a packet from the guest: its header, and the chain that holds its payload from byte 44 on. */
+void conn_receive(struct device *d, const struct virtio_vsock_hdr *h, const struct ring_chain *c);
+/* Puts c into the send queue if it has a packet for the guest. Whoever changes what c has to send calls it. */
+void conn_queue(struct tconn *c);
+/* Takes the first connection out of the send queue. NULL: the queue is empty. */
+struct tconn *conn_next(struct device *d);
+/*
+ * Makes the next packet of c, which room bytes of payload fit into. Its *payload bytes are at the head of c->tx.
+ * False: there is none.
+ */
+bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_t *payload);
+/* The packet that conn_packet() made was delivered. */
+void conn_packet_sent(struct tconn *c, const struct virtio_vsock_hdr *h, size_t payload);
+/* Bytes that c->tx takes now: the guest's credit, up to a limit, less what is queued. */
+size_t conn_send_room(const struct tconn *c);
+
+/* --- ends --- */
+
+/* The peer releases c: it is shut down, or reset where that is too early or too late. c is freed in time. */
+void conn_close(struct tconn *c);
+/* Sends an RST to the guest and takes c out of the table. The peer is not told. */
+void conn_reset(struct tconn *c);
+/* Ends c without a packet to the guest. The peer is told: err as peer_on_closed(). */
+void conn_end(struct tconn *c, int err);
+/* Every connection ends without a packet to the guest, and is freed. */
+void device_drop_conns(struct device *d);
+
+/* --- later --- */
+
+/* Adds enum tconn_todo bits to what the next conn_run_todo() does for c. */
+void conn_todo(struct tconn *c, unsigned int what);
+void conn_run_todo(struct device *d);
+/* Resets the connections whose deadline_ns has passed. Sets d->scan_needed while others have one. */
+void conn_scan_deadlines(struct device *d, int64_t now);
+
+#endif
