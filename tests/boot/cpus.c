@@ -17,6 +17,7 @@
 #include "lib/smp.h"
 #include "lib/test.h"
 #include "lib/time.h"
+#include "tests/support/cpus.h"
 #include "tests/support/needs.h"
 
 #define CALL_NS test_sec()
@@ -70,8 +71,7 @@ TEST(each_runs,
 	for (r = 0; r < ROUNDS; r++) {
 		for (i = 1; i < smp_cpus_online(); i++) {
 			v.index = 0;
-			require_eq(t, smp_call(i, visit, &v, CALL_NS), 0,
-				   "answer of CPU %u, round %u", i, r);
+			CPU_OK(t, i, smp_call(i, visit, &v, CALL_NS));
 			require_eq(t, v.index, i, "CPU that ran what CPU %u was given", i);
 		}
 	}
@@ -101,10 +101,10 @@ TEST(atomic,
 	unsigned int i;
 
 	for (i = 1; i < smp_cpus_online(); i++)
-		require_eq(t, smp_call_async(i, add_many, &sum), 0, "CPU %u takes work", i);
+		CPU_OK(t, i, smp_call_async(i, add_many, &sum));
 	add_many(&sum);
 	for (i = 1; i < smp_cpus_online(); i++)
-		require_eq(t, smp_wait(i, 2 * CALL_NS), 0, "CPU %u ends", i);
+		CPU_OK(t, i, smp_wait(i, 2 * CALL_NS));
 	expect_eq(t, sum, ADDS * smp_cpus_online(), "sum of all CPUs");
 }
 
@@ -126,11 +126,11 @@ TEST(nmi,
 	uint32_t started = 0;
 	struct visit v = { 0 };
 
-	require_eq(t, smp_call_async(1, spin, &started), 0, "CPU 1 takes work");
+	CPU_OK(t, 1, smp_call_async(1, spin, &started));
 	require(t, wait_for(__atomic_load_n(&started, __ATOMIC_ACQUIRE), CALL_NS),
 		"CPU 1 does not start its work");
-	expect_eq(t, smp_wait(1, 10 * MSEC), (uint64_t)-ETIMEDOUT, "wait for a CPU that spins");
+	expect(t, smp_wait(1, 10 * MSEC) == -ETIMEDOUT, "CPU 1 spins, and its work has an end");
 	expect_eq(t, smp_reclaim(), 1, "CPUs that were found at work");
-	expect_eq(t, smp_call(1, visit, &v, CALL_NS), 0, "CPU 1 works again after the NMI");
+	CPU_OK(t, 1, smp_call(1, visit, &v, CALL_NS));
 	expect_eq(t, v.count, 1, "calls that it ran then");
 }

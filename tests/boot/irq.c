@@ -11,11 +11,12 @@
  * Each interrupt is counted by its handler, with the CPU that took it and the time.
  */
 #include "arch/promises.h"
+#include "lib/errname.h"
 #include "lib/irq.h"
 #include "lib/smp.h"
 #include "lib/test.h"
 #include "lib/time.h"
-#include "tests/support/pairs.h"
+#include "tests/support/cpus.h"
 
 #define CALL_NS test_sec()
 
@@ -71,7 +72,7 @@ TEST(timer,
 	for (i = 0; i < smp_cpus_online(); i++) {
 		struct timed s = { 0 };
 
-		require_eq(t, smp_call(i, time_a_shot, &s, 8 * CALL_NS), 0, "CPU %u runs", i);
+		CPU_OK(t, i, smp_call(i, time_a_shot, &s, 8 * CALL_NS));
 		/* An interrupt that comes later would be counted for the next CPU. */
 		require(t, s.fired, "no timer interrupt on CPU %u in time", i);
 		expect_eq(t, s.shot.cpu, i, "CPU that took the interrupt");
@@ -118,10 +119,12 @@ static void try_ipi(struct test_ctx *t, struct shot *s, unsigned int from, unsig
 		    int vector)
 {
 	struct sender a = { .to = to, .vector = vector };
+	int ret;
 
 	s->count = 0;
-	expect_eq(t, smp_call(from, send, &a, CALL_NS), 0, "CPU %u sends", from);
-	expect_eq(t, a.ret, 0, "IPI of CPU %u to %u", from, to);
+	ret = smp_call(from, send, &a, CALL_NS);
+	expect(t, ret == 0, "CPU %u does not send: %s", from, err_text(ret));
+	expect(t, a.ret == 0, "IPI of CPU %u to %u: %s", from, to, err_text(a.ret));
 	expect(t, was_shot(s, CALL_NS), "IPI of CPU %u to %u does not arrive", from, to);
 	expect_eq(t, s->cpu, to, "CPU that took the IPI of CPU %u", from);
 	expect_eq(t, s->count, 1, "interrupts by one IPI");

@@ -42,7 +42,7 @@ TEST(irq_once,
 		expect_eq(t, irq_spurious_count(NULL), stray,
 			  "%s: interrupts on vectors that nobody has", actor_who(&a));
 	}
-	irq_need(t, i, "can be set up");
+	actor_tried(t, i, "whose interrupts can be set up");
 }
 
 TEST(irq_steered,
@@ -66,7 +66,7 @@ TEST(irq_steered,
 			expect_eq(t, irq_seen.cpu[cpu], irq_total(),
 				  "%s: interrupts on CPU %u of all", actor_who(&a), cpu);
 		}
-	irq_need(t, tried, "can be steered");
+	actor_tried(t, tried, "whose interrupts can be steered");
 }
 
 static unsigned int config_cpu; /* the CPU that took the last one; atomic */
@@ -131,8 +131,7 @@ static unsigned int masked(struct test_ctx *t, struct actor *a, int event, const
 		return 0;
 	irq_watch(a->d, a->queue);
 	for (k = 0; k < CAUSES; k++) {
-		actor_prepare(a, true);
-		require(t, actor_round(a), "%s: a buffer is not used", actor_who(a));
+		actor_one(t, a);
 	}
 	(void)wait_for(irq_total(), QUIET_NS);
 	expect(t, irq_total() == 0, "%s: %u interrupts with the %s masked", actor_who(a),
@@ -172,7 +171,9 @@ TEST(irq_mask_source,
 	for (i = 0; irq_subject(t, i, &a); i++)
 		tried += masked(t, &a, a.queue,
 				a.d->irq_mode < VIRTIO_IRQ_MSIX1 ? "line" : "vector");
-	irq_need(t, tried, "can be masked without loss (a vector, a level-triggered line)");
+	actor_tried(
+		t, tried,
+		"whose interrupts can be masked without loss (a vector, a level-triggered line)");
 }
 
 TEST(irq_mask_function,
@@ -188,7 +189,7 @@ TEST(irq_mask_function,
 	for (i = 0; irq_subject(t, i, &a); i++)
 		if (a.d->irq_mode >= VIRTIO_IRQ_MSIX1)
 			tried += masked(t, &a, VIRTIO_EVENT_ALL, "function");
-	irq_need(t, tried, "have a function mask");
+	actor_tried(t, tried, "whose interrupts have a function mask");
 }
 
 /* A level that is withdrawn before a CPU takes it interrupts nobody; an edge would. */
@@ -208,8 +209,7 @@ TEST(irq_withdrawn,
 		    virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 1))
 			continue;
 		tried++;
-		actor_prepare(&a, true);
-		require(t, actor_round(&a), "%s: a buffer is not used", actor_who(&a));
+		actor_one(t, &a);
 		/* The line may rise after the used index. */
 		require(t,
 			wait_for((why = virtio_irq_ctl(a.d, VIRTIO_IRQ_ACK, a.queue, 0)) != 0,
@@ -225,7 +225,7 @@ TEST(irq_withdrawn,
 		       irq_state(a.d, a.queue));
 		irq_round(t, &a, "after that");
 	}
-	irq_need(t, tried, "are a level-triggered line");
+	actor_tried(t, tried, "whose interrupts are a level-triggered line");
 }
 
 /* --- under load ----------------------------------------------------------------------------------- */
@@ -259,7 +259,7 @@ static void under_load(struct test_ctx *t, bool (*once)(struct irq_chaos *), con
 		expect_eq(t, irq_spurious_count(NULL), stray,
 			  "%s: interrupts on vectors that nobody has", actor_who(&a));
 	}
-	irq_need(t, tried, "allow this");
+	actor_tried(t, tried, "whose interrupts allow this");
 }
 
 TEST(irq_load_mask,

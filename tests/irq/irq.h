@@ -28,8 +28,6 @@ uint64_t irq_elsewhere(const struct virtio_device *d, uint16_t queue);
 void irq_round(struct test_ctx *t, struct actor *a, const char *when);
 /* Ring, pending bit and counters of a queue in words, for a FAIL. All callers share one buffer. */
 const char *irq_state(struct virtio_device *d, uint16_t queue);
-/* Ends the test as a SKIP if nothing was tried. */
-void irq_need(struct test_ctx *t, unsigned int tried, const char *what);
 
 /*
  * Something that is done to the interrupt again and again during traffic: by another CPU where there is one, else

@@ -234,9 +234,7 @@ static void resets(struct test_ctx *t, const uint8_t *status, unsigned int n)
 		if (status[k % n])
 			storm.d->ops->set_status(storm.d,
 						 storm.d->ops->get_status(storm.d) ^ status[k % n]);
-		storm.d->ops->set_status(storm.d, 0);
-		require(t, wait_for(storm.d->ops->get_status(storm.d) == 0, ANSWER_NS),
-			"reset %u does not end", k);
+		require(t, vt_clear_status(storm.d), "reset %u does not end", k);
 		(void)wait_for(false, QUIET_NS / 20); /* for what was on its way before the reset */
 		before = irq_total();
 		stray = irq_spurious_count(NULL);

@@ -50,13 +50,6 @@ bool irq_subject(struct test_ctx *t, unsigned int n, struct actor *a)
 	return true;
 }
 
-void irq_need(struct test_ctx *t, unsigned int tried, const char *what)
-{
-	actor_need(t);
-	if (!tried)
-		test_skip(t, "no rng or vsock device whose interrupts %s", what);
-}
-
 const char *irq_state(struct virtio_device *d, uint16_t queue)
 {
 	static char text[160];

@@ -91,18 +91,15 @@ TEST(bounce_sizes,
 
 	kvmpv_protected(t);
 	no_hardware(t, &d);
-	buf = mem_pages(PAGES, PAGE_SIZE);
-	pattern = mem_pages(PAGES, PAGE_SIZE);
-	if (!buf || !pattern)
-		test_error(t, "no memory");
+	buf = kvmpv_pages(t, PAGES);
+	pattern = kvmpv_pages(t, PAGES);
 	pattern_fill(pattern, 1048576 + SKEW, 7, 0);
 	for (len = 1; len <= 8192; len++)
 		one_size(t, &d, buf, len * 7 % 4093, len, pattern);
 	for (len = 65535; len <= 1048576; len = len * 2 - 1)
 		one_size(t, &d, buf, 1 + len % 2047, len, pattern);
 	one_size(t, &d, buf, 1, 1048576, pattern);
-	expect(t, !protect_is_shared(virt_to_phys(buf) >> PAGE_SHIFT),
-	       "the buffers' own pages are shared");
+	expect(t, !protect_is_shared(gfn_of(buf)), "the buffers' own pages are shared");
 	expect(t, bounce_scrubbed(), "free slots hold old data");
 	mem_pages_free(pattern, PAGES);
 	mem_pages_free(buf, PAGES);
@@ -140,10 +137,12 @@ static void whole_pool(struct test_ctx *t, struct device *d, uint8_t *buf, unsig
 	struct bounce_stats b;
 	dma_addr_t none;
 	unsigned int i;
+	int ret;
 
 	bounce_stats(&b);
 	expect_eq(t, b.used, b.slots, "slots in use when no more is given");
-	expect_eq(t, dma_map(d, buf, 1, DMA_TO_DEVICE, &none), -ENOMEM, "map of a full pool");
+	ret = dma_map(d, buf, 1, DMA_TO_DEVICE, &none);
+	expect(t, ret == -ENOMEM, "map of a full pool: %s", err_text(ret));
 	for (i = 0; i < all; i++) {
 		const size_t len = i < chunks ? CHUNK : BOUNCE_SLOT;
 
@@ -169,13 +168,11 @@ TEST(bounce_exhaustion,
 	kvmpv_protected(t);
 	no_hardware(t, &d);
 	bounce_stats(&b0);
-	buf = mem_pages(CHUNK / PAGE_SIZE, PAGE_SIZE);
-	if (!buf)
-		test_error(t, "no memory");
+	buf = kvmpv_pages(t, CHUNK / PAGE_SIZE);
 	whole_pool(t, &d, buf, 0);
 	whole_pool(t, &d, buf, 1);
 	ret = dma_map(&d, buf, CHUNK, DMA_TO_DEVICE, &addr);
-	expect_eq(t, ret, 0, "map after all went back");
+	expect(t, ret == 0, "map after all went back: %s", err_text(ret));
 	if (!ret)
 		dma_unmap(&d, addr, buf, CHUNK, DMA_TO_DEVICE);
 	bounce_stats(&b1);
@@ -195,9 +192,7 @@ struct hog {
 static void hog_take(struct test_ctx *t, struct hog *h)
 {
 	no_hardware(t, &h->d);
-	h->buf = mem_pages(16, PAGE_SIZE);
-	if (!h->buf)
-		test_error(t, "no memory");
+	h->buf = kvmpv_pages(t, 16);
 	while (h->n < 1024 &&
 	       !dma_map(&h->d, h->buf, h->n < 960 ? 65536 : 2048, DMA_TO_DEVICE, &h->addr[h->n]))
 		h->n++;
@@ -236,7 +231,9 @@ TEST(bounce_pressure,
 	sent = vsock_send(c, buf, sizeof(buf), test_sec() / 10);
 	expect(t, sent < (ssize_t)sizeof(buf), "4096 bytes went out without a buffer");
 	expect(t, sent >= -4096 && vsock_conn_state(c) == VSOCK_ESTABLISHED,
-	       "the connection is gone: send %d, state %d", (int)sent, (int)vsock_conn_state(c));
+	       "the connection is gone: %s, state %u",
+	       sent < 0 ? err_text((int)sent) : "it took a part",
+	       (unsigned int)vsock_conn_state(c));
 	hog_give(&h);
 	if (sent < 0)
 		sent = 0;
@@ -278,16 +275,14 @@ TEST(leak_scan,
 
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
-	p = mem_pages(3, PAGE_SIZE);
-	if (!p)
-		test_error(t, "no memory");
+	p = kvmpv_pages(t, 3);
 	memcpy(p + PAGE_SIZE + 100, secret, sizeof(secret));
 	CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
 	expect(t, r.scanned_pages > 0, "the host scanned nothing");
 	expect_eq(t, r.matches, 0, "places where the host reads the secret (first 0x%llx)",
 		  (unsigned long long)r.first_addr);
 	/* A scan that finds nothing proves nothing: in a shared page it has to find the secret. */
-	if (protect_share(virt_to_phys(p + 2 * PAGE_SIZE) >> PAGE_SHIFT, 1) == 0) {
+	if (protect_share(gfn_of(p + 2 * PAGE_SIZE), 1) == 0) {
 		memcpy(p + 2 * PAGE_SIZE + 8, secret, sizeof(secret));
 		CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
 		if (r.matches == 0)
@@ -358,10 +353,10 @@ static void private_dma(struct test_ctx *t, enum which private)
 
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
-	priv = mem_pages(1, PAGE_SIZE);
-	shared = mem_pages(1, PAGE_SIZE);
-	if (!priv || !shared || protect_share(virt_to_phys(shared) >> PAGE_SHIFT, 1))
-		test_error(t, "no memory, or it cannot be shared");
+	priv = kvmpv_pages(t, 1);
+	shared = kvmpv_pages(t, 1);
+	if (protect_share(gfn_of(shared), 1))
+		test_error(t, "a page cannot be shared");
 	CTL_OK(t, ctl_mem_state(e->ctl, &s0));
 	p = pair_open(t);
 	local = p->local;
@@ -380,8 +375,7 @@ static void private_dma(struct test_ctx *t, enum which private)
 	CTL_OK(t, ctl_mem_state(e->ctl, &s1));
 	expect(t, s1.violations > s0.violations,
 	       "a descriptor at private memory was not refused: the host touched it");
-	expect_eq(t, s1.last_addr >> PAGE_SHIFT, virt_to_phys(priv) >> PAGE_SHIFT,
-		  "frame that the host refused");
+	expect_eq(t, s1.last_addr >> PAGE_SHIFT, gfn_of(priv), "frame that the host refused");
 	kvmpv_provoked(s1.violations);
 	expect(t, !host_saw(t, e, local.port, remote.port), "the packet reached the peer");
 	memset(shared, 0, PAGE_SIZE);
@@ -458,9 +452,7 @@ TEST(leak_traffic,
 
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
-	p = mem_pages(PAGES, PAGE_SIZE);
-	if (!p)
-		test_error(t, "no memory");
+	p = kvmpv_pages(t, PAGES);
 	for (i = 0; i < PAGES; i++)
 		memcpy(p + i * PAGE_SIZE + 8, secret, sizeof(secret));
 	h.src_cid = cpu_to_le64(vsock_config(e->vs)->guest[0]);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tests/kvmpv/env.h"
 
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,8 +27,53 @@ const struct protect_ops *kvmpv_protected(struct test_ctx *t)
 	const int64_t ret = protect_enable();
 
 	if (!ops || ret)
-		test_error(t, "protection cannot be enabled: %lld", (long long)ret);
+		test_error(t, "protection cannot be enabled: %s", kvm_text(ret));
 	return ops;
+}
+
+bool kvmpv_is(const char *name)
+{
+	return strcmp(protect_query(NULL, 0)->name, name) == 0;
+}
+
+uint8_t *kvmpv_pages(struct test_ctx *t, size_t n)
+{
+	uint8_t *p = mem_pages(n, PAGE_SIZE);
+
+	if (!p)
+		test_error(t, "no memory for %u pages", (unsigned int)n);
+	return p;
+}
+
+/* This C library has Linux's numbers for all of them but ENOSYS. */
+_Static_assert(KVM_EPERM == EPERM && KVM_EINTR == EINTR && KVM_E2BIG == E2BIG &&
+		       KVM_ENOMEM == ENOMEM && KVM_EFAULT == EFAULT && KVM_EINVAL == EINVAL &&
+		       KVM_ENOSPC == ENOSPC && KVM_EOPNOTSUPP == EOPNOTSUPP,
+	       "kvm_text() maps them one by one");
+
+const char *kvm_text(int64_t answer)
+{
+	static char number[24];
+
+	if (answer == -KVM_ENOSYS)
+		return err_text(ENOSYS);
+	if (answer != -ENOSYS && answer <= 0 && answer >= -4095)
+		return err_text((int)answer);
+	snprintf(number, sizeof(number), "%lld", (long long)answer);
+	return number;
+}
+
+void kvmpv_check(struct test_ctx *t, int64_t got, int64_t want, const char *file, unsigned int line,
+		 const char *fmt, ...)
+{
+	char what[96];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	test_check(t, got == want, file, line, "%s: expected %s, seen %s", what, kvm_text(want),
+		   kvm_text(got));
 }
 
 struct vsock_env *kvmpv_device(struct test_ctx *t)

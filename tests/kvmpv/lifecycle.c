@@ -24,16 +24,6 @@
 #define OWNER "KVM (memory protection), VMM (machine reset)"
 #define STATE (NEED_KVM | NEED_PROTECT | NEED_PEER | NEED_MEM_STATE)
 
-static uint64_t gfn_of(const void *p)
-{
-	return virt_to_phys(p) >> PAGE_SHIFT;
-}
-
-static bool is_rfc(void)
-{
-	return strcmp(protect_query(NULL, 0)->name, "rfc") == 0;
-}
-
 static void before_reset(struct test_ctx *t)
 {
 	struct ctl_mem_state s;
@@ -61,7 +51,7 @@ static void unprotected(struct test_ctx *t, uint32_t violations)
 		"the device does not work after the reset: is memory still private?");
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
 	/* MAP_GPA_RANGE has no switch: the host always tells private pages from shared ones. */
-	if (is_rfc())
+	if (kvmpv_is("rfc"))
 		expect_eq(t, s.protected_mode, 0, "protection after the reset");
 	expect_eq(t, s.private_pages, 0, "private pages after the reset");
 	expect_eq(t, s.violations, violations, "violations, which were %u before the reset",
@@ -75,14 +65,12 @@ static void protect_again(struct test_ctx *t, uint32_t violations)
 	struct ctl_mem_state s;
 	struct vsock_conn *c;
 	struct vsock_env *e = vsock_env();
-	uint8_t *early = mem_pages(1, PAGE_SIZE);
+	uint8_t *early = kvmpv_pages(t, 1);
 	int64_t ret;
 
-	if (!early)
-		test_error(t, "no memory");
 	ret = protect_try(ops->share, gfn_of(early), 1);
-	expect(t, ret <= 0 && ret > -KVM_ENOSYS, "share before enable: %lld", (long long)ret);
-	expect_eq(t, protect_enable(), 0, "enable after the reset");
+	expect(t, ret <= 0 && ret > -KVM_ENOSYS, "share before enable: %s", kvm_text(ret));
+	expect_answer(t, protect_enable(), 0, "enable after the reset");
 	vq_notify(vsock_device(e->vs)->vq[1]);
 	expect(t,
 	       vsock_connect(e->vs, VSOCK_STREAM, any_port(0), host_port(ASSAY_ECHO_PORT),
@@ -93,7 +81,7 @@ static void protect_again(struct test_ctx *t, uint32_t violations)
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
 	expect_eq(t, s.protected_mode, 1, "protection after enabling again");
 	expect(t, s.violations > violations, "the host went on with rings that became private");
-	if (is_rfc()) /* by MAP_GPA_RANGE the firmware's own memory stays as it was */
+	if (kvmpv_is("rfc")) /* by MAP_GPA_RANGE the firmware's own memory stays as it was */
 		expect_eq(t, s.shared_pages, protect_shared_pages(),
 			  "shared pages: the pool, not what was shared before enabling");
 	kvmpv_provoked(s.violations);
@@ -143,14 +131,14 @@ static void share_there(void *arg)
 static void restart_ap(struct test_ctx *t, void (*meanwhile)(void *), void *arg)
 {
 	const uint64_t trampoline = smp_trampoline() >> PAGE_SHIFT;
-	uint8_t *p = mem_pages(1, PAGE_SIZE);
+	uint8_t *p = kvmpv_pages(t, 1);
 	struct ap_arg a = { gfn_of(p), 1 };
 	struct vsock_env *e;
 	uint64_t before;
 	int ret;
 
-	if (!p || protect_share(trampoline, 1))
-		test_error(t, "no memory, or the trampoline cannot be shared");
+	if (protect_share(trampoline, 1))
+		test_error(t, "the trampoline cannot be shared");
 	ret = smp_restart(1, meanwhile, arg);
 	if (ret == -ENODEV)
 		test_skip(t, "no page below 1 MiB for the trampoline");
@@ -162,7 +150,7 @@ static void restart_ap(struct test_ctx *t, void (*meanwhile)(void *), void *arg)
 	before = kvmpv_shared_pages(t, e);
 	if (smp_call(1, share_there, &a, 2 * test_sec()))
 		test_error(t, "CPU 1 does not answer");
-	expect_eq(t, a.ret, 0, "share from the CPU that started");
+	expect_answer(t, a.ret, 0, "share from the CPU that started");
 	expect_eq(t, kvmpv_shared_pages(t, e), before + 1, "shared pages after that");
 	protect_pages_free(p, 1);
 }
@@ -202,7 +190,7 @@ TEST(lifecycle_ap_during,
 	if (!protect_keeps_contents())
 		test_skip(t, "protect.contents=lost: enabling takes the trampoline's code away");
 	restart_ap(t, enable_there, &a);
-	expect(t, a.ret <= 0, "enable meanwhile: %lld", (long long)a.ret);
+	expect(t, a.ret <= 0, "enable meanwhile: %s", kvm_text(a.ret));
 }
 
 TEST(lifecycle_device,
@@ -253,19 +241,15 @@ TEST(lifecycle_page,
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
 	before = kvmpv_shared_pages(t, e);
-	p = mem_pages(1, PAGE_SIZE);
-	if (!p)
-		test_error(t, "no memory");
-	expect_eq(t, protect_share(gfn_of(p), 1), 0, "share");
+	p = kvmpv_pages(t, 1);
+	expect_answer(t, protect_share(gfn_of(p), 1), 0, "share");
 	expect_eq(t, kvmpv_shared_pages(t, e), before + 1, "shared pages of the first owner");
 	ret = protect_unshare(gfn_of(p), 1);
 	if (ret == -KVM_EOPNOTSUPP)
 		test_skip(t, "unsharing is not supported here");
 	mem_pages_free(p, 1);
-	expect_eq(t, ret, 0, "unshare");
-	q = mem_pages(1, PAGE_SIZE);
-	if (!q)
-		test_error(t, "no memory");
+	expect_answer(t, ret, 0, "unshare");
+	q = kvmpv_pages(t, 1);
 	if (q != p)
 		test_note(t, "the next owner got another page");
 	memcpy(q + 64, secret, sizeof(secret));

@@ -13,25 +13,6 @@
 
 #define EACH(d, i) for (i = 0; (d = vt_device(i)); i++)
 
-static const char *who(const struct virtio_device *d)
-{
-	static char text[64];
-	size_t n;
-
-	strncpy(text, d->name, sizeof(text) - 1);
-	n = strlen(text);
-	text[n] = ' ';
-	strncpy(text + n + 1, virtio_id_name(d->id), sizeof(text) - n - 2);
-	return text;
-}
-
-/* 2 s are more than any device needs; a driver waits as long as it takes. */
-static bool reset_now(struct virtio_device *d)
-{
-	d->ops->set_status(d, 0);
-	return wait_for(d->ops->get_status(d) == 0, ANSWER_NS);
-}
-
 /* A device that forgot the bit would be taken for a legacy one by drivers. */
 TEST(init_version_1,
      .id = "virtio.init.version_1",
@@ -44,7 +25,7 @@ TEST(init_version_1,
 
 	EACH(d, i)
 		expect(t, d->ops->device_features(d) & VIRTIO_BIT(VIRTIO_F_VERSION_1),
-		       "%s: features 0x%llx are without VERSION_1 (bit 32)", who(d),
+		       "%s: features 0x%llx are without VERSION_1 (bit 32)", vt_who(d),
 		       (unsigned long long)d->ops->device_features(d));
 }
 
@@ -62,19 +43,20 @@ TEST(init_reset,
 
 	EACH(d, i) {
 		for (k = 0; k < sizeof(bits); k++) {
-			require(t, reset_now(d), "%s: status 0x%02x long after a reset", who(d),
-				d->ops->get_status(d));
+			vt_must_reset(t, d);
 			vt_add_status(d, bits[k]);
-			require(t, reset_now(d),
-				"%s: status 0x%02x long after a reset with 0x%02x set", who(d),
+			require(t, vt_clear_status(d),
+				"%s: status 0x%02x long after a reset with 0x%02x set", vt_who(d),
 				d->ops->get_status(d), bits[k]);
 		}
 		vt_up(t, d, &half);
-		require(t, reset_now(d), "%s: status 0x%02x long after a reset from FEATURES_OK",
-			who(d), d->ops->get_status(d));
+		require(t, vt_clear_status(d),
+			"%s: status 0x%02x long after a reset from FEATURES_OK", vt_who(d),
+			d->ops->get_status(d));
 		vt_up(t, d, &full);
-		require(t, reset_now(d), "%s: status 0x%02x long after a reset from DRIVER_OK",
-			who(d), d->ops->get_status(d));
+		require(t, vt_clear_status(d),
+			"%s: status 0x%02x long after a reset from DRIVER_OK", vt_who(d),
+			d->ops->get_status(d));
 	}
 }
 
@@ -89,14 +71,14 @@ TEST(init_status_bits,
 	unsigned int i;
 
 	EACH(d, i) {
-		require(t, reset_now(d), "%s: no reset", who(d));
+		vt_must_reset(t, d);
 		expect_eq(t, vt_add_status(d, VIRTIO_S_ACKNOWLEDGE), 1, "%s: after ACKNOWLEDGE",
-			  who(d));
-		expect_eq(t, vt_add_status(d, VIRTIO_S_DRIVER), 3, "%s: after DRIVER", who(d));
+			  vt_who(d));
+		expect_eq(t, vt_add_status(d, VIRTIO_S_DRIVER), 3, "%s: after DRIVER", vt_who(d));
 		vt_up(t, d, &half);
-		expect_eq(t, d->ops->get_status(d), 11, "%s: after FEATURES_OK", who(d));
+		expect_eq(t, d->ops->get_status(d), 11, "%s: after FEATURES_OK", vt_who(d));
 		expect_eq(t, vt_add_status(d, VIRTIO_S_DRIVER_OK), 15, "%s: after DRIVER_OK",
-			  who(d));
+			  vt_who(d));
 	}
 }
 
@@ -132,20 +114,21 @@ TEST(init_renegotiate,
 
 				/* -EINVAL: FEATURES_OK is refused, which the device should not. */
 				expect(t, now || ret == -EINVAL, "%s: features 0x%llx: %s, %s",
-				       who(d), (unsigned long long)how.features, err_text(ret),
+				       vt_who(d), (unsigned long long)how.features, err_text(ret),
 				       d->error);
 				if (!now && accepted)
 					test_note(
 						t,
 						"%s: features 0x%llx were accepted, then refused (round %u)",
-						who(d), (unsigned long long)d->accepted, round + 1);
+						vt_who(d), (unsigned long long)d->accepted,
+						round + 1);
 				if (!now && round == 0)
-					test_note(t, "%s refuses features 0x%llx", who(d),
+					test_note(t, "%s refuses features 0x%llx", vt_who(d),
 						  (unsigned long long)how.features);
 				accepted |= now;
 			}
 		}
-		require(t, reset_now(d), "%s: no reset", who(d));
+		vt_must_reset(t, d);
 	}
 }
 
@@ -155,7 +138,7 @@ static void note_change(struct test_ctx *t, struct virtio_device *d, uint64_t fi
 	const uint64_t now = d->ops->device_features(d);
 
 	if (now != first)
-		test_note(t, "%s: features 0x%llx were offered, and 0x%llx %s", who(d),
+		test_note(t, "%s: features 0x%llx were offered, and 0x%llx %s", vt_who(d),
 			  (unsigned long long)first, (unsigned long long)now, when);
 }
 
@@ -170,13 +153,13 @@ TEST(init_features_stable,
 	unsigned int i, k;
 
 	EACH(d, i) {
-		require(t, reset_now(d), "%s: no reset", who(d));
+		vt_must_reset(t, d);
 		const uint64_t first = d->ops->device_features(d);
 
 		for (k = 0; k < 10; k++) {
 			vt_up(t, d, &full);
 			note_change(t, d, first, "while in use");
-			require(t, reset_now(d), "%s: no reset", who(d));
+			vt_must_reset(t, d);
 			note_change(t, d, first, "after a reset");
 		}
 	}
@@ -205,14 +188,14 @@ TEST(init_reserved_bits,
 
 		for (k = 0; k < sizeof(reserved); k++)
 			expect(t, !(f & VIRTIO_BIT(reserved[k])), "%s: offers the reserved bit %u",
-			       who(d), reserved[k]);
+			       vt_who(d), reserved[k]);
 		for (k = 0; k < sizeof(legacy); k++)
 			expect(t, !(f & VIRTIO_BIT(legacy[k])),
 			       "%s: offers bit %u of the legacy interface through the modern one",
-			       who(d), legacy[k]);
+			       vt_who(d), legacy[k]);
 		for (k = 0; mmio && k < sizeof(pci_only); k++)
 			expect(t, !(f & VIRTIO_BIT(pci_only[k])),
-			       "%s: offers %s, which is for PCI only", who(d),
+			       "%s: offers %s, which is for PCI only", vt_who(d),
 			       virtio_feature_name(d->id, pci_only[k]));
 	}
 }
@@ -261,7 +244,7 @@ TEST(init_prerequisites,
 			applied++;
 			expect(t, (f & r->all) == r->all && (!r->any || (f & r->any)),
 			       "%s: offers bit %u but of what it requires only 0x%llx of 0x%llx",
-			       who(d), r->bit, (unsigned long long)(f & (r->all | r->any)),
+			       vt_who(d), r->bit, (unsigned long long)(f & (r->all | r->any)),
 			       (unsigned long long)(r->all | r->any));
 		}
 	}
@@ -282,22 +265,23 @@ TEST(init_unoffered,
 	const struct bring_up full = { 0 };
 	struct virtio_device *d;
 	unsigned int i, bit;
+	int ret;
 
 	EACH(d, i) {
 		for (bit = 0; bit < 24 && d->ops->device_features(d) & VIRTIO_BIT(bit); bit++)
 			;
-		require(t, reset_now(d), "%s: no reset", who(d));
+		vt_must_reset(t, d);
 		vt_add_status(d, VIRTIO_S_ACKNOWLEDGE);
 		vt_add_status(d, VIRTIO_S_DRIVER);
 		d->ops->driver_features(d, VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(bit));
-		test_note(t, "%s %s FEATURES_OK with the bit %u that it did not offer", who(d),
+		test_note(t, "%s %s FEATURES_OK with the bit %u that it did not offer", vt_who(d),
 			  vt_add_status(d, VIRTIO_S_FEATURES_OK) & VIRTIO_S_FEATURES_OK ? "sets" :
 											  "refuses",
 			  bit);
-		require(t, reset_now(d), "%s: status 0x%02x after a reset", who(d),
-			d->ops->get_status(d));
-		expect_eq(t, vt_try_up(d, &full), 0, "%s: proper initialisation afterwards",
-			  who(d));
+		vt_must_reset(t, d);
+		ret = vt_try_up(d, &full);
+		expect(t, ret == 0, "%s: proper initialisation afterwards: %s, %s", vt_who(d),
+		       err_text(ret), d->error);
 	}
 }
 
@@ -309,6 +293,13 @@ static bool blank(const uint8_t *p, uint32_t len)
 	for (i = 1; i < len && p[i] == p[0]; i++)
 		;
 	return i >= len && (p[0] == 0 || p[0] == 0xff);
+}
+
+static void read_config(struct test_ctx *t, struct virtio_device *d, uint8_t *buf, uint32_t len,
+			const char *when)
+{
+	require(t, virtio_config_read(d, 0, buf, len) == 0, "%s: reading %u bytes %s: %s",
+		vt_who(d), (unsigned int)len, when, d->error);
 }
 
 TEST(init_config_early,
@@ -328,21 +319,17 @@ TEST(init_config_early,
 		len = len < sizeof(early) ? len : sizeof(early);
 		if (!len)
 			continue;
-		require(t, reset_now(d), "%s: no reset", who(d));
+		vt_must_reset(t, d);
 		vt_add_status(d, VIRTIO_S_ACKNOWLEDGE);
 		vt_add_status(d, VIRTIO_S_DRIVER);
 		gen = d->ops->config_generation(d);
-		require_eq(t, virtio_config_read(d, 0, early, len), 0,
-			   "%s: reading %u bytes early: %s", who(d), (unsigned int)len, d->error);
-		require_eq(t, virtio_config_read(d, 0, again, len), 0,
-			   "%s: reading %u bytes early again: %s", who(d), (unsigned int)len,
-			   d->error);
+		read_config(t, d, early, len, "early");
+		read_config(t, d, again, len, "early again");
 		expect(t, memcmp(early, again, len) == 0 || d->ops->config_generation(d) != gen,
 		       "%s: two reads before FEATURES_OK differ, with the generation unchanged at %u",
-		       who(d), (unsigned int)gen);
+		       vt_who(d), (unsigned int)gen);
 		vt_up(t, d, &full);
-		require_eq(t, virtio_config_read(d, 0, late, len), 0,
-			   "%s: reading %u bytes late: %s", who(d), (unsigned int)len, d->error);
+		read_config(t, d, late, len, "late");
 		compared++;
 		if (memcmp(early, late, len) == 0)
 			continue;
@@ -350,7 +337,7 @@ TEST(init_config_early,
 		expect(t,
 		       !(d->id == VIRTIO_ID_VSOCK && d->ops->config_generation(d) == gen) &&
 			       !(blank(early, len) && !blank(late, len)),
-		       "%s: the configuration is not there before FEATURES_OK", who(d));
+		       "%s: the configuration is not there before FEATURES_OK", vt_who(d));
 		test_hexdump(t, "early", early, len);
 		test_hexdump(t, "late", late, len);
 	}
@@ -373,11 +360,11 @@ TEST(init_queues_off,
 		vt_up(t, d, &full);
 		for (q = 0; q < d->max_queues; q++)
 			expect(t, !d->max_size[q] || d->ops->queue_enabled(d, q),
-			       "%s: queue %u was enabled and reads 0", who(d), q);
-		require(t, reset_now(d), "%s: no reset", who(d));
+			       "%s: queue %u was enabled and reads 0", vt_who(d), q);
+		vt_must_reset(t, d);
 		for (q = 0; q < d->max_queues; q++)
 			expect(t, !d->ops->queue_enabled(d, q),
-			       "%s: queue %u is enabled after a reset", who(d), q);
+			       "%s: queue %u is enabled after a reset", vt_who(d), q);
 	}
 }
 
@@ -399,8 +386,8 @@ TEST(init_repeat,
 		end = deadline_in(SEC);
 		for (k = 0; k < 100 && (k < 15 || !deadline_passed(end)); k++) {
 			ret = vt_try_up(d, &full);
-			require_eq(t, -ret, 0, "%s: initialisation %u: %s", who(d), k + 1,
-				   d->error);
+			require(t, ret == 0, "%s: initialisation %u: %s, %s", vt_who(d), k + 1,
+				err_text(ret), d->error);
 		}
 	}
 }
@@ -423,8 +410,7 @@ TEST(init_comes_up,
 
 	EACH(d, i) {
 		ret = vt_try_up(d, &full);
-		expect(t, ret == 0, "%s %s: %s: %s", who(d), virtio_id_name(d->id), err_text(ret),
-		       d->error);
+		expect(t, ret == 0, "%s: %s: %s", vt_who(d), err_text(ret), d->error);
 	}
 }
 
@@ -446,11 +432,11 @@ TEST(init_before_driver_ok,
 		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
 		actor_post(&a, 0);
 		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: buffers used before DRIVER_OK",
-			  who(a.d));
-		require_eq(t, -virtio_driver_ok(a.d), 0, "%s: %s", who(a.d), a.d->error);
+			  vt_who(a.d));
+		require(t, virtio_driver_ok(a.d) == 0, "%s: %s", vt_who(a.d), a.d->error);
 		vq_notify(a.vq);
 		expect_eq(t, actor_wait(&a, 1, ANSWER_NS), 1, "%s: buffers used after DRIVER_OK",
-			  who(a.d));
+			  vt_who(a.d));
 	}
 }
 
@@ -477,18 +463,18 @@ TEST(init_reset_busy,
 				actor_post(&a, k);
 			}
 			vq_notify(a.vq);
-			require(t, reset_now(a.d),
+			require(t, vt_clear_status(a.d),
 				"%s: status 0x%02x long after a reset with buffers under way",
-				who(a.d), a.d->ops->get_status(a.d));
+				vt_who(a.d), a.d->ops->get_status(a.d));
 			idx = vq_raw_used_count(a.vq);
 			memcpy(before, a.mem, sizeof(before));
 			/* Each round a while, the last one long enough for a slow one. */
 			(void)wait_for(false, round < 7 ? QUIET_NS / 10 : QUIET_NS);
 			later = vq_raw_used_count(a.vq);
 			expect_eq(t, later, idx, "%s: buffers used some time after the reset",
-				  who(a.d));
+				  vt_who(a.d));
 			expect(t, memcmp(before, a.mem, sizeof(before)) == 0,
-			       "%s: the buffer was written after the reset", who(a.d));
+			       "%s: the buffer was written after the reset", vt_who(a.d));
 		}
 	}
 }
@@ -506,16 +492,16 @@ TEST(init_healthy,
 
 	EACH(d, i) {
 		vt_up(t, d, &full);
-		expect_eq(t, d->ops->get_status(d), 15, "%s: status in use", who(d));
+		expect_eq(t, d->ops->get_status(d), 15, "%s: status in use", vt_who(d));
 	}
 	for (i = 0; actor_get(i, &a); i++) {
 		actor_up(t, &a, &full);
 		for (k = 0; k < 16; k++) {
 			actor_prepare(&a, true);
-			expect(t, actor_round(&a), "%s: buffer %u was not used", who(a.d), k);
+			expect(t, actor_round(&a), "%s: buffer %u was not used", vt_who(a.d), k);
 		}
 		expect_eq(t, a.d->ops->get_status(a.d), 15, "%s: status after 16 buffers",
-			  who(a.d));
+			  vt_who(a.d));
 	}
 }
 
@@ -541,31 +527,31 @@ TEST(init_queue_reset,
 		actor_up(t, &a, &full);
 		actor_prepare(&a, true);
 		require(t, actor_round(&a), "%s: no use of a buffer before the queue reset",
-			who(a.d));
-		require_eq(t, -a.d->ops->queue_reset(a.d, a.queue), 0, "%s: queue %u: %s", who(a.d),
-			   a.queue, a.d->error);
+			vt_who(a.d));
+		require(t, a.d->ops->queue_reset(a.d, a.queue) == 0, "%s: queue %u: %s",
+			vt_who(a.d), a.queue, a.d->error);
 		/* 2.6.1.1.1: nothing more comes from this queue. */
 		actor_post(&a, 0);
 		idx = vq_raw_used_count(a.vq);
 		(void)wait_for(false, QUIET_NS / 4);
 		later = vq_raw_used_count(a.vq);
-		expect_eq(t, later, idx, "%s: buffers used of the queue after its reset", who(a.d));
+		expect_eq(t, later, idx, "%s: buffers used of the queue after its reset",
+			  vt_who(a.d));
 		size = vq_size(a.vq) > 2 ? vq_size(a.vq) / 2 : vq_size(a.vq);
 		vq_destroy(a.d->vq[a.queue]);
 		a.d->vq[a.queue] = a.vq = vq_create(a.d, a.queue, size);
 		if (!a.vq)
 			test_error(t, "no memory for a queue of %u", size);
 		vq_addresses(a.vq, &desc, &driver, &device);
-		require_eq(t, -a.d->ops->queue_enable(a.d, a.queue, size, desc, driver, device), 0,
-			   "%s: re-enabling queue %u: %s", who(a.d), a.queue, a.d->error);
+		require(t, a.d->ops->queue_enable(a.d, a.queue, size, desc, driver, device) == 0,
+			"%s: re-enabling queue %u: %s", vt_who(a.d), a.queue, a.d->error);
 		if (vq_raw_stage(a.vq, 0, &(const struct vq_raw_desc){ 0 }))
 			test_error(t, "no memory for a queue of %u", size);
 		actor_prepare(&a, true);
 		expect(t, actor_round(&a), "%s: queue %u does nothing after it was enabled again",
-		       who(a.d), a.queue);
+		       vt_who(a.d), a.queue);
 	}
-	if (!tried)
-		test_skip(t, "no rng or vsock device offers RING_RESET");
+	actor_tried(t, tried, "that offers RING_RESET");
 }
 
 /* Only devices of 1.4 that offer it. */
@@ -587,15 +573,15 @@ TEST(init_suspend,
 		tried++;
 		vt_up(t, d, &half);
 		expect(t, !(vt_add_status(d, VIRTIO_S_SUSPEND) & VIRTIO_S_SUSPEND),
-		       "%s: SUSPEND is set before DRIVER_OK", who(d));
-		require_eq(t, -virtio_driver_ok(d), 0, "%s: %s", who(d), d->error);
+		       "%s: SUSPEND is set before DRIVER_OK", vt_who(d));
+		require(t, virtio_driver_ok(d) == 0, "%s: %s", vt_who(d), d->error);
 		vt_add_status(d, VIRTIO_S_SUSPEND);
 		expect(t,
 		       wait_for(((s = d->ops->get_status(d)) & VIRTIO_S_NEEDS_RESET) ||
 					(s & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK)) ==
 						VIRTIO_S_SUSPEND,
 				ANSWER_NS),
-		       "%s: status 0x%02x long after SUSPEND was set", who(d),
+		       "%s: status 0x%02x long after SUSPEND was set", vt_who(d),
 		       d->ops->get_status(d));
 		vt_add_status(d, VIRTIO_S_DRIVER_OK);
 		expect(t,
@@ -603,7 +589,7 @@ TEST(init_suspend,
 					(s & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK)) ==
 						VIRTIO_S_DRIVER_OK,
 				ANSWER_NS),
-		       "%s: status 0x%02x long after it was resumed", who(d),
+		       "%s: status 0x%02x long after it was resumed", vt_who(d),
 		       d->ops->get_status(d));
 	}
 	if (!tried)

@@ -25,19 +25,6 @@ static uint64_t count(const struct actor *a)
 	return get(&a->d->irqs.shared) + get(&a->d->irqs.queue[a->queue]);
 }
 
-static void need_interrupts(struct test_ctx *t, unsigned int tried)
-{
-	if (!tried)
-		test_skip(t, "no rng or vsock device with an interrupt that can be set up");
-}
-
-/* One plain buffer through the queue. */
-static void one(struct test_ctx *t, struct actor *a)
-{
-	actor_prepare(a, true);
-	require(t, actor_round(a), "%s: the buffer is not used", actor_who(a));
-}
-
 static bool quiet(struct actor *a, uint64_t before)
 {
 	return !wait_for(count(a) != before, QUIET_NS);
@@ -70,13 +57,13 @@ TEST(irq_used,
 	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
 		for (k = 0, first = count(&a); k < BUFFERS; k++) {
 			before = count(&a);
-			one(t, &a);
+			actor_one(t, &a);
 			require(t, wait_for(count(&a) > before, ANSWER_NS),
 				"%s: no interrupt in time of used buffer %u", actor_who(&a), k + 1);
 		}
 		note_extra(t, &a, first + BUFFERS, "beyond those of used buffers");
 	}
-	need_interrupts(t, i);
+	actor_tried(t, i, "whose interrupts can be set up");
 }
 
 /* used_event is far away; it means nothing without the feature. */
@@ -97,13 +84,13 @@ TEST(irq_ignores_event,
 		vq_split_set_used_event(actor_split(t, &a), 0x4000);
 		for (k = 0; k < 4; k++) {
 			before = count(&a);
-			one(t, &a);
+			actor_one(t, &a);
 			require(t, wait_for(count(&a) > before, ANSWER_NS),
 				"%s: no interrupt for used buffer %u with used_event 0x4000",
 				actor_who(&a), k + 1);
 		}
 	}
-	need_interrupts(t, i);
+	actor_tried(t, i, "whose interrupts can be set up");
 }
 
 TEST(irq_event_idx,
@@ -123,17 +110,17 @@ TEST(irq_event_idx,
 		for (k = 0, first = count(&a); k < 5; k++) {
 			/* The third one from here on. */
 			vq_raw_want_nth(a.vq, 3);
-			one(t, &a);
-			one(t, &a);
+			actor_one(t, &a);
+			actor_one(t, &a);
 			before = count(&a);
-			one(t, &a);
+			actor_one(t, &a);
 			require(t, wait_for(count(&a) > before, ANSWER_NS),
 				"%s: no interrupt in time of the element with index used_event (%u)",
 				actor_who(&a), (uint16_t)(a.taken - 1));
 		}
 		note_extra(t, &a, first + 5, "while used_event was not reached (SHOULD NOT)");
 	}
-	need_interrupts(t, i);
+	actor_tried(t, i, "whose interrupts can be set up");
 }
 
 /* The flag is set as by a driver that wants no interrupt; used_event says that it wants one. */
@@ -155,13 +142,13 @@ TEST(irq_event_idx_flag,
 		for (k = 0; k < 4; k++) {
 			vq_raw_want_nth(a.vq, 1);
 			before = count(&a);
-			one(t, &a);
+			actor_one(t, &a);
 			require(t, wait_for(count(&a) > before, ANSWER_NS),
 				"%s: no interrupt at used_event %u with avail.flags 1",
 				actor_who(&a), (uint16_t)(a.taken - 1));
 		}
 	}
-	need_interrupts(t, i);
+	actor_tried(t, i, "whose interrupts can be set up");
 }
 
 /* SHOULD NOT, both: what comes all the same is counted and noted; that buffers are used is checked. */
@@ -185,13 +172,13 @@ TEST(irq_suppressed,
 			(void)vq_interrupts(a.vq, false);
 			before = count(&a);
 			for (k = 0; k < 10; k++)
-				one(t, &a);
+				actor_one(t, &a);
 			note_extra(t, &a, before,
 				   e ? "for 10 buffers before used_event" :
 				       "for 10 buffers with avail.flags 1");
 		}
 	}
-	need_interrupts(t, tried);
+	actor_tried(t, tried, "whose interrupts can be set up");
 }
 
 /* --- where none must come ------------------------------------------------------------------- */
@@ -222,9 +209,7 @@ TEST(irq_after_reset,
 				actor_post(&a, k);
 			}
 			vq_notify(a.vq);
-			a.d->ops->set_status(a.d, 0);
-			require(t, wait_for(a.d->ops->get_status(a.d) == 0, ANSWER_NS),
-				"%s: no reset", actor_who(&a));
+			vt_must_reset(t, a.d);
 			/* What was on its way to this CPU by then is taken now. */
 			(void)wait_for(false, MSEC);
 			before = count(&a);
@@ -236,7 +221,7 @@ TEST(irq_after_reset,
 			expect_eq(t, irq_spurious_count(NULL), spurious,
 				  "%s: interrupts on unused vectors", actor_who(&a));
 		}
-	need_interrupts(t, i);
+	actor_tried(t, i, "whose interrupts can be set up");
 }
 
 /* The n-th actor on PCI with MSI-X, up with one vector for all. */
@@ -254,12 +239,6 @@ static bool msix_actor(struct test_ctx *t, unsigned int n, struct actor *a)
 	return false;
 }
 
-static void need_msix_actor(struct test_ctx *t, unsigned int tried)
-{
-	if (!tried)
-		test_skip(t, "neither rng nor vsock has MSI-X");
-}
-
 TEST(irq_no_vector,
      .id = "virtio.irq.no_vector",
      .clause = "virtio 1.4, 4.1.5.3.1 MUST NOT: interrupt for a queue whose vector is NO_VECTOR",
@@ -275,7 +254,7 @@ TEST(irq_no_vector,
 	for (i = 0; msix_actor(t, i, &a); i++) {
 		p = virtio_pci(a.d);
 		before = count(&a);
-		one(t, &a);
+		actor_one(t, &a);
 		require(t, wait_for(count(&a) > before, ANSWER_NS),
 			"%s: no interrupt with the vector mapped", actor_who(&a));
 		/* Anew, with the queue left unmapped before it is enabled. */
@@ -286,13 +265,13 @@ TEST(irq_no_vector,
 			expect_eq(t, virtio_pci_set_queue_vector(p, q, VIRTIO_NO_VECTOR),
 				  VIRTIO_NO_VECTOR, "%s: queue_msix_vector of queue %u",
 				  actor_who(&a), q);
-		require_eq(t, -virtio_driver_ok(a.d), 0, "%s: %s", actor_who(&a), a.d->error);
+		require(t, virtio_driver_ok(a.d) == 0, "%s: %s", actor_who(&a), a.d->error);
 		before = get(&a.d->irqs.shared);
-		one(t, &a);
+		actor_one(t, &a);
 		expect(t, quiet(&a, before), "%s: an interrupt for a queue without a vector",
 		       actor_who(&a));
 	}
-	need_msix_actor(t, i);
+	actor_tried(t, i, "with MSI-X");
 }
 
 /* PCI: a masked entry holds the message back as pending and sends it when unmasked. */
@@ -311,7 +290,7 @@ TEST(irq_masked,
 		p = virtio_pci(a.d);
 		pci_msix_mask(&p->msix, 0, true);
 		before = count(&a);
-		one(t, &a);
+		actor_one(t, &a);
 		expect(t, wait_for(pci_msix_pending(&p->msix, 0), ANSWER_NS),
 		       "%s: the pending bit is not set", actor_who(&a));
 		expect(t, quiet(&a, before), "%s: an interrupt through a masked entry",
@@ -326,7 +305,7 @@ TEST(irq_masked,
 		/* The function mask does the same. */
 		pci_msix_function_mask(p->pci, &p->msix, true);
 		before = count(&a);
-		one(t, &a);
+		actor_one(t, &a);
 		expect(t, quiet(&a, before), "%s: an interrupt with the function masked",
 		       actor_who(&a));
 		pci_msix_function_mask(p->pci, &p->msix, false);
@@ -334,7 +313,7 @@ TEST(irq_masked,
 		       "%s: the pending interrupt does not come when the function is unmasked",
 		       actor_who(&a));
 	}
-	need_msix_actor(t, i);
+	actor_tried(t, i, "with MSI-X");
 }
 
 /* Many times, masked and unmasked in between: none is lost. */
@@ -374,7 +353,7 @@ TEST(irq_mask_race,
 								"not pending");
 		}
 	}
-	need_msix_actor(t, i);
+	actor_tried(t, i, "with MSI-X");
 }
 
 /* Each its own: an interrupt for this queue on another queue's vector is a mistake in the mapping. */
@@ -398,7 +377,7 @@ TEST(irq_own_vector,
 		before = get(&a.d->irqs.queue[a.queue]);
 		for (q = 0, others = get(&a.d->irqs.config); q < a.d->max_queues; q++)
 			others += q == a.queue ? 0 : get(&a.d->irqs.queue[q]);
-		one(t, &a);
+		actor_one(t, &a);
 		expect(t, wait_for(get(&a.d->irqs.queue[a.queue]) > before, ANSWER_NS),
 		       "%s: no interrupt on the vector of queue %u", actor_who(&a), a.queue);
 		(void)wait_for(false, QUIET_NS / 4);
@@ -408,8 +387,7 @@ TEST(irq_own_vector,
 		expect_eq(t, -others, 0, "%s: interrupts on the vectors of other events",
 			  actor_who(&a));
 	}
-	if (!tried)
-		test_skip(t, "neither rng nor vsock has a vector for each event");
+	actor_tried(t, tried, "with a vector for each event");
 }
 
 /*
@@ -431,7 +409,7 @@ TEST(irq_needs_reset,
 	actor_need(t);
 	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
 		shared = count(&a);
-		one(t, &a);
+		actor_one(t, &a);
 		require(t, wait_for(count(&a) > shared, ANSWER_NS),
 			"%s: no interrupt for a used buffer", actor_who(&a));
 		before = get(&a.d->irqs.config);
@@ -459,9 +437,9 @@ TEST(irq_needs_reset,
 		const struct bring_up again = { .irq = a.d->irq_mode };
 
 		actor_up(t, &a, &again);
-		one(t, &a);
+		actor_one(t, &a);
 	}
-	need_interrupts(t, i);
+	actor_tried(t, i, "whose interrupts can be set up");
 	if (!said)
 		test_skip(t, "no device sets NEEDS_RESET (SHOULD)");
 }

@@ -6,23 +6,7 @@
 
 #define OWNER_MMIO "the VMM's virtio-mmio front end"
 
-static struct virtio_mmio *device(unsigned int n)
-{
-	struct virtio_device *d;
-	unsigned int i;
-
-	for (i = 0; (d = vt_device(i)); i++)
-		if (virtio_mmio(d) && n-- == 0)
-			return virtio_mmio(d);
-	return NULL;
-}
-
-#define EACH(m, i) for (i = 0; (m = device(i)); i++)
-
-static const char *who(const struct virtio_mmio *m)
-{
-	return m->vdev.name;
-}
+#define EACH(m, i) for (i = 0; (m = vt_mmio(i)); i++)
 
 static uint32_t rd(const struct virtio_mmio *m, unsigned int reg)
 {
@@ -43,7 +27,8 @@ static void reset(struct test_ctx *t, const struct virtio_mmio *m)
 {
 	wr(m, VIRTIO_MMIO_STATUS, 0);
 	require(t, wait_for(rd(m, VIRTIO_MMIO_STATUS) == 0, ANSWER_NS),
-		"%s: status 0x%x after a reset", who(m), (unsigned int)rd(m, VIRTIO_MMIO_STATUS));
+		"%s: status 0x%x after a reset", m->vdev.name,
+		(unsigned int)rd(m, VIRTIO_MMIO_STATUS));
 }
 
 /* The driver's probing believed them once; they stay so in each state. */
@@ -60,10 +45,10 @@ TEST(mmio_identity,
 	EACH(m, i)
 		for (k = 0; k < 2; k++) {
 			expect_eq(t, rd(m, VIRTIO_MMIO_MAGIC_VALUE), VIRTIO_MMIO_MAGIC,
-				  "%s: MagicValue", who(m));
-			expect_eq(t, rd(m, VIRTIO_MMIO_VERSION), 2, "%s: Version", who(m));
+				  "%s: MagicValue", m->vdev.name);
+			expect_eq(t, rd(m, VIRTIO_MMIO_VERSION), 2, "%s: Version", m->vdev.name);
 			expect_eq(t, rd(m, VIRTIO_MMIO_DEVICE_ID), m->vdev.id, "%s: DeviceID",
-				  who(m));
+				  m->vdev.name);
 			vt_up(t, &m->vdev, &full);
 		}
 }
@@ -100,10 +85,10 @@ TEST(mmio_queues,
 		for (q = 0; q < m->vdev.max_queues; q++) {
 			select_queue(m, q);
 			expect(t, rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX) <= 32768,
-			       "%s: queue %u: QueueSizeMax %u (2.7: at most 32768)", who(m), q,
-			       (unsigned int)rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX));
+			       "%s: queue %u: QueueSizeMax %u (2.7: at most 32768)", m->vdev.name,
+			       q, (unsigned int)rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX));
 			expect(t, !m->vdev.max_size[q] || rd(m, VIRTIO_MMIO_QUEUE_READY) == 1,
-			       "%s: queue %u: QueueReady reads 0x%x in use", who(m), q,
+			       "%s: queue %u: QueueReady reads 0x%x in use", m->vdev.name, q,
 			       (unsigned int)rd(m, VIRTIO_MMIO_QUEUE_READY));
 		}
 		n = queues_of_type(m->vdev.id);
@@ -111,13 +96,13 @@ TEST(mmio_queues,
 			q = (uint16_t)(n + beyond[k]);
 			select_queue(m, q);
 			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX), 0,
-				  "%s: QueueSizeMax of queue %u of %u", who(m), q, n);
+				  "%s: QueueSizeMax of queue %u of %u", m->vdev.name, q, n);
 		}
 		reset(t, m);
 		for (q = 0; q < m->vdev.max_queues; q++) {
 			select_queue(m, q);
 			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_READY), 0,
-				  "%s: queue %u: QueueReady after a reset", who(m), q);
+				  "%s: queue %u: QueueReady after a reset", m->vdev.name, q);
 		}
 	}
 }
@@ -141,31 +126,28 @@ TEST(mmio_interrupt_status,
 		tried++;
 		actor_up(t, &a, &how);
 		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS) & 3, 0,
-			  "%s: InterruptStatus before anything happened", who(m));
+			  "%s: InterruptStatus before anything happened", m->vdev.name);
 		(void)vq_interrupts(a.vq, true);
-		actor_prepare(&a, true);
-		require(t, actor_round(&a), "%s: the buffer is not used", who(m));
+		actor_one(t, &a);
 		expect(t,
 		       wait_for(rd(m, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_USED,
 				ANSWER_NS),
-		       "%s: InterruptStatus 0x%x after a used buffer", who(m),
+		       "%s: InterruptStatus 0x%x after a used buffer", m->vdev.name,
 		       (unsigned int)rd(m, VIRTIO_MMIO_INTERRUPT_STATUS));
 		/* Reading does not acknowledge, nor does a write for another bit. */
 		wr(m, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_CONFIG);
 		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_USED,
-			  "%s: InterruptStatus before it is acknowledged", who(m));
+			  "%s: InterruptStatus before it is acknowledged", m->vdev.name);
 		wr(m, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_USED);
 		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), 0,
-			  "%s: InterruptStatus once acknowledged", who(m));
-		actor_prepare(&a, true);
-		require(t, actor_round(&a), "%s: the buffer is not used", who(m));
+			  "%s: InterruptStatus once acknowledged", m->vdev.name);
+		actor_one(t, &a);
 		(void)wait_for(rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), ANSWER_NS);
 		reset(t, m);
 		expect_eq(t, rd(m, VIRTIO_MMIO_INTERRUPT_STATUS), 0,
-			  "%s: InterruptStatus after a reset", who(m));
+			  "%s: InterruptStatus after a reset", m->vdev.name);
 	}
-	if (!tried)
-		test_skip(t, "neither rng nor vsock is on MMIO");
+	actor_tried(t, tried, "on MMIO");
 }
 
 /* A driver stops a queue so (4.2.2.2); a host that goes on reads memory that the driver has reused. */
@@ -187,22 +169,20 @@ TEST(mmio_queue_stopped,
 			continue;
 		tried++;
 		actor_up(t, &a, &how);
-		actor_prepare(&a, true);
-		require(t, actor_round(&a), "%s: the buffer is not used", who(m));
+		actor_one(t, &a);
 		select_queue(m, a.queue);
 		wr(m, VIRTIO_MMIO_QUEUE_READY, 0);
 		require(t, wait_for(rd(m, VIRTIO_MMIO_QUEUE_READY) == 0, ANSWER_NS),
-			"%s: QueueReady reads 0x%x after 0 was written", who(m),
+			"%s: QueueReady reads 0x%x after 0 was written", m->vdev.name,
 			(unsigned int)rd(m, VIRTIO_MMIO_QUEUE_READY));
 		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
 		actor_post(&a, 0);
 		/* A late or stray notification is the device's to ignore. */
 		vq_notify(a.vq);
 		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: buffers used with QueueReady 0",
-			  who(m));
+			  m->vdev.name);
 	}
-	if (!tried)
-		test_skip(t, "neither rng nor vsock is on MMIO");
+	actor_tried(t, tried, "on MMIO");
 }
 
 TEST(mmio_generation,
@@ -227,8 +207,8 @@ TEST(mmio_generation,
 			       (rd(m, VIRTIO_MMIO_CONFIG) == a &&
 				rd(m, VIRTIO_MMIO_CONFIG + 4) == b) ||
 				       rd(m, VIRTIO_MMIO_CONFIG_GENERATION) != first,
-			       "%s: the configuration changed, ConfigGeneration stays 0x%x", who(m),
-			       (unsigned int)first);
+			       "%s: the configuration changed, ConfigGeneration stays 0x%x",
+			       m->vdev.name, (unsigned int)first);
 	}
 	if (!tried)
 		test_skip(t, "no device shows 8 bytes of configuration");
@@ -255,13 +235,13 @@ TEST(mmio_queue_reset,
 				continue;
 			select_queue(m, q);
 			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_RESET), 0,
-				  "%s: queue %u: QueueReset in use", who(m), q);
+				  "%s: queue %u: QueueReset in use", m->vdev.name, q);
 			wr(m, VIRTIO_MMIO_QUEUE_RESET, 1);
 			expect(t, wait_for(rd(m, VIRTIO_MMIO_QUEUE_RESET) == 0, ANSWER_NS),
-			       "%s: queue %u: QueueReset reads 0x%x still", who(m), q,
+			       "%s: queue %u: QueueReset reads 0x%x still", m->vdev.name, q,
 			       (unsigned int)rd(m, VIRTIO_MMIO_QUEUE_RESET));
 			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_READY), 0,
-				  "%s: queue %u: QueueReady after its reset", who(m), q);
+				  "%s: queue %u: QueueReady after its reset", m->vdev.name, q);
 		}
 	}
 	if (!tried)

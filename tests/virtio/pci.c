@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtio.pci.*: the PCI transport (4.1) as configuration space and BARs show it, on every modern virtio
- * function; what is read from configuration space alone also on those that cannot be driven. Registers are read here, not through drivers/virtio/pci.c, where the driver would hide a
- * mistake (it skips unusable capabilities, for instance).
+ * virtio.pci.*: the PCI transport (4.1) as configuration space and BARs show it, on every modern virtio function.
+ * What is read from configuration space alone is read on those that cannot be driven as well. Registers are read here,
+ * not through drivers/virtio/pci.c: the driver would hide a mistake (it skips unusable capabilities, for instance).
  */
 #include <string.h>
 
@@ -17,19 +17,7 @@ enum {
 	PCI_STATUS_INTERRUPT = 1 << 3,
 };
 
-/* The n-th virtio function, NULL past the last. */
-static struct virtio_pci *function(unsigned int n)
-{
-	struct virtio_device *d;
-	unsigned int i;
-
-	for (i = 0; (d = vt_device(i)); i++)
-		if (virtio_pci(d) && n-- == 0)
-			return virtio_pci(d);
-	return NULL;
-}
-
-#define EACH(p, i) for (i = 0; (p = function(i)); i++)
+#define EACH(p, i) for (i = 0; (p = vt_pci(i)); i++)
 /* Those that cannot be driven as well: configuration space is all that these tests read. */
 #define EACH_FUNCTION(p, i) for (i = 0; (p = vt_pci_function(i)); i++)
 /* A SKIP where there is none: NEED_VIRTIO_FUNCTION is met by virtio-mmio as well. */
@@ -37,11 +25,6 @@ static void need_function(struct test_ctx *t)
 {
 	if (!vt_pci_function(0))
 		test_skip(t, "no modern virtio function on PCI");
-}
-
-static const char *who(const struct virtio_pci *p)
-{
-	return p->vdev.name;
 }
 
 static bool power_of_two(uint32_t n)
@@ -81,22 +64,22 @@ TEST(pci_ids,
 		const uint16_t vendor = (uint16_t)pci_read(p->pci, 0, 2);
 		const uint16_t device = (uint16_t)pci_read(p->pci, 2, 2);
 
-		expect_eq(t, vendor, VIRTIO_PCI_VENDOR, "%s: vendor id", who(p));
+		expect_eq(t, vendor, VIRTIO_PCI_VENDOR, "%s: vendor id", p->vdev.name);
 		if (device < VIRTIO_PCI_MODERN) {
 			expect(t, transitional_id(p),
-			       "%s: device id 0x%04x is no transitional id of virtio id %u", who(p),
-			       device, (unsigned int)p->vdev.id);
+			       "%s: device id 0x%04x is no transitional id of virtio id %u",
+			       p->vdev.name, device, (unsigned int)p->vdev.id);
 			continue;
 		}
-		expect(t, device >= 0x1040 && device <= 0x107f, "%s: device id 0x%04x", who(p),
-		       device);
+		expect(t, device >= 0x1040 && device <= 0x107f, "%s: device id 0x%04x",
+		       p->vdev.name, device);
 		/* SHOULD: against legacy drivers taking it. */
 		if (pci_read(p->pci, 8, 1) < 1)
-			test_note(t, "%s: revision 0 (4.1.2.1 SHOULD be 1 or more)", who(p));
+			test_note(t, "%s: revision 0 (4.1.2.1 SHOULD be 1 or more)", p->vdev.name);
 		if (p->pci->subdevice < 0x40)
 			test_note(t,
 				  "%s: subsystem device id 0x%04x (4.1.2.1 SHOULD be 0x40 or more)",
-				  who(p), p->pci->subdevice);
+				  p->vdev.name, p->pci->subdevice);
 	}
 }
 
@@ -131,7 +114,7 @@ TEST(pci_caps_present,
 	EACH_FUNCTION(p, i)
 	for (k = 0; k < sizeof(must) / sizeof(must[0]); k++)
 		expect(t, count_caps(p, must[k].type) > 0, "%s: no %s among %u vendor capabilities",
-		       who(p), must[k].name, p->num_caps);
+		       p->vdev.name, must[k].name, p->num_caps);
 }
 
 static unsigned int least_cap_len(uint8_t type)
@@ -165,14 +148,14 @@ TEST(pci_caps_layout,
 		c = &p->cap[k];
 		expect(t, c->cap_len >= least_cap_len(c->type),
 		       "%s: capability at 0x%02x, type %u: cap_len %u, the structure has %u bytes",
-		       who(p), c->at, c->type, c->cap_len, least_cap_len(c->type));
+		       p->vdev.name, c->at, c->type, c->cap_len, least_cap_len(c->type));
 		expect(t, c->at + c->cap_len <= 256,
-		       "%s: capability at 0x%02x with cap_len %u ends behind 0xff", who(p), c->at,
-		       c->cap_len);
+		       "%s: capability at 0x%02x with cap_len %u ends behind 0xff", p->vdev.name,
+		       c->at, c->cap_len);
 		if (c->type == VIRTIO_PCI_CAP_COMMON_CFG || c->type == VIRTIO_PCI_CAP_DEVICE_CFG)
 			expect_eq(t, c->offset % 4, 0,
 				  "%s: capability at 0x%02x, type %u: offset 0x%llx modulo 4",
-				  who(p), c->at, c->type, (unsigned long long)c->offset);
+				  p->vdev.name, c->at, c->type, (unsigned long long)c->offset);
 	}
 }
 
@@ -198,9 +181,9 @@ TEST(pci_caps_in_bar,
 			continue;
 		bar = &p->pci->bar[c->bar];
 		expect(t, c->offset <= bar->size && c->length <= bar->size - c->offset,
-		       "%s: type %u: 0x%llx bytes at 0x%llx, BAR %u has 0x%llx", who(p), c->type,
-		       (unsigned long long)c->length, (unsigned long long)c->offset, c->bar,
-		       (unsigned long long)bar->size);
+		       "%s: type %u: 0x%llx bytes at 0x%llx, BAR %u has 0x%llx", p->vdev.name,
+		       c->type, (unsigned long long)c->length, (unsigned long long)c->offset,
+		       c->bar, (unsigned long long)bar->size);
 	}
 }
 
@@ -221,11 +204,11 @@ TEST(pci_shm,
 		if (c->type != VIRTIO_PCI_CAP_SHARED_MEMORY_CFG)
 			continue;
 		found++;
-		expect(t, c->in_bar, "%s: region %u is not inside of BAR %u", who(p), c->id,
+		expect(t, c->in_bar, "%s: region %u is not inside of BAR %u", p->vdev.name, c->id,
 		       c->bar);
 		for (m = 0; m < k; m++)
 			expect(t, p->cap[m].type != c->type || p->cap[m].id != c->id,
-			       "%s: two regions with id %u", who(p), c->id);
+			       "%s: two regions with id %u", p->vdev.name, c->id);
 	}
 	if (!found)
 		test_skip(t, "no device has shared memory regions");
@@ -249,8 +232,9 @@ TEST(pci_vendor_cap,
 			continue;
 		found++;
 		expect(t, pci_read(p->pci, c->at + 4, 2) != VIRTIO_PCI_VENDOR,
-		       "%s: vendor data capability at 0x%02x with vendor_id 0x1af4", who(p), c->at);
-		expect_eq(t, c->cap_len % 4, 0, "%s: size %u modulo 4", who(p), c->cap_len);
+		       "%s: vendor data capability at 0x%02x with vendor_id 0x1af4", p->vdev.name,
+		       c->at);
+		expect_eq(t, c->cap_len % 4, 0, "%s: size %u modulo 4", p->vdev.name, c->cap_len);
 	}
 	if (!found)
 		test_skip(t, "no device has a vendor data capability");
@@ -272,14 +256,14 @@ TEST(pci_notify,
 	EACH(p, i) {
 		c = p->notify_cap;
 		width = p->vdev.offered & VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA) ? 4 : 2;
-		expect_eq(t, c->offset % width, 0, "%s: notify offset 0x%llx modulo %u", who(p),
-			  (unsigned long long)c->offset, width);
+		expect_eq(t, c->offset % width, 0, "%s: notify offset 0x%llx modulo %u",
+			  p->vdev.name, (unsigned long long)c->offset, width);
 		expect(t,
 		       c->multiplier == 0 ||
 			       (power_of_two(c->multiplier) && c->multiplier % width == 0),
 		       "%s: notify_off_multiplier %u is neither 0 nor a power of two and multiple of %u",
-		       who(p), c->multiplier, width);
-		expect(t, c->length >= width, "%s: notify length %llu", who(p),
+		       p->vdev.name, c->multiplier, width);
+		expect(t, c->length >= width, "%s: notify length %llu", p->vdev.name,
 		       (unsigned long long)c->length);
 		n = mmio_read16(&p->common->num_queues);
 		for (q = 0; q < n; q++) {
@@ -289,7 +273,8 @@ TEST(pci_notify,
 			off = mmio_read16(&p->common->queue_notify_off);
 			expect(t, c->length >= (uint64_t)off * c->multiplier + width,
 			       "%s: queue %u: notify length %llu < queue_notify_off %u * %u + %u",
-			       who(p), q, (unsigned long long)c->length, off, c->multiplier, width);
+			       p->vdev.name, q, (unsigned long long)c->length, off, c->multiplier,
+			       width);
 		}
 	}
 }
@@ -320,13 +305,13 @@ TEST(pci_queue_sizes,
 
 	EACH(p, i) {
 		n = mmio_read16(&p->common->num_queues);
-		expect(t, n > 0, "%s: num_queues 0", who(p));
+		expect(t, n > 0, "%s: num_queues 0", p->vdev.name);
 		for (q = 0; q < n; q++) {
 			mmio_write16(&p->common->queue_select, q);
 			size = mmio_read16(&p->common->queue_size);
 			/* With RING_PACKED other sizes are allowed; we did not negotiate it. */
 			expect(t, size == 0 || (power_of_two(size) && size <= 32768),
-			       "%s: queue %u has size %u", who(p), q, size);
+			       "%s: queue %u has size %u", p->vdev.name, q, size);
 		}
 		for (k = 0; k < sizeof(beyond) / sizeof(beyond[0]); k++) {
 			q = (uint16_t)(n + beyond[k]);
@@ -335,7 +320,7 @@ TEST(pci_queue_sizes,
 				continue;
 			mmio_write16(&p->common->queue_select, q);
 			expect_eq(t, mmio_read16(&p->common->queue_size), 0,
-				  "%s: queue_size of queue %u of %u", who(p), q, n);
+				  "%s: queue_size of queue %u of %u", p->vdev.name, q, n);
 		}
 		mmio_write16(&p->common->queue_select, 0);
 	}
@@ -355,16 +340,16 @@ TEST(pci_feature_words,
 		/* 2.2: bits to 127 are allotted; 128 and above are reserved. */
 		for (k = 0; k < sizeof(high) / sizeof(high[0]); k++)
 			expect_eq(t, p->vdev.ops->device_features_sel(&p->vdev, high[k]), 0,
-				  "%s: device_feature at select 0x%x", who(p), high[k]);
+				  "%s: device_feature at select 0x%x", p->vdev.name, high[k]);
 		for (k = 2; k < 4; k++)
 			if (p->vdev.ops->device_features_sel(&p->vdev, k))
-				test_note(t, "%s: features %u to %u: 0x%08x", who(p), 32 * k,
+				test_note(t, "%s: features %u to %u: 0x%08x", p->vdev.name, 32 * k,
 					  32 * k + 31,
 					  (unsigned int)p->vdev.ops->device_features_sel(&p->vdev,
 											 k));
 		expect_eq(t, p->vdev.ops->device_features_sel(&p->vdev, 0),
 			  (uint32_t)p->vdev.ops->device_features(&p->vdev), "%s: word 0 again",
-			  who(p));
+			  p->vdev.name);
 	}
 }
 
@@ -387,11 +372,12 @@ TEST(pci_driver_feature,
 		seen = (uint64_t)mmio_read32(&p->common->driver_feature) << 32;
 		mmio_write32(&p->common->driver_feature_select, 0);
 		seen |= mmio_read32(&p->common->driver_feature);
-		expect_eq(t, seen & offered, offered, "%s: features written and read back", who(p));
+		expect_eq(t, seen & offered, offered, "%s: features written and read back",
+			  p->vdev.name);
 		p->vdev.ops->driver_features(&p->vdev, 0);
 		mmio_write32(&p->common->driver_feature_select, 1);
 		expect_eq(t, mmio_read32(&p->common->driver_feature), 0,
-			  "%s: upper word after 0 was written", who(p));
+			  "%s: upper word after 0 was written", p->vdev.name);
 	}
 }
 
@@ -417,21 +403,20 @@ TEST(pci_queue_registers,
 			if (!p->vdev.max_size[q])
 				continue;
 			expect_eq(t, mmio_read16(&p->common->queue_reset), 0,
-				  "%s: queue %u: queue_reset after queue_enable", who(p), q);
+				  "%s: queue %u: queue_reset after queue_enable", p->vdev.name, q);
 			mmio_write16(&p->common->queue_reset, 1);
 			expect(t, wait_for(mmio_read16(&p->common->queue_reset) == 0, ANSWER_NS),
-			       "%s: queue %u: queue_reset reads %u still", who(p), q,
+			       "%s: queue %u: queue_reset reads %u still", p->vdev.name, q,
 			       mmio_read16(&p->common->queue_reset));
 			expect_eq(t, mmio_read16(&p->common->queue_enable), 0,
-				  "%s: queue %u: queue_enable after its reset", who(p), q);
+				  "%s: queue %u: queue_enable after its reset", p->vdev.name, q);
 		}
-		p->vdev.ops->set_status(&p->vdev, 0);
-		require(t, wait_for(p->vdev.ops->get_status(&p->vdev) == 0, ANSWER_NS),
-			"%s: no reset", who(p));
+		vt_must_reset(t, &p->vdev);
 		for (q = 0; q < p->vdev.max_queues; q++) {
 			mmio_write16(&p->common->queue_select, q);
 			expect_eq(t, mmio_read16(&p->common->queue_reset), 0,
-				  "%s: queue %u: queue_reset after the device's reset", who(p), q);
+				  "%s: queue %u: queue_reset after the device's reset",
+				  p->vdev.name, q);
 		}
 	}
 	if (!tried)
@@ -459,9 +444,10 @@ TEST(pci_config_halves,
 		high = mmio_read32(p->device + 4);
 		low2 = mmio_read32(p->device);
 		expect_eq(t, low2, low, "%s: lower half before and after the upper one was read",
-			  who(p));
-		expect_eq(t, mmio_read32(p->device + 4), high, "%s: upper half again", who(p));
-		expect(t, low != UINT32_MAX, "%s: lower half reads all ones", who(p));
+			  p->vdev.name);
+		expect_eq(t, mmio_read32(p->device + 4), high, "%s: upper half again",
+			  p->vdev.name);
+		expect(t, low != UINT32_MAX, "%s: lower half reads all ones", p->vdev.name);
 	}
 	if (!tried)
 		test_skip(t, "no device with a 64-bit field at offset 0 (vsock, block)");
@@ -481,18 +467,18 @@ TEST(pci_window_read,
 	unsigned int i;
 
 	EACH(p, i) {
-		require(t, p->window_cap, "%s: no PCI_CFG capability", who(p));
+		require(t, p->window_cap, "%s: no PCI_CFG capability", p->vdev.name);
 		off = (uint32_t)p->common_cap->offset;
 		bar = (const volatile uint8_t *)p->common;
 		vt_add_status(&p->vdev, VIRTIO_S_ACKNOWLEDGE);
 		mmio_write32(&p->common->device_feature_select, 1);
-		expect_eq(t, virtio_pci_window_read(p, p->common_cap->bar, off + 4, 4, &v), 0, "%s",
-			  who(p));
-		expect_eq(t, v, mmio_read32(bar + 4), "%s: 4 bytes: device_feature", who(p));
+		expect(t, virtio_pci_window_read(p, p->common_cap->bar, off + 4, 4, &v) == 0,
+		       "%s: the window cannot be read", p->vdev.name);
+		expect_eq(t, v, mmio_read32(bar + 4), "%s: 4 bytes: device_feature", p->vdev.name);
 		virtio_pci_window_read(p, p->common_cap->bar, off + 18, 2, &v);
-		expect_eq(t, v, mmio_read16(bar + 18), "%s: 2 bytes: num_queues", who(p));
+		expect_eq(t, v, mmio_read16(bar + 18), "%s: 2 bytes: num_queues", p->vdev.name);
 		virtio_pci_window_read(p, p->common_cap->bar, off + 20, 1, &v);
-		expect_eq(t, v, VIRTIO_S_ACKNOWLEDGE, "%s: 1 byte: device_status", who(p));
+		expect_eq(t, v, VIRTIO_S_ACKNOWLEDGE, "%s: 1 byte: device_status", p->vdev.name);
 	}
 }
 
@@ -508,41 +494,31 @@ TEST(pci_window_write,
 	uint8_t bar;
 
 	EACH(p, i) {
-		require(t, p->window_cap, "%s: no PCI_CFG capability", who(p));
+		require(t, p->window_cap, "%s: no PCI_CFG capability", p->vdev.name);
 		off = (uint32_t)p->common_cap->offset;
 		bar = p->common_cap->bar;
 		virtio_pci_window_write(p, bar, off + 20, 1, VIRTIO_S_ACKNOWLEDGE);
 		expect_eq(t, mmio_read8(&p->common->device_status), VIRTIO_S_ACKNOWLEDGE,
-			  "%s: 1 byte: device_status", who(p));
+			  "%s: 1 byte: device_status", p->vdev.name);
 		virtio_pci_window_write(p, bar, off, 4, 1);
 		expect_eq(t, mmio_read32(&p->common->device_feature),
 			  (uint32_t)(p->vdev.offered >> 32),
-			  "%s: 4 bytes: device_feature_select 1 shows the upper word", who(p));
+			  "%s: 4 bytes: device_feature_select 1 shows the upper word",
+			  p->vdev.name);
 		virtio_pci_window_write(p, bar, off + 22, 2,
 					p->vdev.max_queues ? p->vdev.max_queues - 1u : 0);
 		expect_eq(t, mmio_read16(&p->common->queue_select),
 			  p->vdev.max_queues ? p->vdev.max_queues - 1u : 0,
-			  "%s: 2 bytes: queue_select", who(p));
+			  "%s: 2 bytes: queue_select", p->vdev.name);
 		virtio_pci_window_write(p, bar, off + 20, 1, 0);
 		expect(t, wait_for(mmio_read8(&p->common->device_status) == 0, ANSWER_NS),
-		       "%s: a reset through the window", who(p));
+		       "%s: a reset through the window", p->vdev.name);
 	}
 }
 
 /* --- MSI-X vectors ---------------------------------------------------------------------------- */
 
-static struct virtio_pci *msix_function(unsigned int n)
-{
-	struct virtio_pci *p;
-	unsigned int i;
-
-	EACH(p, i)
-		if (p->has_msix && n-- == 0)
-			return p;
-	return NULL;
-}
-
-#define EACH_MSIX(p, i) for (i = 0; (p = msix_function(i)); i++)
+#define EACH_MSIX(p, i) for (i = 0; (p = vt_msix(i)); i++)
 
 TEST(pci_msix_table,
      .id = "virtio.pci.msix_table",
@@ -555,18 +531,19 @@ TEST(pci_msix_table,
 
 	EACH_MSIX(p, i)
 	{
-		expect(t, p->msix.count >= 1 && p->msix.count <= 0x800, "%s: %u vectors", who(p),
-		       p->msix.count);
+		expect(t, p->msix.count >= 1 && p->msix.count <= 0x800, "%s: %u vectors",
+		       p->vdev.name, p->msix.count);
 		if (p->msix.count < 2)
-			test_note(t, "%s: %u vector (SHOULD be 2 at least)", who(p), p->msix.count);
+			test_note(t, "%s: %u vector (SHOULD be 2 at least)", p->vdev.name,
+				  p->msix.count);
 		/* Each entry exists: its mask bit can be set and cleared. */
 		for (k = 0; k < p->msix.count && k < 64; k++) {
 			pci_msix_mask(&p->msix, k, false);
 			expect_eq(t, mmio_read32(p->msix.table + 16 * k + 12) & 1, 0,
-				  "%s: entry %u unmasked", who(p), k);
+				  "%s: entry %u unmasked", p->vdev.name, k);
 			pci_msix_mask(&p->msix, k, true);
 			expect_eq(t, mmio_read32(p->msix.table + 16 * k + 12) & 1, 1,
-				  "%s: entry %u masked", who(p), k);
+				  "%s: entry %u masked", p->vdev.name, k);
 		}
 	}
 }
@@ -591,29 +568,28 @@ TEST(pci_msix_map,
 		vt_add_status(&p->vdev, VIRTIO_S_ACKNOWLEDGE);
 		for (k = 0; k < n; k++) {
 			expect_eq(t, virtio_pci_set_config_vector(p, (uint16_t)k), k,
-				  "%s: config_msix_vector", who(p));
+				  "%s: config_msix_vector", p->vdev.name);
 			for (q = 0; q < p->vdev.max_queues; q++)
 				expect_eq(t, virtio_pci_set_queue_vector(p, q, (uint16_t)k), k,
-					  "%s: queue_msix_vector of queue %u", who(p), q);
+					  "%s: queue_msix_vector of queue %u", p->vdev.name, q);
 		}
 		expect_eq(t, virtio_pci_set_config_vector(p, VIRTIO_NO_VECTOR), VIRTIO_NO_VECTOR,
-			  "%s: config_msix_vector unmapped", who(p));
+			  "%s: config_msix_vector unmapped", p->vdev.name);
 		for (q = 0; q < p->vdev.max_queues; q++)
 			expect_eq(t, virtio_pci_set_queue_vector(p, q, VIRTIO_NO_VECTOR),
 				  VIRTIO_NO_VECTOR, "%s: queue_msix_vector of queue %u unmapped",
-				  who(p), q);
+				  p->vdev.name, q);
 		virtio_pci_set_config_vector(p, 0);
 		for (q = 0; q < p->vdev.max_queues; q++)
 			virtio_pci_set_queue_vector(p, q, 0);
-		p->vdev.ops->set_status(&p->vdev, 0);
-		require(t, wait_for(p->vdev.ops->get_status(&p->vdev) == 0, ANSWER_NS),
-			"%s: no reset", who(p));
+		vt_must_reset(t, &p->vdev);
 		expect_eq(t, mmio_read16(&p->common->config_msix_vector), VIRTIO_NO_VECTOR,
-			  "%s: config_msix_vector after a reset", who(p));
+			  "%s: config_msix_vector after a reset", p->vdev.name);
 		for (q = 0; q < p->vdev.max_queues; q++) {
 			mmio_write16(&p->common->queue_select, q);
 			expect_eq(t, mmio_read16(&p->common->queue_msix_vector), VIRTIO_NO_VECTOR,
-				  "%s: queue_msix_vector of queue %u after a reset", who(p), q);
+				  "%s: queue_msix_vector of queue %u after a reset", p->vdev.name,
+				  q);
 		}
 	}
 }
@@ -641,21 +617,19 @@ TEST(pci_isr,
 		actor_up(t, &a, &how);
 		(void)vq_interrupts(a.vq, true);
 		(void)mmio_read8(p->isr);
-		expect_eq(t, mmio_read8(p->isr), 0, "%s: ISR after a read", who(p));
+		expect_eq(t, mmio_read8(p->isr), 0, "%s: ISR after a read", p->vdev.name);
 		expect_eq(t, pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, 0,
-			  "%s: Status.Interrupt with ISR 0", who(p));
-		actor_prepare(&a, true);
-		require(t, actor_round(&a), "%s: the buffer is not used", who(p));
+			  "%s: Status.Interrupt with ISR 0", p->vdev.name);
+		actor_one(t, &a);
 		/* The bit comes before the notification, and that after the used index: give it time. */
 		expect(t,
 		       wait_for(pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, ANSWER_NS),
-		       "%s: Status.Interrupt is 0 though a buffer was used", who(p));
+		       "%s: Status.Interrupt is 0 though a buffer was used", p->vdev.name);
 		expect_eq(t, mmio_read8(p->isr) & 1, 1, "%s: ISR bit 0 after a used buffer",
-			  who(p));
-		expect_eq(t, mmio_read8(p->isr), 0, "%s: ISR after it was read", who(p));
+			  p->vdev.name);
+		expect_eq(t, mmio_read8(p->isr), 0, "%s: ISR after it was read", p->vdev.name);
 		expect_eq(t, pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, 0,
-			  "%s: Status.Interrupt after ISR was read", who(p));
+			  "%s: Status.Interrupt after ISR was read", p->vdev.name);
 	}
-	if (!tried)
-		test_skip(t, "neither rng nor vsock is on PCI");
+	actor_tried(t, tried, "on PCI");
 }

@@ -155,7 +155,7 @@ TEST(probe_reset,
 
 	for (i = 0; (d = vt_device(i)); i++, judged++) {
 		vt_add_status(d, VIRTIO_S_ACKNOWLEDGE);
-		expect_eq(t, virtio_reset(d), 0, "%s: a reset after ACKNOWLEDGE", d->name);
+		expect(t, virtio_reset(d) == 0, "%s, after ACKNOWLEDGE: %s", d->name, d->error);
 	}
 	for (i = 0; (r = virtio_refused(i)); i++) {
 		if (r->kind != VIRTIO_REFUSED_RESET)

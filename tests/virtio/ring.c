@@ -5,6 +5,7 @@
  * Descriptors are written by hand, so that each layout is the one that the clause speaks of. Interrupts
  * are off: used.idx is polled.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/virtio/util.h"
@@ -13,39 +14,45 @@
 #define EVENT	 VIRTIO_BIT(VIRTIO_F_EVENT_IDX)
 #define TABLE	 4096u /* where in an actor's memory indirect tables are */
 
-static const char *who(const struct actor *a)
-{
-	static char text[64];
-
-	strncpy(text, a->d->name, sizeof(text) - 8);
-	strcat(text, a->writes ? " rng" : " vsock");
-	return text;
-}
-
 static const struct bring_up poll_plain = { .irq = VIRTIO_IRQ_POLL };
 
-/* Told, used in time, with a sane element; what was used comes back in *len. */
-static bool send_chain(struct test_ctx *t, struct actor *a, uint16_t head, uint32_t writable,
-		       const char *what)
+/* Makes the chain from head available and waits for it. false: it is not used in time, a FAIL. */
+static bool chain_used(struct test_ctx *t, struct actor *a, uint16_t head, const char *what,
+		       uint32_t *id, uint32_t *len)
 {
-	uint32_t id, len;
 	bool ok;
 
 	actor_post(a, head);
 	vq_notify(a->vq);
 	ok = actor_wait(a, 1, ANSWER_NS) == 1;
-	expect(t, ok, "%s: %s: the buffer is not used in time (status 0x%02x)", who(a), what,
+	expect(t, ok, "%s: %s: the buffer is not used in time (status 0x%02x)", vt_who(a->d), what,
 	       a->d->ops->get_status(a->d));
 	if (!ok)
 		return false;
-	actor_used(a, 0, &id, &len);
+	actor_used(a, 0, id, len);
 	actor_done(a, 1);
-	expect_eq(t, id, head, "%s: %s: used id", who(a), what);
-	expect(t, len <= writable, "%s: %s: used len %u, the buffer has %u writable bytes", who(a),
-	       what, len, writable);
-	expect(t, actor_understood(a, len), "%s: %s: %s", who(a), what,
+	return true;
+}
+
+static void expect_understood(struct test_ctx *t, struct actor *a, const char *what, uint32_t len)
+{
+	expect(t, actor_understood(a, len), "%s: %s: %s", vt_who(a->d), what,
 	       a->writes ? "none of the bytes was written" :
 			   "the request was not answered with RST");
+}
+
+/* A chain that is used in time, with a sane element, by a device that understood it. */
+static bool send_chain(struct test_ctx *t, struct actor *a, uint16_t head, uint32_t writable,
+		       const char *what)
+{
+	uint32_t id, len;
+
+	if (!chain_used(t, a, head, what, &id, &len))
+		return false;
+	expect_eq(t, id, head, "%s: %s: used id", vt_who(a->d), what);
+	expect(t, len <= writable, "%s: %s: used len %u, the buffer has %u writable bytes",
+	       vt_who(a->d), what, len, writable);
+	expect_understood(t, a, what, len);
 	return true;
 }
 
@@ -110,19 +117,12 @@ static void one_cut(struct test_ctx *t, struct actor *a, const struct cut *c)
 
 	actor_prepare(a, false);
 	cut_up(a, c, NULL);
-	actor_post(a, 0);
-	vq_notify(a->vq);
-	if (actor_wait(a, 1, ANSWER_NS) < 1) {
-		expect(t, false, "%s: %s: the buffer is not used in time (status 0x%02x)", who(a),
-		       c->name, a->d->ops->get_status(a->d));
+	if (!chain_used(t, a, 0, c->name, &id, &len))
 		return;
-	}
-	actor_used(a, 0, &id, &len);
-	actor_done(a, 1);
 	gather(a, c);
-	expect(t, len <= (a->writes ? a->len : 0), "%s: %s: used len %u", who(a), c->name, len);
-	expect(t, actor_understood(a, len), "%s: %s: %s", who(a), c->name,
-	       a->writes ? "the bytes were not written" : "the request was not answered with RST");
+	expect(t, len <= (a->writes ? a->len : 0), "%s: %s: used len %u", vt_who(a->d), c->name,
+	       len);
+	expect_understood(t, a, c->name, len);
 }
 
 /*
@@ -146,7 +146,7 @@ TEST(ring_framing,
 			actor_up(t, &a, &poll_plain);
 			if (cuts[k].n > vq_size(a.vq))
 				test_note(t, "%s: queue size %u is too small for %u descriptors",
-					  who(&a), vq_size(a.vq), cuts[k].n);
+					  vt_who(a.d), vq_size(a.vq), cuts[k].n);
 			else
 				one_cut(t, &a, &cuts[k]);
 		}
@@ -177,26 +177,20 @@ static void need_feature(struct test_ctx *t, unsigned int bit, const char *name)
 }
 
 static void indirect_cut(struct test_ctx *t, struct actor *a, const struct cut *c,
-			 uint16_t more_flags, const char *what)
+			 uint16_t more_flags, const char *how)
 {
 	uint32_t id, len;
+	char what[48];
 
+	snprintf(what, sizeof(what), "%s, %s", how, c->name);
 	actor_prepare(a, false);
 	cut_up(a, c, table_of(a));
 	actor_desc(a, 0, TABLE, (uint32_t)(c->n * sizeof(struct vring_desc)),
 		   (uint16_t)(VRING_DESC_F_INDIRECT | more_flags), 0);
-	actor_post(a, 0);
-	vq_notify(a->vq);
-	if (actor_wait(a, 1, ANSWER_NS) < 1) {
-		expect(t, false, "%s: %s, %s: the buffer is not used in time (status 0x%02x)",
-		       who(a), what, c->name, a->d->ops->get_status(a->d));
+	if (!chain_used(t, a, 0, what, &id, &len))
 		return;
-	}
-	actor_used(a, 0, &id, &len);
-	actor_done(a, 1);
 	gather(a, c);
-	expect(t, actor_understood(a, len), "%s: %s, %s: %s", who(a), what, c->name,
-	       a->writes ? "the bytes were not written" : "the request was not answered with RST");
+	expect_understood(t, a, what, len);
 }
 
 TEST(ring_indirect,
@@ -283,7 +277,7 @@ TEST(ring_chain_indirect,
 		actor_desc(&a, 2, TABLE, 2 * sizeof(*table), VRING_DESC_F_INDIRECT, 0);
 		send_chain(t, &a, 0, a.writes ? a.len : 0, "two descriptors and a table");
 		expect(t, memcmp(copy, a.mem + TABLE, 2 * sizeof(*table)) == 0,
-		       "%s: the indirect table was written", who(&a));
+		       "%s: the indirect table was written", vt_who(a.d));
 	}
 }
 
@@ -311,7 +305,7 @@ TEST(ring_readable,
 		memcpy(before, a.mem + 1024, sizeof(before));
 		if (send_chain(t, &a, 0, 0, "readable buffer"))
 			expect(t, memcmp(before, a.mem + 1024, sizeof(before)) == 0,
-			       "%s: the readable buffer changed", who(&a));
+			       "%s: the readable buffer changed", vt_who(a.d));
 	}
 	if (!tried)
 		test_skip(t, "no vsock device; an entropy device reads nothing");
@@ -333,9 +327,9 @@ TEST(ring_bounds,
 		for (k = 0; k < 4; k++) {
 			actor_prepare(&a, false);
 			require(t, actor_round(&a) && actor_understood(&a, a.len),
-				"%s: request %u is not answered", who(&a), k);
+				"%s: request %u is not answered", vt_who(a.d), k);
 			expect(t, actor_in_bounds(&a), "%s: bytes behind a writable buffer changed",
-			       who(&a));
+			       vt_who(a.d));
 		}
 	}
 }
@@ -363,19 +357,20 @@ TEST(ring_table,
 						  VRING_DESC_F_NEXT, (uint16_t)(k ^ 1) });
 		for (round = 0; round < 20; round++) {
 			actor_prepare(&a, true);
-			require(t, actor_round(&a), "%s: buffer %u is not used", who(&a), round);
+			require(t, actor_round(&a), "%s: buffer %u is not used", vt_who(a.d),
+				round);
 		}
 		for (k = 1; k < vq_size(a.vq); k++) {
 			want = (struct vq_raw_desc){ a.addr + 0x111u * k, 0x1000u + k,
 						     VRING_DESC_F_NEXT, (uint16_t)(k ^ 1) };
 			vq_split_desc(s, k, &seen);
 			expect(t, memcmp(&want, &seen, sizeof(want)) == 0,
-			       "%s: descriptor %u changed", who(&a), k);
+			       "%s: descriptor %u changed", vt_who(a.d), k);
 		}
 		want = (struct vq_raw_desc){ a.addr, a.len, actor_flags(&a), 0 };
 		vq_split_desc(s, 0, &seen);
 		expect(t, memcmp(&want, &seen, sizeof(want)) == 0,
-		       "%s: the descriptor in use changed", who(&a));
+		       "%s: the descriptor in use changed", vt_who(a.d));
 	}
 }
 
@@ -398,17 +393,17 @@ TEST(ring_used_len,
 			actor_post(&a, 0);
 			vq_notify(a.vq);
 			require(t, actor_wait(&a, 1, ANSWER_NS) == 1,
-				"%s: a buffer of %u is not used", who(&a), n);
+				"%s: a buffer of %u is not used", vt_who(a.d), n);
 			actor_used(&a, 0, &id, &len);
 			actor_done(&a, 1);
 			expect(t, len <= (a.writes ? n : 0),
-			       "%s: used len %u, %u bytes were writable", who(&a), len,
+			       "%s: used len %u, %u bytes were writable", vt_who(a.d), len,
 			       a.writes ? n : 0);
 			/* One byte in 256 is the pattern by chance: a quarter of them all is not. */
 			for (k = changed = 0; a.writes && k < len && k < 4096; k++)
 				changed += a.mem[k] != 0xa5;
 			expect(t, !a.writes || len < 64 || changed > len - len / 4,
-			       "%s: len %u, but only %u bytes differ from before", who(&a), len,
+			       "%s: len %u, but only %u bytes differ from before", vt_who(a.d), len,
 			       changed);
 		}
 	}
@@ -432,11 +427,11 @@ TEST(ring_used_flags,
 			actor_up(t, &a, &how);
 			for (round = 0; round < 20; round++) {
 				actor_prepare(&a, true);
-				require(t, actor_round(&a), "%s: buffer %u is not used", who(&a),
-					round);
+				require(t, actor_round(&a), "%s: buffer %u is not used",
+					vt_who(a.d), round);
 				flags = vq_split_used_flags(actor_split(t, &a));
 				expect(t, flags <= (k ? 0 : 1),
-				       "%s: used.flags 0x%04x %s EVENT_IDX", who(&a), flags,
+				       "%s: used.flags 0x%04x %s EVENT_IDX", vt_who(a.d), flags,
 				       k ? "with" : "without");
 			}
 		}
@@ -460,15 +455,15 @@ TEST(ring_spurious_kicks,
 		for (k = 0; k < 500; k++)
 			vq_notify(a.vq);
 		expect_eq(t, actor_wait(&a, 1, QUIET_NS / 4), 0,
-			  "%s: buffers used, none was posted", who(&a));
+			  "%s: buffers used, none was posted", vt_who(a.d));
 		actor_prepare(&a, false);
 		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
 		send_chain(t, &a, 0, a.writes ? a.len : 0, "after 500 kicks for nothing");
 		for (k = 0; k < 500; k++)
 			vq_notify(a.vq);
 		expect_eq(t, actor_wait(&a, 1, QUIET_NS / 4), 0,
-			  "%s: more buffers used than posted", who(&a));
-		expect_eq(t, a.d->ops->get_status(a.d), 15, "%s: status", who(&a));
+			  "%s: more buffers used than posted", vt_who(a.d));
+		expect_eq(t, a.d->ops->get_status(a.d), 15, "%s: status", vt_who(a.d));
 	}
 }
 
@@ -499,11 +494,11 @@ TEST(ring_event_idx_kicks,
 			if (told)
 				vq_notify(a.vq);
 			require(t, actor_wait(&a, 1, ANSWER_NS) == 1,
-				"%s: buffer %u is not used (told: %u)", who(&a), k, told);
+				"%s: buffer %u is not used (told: %u)", vt_who(a.d), k, told);
 			actor_done(&a, 1);
 		}
-		test_note(t, "%s: %u buffers, %u kicks", who(&a), k, kicks);
-		expect(t, kicks > 0, "%s: took %u buffers without a notification", who(&a), k);
+		test_note(t, "%s: %u buffers, %u kicks", vt_who(a.d), k, kicks);
+		expect(t, kicks > 0, "%s: took %u buffers without a notification", vt_who(a.d), k);
 	}
 }
 
@@ -532,13 +527,13 @@ static unsigned int run_many(struct test_ctx *t, struct actor *a, unsigned int t
 		k = actor_wait(a, n + 1, 0);
 		require(t, k == n,
 			"%s: queue size %u: of %u buffers from number %u on, used.idx counts %u",
-			who(a), size, n, done, k);
+			vt_who(a->d), size, n, done, k);
 		memset(seen, 0, n);
 		for (k = 0; k < n; k++) {
 			actor_used(a, k, &id, &len);
 			require(t, id < n && !seen[id],
-				"%s: queue size %u: used element %u has id %u%s", who(a), size,
-				done + k, id, id < n ? " again" : "");
+				"%s: queue size %u: used element %u has id %u%s", vt_who(a->d),
+				size, done + k, id, id < n ? " again" : "");
 			seen[id] = 1;
 		}
 		actor_done(a, n);
@@ -563,9 +558,9 @@ TEST(ring_sizes,
 		for (size = 2; size <= a.d->max_size[a.queue]; size *= 2) {
 			how.size = (uint16_t)size;
 			actor_up(t, &a, &how);
-			require_eq(t, vq_size(a.vq), size, "%s: queue size", who(&a));
+			require_eq(t, vq_size(a.vq), size, "%s: queue size", vt_who(a.d));
 			run_many(t, &a, 3 * size + 1, deadline_in(test_time_left(t)));
-			expect_eq(t, a.taken, 3 * size + 1, "%s: buffers used", who(&a));
+			expect_eq(t, a.taken, 3 * size + 1, "%s: buffers used", vt_who(a.d));
 		}
 }
 
@@ -585,12 +580,13 @@ TEST(ring_wrap,
 		actor_up(t, &a, &poll_plain);
 		done = run_many(t, &a, 65536 + 100, deadline_in(test_time_left(t) / 3));
 		if (done < 65536 + 100) {
-			test_note(t, "%s: too slow for a wrap: %u buffers in time", who(&a), done);
+			test_note(t, "%s: too slow for a wrap: %u buffers in time", vt_who(a.d),
+				  done);
 			continue;
 		}
 		wrapped++;
 		expect_eq(t, vq_split_used_idx(actor_split(t, &a)), 100,
-			  "%s: used.idx after 65636 buffers", who(&a));
+			  "%s: used.idx after 65636 buffers", vt_who(a.d));
 	}
 	if (!wrapped)
 		test_skip(t, "no device uses 65636 buffers within the test's time");
@@ -608,8 +604,8 @@ static void walk_batches(struct test_ctx *t, struct actor *a, uint16_t n)
 	for (k = 0; k < n; k = (uint16_t)(id + 1)) {
 		actor_used(a, k, &id, &len);
 		require(t, id >= k && id < n,
-			"%s: used element %u has id %u: buffers %u to %u are not used yet", who(a),
-			k, (unsigned int)id, k, n - 1u);
+			"%s: used element %u has id %u: buffers %u to %u are not used yet",
+			vt_who(a->d), k, (unsigned int)id, k, n - 1u);
 	}
 }
 
@@ -629,8 +625,8 @@ static void use_batch(struct test_ctx *t, struct actor *a, uint16_t n)
 		actor_desc(a, k, 0, a->writes ? 1 : a->len, actor_flags(a), 0);
 	actor_post_batch(a, n);
 	vq_notify(a->vq);
-	require(t, actor_wait(a, n, ANSWER_NS) == n, "%s: not all of %u buffers are used", who(a),
-		n);
+	require(t, actor_wait(a, n, ANSWER_NS) == n, "%s: not all of %u buffers are used",
+		vt_who(a->d), n);
 	walk_batches(t, a, n);
 }
 

@@ -24,12 +24,8 @@ NEED(virtio, NEED_VIRTIO, "virtio", has_virtio);
 
 static bool has_pci(char *why, size_t size)
 {
-	struct virtio_device *d;
-	unsigned int i;
-
-	for (i = 0; (d = vt_device(i)); i++)
-		if (virtio_pci(d))
-			return true;
+	if (vt_pci(0))
+		return true;
 	snprintf(why, size, "no modern virtio device on PCI");
 	return false;
 }
@@ -37,12 +33,8 @@ NEED(virtio_pci, NEED_VIRTIO_PCI, "virtio over PCI", has_pci);
 
 static bool has_mmio(char *why, size_t size)
 {
-	struct virtio_device *d;
-	unsigned int i;
-
-	for (i = 0; (d = vt_device(i)); i++)
-		if (virtio_mmio(d))
-			return true;
+	if (vt_mmio(0))
+		return true;
 	snprintf(why, size, "no virtio-mmio device of version 2");
 	return false;
 }
@@ -50,12 +42,8 @@ NEED(virtio_mmio, NEED_VIRTIO_MMIO, "virtio over MMIO", has_mmio);
 
 static bool has_msix(char *why, size_t size)
 {
-	struct virtio_device *d;
-	unsigned int i;
-
-	for (i = 0; (d = vt_device(i)); i++)
-		if (virtio_pci(d) && virtio_pci(d)->has_msix)
-			return true;
+	if (vt_msix(0))
+		return true;
 	snprintf(why, size, "no virtio device with MSI-X");
 	return false;
 }
@@ -93,6 +81,39 @@ struct virtio_device *vt_device(unsigned int n)
 	return NULL;
 }
 
+struct virtio_pci *vt_pci(unsigned int n)
+{
+	struct virtio_device *d;
+	unsigned int i;
+
+	for (i = 0; (d = vt_device(i)); i++)
+		if (virtio_pci(d) && n-- == 0)
+			return virtio_pci(d);
+	return NULL;
+}
+
+struct virtio_pci *vt_msix(unsigned int n)
+{
+	struct virtio_pci *p;
+	unsigned int i;
+
+	for (i = 0; (p = vt_pci(i)); i++)
+		if (p->has_msix && n-- == 0)
+			return p;
+	return NULL;
+}
+
+struct virtio_mmio *vt_mmio(unsigned int n)
+{
+	struct virtio_device *d;
+	unsigned int i;
+
+	for (i = 0; (d = vt_device(i)); i++)
+		if (virtio_mmio(d) && n-- == 0)
+			return virtio_mmio(d);
+	return NULL;
+}
+
 struct virtio_pci *vt_pci_function(unsigned int n)
 {
 	const struct virtio_refusal *r;
@@ -108,10 +129,30 @@ struct virtio_pci *vt_pci_function(unsigned int n)
 	return NULL;
 }
 
+const char *vt_who(const struct virtio_device *d)
+{
+	static char text[64];
+
+	snprintf(text, sizeof(text), "%s %s", d->name, virtio_id_name(d->id));
+	return text;
+}
+
 uint8_t vt_add_status(struct virtio_device *d, uint8_t bit)
 {
 	d->ops->set_status(d, d->ops->get_status(d) | bit);
 	return d->ops->get_status(d);
+}
+
+bool vt_clear_status(struct virtio_device *d)
+{
+	d->ops->set_status(d, 0);
+	return wait_for(d->ops->get_status(d) == 0, ANSWER_NS);
+}
+
+void vt_must_reset(struct test_ctx *t, struct virtio_device *d)
+{
+	require(t, vt_clear_status(d), "%s: status 0x%02x long after a reset", vt_who(d),
+		d->ops->get_status(d));
 }
 
 int vt_try_up(struct virtio_device *d, const struct bring_up *how)
@@ -138,8 +179,8 @@ void vt_up(struct test_ctx *t, struct virtio_device *d, const struct bring_up *h
 	const int ret = vt_try_up(d, how);
 
 	if (ret)
-		test_error(t, "%s %s: initialisation failed (%s): %s", d->name,
-			   virtio_id_name(d->id), err_text(ret), d->error);
+		test_error(t, "%s: initialisation failed (%s): %s", vt_who(d), err_text(ret),
+			   d->error);
 }
 
 /* --- the fixture: devices in reset, memory given back ------------------------------------- */
@@ -347,6 +388,13 @@ void actor_need(struct test_ctx *t)
 		test_skip(t, "no device that acts on a buffer: neither rng nor a usable vsock");
 }
 
+void actor_tried(struct test_ctx *t, unsigned int tried, const char *what)
+{
+	actor_need(t);
+	if (!tried)
+		test_skip(t, "no rng or vsock device %s", what);
+}
+
 static void post_rx(struct actor *a)
 {
 	struct virtqueue *rx = a->d->vq[0];
@@ -548,6 +596,12 @@ bool actor_round(struct actor *a)
 	return true;
 }
 
+void actor_one(struct test_ctx *t, struct actor *a)
+{
+	actor_prepare(a, true);
+	require(t, actor_round(a), "%s: a buffer is not used in time", actor_who(a));
+}
+
 static bool is_our_rst(const struct actor *a, const void *buf, uint32_t len)
 {
 	const struct vsock_hdr *h = buf;
@@ -593,9 +647,7 @@ const char *actor_who(const struct actor *a)
 {
 	static char text[64];
 
-	strncpy(text, a->d->name, sizeof(text) - 24);
-	strcat(text, a->writes ? " rng, " : " vsock, ");
-	strcat(text, virtio_irq_name(a->d->irq_mode));
+	snprintf(text, sizeof(text), "%s, %s", vt_who(a->d), virtio_irq_name(a->d->irq_mode));
 	return text;
 }
 

@@ -27,6 +27,9 @@
 #define QUIET_NS vt_quiet_ns()
 uint64_t vt_quiet_ns(void);
 
+struct virtio_mmio;
+struct virtio_pci;
+
 struct bring_up {
 	uint64_t features; /* of those offered; VERSION_1 and ACCESS_PLATFORM come on top */
 	enum virtio_irq_mode irq;
@@ -36,25 +39,37 @@ struct bring_up {
 
 /* Devices that the suites may reset and drive: all but IOMMUs, which others' DMA goes through. */
 struct virtio_device *vt_device(unsigned int n);
+/* The n-th of them on PCI, on PCI with MSI-X, on MMIO; NULL past the last. */
+struct virtio_pci *vt_pci(unsigned int n);
+struct virtio_pci *vt_msix(unsigned int n);
+struct virtio_mmio *vt_mmio(unsigned int n);
 /*
  * The n-th virtio function on PCI, usable or not, but legacy ones: for tests that read its configuration
  * space. NULL past the last.
  */
-struct virtio_pci;
 struct virtio_pci *vt_pci_function(unsigned int n);
+/* "pci 00:03.0 rng"; one buffer for all callers. */
+const char *vt_who(const struct virtio_device *d);
 /* Reset, features, queues (all that the device has), DRIVER_OK. 0 or -errno, d->error says more. */
 int vt_try_up(struct virtio_device *d, const struct bring_up *how);
 /* The same; failure ends the test as an ERROR. */
 void vt_up(struct test_ctx *t, struct virtio_device *d, const struct bring_up *how);
 /* One more status bit; the status read back. */
 uint8_t vt_add_status(struct virtio_device *d, uint8_t bit);
+/*
+ * Writes 0 to the status, and does no more: the driver's queues and interrupts stay. true: it reads 0 in time. A
+ * driver waits as long as it takes; ANSWER_NS are more than any device needs.
+ */
+bool vt_clear_status(struct virtio_device *d);
+/* The same; a device that shows no reset FAILs the test and ends it. */
+void vt_must_reset(struct test_ctx *t, struct virtio_device *d);
 
 /* All devices in reset, memory of vt_dma() given back: what the fixture of virtio.* does. */
 void vt_reset_all(void);
 /*
  * The same behind a test, for the teardown of fixtures whose tests use actors; then a device that left a buffer
- * unused gets a plain one. If it does not use that either, the test FAILs, a new boot is asked for (but of a device that never worked), and actor_up()
- * ends later tests of this device as an ERROR.
+ * unused gets a plain one. If it does not use that either, the test FAILs, and actor_up() ends later tests of this
+ * device as an ERROR. A new boot is asked for, unless the device never worked.
  */
 void vt_settle(void);
 
@@ -82,6 +97,8 @@ struct actor {
 bool actor_get(unsigned int n, struct actor *a);
 /* Ends the test as a SKIP if there is none at all. */
 void actor_need(struct test_ctx *t);
+/* Ends the test as a SKIP if none was tried: "no rng or vsock device " and what they lack. */
+void actor_tried(struct test_ctx *t, unsigned int tried, const char *what);
 /* Up, with buffers in the vsock's receive queue. Failure ends the test as an ERROR. */
 void actor_up(struct test_ctx *t, struct actor *a, const struct bring_up *how);
 /* Up as the n-th combination of actor and interrupt mode that works; false past the last. */
@@ -113,6 +130,8 @@ void actor_done(struct actor *a, unsigned int n);
 /* One plain buffer (descriptor 0), told and waited for; actor_round() takes it back, too. true: used in time. */
 bool actor_used_in_time(struct actor *a);
 bool actor_round(struct actor *a);
+/* A quiet request and its actor_round(); a buffer that is not used in time FAILs the test and ends it. */
+void actor_one(struct test_ctx *t, struct actor *a);
 /*
  * Whether the device understood the request: vsock: its RST came; rng: bytes of mem changed. Takes
  * receive buffers back. A vsock device that does not even answer a plain request (found out once) is

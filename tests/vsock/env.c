@@ -240,6 +240,15 @@ static bool has_peer(char *why, size_t size)
 }
 NEED(peer, NEED_PEER, "peer", has_peer);
 
+/* Whether there is a device; it was probed then. */
+static bool is_probed(char *why, size_t size)
+{
+	if (!has_vsock(why, size))
+		return false;
+	probe();
+	return true;
+}
+
 static bool has_cap(uint32_t cap, const char *what, char *why, size_t size)
 {
 	if (!has_peer(why, size))
@@ -262,31 +271,25 @@ static bool config_lacks(bool lacks, const char *what, char *why, size_t size)
 
 static bool cid_list(char *why, size_t size)
 {
-	if (!has_vsock(why, size))
-		return false;
-	probe();
-	return !config_lacks(
-		state.layout == VSOCK_LAYOUT_UPSTREAM,
-		"guest_cid is the whole configuration: virtio 1.4 has no device drop other CIDs",
-		why, size);
+	return is_probed(why, size) &&
+	       !config_lacks(
+		       state.layout == VSOCK_LAYOUT_UPSTREAM,
+		       "guest_cid is the whole configuration: virtio 1.4 has no device drop other CIDs",
+		       why, size);
 }
 NEED(cid_list, NEED_CID_LIST, "a list of CIDs", cid_list);
 
 static bool multi_cid(char *why, size_t size)
 {
-	if (!has_vsock(why, size))
-		return false;
-	probe();
-	return !config_lacks(state.num_guest <= 1, "the device lists one guest CID", why, size);
+	return is_probed(why, size) &&
+	       !config_lacks(state.num_guest <= 1, "the device lists one guest CID", why, size);
 }
 NEED(multi_cid, NEED_MULTI_CID, "several guest CIDs", multi_cid);
 
 static bool host_cids(char *why, size_t size)
 {
-	if (!has_vsock(why, size))
-		return false;
-	probe();
-	return !config_lacks(!state.num_host,
+	return is_probed(why, size) &&
+	       !config_lacks(!state.num_host,
 			     "the device lists no additional host CID (its layout may have none)",
 			     why, size);
 }
@@ -294,9 +297,8 @@ NEED(host_cids, NEED_HOST_CIDS, "additional host CIDs", host_cids);
 
 static bool seqpacket(char *why, size_t size)
 {
-	if (!has_vsock(why, size))
+	if (!is_probed(why, size))
 		return false;
-	probe();
 	if (!(virtio_find(VIRTIO_ID_VSOCK, 0)->offered & VIRTIO_BIT(VSOCK_F_SEQPACKET))) {
 		snprintf(why, size, "VIRTIO_VSOCK_F_SEQPACKET (bit 1) is not offered");
 		return false;
@@ -305,53 +307,27 @@ static bool seqpacket(char *why, size_t size)
 }
 NEED(seqpacket, NEED_SEQPACKET, "seqpacket", seqpacket);
 
-static bool host_connect(char *why, size_t size)
-{
-	return has_cap(CTL_CAP_HOST_CONNECT, "cannot connect to the guest", why, size);
-}
-NEED(host_connect, NEED_HOST_CONNECT, "connections from the host", host_connect);
-
-static bool guest_addrs(char *why, size_t size)
-{
-	return has_cap(CTL_CAP_GUEST_ADDRS, "does not see the guest's CID", why, size);
-}
-NEED(guest_addrs, NEED_GUEST_ADDRS, "addresses as the host sees them", guest_addrs);
-
-static bool device_ctl(char *why, size_t size)
-{
-	return has_cap(CTL_CAP_DEVICE, "is not inside the device", why, size);
-}
-NEED(device_ctl, NEED_DEVICE_CTL, "control of the device", device_ctl);
-
-static bool peer_credit(char *why, size_t size)
-{
-	return has_cap(CTL_CAP_CREDIT, "cannot see or set credit", why, size);
-}
-NEED(peer_credit, NEED_PEER_CREDIT, "credit of the peer", peer_credit);
-
-static bool peer_reset(char *why, size_t size)
-{
-	return has_cap(CTL_CAP_RESET, "cannot send RST", why, size);
-}
-NEED(peer_reset, NEED_PEER_RESET, "RST from the peer", peer_reset);
-
-static bool half_close(char *why, size_t size)
-{
-	return has_cap(CTL_CAP_HALF_CLOSE, "cannot close one direction", why, size);
-}
-NEED(half_close, NEED_HALF_CLOSE, "half-close by the peer", half_close);
-
-static bool mem_state(char *why, size_t size)
-{
-	return has_cap(CTL_CAP_MEM_STATE, "does not know the page states", why, size);
-}
-NEED(mem_state, NEED_MEM_STATE, "page states of the host", mem_state);
-
-static bool interrupt(char *why, size_t size)
-{
-	return has_cap(CTL_CAP_INTERRUPT, "cannot raise interrupts", why, size);
-}
-NEED(interrupt, NEED_INTERRUPT, "interrupts on request", interrupt);
+#define NEED_CAP(sym, cap, lacks, bit, name)                                                       \
+	static bool sym(char *why, size_t size)                                                    \
+	{                                                                                          \
+		return has_cap(cap, lacks, why, size);                                             \
+	}                                                                                          \
+	NEED(sym, bit, name, sym)
+NEED_CAP(host_connect, CTL_CAP_HOST_CONNECT, "cannot connect to the guest", NEED_HOST_CONNECT,
+	 "connections from the host");
+NEED_CAP(guest_addrs, CTL_CAP_GUEST_ADDRS, "does not see the guest's CID", NEED_GUEST_ADDRS,
+	 "addresses as the host sees them");
+NEED_CAP(device_ctl, CTL_CAP_DEVICE, "is not inside the device", NEED_DEVICE_CTL,
+	 "control of the device");
+NEED_CAP(peer_credit, CTL_CAP_CREDIT, "cannot see or set credit", NEED_PEER_CREDIT,
+	 "credit of the peer");
+NEED_CAP(peer_reset, CTL_CAP_RESET, "cannot send RST", NEED_PEER_RESET, "RST from the peer");
+NEED_CAP(half_close, CTL_CAP_HALF_CLOSE, "cannot close one direction", NEED_HALF_CLOSE,
+	 "half-close by the peer");
+NEED_CAP(mem_state, CTL_CAP_MEM_STATE, "does not know the page states", NEED_MEM_STATE,
+	 "page states of the host");
+NEED_CAP(interrupt, CTL_CAP_INTERRUPT, "cannot raise interrupts", NEED_INTERRUPT,
+	 "interrupts on request");
 
 /* --- fixture --------------------------------------------------------------------------------- */
 

@@ -14,7 +14,7 @@
 
 #include "lib/errname.h"
 #include "tests/irq/irq.h"
-#include "tests/support/pairs.h"
+#include "tests/support/cpus.h"
 
 #define SAMPLES 21 /* of the first two CPUs, whose latency is noted; of others some do */
 #define SOME	5
@@ -126,7 +126,7 @@ TEST(irq_halt,
 					(unsigned int)(ns[SAMPLES - 1] / USEC));
 		}
 	irq_free(vector);
-	irq_need(t, i, "can be set up");
+	actor_tried(t, i, "whose interrupts can be set up");
 }
 
 /* --- modes of the interrupt controller ------------------------------------------------------- */
@@ -164,12 +164,14 @@ static void check_ipis(struct test_ctx *t, const char *mode)
 	const unsigned int n = smp_cpus_online();
 	unsigned int i, from;
 	uint64_t due;
+	int ret;
 
 	for (i = 0; i < n; i++)
 		cross.ipis[i] = 0;
-	for (i = 0; i < n; i++)
-		require_eq(t, -smp_call(i, send_all, NULL, n * ANSWER_NS), 0, "%s: CPU %u runs",
-			   mode, i);
+	for (i = 0; i < n; i++) {
+		ret = smp_call(i, send_all, NULL, n * ANSWER_NS);
+		require(t, ret == 0, "%s: CPU %u does not do its work: %s", mode, i, err_text(ret));
+	}
 	for (i = 0; i < n; i++) {
 		for (due = from = 0; from < n; from++)
 			due += cpus_paired(from, i, n);
@@ -228,7 +230,7 @@ TEST(irq_modes,
 		ret = irq_mode_set(mode);
 		if (ret == -ETIMEDOUT || ret == -EBUSY)
 			test_error(t, "%s: CPUs do not come together: %s", name, err_text(ret));
-		require_eq(t, -ret, 0, "%s: all CPUs are in it", name);
+		require(t, ret == 0, "%s: not all CPUs are in it: %s", name, err_text(ret));
 		check_ipis(t, name);
 		check_devices(t, name);
 		test_note(t, "%s delivers", name);

@@ -192,16 +192,14 @@ TEST(clock_conversions,
 	uint8_t *p;
 
 	kvmpv_protected(t);
-	p = mem_pages(1, PAGE_SIZE);
-	if (!p)
-		test_error(t, "no memory");
+	p = kvmpv_pages(t, 1);
 	for (i = 0; i < 100; i++) {
 		if (i % 20 == 0)
 			register_all(t, 1);
-		protect_share(virt_to_phys(p) >> PAGE_SHIFT, 1);
+		protect_share(gfn_of(p), 1);
 		require(t, kvm_clock_read(0, &now) == 0,
 			"the clock cannot be read after %u conversions", 2 * i);
-		protect_unshare(virt_to_phys(p) >> PAGE_SHIFT, 1);
+		protect_unshare(gfn_of(p), 1);
 		expect(t, now >= last, "%llu after %llu", (unsigned long long)now,
 		       (unsigned long long)last);
 		last = now;

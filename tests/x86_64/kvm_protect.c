@@ -27,16 +27,6 @@
 #define NEEDS (NEED_KVM | NEED_PROTECT)
 #define STATE (NEEDS | NEED_PEER | NEED_MEM_STATE)
 
-static uint64_t gfn_of(const void *p)
-{
-	return virt_to_phys(p) >> PAGE_SHIFT;
-}
-
-static const char *name_of(void)
-{
-	return protect_query(NULL, 0)->name;
-}
-
 /* Its name makes it the first test of this suite, since protection cannot be taken back. */
 TEST(before_enable,
      .id = "kvmpv.before_enable.share_has_no_effect",
@@ -52,11 +42,9 @@ TEST(before_enable,
 		test_skip(
 			t,
 			"protection is on already; kvmpv.lifecycle.platform_reset tries it, or protect=off");
-	page = mem_pages(1, PAGE_SIZE);
-	if (!page)
-		test_error(t, "no memory");
+	page = kvmpv_pages(t, 1);
 	ret = ops->share(gfn_of(page), 1);
-	expect(t, ret <= 0 && ret > -KVM_ENOSYS, "share before enable: %lld", (long long)ret);
+	expect(t, ret <= 0 && ret > -KVM_ENOSYS, "share before enable: %s", kvm_text(ret));
 	kvmpv_protected(t);
 	if (kvm_usable(NULL, 0) && vsock_count()) {
 		struct vsock_env *e = kvmpv_device(t);
@@ -65,7 +53,7 @@ TEST(before_enable,
 		CTL_OK(t, ctl_mem_state(e->ctl, &s));
 		expect_eq(t, s.protected_mode, 1, "the host says that protection is on");
 		/* MAP_GPA_RANGE converts what the memory map calls RAM; the firmware's memory stays as it was. */
-		if (strcmp(name_of(), "rfc") == 0)
+		if (kvmpv_is("rfc"))
 			expect_eq(t, s.shared_pages, protect_shared_pages(),
 				  "pages shared after enabling: the pool alone");
 	}
@@ -78,7 +66,7 @@ TEST(enable_answer,
      .owner = OWNER,
      .needs = NEEDS)
 {
-	expect_eq(t, protect_enable(), 0, "enable");
+	expect_answer(t, protect_enable(), 0, "enable");
 	expect(t, protect_enabled(), "protection is off");
 }
 
@@ -96,7 +84,7 @@ TEST(enable_state,
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
 	expect_eq(t, s.protected_mode, 1, "protection as the host sees it");
 	/* MAP_GPA_RANGE converts what the memory map calls RAM; the firmware's memory stays as it was. */
-	if (strcmp(name_of(), "rfc") == 0)
+	if (kvmpv_is("rfc"))
 		expect_eq(t, s.shared_pages, protect_shared_pages(),
 			  "pages that the host has as shared");
 	expect(t, s.private_pages > mem_total() >> PAGE_SHIFT >> 1,
@@ -136,8 +124,8 @@ TEST(enable_twice,
 	int64_t ret;
 
 	ret = protect_retry(ops->enable);
-	expect(t, ret <= 0 && ret != -KVM_ENOSYS && ret != -KVM_EINVAL, "a second enable: %lld",
-	       (long long)ret);
+	expect(t, ret <= 0 && ret != -KVM_ENOSYS && ret != -KVM_EINVAL, "a second enable: %s",
+	       kvm_text(ret));
 	kvmpv_share_pool(t);
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
@@ -160,7 +148,7 @@ TEST(enable_running,
 	CTL_OK(t, ctl_mem_state(e->ctl, &s0));
 	ret = protect_retry(ops->enable);
 	if (ret)
-		test_skip(t, "a second enable is refused here: %lld", (long long)ret);
+		test_skip(t, "a second enable is refused here: %s", kvm_text(ret));
 	vq_notify(vsock_device(e->vs)
 			  ->vq[1]); /* whatever the driver makes of what it finds in the rings */
 	expect(t,
@@ -218,7 +206,7 @@ TEST(enable_race,
 				test_error(t, "CPU %u does not come back", i);
 		for (i = 0, ok = 0; i < n; i++) {
 			ok += r[i].ret == 0;
-			expect(t, r[i].ret <= 0, "CPU %u got %lld", i, (long long)r[i].ret);
+			expect(t, r[i].ret <= 0, "enable by CPU %u: %s", i, kvm_text(r[i].ret));
 		}
 		/* None succeeds where a host refuses to enable what is on. */
 		expect(t, ok == n || ok <= 1, "%u of %u CPUs succeeded in round %u", ok, n, round);
@@ -238,13 +226,13 @@ static bool convert_exactly(struct test_ctx *t, struct vsock_env *e, uint8_t *pa
 	pattern_fill(pages, 4096, (uint32_t)n, 0);
 	pattern_fill(pages + n * PAGE_SIZE, 4096, 99, 0); /* the neighbour */
 	ret = protect_share(gfn_of(pages), n);
-	expect_eq(t, ret, 0, "share of %llu pages", (unsigned long long)n);
+	expect_answer(t, ret, 0, "share of %llu pages", (unsigned long long)n);
 	expect_eq(t, kvmpv_shared_pages(t, e), before + n, "shared pages after sharing %llu",
 		  (unsigned long long)n);
 	expect(t, pattern_check(pages + n * PAGE_SIZE, 4096, 99, 0) < 0,
 	       "the page behind %llu shared ones changed", (unsigned long long)n);
 	/* Sharing what is shared is harmless. */
-	expect_eq(t, protect_share(gfn_of(pages), n), 0, "the same share again");
+	expect_answer(t, protect_share(gfn_of(pages), n), 0, "the same share again");
 	expect_eq(t, kvmpv_shared_pages(t, e), before + n,
 		  "shared pages after the same share again");
 	ret = protect_unshare(gfn_of(pages), n);
@@ -252,7 +240,7 @@ static bool convert_exactly(struct test_ctx *t, struct vsock_env *e, uint8_t *pa
 		test_note(t, "unsharing is not supported here");
 		return false;
 	}
-	expect_eq(t, ret, 0, "unshare of %llu pages", (unsigned long long)n);
+	expect_answer(t, ret, 0, "unshare of %llu pages", (unsigned long long)n);
 	expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages after unsharing %llu",
 		  (unsigned long long)n);
 	expect(t, pattern_check(pages + n * PAGE_SIZE, 4096, 99, 0) < 0,
@@ -273,9 +261,7 @@ TEST(share_counts,
 
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
-	pages = mem_pages(514, PAGE_SIZE);
-	if (!pages)
-		test_error(t, "no memory");
+	pages = kvmpv_pages(t, 514);
 	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		if (!convert_exactly(t, e, pages + PAGE_SIZE, counts[i]))
 			break;
@@ -295,19 +281,17 @@ TEST(share_middle,
 
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
-	p = mem_pages(10, PAGE_SIZE);
-	if (!p)
-		test_error(t, "no memory");
+	p = kvmpv_pages(t, 10);
 	before = kvmpv_shared_pages(t, e);
-	expect_eq(t, protect_share(gfn_of(p), 8), 0, "share 8");
+	expect_answer(t, protect_share(gfn_of(p), 8), 0, "share 8");
 	ret = protect_unshare(gfn_of(p) + 3, 2);
 	if (ret == -KVM_EOPNOTSUPP)
 		test_skip(t, "unsharing is not supported here");
-	expect_eq(t, ret, 0, "unshare 2 in the middle");
+	expect_answer(t, ret, 0, "unshare 2 in the middle");
 	expect_eq(t, kvmpv_shared_pages(t, e), before + 6, "shared pages");
-	expect_eq(t, protect_share(gfn_of(p) + 2, 5), 0, "share across the gap");
+	expect_answer(t, protect_share(gfn_of(p) + 2, 5), 0, "share across the gap");
 	expect_eq(t, kvmpv_shared_pages(t, e), before + 8, "shared pages");
-	expect_eq(t, protect_unshare(gfn_of(p), 10), 0, "unshare more than is shared");
+	expect_answer(t, protect_unshare(gfn_of(p), 10), 0, "unshare more than is shared");
 	expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages at the end");
 	mem_pages_free(p, 10);
 }
@@ -322,23 +306,21 @@ TEST(share_contents,
 	uint8_t *p;
 
 	kvmpv_protected(t);
-	if (strcmp(name_of(), "rfc") != 0)
+	if (!kvmpv_is("rfc"))
 		test_skip(t, "%s: the VMM may lose contents on conversion (encryption does)",
-			  name_of());
+			  protect_query(NULL, 0)->name);
 	if (!protect_keeps_contents())
 		test_skip(t, "protect.contents=lost: this host is said to lose them");
-	p = mem_pages(1, PAGE_SIZE);
-	if (!p)
-		test_error(t, "no memory");
+	p = kvmpv_pages(t, 1);
 	pattern_fill(p, PAGE_SIZE, 1234, 0);
-	expect_eq(t, protect_share(gfn_of(p), 1), 0, "share");
+	expect_answer(t, protect_share(gfn_of(p), 1), 0, "share");
 	pos = pattern_check(p, PAGE_SIZE, 1234, 0);
 	expect(t, pos < 0, "byte %lld changed when the page was shared", (long long)pos);
 	pattern_fill(p, PAGE_SIZE, 1234, 0);
 	ret = protect_unshare(gfn_of(p), 1);
 	if (ret == -KVM_EOPNOTSUPP)
 		test_skip(t, "sharing keeps the contents; unsharing is not supported here");
-	expect_eq(t, ret, 0, "unshare");
+	expect_answer(t, ret, 0, "unshare");
 	pos = pattern_check(p, PAGE_SIZE, 1234, 0);
 	expect(t, pos < 0, "byte %lld changed when the page was unshared", (long long)pos);
 	mem_pages_free(p, 1);
@@ -389,7 +371,7 @@ TEST(share_negative,
 	struct vsock_env *e;
 	unsigned int i, k;
 
-	if (strcmp(name_of(), "rfc") != 0)
+	if (!kvmpv_is("rfc"))
 		test_skip(t, "these answers are the RFC's; see kvmpv.map_gpa.*");
 	e = kvmpv_device(t);
 	before = kvmpv_shared_pages(t, e);
@@ -400,11 +382,10 @@ TEST(share_negative,
 
 			if (k && ret == -KVM_EOPNOTSUPP)
 				continue;
-			expect(t, ret == cases[i].want,
-			       "%sshare of %s (gfn 0x%llx, %llu pages): %lld instead of %lld",
-			       k ? "un" : "", cases[i].what, (unsigned long long)cases[i].gfn,
-			       (unsigned long long)cases[i].n, (long long)ret,
-			       (long long)cases[i].want);
+			expect_answer(t, ret, cases[i].want,
+				      "%sshare of %s (gfn 0x%llx, %llu pages)", k ? "un" : "",
+				      cases[i].what, (unsigned long long)cases[i].gfn,
+				      (unsigned long long)cases[i].n);
 			expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages after: %s",
 				  cases[i].what);
 		}
@@ -449,13 +430,11 @@ TEST(share_from_ap,
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
 	before = kvmpv_shared_pages(t, e);
-	p = mem_pages(1, PAGE_SIZE);
-	if (!p)
-		test_error(t, "no memory");
+	p = kvmpv_pages(t, 1);
 	a.gfn = gfn_of(p);
 	if (smp_call(1, share_one, &a, 2 * test_sec()))
 		test_error(t, "CPU 1 does not answer");
-	expect_eq(t, a.ret, 0, "share from CPU 1");
+	expect_answer(t, a.ret, 0, "share from CPU 1");
 	expect_eq(t, kvmpv_shared_pages(t, e), before + 1, "shared pages after a share from CPU 1");
 	protect_pages_free(p, 1);
 }
@@ -477,9 +456,7 @@ TEST(share_under_dma,
 
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
-	p = mem_pages(2 * n, PAGE_SIZE);
-	if (!p)
-		test_error(t, "no memory");
+	p = kvmpv_pages(t, 2 * n);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s0));
 	stream = pair_open(t, .at = ASSAY_ECHO_PORT);
 	for (i = 1; i < n; i++) {
@@ -492,8 +469,8 @@ TEST(share_under_dma,
 	for (i = 1; i < n; i++) {
 		if (smp_wait(i, 5 * test_sec()))
 			test_error(t, "CPU %u does not come back", i);
-		expect(t, a[i].ret == 0 || a[i].ret == -KVM_EOPNOTSUPP,
-		       "conversions on CPU %u: %lld", i, (long long)a[i].ret);
+		expect(t, a[i].ret == 0 || a[i].ret == -KVM_EOPNOTSUPP, "conversions on CPU %u: %s",
+		       i, kvm_text(a[i].ret));
 	}
 	CTL_OK(t, ctl_mem_state(e->ctl, &s1));
 	expect_eq(t, s1.violations, s0.violations, "violations");
@@ -515,7 +492,7 @@ TEST(map_gpa_absent,
 	if (ops)
 		test_skip(t, "hypercall 12 has a meaning here (%s)", ops->name);
 	ret = kvm_hypercall(KVM_HC_MAP_GPA_RANGE, 0x100000, 1, 0, 0);
-	expect_eq(t, ret, -KVM_ENOSYS, "hypercall 12 of a host without bit 16");
+	expect_answer(t, ret, -KVM_ENOSYS, "hypercall 12 of a host without bit 16");
 }
 
 static int64_t map_gpa_retry(uint64_t gpa, uint64_t n, uint64_t attrs)
@@ -552,12 +529,10 @@ TEST(map_gpa_negative,
 	unsigned int i;
 	uint8_t *p;
 
-	if (strcmp(name_of(), "map_gpa") != 0)
+	if (!kvmpv_is("map_gpa"))
 		test_skip(t, "hypercall 12 is the RFC's here");
 	kvmpv_protected(t);
-	p = mem_pages(1, PAGE_SIZE);
-	if (!p)
-		test_error(t, "no memory");
+	p = kvmpv_pages(t, 1);
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const uint64_t gpa = cases[i].absolute ? cases[i].off :
 							 virt_to_phys(p) + cases[i].off;
@@ -565,17 +540,17 @@ TEST(map_gpa_negative,
 		const int64_t ret = map_gpa_retry(gpa, cases[i].n, cases[i].attrs);
 
 		if (!cases[i].note)
-			expect_eq(t, ret, -KVM_EINVAL, "%s", cases[i].what);
+			expect_answer(t, ret, -KVM_EINVAL, "%s", cases[i].what);
 		else if (ret != -KVM_EINVAL)
-			test_note(t, "%s is taken: %lld", cases[i].what, (long long)ret);
+			test_note(t, "%s is taken: %s", cases[i].what, kvm_text(ret));
 	}
 	for (i = 0; i < 2;
 	     i++) { /* the VMM decides; a range that is not memory cannot be promised */
 		const uint64_t gpa = i ? (ram_end() - 1) << PAGE_SHIFT : 0xd0000000ull;
 		const int64_t ret = map_gpa_retry(gpa, 1 + i, MAP_GPA_ENCRYPTED);
 
-		expect(t, ret <= 0 && ret != -KVM_ENOSYS, "%s: %lld",
-		       i ? "across the end of memory" : "a hole", (long long)ret);
+		expect(t, ret <= 0 && ret != -KVM_ENOSYS, "%s: %s",
+		       i ? "across the end of memory" : "a hole", kvm_text(ret));
 	}
 	protect_unshare(gfn_of(p), 1);
 	mem_pages_free(p, 1);
@@ -594,24 +569,22 @@ TEST(map_gpa_round_trip,
 	int64_t ret;
 	uint8_t *p;
 
-	if (strcmp(name_of(), "map_gpa") != 0)
+	if (!kvmpv_is("map_gpa"))
 		test_skip(t, "hypercall 12 is the RFC's here");
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
 	before = kvmpv_shared_pages(t, e);
-	p = mem_pages(4, PAGE_SIZE);
-	if (!p)
-		test_error(t, "no memory");
+	p = kvmpv_pages(t, 4);
 	for (i = 0; i < 3; i++) {
-		expect_eq(t, map_gpa_retry(virt_to_phys(p), 3, sizes[i] | MAP_GPA_DECRYPTED), 0,
-			  "decrypt 3 pages, size hint %u", i);
+		expect_answer(t, map_gpa_retry(virt_to_phys(p), 3, sizes[i] | MAP_GPA_DECRYPTED), 0,
+			      "decrypt 3 pages, size hint %u", i);
 		expect_eq(t, kvmpv_shared_pages(t, e), before + 3, "shared pages, size hint %u", i);
 		ret = map_gpa_retry(virt_to_phys(p), 3, sizes[i] | MAP_GPA_ENCRYPTED);
 		if (ret == -KVM_EOPNOTSUPP) {
 			protect_share(gfn_of(p), 3); /* for the record */
 			test_skip(t, "encrypting what was decrypted is not supported here");
 		}
-		expect_eq(t, ret, 0, "encrypt 3 pages, size hint %u", i);
+		expect_answer(t, ret, 0, "encrypt 3 pages, size hint %u", i);
 		expect_eq(t, kvmpv_shared_pages(t, e), before,
 			  "shared pages afterwards, size hint %u", i);
 	}

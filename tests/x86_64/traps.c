@@ -19,6 +19,7 @@
 #include "lib/smp.h"
 #include "lib/test.h"
 #include "lib/trap.h"
+#include "tests/support/cpus.h"
 #include "tests/support/needs.h"
 
 #define CALL_NS test_sec()
@@ -36,8 +37,8 @@ TEST(instructions,
 	for (i = 0; (k = trap_kind(i)); i++) {
 		struct trap_info info = { 0 };
 
-		expect_eq(t, trap_call(k->provoke, NULL, &info), (uint64_t)-EFAULT, "%s traps (%s)",
-			  k->name, k->clause);
+		expect(t, trap_call(k->provoke, NULL, &info) == -EFAULT, "%s does not trap (%s)",
+		       k->name, k->clause);
 		expect_eq(t, info.vector, k->vector, "vector of %s", k->name);
 	}
 }
@@ -83,7 +84,7 @@ static void expect_fault(struct test_ctx *t, volatile void *at, enum trap_access
 	struct probe p = { .at = at, .how = how };
 
 	run_probe(&p);
-	expect_eq(t, p.ret, (uint64_t)-EFAULT, "%s traps", what);
+	expect(t, p.ret == -EFAULT, "%s does not trap", what);
 	expect(t, trap_is_page_fault(&p.info, how, present), "%s: vector %u, error code 0x%llx",
 	       what, (unsigned int)p.info.vector, (unsigned long long)p.info.error_code);
 	expect_eq(t, p.info.addr, (uint64_t)(uintptr_t)at, "address of the fault of %s", what);
@@ -166,8 +167,8 @@ TEST(stack_guard,
 	for (i = 0; i < smp_cpus_online(); i++) {
 		struct probe p = { 0 };
 
-		require_eq(t, smp_call(i, overflow_probe, &p, CALL_NS), 0, "CPU %u runs", i);
-		expect_eq(t, p.ret, (uint64_t)-EFAULT, "a stack overflow on CPU %u traps", i);
+		CPU_OK(t, i, smp_call(i, overflow_probe, &p, CALL_NS));
+		expect(t, p.ret == -EFAULT, "a stack overflow on CPU %u does not trap", i);
 		expect(t,
 		       trap_is_page_fault(&p.info, TRAP_WRITE, false) ||
 			       trap_is_page_fault(&p.info, TRAP_READ, false),
@@ -186,12 +187,12 @@ static void expect_on(struct test_ctx *t, unsigned int cpu, volatile uint8_t *pa
 {
 	struct probe p = { .at = page, .how = how };
 
-	require_eq(t, smp_call(cpu, run_probe, &p, CALL_NS), 0, "CPU %u runs", cpu);
-	expect_eq(t, p.ret, (uint64_t)(faults ? -EFAULT : 0), "%s to a page that is %s, CPU %u",
-		  how == TRAP_READ  ? "read" :
-		  how == TRAP_WRITE ? "write" :
-				      "call",
-		  state, cpu);
+	CPU_OK(t, cpu, smp_call(cpu, run_probe, &p, CALL_NS));
+	expect(t, p.ret == (faults ? -EFAULT : 0), "a %s to a page that is %s, on CPU %u, %s",
+	       how == TRAP_READ	 ? "read" :
+	       how == TRAP_WRITE ? "write" :
+				   "call",
+	       state, cpu, faults ? "does not trap" : "traps");
 }
 
 struct state {
@@ -204,8 +205,8 @@ static void expect_state(struct test_ctx *t, uint8_t *page, const struct state *
 {
 	unsigned int cpu;
 
-	require_eq(t, paging_protect(virt_to_phys(page), PAGE_SIZE, s->prot), 0,
-		   "making the page %s", s->name);
+	require(t, paging_protect(virt_to_phys(page), PAGE_SIZE, s->prot) == 0,
+		"the page cannot be made %s", s->name);
 	for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
 		expect_on(t, cpu, page, TRAP_READ, s->read_faults, s->name);
 		expect_on(t, cpu, page, TRAP_WRITE, s->write_faults, s->name);
