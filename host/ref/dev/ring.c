@@ -11,6 +11,13 @@
 
 #define HDR_SIZE 44 /* of a vsock packet: tells header from payload in violations */
 
+/* The queues of a vsock device (enum dev_queue), for faults of one of them. */
+enum {
+	RX,
+	TX,
+	EVENT
+};
+
 void ring_init(struct ring *r, unsigned int index, const char *name, const struct guest_mem *mem)
 {
 	memset(r, 0, sizeof(*r));
@@ -133,6 +140,19 @@ bool ring_pending(const struct ring *r)
 	return le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE)) != r->last_avail;
 }
 
+/* Faults: buffers that a device refuses for where they lie. */
+static bool buffer_refused(const struct ring *r, uint64_t gpa, uint64_t len)
+{
+	uint64_t here = len, one_more = len + 1;
+	const bool known = mem_at(r->mem, gpa, &here) && mem_at(r->mem, gpa, &one_more);
+
+	if (len == 0)
+		return fault(F_OUTSIDE_VS_EMPTY_DESCRIPTOR);
+	return (gpa < 0xa0000 && fault(F_OUTSIDE_VS_LOW_MEMORY)) ||
+	       (known && here < len && fault(F_OUTSIDE_VS_TWO_REGIONS)) ||
+	       (known && here == len && one_more == len && fault(F_OUTSIDE_VS_LAST_BYTE_OF_RAM));
+}
+
 /* Adds one descriptor's buffer to the chain. 0, -EBADMSG, -EIO (private). */
 static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_desc *d,
 		     bool writable)
@@ -142,7 +162,7 @@ static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_de
 
 	if (gpa >> 32 && fault(F_RING_DESC_HIGH))
 		gpa = (uint32_t)gpa;
-	if (gpa + left < gpa)
+	if (gpa + left < gpa || buffer_refused(r, gpa, left))
 		return -EBADMSG;
 	if (!writable && c->n_in)
 		return -EBADMSG; /* 2.7.4.2: readable descriptors come first */
@@ -170,20 +190,42 @@ static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_de
 	return 0;
 }
 
+/* Faults: indirect tables that a device refuses, though each is one that a driver may make. */
+static bool table_refused(const struct ring *r, uint64_t gpa, uint32_t count)
+{
+	return (gpa % sizeof(struct vring_desc) && fault(F_OUTSIDE_VS_TABLE_UNALIGNED)) ||
+	       (count > 1 && count == r->num && fault(F_OUTSIDE_VS_TABLE_FULL)) ||
+	       (gpa % 4096 + count * sizeof(struct vring_desc) > 4096 &&
+		fault(F_OUTSIDE_VS_TABLE_CROSSES_PAGE)) ||
+	       (r->index == RX && count > 16 && fault(F_OUTSIDE_VS_RX_TABLE_LONG));
+}
+
+/* Faults: the entry of an indirect table that a device takes behind entry i, or count for none. */
+static uint32_t entry_behind(const struct vring_desc *e, uint32_t i, uint32_t count)
+{
+	if (!(le16toh(e->flags) & VRING_DESC_F_NEXT))
+		return i + 1 < count && fault(F_OUTSIDE_VS_TABLE_ALL_ENTRIES) ? i + 1 : count;
+	if (le16toh(e->next) != i + 1 && fault(F_OUTSIDE_VS_TABLE_NEXT_IGNORED))
+		return i + 1;
+	return le16toh(e->next);
+}
+
 static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vring_desc *d)
 {
-	const uint64_t gpa = le64toh(d->addr);
+	const uint64_t addr = le64toh(d->addr);
+	const uint64_t gpa = addr >> 32 && fault(F_OUTSIDE_VS_TABLE_HIGH) ? (uint32_t)addr : addr;
 	const uint32_t bytes = le32toh(d->len), count = bytes / sizeof(*d);
 	const bool all_writable = (le16toh(d->flags) & VRING_DESC_F_WRITE) &&
 				  fault(F_RING_INDIRECT_WRITE_FLAG_HONOURED);
 	uint64_t avail = bytes;
 	const uint8_t *table;
 	unsigned int seen = 0;
-	uint16_t i = 0;
+	uint32_t i = 0;
 
 	/* 2.7.5.3.1: no table in a table (the caller), no NEXT beside INDIRECT, whole descriptors. */
 	if (!r->indirect_ok || (le16toh(d->flags) & VRING_DESC_F_NEXT) || count == 0 ||
-	    bytes % sizeof(*d) || count > 65536 || gpa + bytes < gpa)
+	    bytes % sizeof(*d) || count > 65536 || gpa + bytes < gpa ||
+	    table_refused(r, gpa, count))
 		return -EBADMSG;
 	table = mem_at(r->mem, gpa, &avail);
 	if (!table || avail < bytes)
@@ -191,6 +233,10 @@ static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vrin
 	if (!may_touch(r, gpa, bytes, CTL_MEM_INDIRECT))
 		return -EIO;
 	c->indirect = true;
+	if (c->out_len + c->in_len && fault(F_OUTSIDE_VS_BEFORE_TABLE_LOST)) {
+		c->n_out = c->n_in = 0;
+		c->out_len = c->in_len = 0;
+	}
 	for (;;) {
 		struct vring_desc e;
 		int ret;
@@ -204,10 +250,19 @@ static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vrin
 		ret = chain_add(r, c, &e, all_writable || (le16toh(e.flags) & VRING_DESC_F_WRITE));
 		if (ret)
 			return ret;
-		if (!(le16toh(e.flags) & VRING_DESC_F_NEXT) || fault(F_RING_INDIRECT_FIRST_ONLY))
+		if ((le16toh(e.flags) & VRING_DESC_F_NEXT) && fault(F_RING_INDIRECT_FIRST_ONLY))
 			return 0;
-		i = le16toh(e.next);
+		i = entry_behind(&e, i, count);
+		if (!(le16toh(e.flags) & VRING_DESC_F_NEXT) && i >= count)
+			return 0;
 	}
+}
+
+/* Faults: direct chains that a device refuses at descriptor `seen`, from 0 on. */
+static bool chain_refused(const struct ring *r, unsigned int seen)
+{
+	return (!r->indirect_ok && seen >= 2 && fault(F_OUTSIDE_VS_DIRECT_TWO)) ||
+	       (seen && seen + 1 == r->num && fault(F_OUTSIDE_VS_CHAIN_FULL));
 }
 
 static int walk(struct ring *r, struct ring_chain *c)
@@ -219,6 +274,9 @@ static int walk(struct ring *r, struct ring_chain *c)
 		int ret;
 
 		memcpy(&d, &r->desc[i], sizeof(d));
+		c->tail = i;
+		if (chain_refused(r, seen))
+			return -EBADMSG;
 		if (le16toh(d.flags) & VRING_DESC_F_INDIRECT) {
 			if (seen && fault(F_RING_INDIRECT_HEAD_ONLY))
 				return -EBADMSG;
@@ -229,11 +287,21 @@ static int walk(struct ring *r, struct ring_chain *c)
 			return ret;
 		if (!(le16toh(d.flags) & VRING_DESC_F_NEXT))
 			return 0;
-		i = le16toh(d.next);
+		i = le16toh(d.next) != i + 1 && fault(F_OUTSIDE_VS_NEXT_IGNORED) ?
+			    (uint16_t)(i + 1) :
+			    le16toh(d.next);
 		if (i >= r->num)
 			return -EBADMSG;
 	}
 	return -EBADMSG; /* a loop */
+}
+
+/* What was written into a malformed chain: nothing. */
+static uint32_t bad_chain_len(const struct ring_chain *c)
+{
+	const uint64_t len = c->out_len + c->in_len;
+
+	return len && fault(F_OUTSIDE_VS_BAD_CHAIN_LEN) ? (uint32_t)len : 0;
 }
 
 int ring_pop(struct ring *r, struct ring_chain *c)
@@ -269,7 +337,7 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 		if (rd_log_due(++r->bad_chains))
 			rd_log("queue %u (%s): malformed chain at descriptor %u", r->index, r->name,
 			       c->head);
-		ring_push(r, c, 0, false);
+		ring_push(r, c, bad_chain_len(c), false);
 	}
 }
 
@@ -279,13 +347,25 @@ void ring_unpop(struct ring *r)
 	r->chains--;
 }
 
+/* 2.7.9: a batch's one element, of its last buffer, stands where the batch begins. */
+static uint16_t used_slot(const struct ring *r)
+{
+	const uint16_t first = r->published & (r->num - 1), own = r->used_idx & (r->num - 1);
+
+	if (!r->batches || fault_on(F_RING_BATCH_AT_END) ||
+	    (own < first && fault(F_OUTSIDE_VS_BATCH_OVER_END)))
+		return own;
+	return first;
+}
+
 static void put_used(struct ring *r, uint32_t id, uint32_t len)
 {
-	/* 2.7.9: a batch's one element, of its last buffer, stands where the batch begins. */
-	const bool first = r->batches && !fault_on(F_RING_BATCH_AT_END);
-	struct vring_used_elem
-		*e = &r->used->ring[(first ? r->published : r->used_idx) & (r->num - 1)];
+	struct vring_used_elem *e = &r->used->ring[used_slot(r)];
 
+	if (r->batches && r->used_idx != r->published && fault(F_OUTSIDE_VS_BATCH_FIRST_ID)) {
+		r->used_idx++;
+		return;
+	}
 	__atomic_store_n(&e->id, htole32(id), __ATOMIC_RELAXED);
 	__atomic_store_n(&e->len, htole32(len), __ATOMIC_RELAXED);
 	r->used_idx++;
@@ -317,6 +397,8 @@ static void push_faulty(struct ring *r, const struct ring_chain *c, uint32_t len
 		id = (id + r->num / 2) % r->num;
 	if (strike && fault(F_RING_USED_ID_RANGE))
 		id = r->num + 1u;
+	if (!c->indirect && c->tail != c->head && fault(F_OUTSIDE_VS_USED_ID_TAIL))
+		id = c->tail;
 	put_used(r, id, len);
 	if (strike && fault(F_RING_USED_TWICE))
 		put_used(r, id, len);

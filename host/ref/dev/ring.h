@@ -31,6 +31,7 @@ struct ring_piece {
 
 struct ring_chain {
 	uint16_t head;
+	uint16_t tail; /* the last descriptor of the table in the queue, for faults */
 	bool indirect;
 	unsigned int n_out, n_in; /* pieces: readable ones first */
 	uint64_t out_len, in_len;
