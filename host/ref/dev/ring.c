@@ -38,16 +38,28 @@ static size_t used_bytes(const struct ring *r)
 	       (r->event_idx ? 2 : 0);
 }
 
+/* Fault outside.vs_event_avail_cached: the address of the ring is the one that was looked up at first. */
+static uint64_t avail_at(struct ring *r)
+{
+	if (!r->first_avail_uva)
+		r->first_avail_uva = r->avail_uva;
+	if (r->index == EVENT && r->first_avail_uva != r->avail_uva &&
+	    fault(F_OUTSIDE_VS_EVENT_AVAIL_CACHED))
+		return r->first_avail_uva;
+	return r->avail_uva;
+}
+
 int ring_map(struct ring *r)
 {
 	r->desc = NULL;
 	r->avail = NULL;
 	r->used = NULL;
-	if (r->num == 0 || r->num > RING_MAX_SIZE || (r->num & (r->num - 1)))
+	if (r->num == 0 || r->num > RING_MAX_SIZE || (r->num & (r->num - 1)) ||
+	    (r->num < 4 && fault(F_OUTSIDE_VS_QUEUE_TINY)))
 		return -EINVAL;
 	r->desc = (void *)mem_at_uva(r->mem, r->desc_uva, sizeof(struct vring_desc) * r->num,
 				     &r->desc_gpa);
-	r->avail = (void *)mem_at_uva(r->mem, r->avail_uva, avail_bytes(r), &r->avail_gpa);
+	r->avail = (void *)mem_at_uva(r->mem, avail_at(r), avail_bytes(r), &r->avail_gpa);
 	r->used = (void *)mem_at_uva(r->mem, r->used_uva, used_bytes(r), &r->used_gpa);
 	if (!r->desc || !r->avail || !r->used)
 		return -EFAULT;
@@ -57,8 +69,22 @@ int ring_map(struct ring *r)
 	return 0;
 }
 
+/* Faults of the indexes that a queue starts with. used: the index in front of this start. */
+static void start_elsewhere(struct ring *r, uint16_t base, uint16_t used)
+{
+	const uint16_t avail = le16toh(r->avail->idx);
+
+	if (r->index != EVENT || base)
+		return;
+	if (avail && fault(F_OUTSIDE_VS_EVENT_BASE_AVAIL))
+		r->last_avail = avail;
+	if (used != r->used_idx && fault(F_OUTSIDE_VS_EVENT_USED_KEPT))
+		r->used_idx = used;
+}
+
 int ring_start(struct ring *r, uint16_t base)
 {
+	const uint16_t used = r->used_idx;
 	int ret;
 
 	r->running = false;
@@ -75,6 +101,10 @@ int ring_start(struct ring *r, uint16_t base)
 	/* The page may be private; then the first pop finds out. */
 	if (mem_allowed(r->mem, r->used_gpa, used_bytes(r), NULL))
 		r->used_idx = le16toh(__atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE));
+	if (mem_allowed(r->mem, r->avail_gpa, avail_bytes(r), NULL))
+		start_elsewhere(r, base, used);
+	r->old_event = base;
+	r->was_silenced = false;
 	r->published = r->used_idx;
 	/* Resumed, not new: what the driver was told before is not known. */
 	r->signalled = r->used_idx;
@@ -133,11 +163,24 @@ static bool stuck(const struct ring *r)
 	return r->index == 1 && r->last_avail >= 256 && fault(F_RING_INDEX_WRAP);
 }
 
+/* Faults: comparisons of indexes that find nothing behind a wrap. */
+static bool hidden_by_wrap(const struct ring *r, uint16_t avail)
+{
+	if (r->index == RX)
+		return avail < r->last_avail && fault(F_OUTSIDE_VS_RX_AVAIL_WRAP);
+	return r->index == TX &&
+	       ((avail < r->last_avail && fault(F_OUTSIDE_VS_TX_AVAIL_WRAP)) ||
+		((int16_t)avail < (int16_t)r->last_avail && fault(F_OUTSIDE_VS_TX_AVAIL_SIGNED)));
+}
+
 bool ring_pending(const struct ring *r)
 {
+	uint16_t avail;
+
 	if (!r->running || r->broken || stuck(r))
 		return false;
-	return le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE)) != r->last_avail;
+	avail = le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE));
+	return avail != r->last_avail && !hidden_by_wrap(r, avail);
 }
 
 /* Faults: buffers that a device refuses for where they lie. */
@@ -307,14 +350,14 @@ static uint32_t bad_chain_len(const struct ring_chain *c)
 int ring_pop(struct ring *r, struct ring_chain *c)
 {
 	for (;;) {
-		uint16_t ready;
+		uint16_t avail, ready;
 		int ret;
 
 		if (!r->running || r->broken || !ring_memory_ok(r))
 			return -EIO;
-		ready = (uint16_t)(le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE)) -
-				   r->last_avail);
-		if (ready == 0 || stuck(r))
+		avail = le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE));
+		ready = (uint16_t)(avail - r->last_avail);
+		if (ready == 0 || stuck(r) || hidden_by_wrap(r, avail))
 			return 0;
 		if (ready > r->num) {
 			ring_break(r, "the avail index leaps", ready);
@@ -423,6 +466,21 @@ void ring_signal(struct ring *r)
 	signal_fd(r->other && fault(F_IRQ_WRONG_QUEUE) ? r->other->call_fd : r->call_fd);
 }
 
+/* 2.7.7: used_event stands behind the available ring of this size. */
+static uint16_t used_event(const struct ring *r)
+{
+	const unsigned int at_most = 128;
+	const uint8_t *p;
+	uint64_t gpa;
+
+	if (r->num < at_most && fault_on(F_OUTSIDE_VS_USED_EVENT_AT_MAX)) {
+		p = mem_at_uva(r->mem, r->avail_uva + sizeof(*r->avail) + 2 * at_most, 2, &gpa);
+		if (p && fault(F_OUTSIDE_VS_USED_EVENT_AT_MAX))
+			return (uint16_t)(p[0] | p[1] << 8);
+	}
+	return le16toh(__atomic_load_n(&r->avail->ring[r->num], __ATOMIC_RELAXED));
+}
+
 /* 2.7.7.2; old, new: used indexes between which buffers were used since the driver was looked after last. */
 static bool driver_wants(const struct ring *r, uint16_t old, uint16_t new, bool by_event,
 			 unsigned int off_by)
@@ -434,7 +492,7 @@ static bool driver_wants(const struct ring *r, uint16_t old, uint16_t new, bool 
 			 VRING_AVAIL_F_NO_INTERRUPT);
 	if (!r->signalled_valid)
 		return true;
-	event = le16toh(__atomic_load_n(&r->avail->ring[r->num], __ATOMIC_RELAXED));
+	event = used_event(r);
 	return vring_need_event((uint16_t)(event + off_by), new, old);
 }
 
@@ -462,6 +520,37 @@ static bool wants_signal(const struct ring *r, uint16_t old, uint16_t new)
 	return right;
 }
 
+/*
+ * Fault outside.vs_used_event_cached: while used_event as it was read last is ahead of new, it is not read again. It is
+ * ahead for as long as it is in the ring's next round.
+ */
+static bool stale_event_says_no(struct ring *r, uint16_t old, uint16_t new)
+{
+	if (vring_need_event(r->old_event, (uint16_t)(new + r->num), new) &&
+	    !vring_need_event(r->old_event, new, old))
+		return true;
+	r->old_event = used_event(r);
+	return false;
+}
+
+/* Faults: a notification that is due, and that is not sent. */
+static bool forgotten(struct ring *r, uint16_t old, uint16_t new)
+{
+	const uint16_t event = r->event_idx ? used_event(r) : (uint16_t)(new - 1);
+
+	if (r->event_idx && event == 0 && fault(F_OUTSIDE_VS_USED_EVENT_ZERO))
+		return true;
+	if (r->event_idx && r->chains >= 65536 && fault(F_OUTSIDE_VS_USED_EVENT_32))
+		return true;
+	if (event != (uint16_t)(new - 1) && fault(F_OUTSIDE_VS_USED_EVENT_EQUAL))
+		return true;
+	if (!r->event_idx && r->was_silenced && fault(F_OUTSIDE_VS_NO_INTERRUPT_STICKY))
+		return true;
+	return (r->index == TX && fault(F_OUTSIDE_VS_IRQ_TX)) ||
+	       (r->index == EVENT && fault(F_OUTSIDE_VS_IRQ_EVENT)) ||
+	       ((uint16_t)(new - old) == 32 && fault(F_OUTSIDE_VS_IRQ_BATCH_32));
+}
+
 /* Fault ring.not_in_order: the first of a batch is used last. */
 static void rotate_used(struct ring *r, uint16_t from)
 {
@@ -485,7 +574,7 @@ static void forget_used(struct ring *r, uint16_t from)
 void ring_publish(struct ring *r)
 {
 	const uint16_t old = r->published;
-	bool wanted;
+	bool wanted, stale = false;
 
 	if (!r->running || r->used_idx == old || !ring_memory_ok(r))
 		return;
@@ -497,8 +586,14 @@ void ring_publish(struct ring *r)
 	__atomic_store_n(&r->used->idx, htole16(r->used_idx), __ATOMIC_RELEASE);
 	r->published = r->used_idx;
 	wanted = wants_signal(r, r->signalled_valid ? r->signalled : old, r->used_idx);
+	if (r->event_idx && fault_on(F_OUTSIDE_VS_USED_EVENT_CACHED))
+		stale = stale_event_says_no(r, old, r->used_idx);
 	r->signalled = r->used_idx;
 	r->signalled_valid = true;
+	r->was_silenced |= !wanted;
+	if (wanted &&
+	    ((stale && fault(F_OUTSIDE_VS_USED_EVENT_CACHED)) || forgotten(r, old, r->used_idx)))
+		return;
 	if (wanted && ++r->due % 7 == 0 && fault(F_IRQ_LOST_SOME))
 		return;
 	if (!wanted || fault(F_IRQ_LOST) ||
@@ -512,6 +607,32 @@ void ring_publish(struct ring *r)
 	}
 }
 
+/* Faults: avail_event of some queue stays what it is. */
+static bool event_forgotten(const struct ring *r)
+{
+	return fault(F_RING_AVAIL_EVENT_STUCK) ||
+	       (r->index == RX && fault(F_OUTSIDE_VS_AVAIL_EVENT_RX)) ||
+	       (r->index == EVENT && fault(F_OUTSIDE_VS_AVAIL_EVENT_EVENT));
+}
+
+/* Off: an index just passed, which comes again after 65535 buffers only. */
+static uint16_t avail_event_of(const struct ring *r, bool on)
+{
+	if (on && r->index == TX && r->chains >= 65536 && fault(F_OUTSIDE_VS_AVAIL_EVENT_SATURATES))
+		return UINT16_MAX;
+	return on ? r->last_avail : (uint16_t)(r->last_avail - 1);
+}
+
+static uint16_t used_flags_of(const struct ring *r, bool on)
+{
+	uint16_t flags = on ? 0 : VRING_USED_F_NO_NOTIFY;
+
+	if (on && ((r->index == RX && fault(F_OUTSIDE_VS_NO_NOTIFY_RX)) ||
+		   (r->index == TX && r->chains >= 64 && fault(F_OUTSIDE_VS_NO_NOTIFY_TX))))
+		flags = VRING_USED_F_NO_NOTIFY;
+	return fault(F_OUTSIDE_VS_USED_FLAGS_BIT1) ? flags | 2 : flags;
+}
+
 bool ring_want_kicks(struct ring *r, bool on)
 {
 	if (!r->running || r->broken || !ring_memory_ok(r))
@@ -520,18 +641,14 @@ bool ring_want_kicks(struct ring *r, bool on)
 	if (r->event_idx) {
 		uint16_t *avail_event = (uint16_t *)(void *)&r->used->ring[r->num];
 
-		/* Off: an index just passed, which comes again after 65535 buffers only. */
-		if (!fault(F_RING_AVAIL_EVENT_STUCK))
-			__atomic_store_n(avail_event,
-					 htole16(on ? r->last_avail :
-						      (uint16_t)(r->last_avail - 1)),
+		if (!event_forgotten(r))
+			__atomic_store_n(avail_event, htole16(avail_event_of(r, on)),
 					 __ATOMIC_RELAXED);
 		if (fault(F_RING_USED_FLAGS))
 			__atomic_store_n(&r->used->flags, htole16(VRING_USED_F_NO_NOTIFY),
 					 __ATOMIC_RELAXED);
 	} else {
-		__atomic_store_n(&r->used->flags, htole16(on ? 0 : VRING_USED_F_NO_NOTIFY),
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(&r->used->flags, htole16(used_flags_of(r, on)), __ATOMIC_RELAXED);
 	}
 	if (!on)
 		return false;

@@ -68,6 +68,10 @@ struct ring {
 	int64_t again_ns;   /* an injected extra notification is due */
 	unsigned int due;   /* notifications that were due, those not sent included */
 	struct ring *other; /* the queue that a fault takes this one for */
+	/* What faults remember. */
+	uint16_t old_event;	  /* used_event as it was read last */
+	bool was_silenced;	  /* the driver has set NO_INTERRUPT since the queue started */
+	uint64_t first_avail_uva; /* where the available ring lay at first */
 	unsigned int again;
 };
 
