@@ -139,6 +139,8 @@ static uint64_t shown(const struct dev_cids *c, unsigned int i, uint64_t reads)
 {
 	const bool last = i + 1 == c->num_guest;
 
+	if (i == 30 && fault(F_OUTSIDE_VS_CID_31ST))
+		return 0;
 	if (last && fault(F_CONFIG_RESERVED_CID))
 		return 2;
 	if (last && fault(F_CONFIG_OTHER_CID))
@@ -172,7 +174,7 @@ size_t config_build(const struct dev_cids *c, uint32_t index, uint64_t reads,
 	memset(buf, 0, CONFIG_MAX);
 	switch (c->layout) {
 	case CTL_LAYOUT_MULTI_HOST:
-		put32(buf + 4, c->num_host);
+		put32(buf + 4, c->num_host && fault(F_OUTSIDE_VS_HOST_COUNT) ? 0 : c->num_host);
 		off = 8;
 		/* fall through */
 	case CTL_LAYOUT_MULTI:
@@ -185,6 +187,8 @@ size_t config_build(const struct dev_cids *c, uint32_t index, uint64_t reads,
 		put32(buf + VSOCK_INDEXED_NUM_GUEST, shown_count(c));
 		put32(buf + VSOCK_INDEXED_NUM_HOST, c->num_host);
 		put32(buf + VSOCK_INDEXED_INDEX, index);
+		if (index >= c->num_guest && index < n && fault(F_OUTSIDE_VS_INDEX_HOST))
+			index -= c->num_guest;
 		if (index < n)
 			put64(buf + VSOCK_INDEXED_CID,
 			      shown(c, index && fault(F_CONFIG_INDEX_STUCK) ? 0 : index, reads));
@@ -198,7 +202,8 @@ size_t config_build(const struct dev_cids *c, uint32_t index, uint64_t reads,
 
 bool config_is_guest(const struct dev_cids *c, uint64_t cid)
 {
-	for (unsigned int i = 0; i < c->num_guest; i++) {
+	for (unsigned int i = 0; i < c->num_guest && !(i >= 4 && fault(F_OUTSIDE_VS_CID_FIFTH));
+	     i++) {
 		if (c->cid[i] == cid)
 			return true;
 	}

@@ -312,12 +312,14 @@ static void offer_credit(struct tconn *c)
 bool conn_type_offered(const struct device *d, uint16_t type)
 {
 	if (type == VIRTIO_VSOCK_TYPE_SEQPACKET)
-		return d->features_acked & 1ull << VIRTIO_VSOCK_F_SEQPACKET;
+		return (d->features_acked & 1ull << VIRTIO_VSOCK_F_SEQPACKET) ||
+		       fault(F_OUTSIDE_VS_SEQPACKET_ALWAYS);
 	if (!(d->features_acked & 1) && fault(F_CONN_STREAM_NEEDS_BIT))
 		return false;
 	/* virtio 1.4, 5.10.3: without NO_IMPLIED_STREAM (bit 2) there are always streams. */
 	return type == VIRTIO_VSOCK_TYPE_STREAM &&
-	       ((d->features_acked & 1) || !(d->features_acked & 1ull << 2));
+	       ((d->features_acked & 1) || !(d->features_acked & 1ull << 2) ||
+		fault(F_OUTSIDE_VS_STREAM_ALWAYS));
 }
 
 static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
@@ -394,7 +396,12 @@ static bool append_rx(struct tconn *c, const struct ring_chain *chain, uint32_t 
 		uint8_t *to = fifo_tail(&c->rx, &part);
 
 		/* The length was checked against the chain: all of it is there. */
-		chain_read(chain, sizeof(struct virtio_vsock_hdr) + done, to, part);
+		chain_read(chain,
+			   sizeof(struct virtio_vsock_hdr) +
+				   (done && fault_on_conn(F_OUTSIDE_VS_COPY_AGAIN, c->host_port) ?
+					    0 :
+					    done),
+			   to, part);
 		if (done == 0 && c->rx_data_packets % 3 == 0 &&
 		    fault_on_conn(F_DATA_BYTE_FLIPPED_FROM_GUEST, c->host_port))
 			to[part / 2] ^= 0x20;

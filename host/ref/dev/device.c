@@ -87,7 +87,7 @@ struct device *device_new(const struct device_params *p)
 		return NULL;
 	}
 	d->name = p->name;
-	d->cids = d->cids_initial = p->cids;
+	d->cids = d->cids_initial = d->cids_shown = p->cids;
 	d->config_space = config_size(&p->cids);
 	if (p->config_bytes) {
 		memcpy(d->forged, p->config_bytes, p->config_bytes_len);
@@ -119,6 +119,12 @@ struct device *device_new(const struct device_params *p)
 	return d;
 }
 
+static bool same_cids(const struct dev_cids *a, const struct dev_cids *b)
+{
+	return a->num_guest == b->num_guest && a->num_host == b->num_host &&
+	       memcmp(a->cid, b->cid, sizeof(a->cid[0]) * (a->num_guest + a->num_host)) == 0;
+}
+
 static void drop_replies(struct device *d)
 {
 	while (d->reply_first) {
@@ -141,6 +147,16 @@ void device_free(struct device *d)
 	conn_run_todo(d);
 	free(d->headers);
 	free(d);
+}
+
+/* Fault outside.vs_replies_survive: there are some, and none is of the control connection. */
+static bool may_keep_replies(const struct device *d)
+{
+	for (const struct dev_packet *p = d->reply_first; p; p = p->next) {
+		if (p->control)
+			return false;
+	}
+	return d->reply_first;
 }
 
 /* Fault mem.touched_at_reset: the device looks at a page that the driver took back; any private page will do. */
@@ -168,9 +184,16 @@ static void device_reset(struct device *d)
 	for (struct device *s = d->sibling; s && s != d && fault(F_DEVICES_RESET_ALL);
 	     s = s->sibling)
 		device_drop_conns(s);
-	drop_replies(d);
-	d->events = 0;
+	if (!may_keep_replies(d) || !fault(F_OUTSIDE_VS_REPLIES_SURVIVE))
+		drop_replies(d);
+	if (!d->events || !fault(F_OUTSIDE_VS_EVENTS_SURVIVE))
+		d->events = 0;
 	d->events_at_ns = 0;
+	d->changes = 0;
+	d->rx_dry = d->rx_gated = false;
+	if (!same_cids(&d->cids, &d->cids_initial) && fault(F_OUTSIDE_VS_CIDS_REVERT))
+		d->cids = d->cids_initial;
+	d->cids_shown = d->cids;
 	d->config_index = 0;
 	d->cids_next.event = 0;
 	d->cids_waits = false;
@@ -229,9 +252,15 @@ void device_detach(struct device *d)
 
 void device_set_features(struct device *d, uint64_t features)
 {
-	d->features_acked = features;
+	if (d->features_acked & ~features && fault(F_OUTSIDE_VS_FEATURES_KEPT))
+		d->features_acked |= features;
+	else
+		d->features_acked = features;
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-		d->ring[i].event_idx = features & BIT(VIRTIO_RING_F_EVENT_IDX);
+		const bool event_idx = features & BIT(VIRTIO_RING_F_EVENT_IDX);
+
+		d->ring[i].event_idx = event_idx ||
+				       (d->ring[i].event_idx && fault(F_OUTSIDE_VS_EVENT_IDX_KEPT));
 		d->ring[i].indirect_ok = features & BIT(VIRTIO_RING_F_INDIRECT_DESC);
 		d->ring[i].batches = features & BIT(VIRTIO_F_IN_ORDER) &&
 				     !fault_on(F_RING_NOT_IN_ORDER);
@@ -254,8 +283,11 @@ int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
 		return ret;
 	}
 	rd_debug("%s: queue %u started, size %u, from %u", d->name, queue, r->num, base);
-	if (queue == DEV_TX)
+	if (queue == DEV_TX && !(base && fault(F_OUTSIDE_VS_TX_RESUME)))
 		d->look_at_tx = true;
+	if (queue == DEV_RX && base == 0 && d->info.resets >= 2 && ring_pending(r) &&
+	    fault(F_OUTSIDE_VS_RX_FIRST_LOST))
+		r->last_avail++;
 	/* Moved or stopped in the middle: connections did not survive (5.10.6.7). */
 	if (queue == DEV_EVENT && base != 0)
 		d->events = 1;
@@ -300,12 +332,29 @@ void device_memory_changed(struct device *d)
 	}
 }
 
+/* Fault outside.vs_event_used_early: a buffer for events comes back without one. */
+static void use_event_early(struct device *d)
+{
+	struct ring *r = &d->ring[DEV_EVENT];
+
+	if (ring_pop(r, &d->chain) != 1)
+		return;
+	ring_push(r, &d->chain, 0, false);
+	ring_publish(r);
+}
+
 void device_kick(struct device *d, unsigned int queue)
 {
 	struct ring *r = &d->ring[queue];
 
 	r->kicks++;
-	if (queue != DEV_TX)
+	if (queue == DEV_EVENT) {
+		d->rx_gated = false;
+		if (r->kicks == 1 && d->info.resets % 8 == 7 && ring_pending(r) &&
+		    fault(F_OUTSIDE_VS_EVENT_USED_EARLY))
+			use_event_early(d);
+	}
+	if (queue != DEV_TX || (r->kicks == 200 && fault(F_OUTSIDE_VS_KICK_200)))
 		return;
 	if (r->chains && !ring_pending(r) && fault(F_RING_KICK_IS_A_BUFFER))
 		ring_push(r, &d->chain, 0, false);
@@ -325,10 +374,13 @@ void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len)
 {
 	uint8_t space[CONFIG_MAX] = { 0 };
 
+	const bool old = !same_cids(&d->cids, &d->cids_shown) && fault(F_OUTSIDE_VS_CONFIG_STALE);
+
 	if (d->forged_len)
 		memcpy(space, d->forged, d->forged_len);
 	else
-		config_build(&d->cids, d->config_index, d->config_reads++, space);
+		config_build(old ? &d->cids_shown : &d->cids, d->config_index, d->config_reads++,
+			     space);
 	if (off + len > d->config_space)
 		d->config_space = off + len;
 	memcpy(buf, space + off, len);
@@ -403,8 +455,56 @@ static bool destination_ok(const struct device *d, const struct virtio_vsock_hdr
 	return granted;
 }
 
+/* How many descriptors the header lies in. */
+static unsigned int header_pieces(const struct ring_chain *c)
+{
+	uint64_t off = 0;
+	unsigned int n = 0;
+
+	while (n < c->n_out && off < sizeof(struct virtio_vsock_hdr))
+		off += c->piece[n++].len;
+	return n;
+}
+
+/* Faults: the fields of a header are read as narrower ones. */
+static void misread_header(struct virtio_vsock_hdr *h)
+{
+	const uint64_t src = le64toh(h->src_cid), dst = le64toh(h->dst_cid);
+	const uint32_t len = le32toh(h->len);
+
+	if (src >> 32 && fault(F_OUTSIDE_VS_SRC_HIGH))
+		h->src_cid = htole64((uint32_t)src);
+	if (dst >> 32 && fault(F_OUTSIDE_VS_DST_HIGH))
+		h->dst_cid = htole64((uint32_t)dst);
+	if (len > UINT16_MAX && fault(F_OUTSIDE_VS_LEN_16))
+		h->len = htole32(len & UINT16_MAX);
+}
+
+/* Faults: what a device makes of a packet for how it lies in its descriptors. What it does not find is out of out_len. */
+static void misread_payload(struct ring_chain *c, struct virtio_vsock_hdr *h)
+{
+	const uint32_t len = le32toh(h->len);
+	const struct ring_piece *last = &c->piece[c->n_out - 1];
+	const uint64_t behind = c->out_len - sizeof(*h);
+
+	if (le16toh(h->op) == VIRTIO_VSOCK_OP_RW && behind > len && behind <= 65536 &&
+	    fault(F_OUTSIDE_VS_LEN_FROM_CHAIN))
+		h->len = htole32((uint32_t)behind);
+	if (c->n_out == 1 && len && fault(F_OUTSIDE_VS_SINGLE_DESC))
+		c->out_len = sizeof(*h);
+	if (c->n_out > 1 && c->piece[0].len > sizeof(*h) && fault(F_OUTSIDE_VS_FIRST_DESC_TAIL))
+		c->out_len -= c->piece[0].len - sizeof(*h);
+	if (c->n_out > 2 && header_pieces(c) == 1 && fault(F_OUTSIDE_VS_THIRD_DESC))
+		c->out_len = (uint64_t)c->piece[0].len + c->piece[1].len;
+	if (c->n_out > 2 && c->piece[1].len == c->piece[2].len && fault(F_OUTSIDE_VS_PIECE_AGAIN))
+		c->piece[2].p = c->piece[1].p;
+	if (len == 4096 && behind >= len && (last->gpa + last->len) % 4096 == 0 &&
+	    fault(F_OUTSIDE_VS_ONE_PAGE))
+		c->out_len--;
+}
+
 /* One chain of the tx queue. True: of a connection that faults may strike. */
-static bool receive(struct device *d, const struct ring_chain *c)
+static bool receive(struct device *d, struct ring_chain *c)
 {
 	struct virtio_vsock_hdr h = { 0 };
 	const bool framing = c->n_out && c->piece[0].len < sizeof(h) &&
@@ -415,12 +515,16 @@ static bool receive(struct device *d, const struct ring_chain *c)
 	d->packets_ever++;
 	maybe_die(d);
 	/* 2.7.4.1: wherever the header's bytes lie. */
-	if (chain_read(c, 0, &h, sizeof(h)) < sizeof(h) || framing) {
+	if (chain_read(c, 0, &h, sizeof(h)) < sizeof(h) || framing ||
+	    (header_pieces(c) > 4 && fault(F_OUTSIDE_VS_HEADER_PIECES))) {
 		drop(d, ++d->info.dropped_malformed, &h, "no room for a header");
 		return true;
 	}
 	log_header(d, &h);
 	victim = le32toh(h.dst_port) != ASSAY_CTL_PORT;
+	misread_header(&h);
+	if (victim)
+		misread_payload(c, &h);
 	if (!source_ok(d, &h))
 		drop(d, ++d->info.dropped_src, &h, "not a CID of this guest");
 	else if (!destination_ok(d, &h))
@@ -438,6 +542,12 @@ static bool tx_paused(struct device *d)
 		return true;
 	/* virtio 1.4, 5.10.6.1.2: tx goes on while rx is full, as far as resources go. */
 	return d->replies >= DEV_MAX_REPLIES;
+}
+
+/* Nothing is written into a buffer of tx. */
+static uint32_t tx_used_len(const struct ring_chain *c)
+{
+	return c->in_len && fault(F_OUTSIDE_VS_TX_WRITABLE_LEN) ? (uint32_t)c->in_len : 0;
 }
 
 /* True: there is more to take. */
@@ -469,13 +579,15 @@ static bool run_tx(struct device *d)
 			d->look_at_tx = false;
 			break;
 		}
-		ring_push(r, &d->chain, 0, receive(d, &d->chain));
+		ring_push(r, &d->chain, tx_used_len(&d->chain), receive(d, &d->chain));
 		if (++done % TX_BATCH == 0)
 			ring_publish(r);
 	}
 	ring_publish(r);
-	if (done)
+	if (done) {
 		d->tx_worked_ns = rd_now_ns();
+		d->rx_dry = false;
+	}
 	return done == TX_BUDGET || polling;
 }
 
@@ -527,8 +639,12 @@ static void leak(struct device *d, size_t used)
 
 static void finish_rx(struct device *d, size_t len, bool victim)
 {
+	const struct ring_piece *first = &d->chain.piece[d->chain.n_out];
+
 	if (fault_on(F_MEM_LEAK))
 		leak(d, len);
+	if (victim && len > first->len && fault(F_OUTSIDE_VS_RX_USED_FIRST))
+		len = first->len;
 	ring_push(&d->ring[DEV_RX], &d->chain, (uint32_t)len, victim);
 	d->info.tx_packets++;
 }
@@ -561,6 +677,24 @@ static void deliver_reply(struct device *d)
 	free(p);
 }
 
+/* Fault outside.vs_rx_small_cuts: a packet is made for a buffer of the usual size, whatever the buffer holds. */
+static size_t room_taken_for(const struct tconn *c, size_t room)
+{
+	const size_t usual = 4096 - sizeof(struct virtio_vsock_hdr);
+
+	if (room < usual && c->tx.len > room &&
+	    fault_on_conn(F_OUTSIDE_VS_RX_SMALL_CUTS, c->host_port))
+		return usual;
+	return room;
+}
+
+/* Fault outside.vs_to_guest_len16: the length of a payload is counted in 16 bits. */
+static void spoil_len(const struct tconn *c, struct virtio_vsock_hdr *h, size_t payload)
+{
+	if (payload > UINT16_MAX && fault_on_conn(F_OUTSIDE_VS_TO_GUEST_LEN16, c->host_port))
+		h->len = htole32(payload & UINT16_MAX);
+}
+
 /* The next connection's packet, in turn. False: none had one. */
 static bool deliver_conn(struct device *d)
 {
@@ -572,8 +706,9 @@ static bool deliver_conn(struct device *d)
 		struct virtio_vsock_hdr h;
 		size_t payload, off = 0, len;
 
-		if (!conn_packet(c, &h, room, &payload))
+		if (!conn_packet(c, &h, room_taken_for(c, room), &payload))
 			continue;
+		spoil_len(c, &h, payload);
 		len = chain_write(&d->chain, 0, &h, sizeof(h));
 		while (off < payload) {
 			size_t part = payload - off;
@@ -582,6 +717,9 @@ static bool deliver_conn(struct device *d)
 			len += chain_write(&d->chain, len, from, part);
 			off += part;
 		}
+		if (room % 2 && payload == room &&
+		    fault_on_conn(F_OUTSIDE_VS_RX_ODD_USED_LEN, c->host_port))
+			len--;
 		finish_rx(d, len, c->host_port != ASSAY_CTL_PORT);
 		conn_packet_sent(c, &h, payload);
 		return true;
@@ -589,11 +727,22 @@ static bool deliver_conn(struct device *d)
 	return false;
 }
 
+/* Faults: rx is not served though there is a packet and a buffer. */
+static bool rx_waits(struct device *d)
+{
+	if (!(d->reply_first || d->send_first) || !ring_pending(&d->ring[DEV_RX]))
+		return false;
+	return (d->rx_dry && fault(F_OUTSIDE_VS_RX_DRY)) ||
+	       (d->rx_gated && fault(F_OUTSIDE_VS_EVENT_GATES_RX)) ||
+	       (d->look_at_tx && ring_pending(&d->ring[DEV_TX]) &&
+		fault(F_OUTSIDE_VS_RX_WAITS_FOR_TX));
+}
+
 static void run_rx(struct device *d)
 {
 	struct ring *r = &d->ring[DEV_RX];
 
-	if (!r->running || r->broken)
+	if (!r->running || r->broken || rx_waits(d))
 		return;
 	while (d->reply_first || d->send_first) {
 		const int ret = ring_pop(r, &d->chain);
@@ -603,9 +752,16 @@ static void run_rx(struct device *d)
 		if (ret == 0) {
 			if (ring_want_kicks(r, true))
 				continue;
+			d->rx_dry = true;
 			break;
 		}
-		if (d->chain.in_len < sizeof(struct virtio_vsock_hdr)) {
+		if (d->chain.n_in > 1 && fault(F_OUTSIDE_VS_RX_FIRST_DESC)) {
+			d->chain.n_in = 1;
+			d->chain.in_len = d->chain.piece[d->chain.n_out].len;
+		}
+		if (d->chain.in_len < sizeof(struct virtio_vsock_hdr) ||
+		    (d->chain.in_len == sizeof(struct virtio_vsock_hdr) &&
+		     fault(F_OUTSIDE_VS_RX_HEADER_SIZE))) {
 			if (rd_log_due(++r->bad_chains))
 				rd_log("%s: an rx buffer of %" PRIu64 " bytes", d->name,
 				       d->chain.in_len);
@@ -613,7 +769,10 @@ static void run_rx(struct device *d)
 		} else if (d->reply_first) {
 			deliver_reply(d);
 		} else if (!deliver_conn(d)) {
-			ring_unpop(r);
+			if (fault(F_OUTSIDE_VS_RX_EMPTY_USED))
+				ring_push(r, &d->chain, 0, true);
+			else
+				ring_unpop(r);
 			break;
 		}
 	}
@@ -622,14 +781,31 @@ static void run_rx(struct device *d)
 	ring_publish(r);
 }
 
+/* Writes an event into the buffer that was taken. The used length. */
+static uint32_t write_event(struct device *d, const struct virtio_vsock_event *ev)
+{
+	uint32_t len;
+
+	if (d->chain.n_in > 1 && fault(F_OUTSIDE_VS_EVENT_FIRST_DESC))
+		d->chain.n_in = 1;
+	len = (uint32_t)chain_write(&d->chain, 0, ev, sizeof(*ev));
+	if (d->chain.in_len > len && fault(F_OUTSIDE_VS_EVENT_LEN_BUFFER))
+		len = (uint32_t)d->chain.in_len;
+	return fault(F_OUTSIDE_VS_EVENT_LEN_ZERO) ? 0 : len;
+}
+
 static void run_events(struct device *d)
 {
 	struct ring *r = &d->ring[DEV_EVENT];
 	struct virtio_vsock_event ev;
+	bool twice = false;
 
 	if (d->events_at_ns && rd_now_ns() < d->events_at_ns)
 		return;
 	d->events_at_ns = 0;
+	if (d->events && (d->reply_first || d->send_first) && !ring_pending(&d->ring[DEV_RX]) &&
+	    fault(F_OUTSIDE_VS_EVENTS_BEHIND_RX))
+		return;
 	while (d->events) {
 		const int ret = ring_pop(r, &d->chain);
 
@@ -641,9 +817,12 @@ static void run_events(struct device *d)
 			break;
 		}
 		ev.id = htole32(fault(F_EVENT_WRONG_ID) ? 1 : VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
-		ring_push(r, &d->chain, (uint32_t)chain_write(&d->chain, 0, &ev, sizeof(ev)),
-			  false);
-		d->events--;
+		ring_push(r, &d->chain, write_event(d, &ev), false);
+		d->rx_gated = true;
+		if (!twice && fault(F_OUTSIDE_VS_EVENT_TWICE))
+			twice = true;
+		else
+			d->events--;
 	}
 	ring_publish(r);
 }
@@ -682,7 +861,9 @@ static void device_apply_cids(struct device *d)
 	 * The event comes after the notification: QEMU 11.1 crashes if the guest has reset the device before it
 	 * reads the message.
 	 */
+	d->changes++;
 	if (d->config_changed && !fault(F_CONFIG_CHANGE_NO_NOTIFY) &&
+	    !(d->changes > 1 && fault(F_OUTSIDE_VS_CONFIG_SECOND_SILENT)) &&
 	    d->config_changed(d->config_arg))
 		d->events_at_ns = rd_now_ns() + CONFIG_TOLD_NS;
 	if (s->event && !fault(F_EVENT_NO_TRANSPORT_RESET) &&
@@ -789,7 +970,7 @@ bool device_run(struct device *d)
 	/* Replies drained: tx goes on. The guest does not kick, since nobody has asked it to. */
 	if (d->look_at_tx && d->ring[DEV_TX].running && !d->ring[DEV_TX].broken && !tx_paused(d))
 		more = true;
-	if ((d->reply_first || d->send_first) && ring_pending(&d->ring[DEV_RX]))
+	if ((d->reply_first || d->send_first) && ring_pending(&d->ring[DEV_RX]) && !rx_waits(d))
 		more = true;
 	return more || d->todo;
 }

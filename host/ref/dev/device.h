@@ -72,8 +72,12 @@ struct device {
 	int64_t tx_worked_ns; /* when a packet was taken last */
 	bool look_at_tx;      /* kicked, or not yet empty */
 	uint64_t packets_ever;
-	uint64_t leak_frame; /* fault mem.leak */
-	unsigned int stale;  /* fault ring.written_after_reset: writes that are left */
+	uint64_t leak_frame;	    /* fault mem.leak */
+	unsigned int stale;	    /* fault ring.written_after_reset: writes that are left */
+	struct dev_cids cids_shown; /* fault outside.vs_config_stale: those at the last reset */
+	unsigned int changes;	    /* of the config since the last reset */
+	bool rx_dry;   /* faults: rx ran empty, and no packet came from the guest since */
+	bool rx_gated; /* fault outside.vs_event_gates_rx: an event was sent, and nothing notified */
 	int64_t stale_at_ns;
 	const char *page_state;
 	struct ctl_mem_state mem_state;
