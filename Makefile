@@ -29,7 +29,7 @@ say = $(if $(SILENT),@:,@echo "  $(1)")
 .SUFFIXES:
 
 # --- targets for people ----------------------------------------------------------------------
-.PHONY: setup all run test unit faults bench bench-boot hosts nested nested-regression images dist lint format fuzz conformance \
+.PHONY: setup all run test unit faults bench bench-boot hosts nested linux-guest nested-regression images dist lint format fuzz conformance \
 	clean help
 # Jobs come from the first make where it has some.
 inner = +@$(MAKE) -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) SETUP=1
@@ -69,6 +69,10 @@ nested: setup
 	@scripts/setup --env $(O)/setup.env nested
 	$(inner) build
 	@$(O)/assay run --host nested
+linux-guest: setup
+	@scripts/setup --env $(O)/setup.env nested
+	$(inner) build
+	@$(O)/assay run --host linux-guest
 nested-regression: setup
 	@scripts/setup --env $(O)/setup.env nested-regression
 	$(inner) build
@@ -101,6 +105,7 @@ help:
 	@echo "make bench-boot  from QEMU's start to the first line, PVH and OVMF"
 	@echo "make hosts       the payload on QEMU 7.2, 10.0 and 11.1, with devices of other projects"
 	@echo "make nested      the payload on real KVM and vhost-vsock, inside an emulated machine"
+	@echo "make linux-guest a Linux guest with its own driver on the reference device"
 	@echo "make nested-regression  a broken vhost_vsock module is caught there, the healthy one passes"
 	@echo "make images      assay.elf (PVH), assay.efi, assay.img (ESP disk)"
 	@echo "make dist        an archive with the images and the programs"
@@ -226,7 +231,7 @@ $(O)/host/%.c.o: %.c $(h_stamp) | $(fault_ids)
 	$(call say,HOSTCC  $<)
 	$(Q)$(CC) $(H_CFLAGS) -MMD -MP -c $< -o $@
 h_list := $(O)/host/objects
-$(call stamp,$(h_list),$(cli_obj) $(peer_obj) $(common_obj) $(refdev_obj) $(plugin_obj))
+$(call stamp,$(h_list),$(cli_obj) $(peer_obj) $(common_obj) $(refdev_obj) $(plugin_obj) $(wildcard tests/linux/*.c))
 $(O)/assay: $(cli_obj) $(peer_obj) $(common_obj) $(h_list)
 	$(call say,HOSTLD  $@)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(H_LIBS)
@@ -234,6 +239,12 @@ $(O)/assay: $(cli_obj) $(peer_obj) $(common_obj) $(h_list)
 $(O)/assay-static: $(call h_obj,images/nested/peer.c host/peer/main.c) $(peer_obj) $(common_obj) $(h_list)
 	$(call say,HOSTLD  $@)
 	$(Q)$(CC) -static -o $@ $(filter %.o,$^) -lz -lpthread
+# The first program of a Linux guest, with a table of tests like the payload's.
+linux_guest_obj := $(call h_obj,$(wildcard tests/linux/*.c) lib/glob.c)
+$(O)/linux-guest: $(linux_guest_obj) $(h_list)
+	$(call say,HOSTLD  $@)
+	$(Q)$(CC) -static -no-pie -Wl,--defsym=start_assay_tests=__start_assay_tests \
+		-Wl,--defsym=stop_assay_tests=__stop_assay_tests -o $@ $(filter %.o,$^) -lz
 $(O)/assay-refdev: $(refdev_obj) $(peer_obj) $(common_obj) $(h_list)
 	$(call say,HOSTLD  $@)
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(H_LIBS)
@@ -256,7 +267,7 @@ $(foreach p,$(plugins),$(eval $(call plugin_rule,$(p))))
 # --- the version: only what names it is built again when it changes
 v_stamp := $(O)/version
 $(call stamp,$(v_stamp),$(VERSION))
-v_src := $(shell grep -lw ASSAY_VERSION $(g_src) $(wildcard host/*/*.c host/*/*/*.c))
+v_src := $(shell grep -lw ASSAY_VERSION $(g_src) $(wildcard host/*/*.c host/*/*/*.c tests/linux/*.c))
 $(foreach s,$(v_src),$(eval $(O)/guest/$(s).o $(O)/host/$(s).o: $(v_stamp)))
 $(foreach s,$(v_src),$(eval $(O)/guest/$(s).o: G_CFLAGS += -DASSAY_VERSION='"$(VERSION)"'))
 $(foreach s,$(v_src),$(eval $(O)/host/$(s).o: H_CFLAGS += -DASSAY_VERSION='"$(VERSION)"'))
@@ -296,7 +307,7 @@ $(foreach t,$(fuzz-tests),$(eval $(call fuzz_rule,$(t))))
 
 # --- what the targets for people ask for
 build: $(O)/assay.elf $(O)/assay.efi $(O)/assay.img $(plugins:%=$(O)/%.so) $(fault_lists) \
-	$(addprefix $(O)/,assay assay-refdev assay-static assay-irqfd)
+	$(addprefix $(O)/,assay assay-refdev assay-static assay-irqfd linux-guest)
 	@ln -sfn "$(CURDIR)" $(O)/source
 
 units: $(unit-tests:%=$(O)/unit/%)

@@ -67,13 +67,13 @@ static const struct {
 	{ "host", "boot" },	   { "host", "memory" },      { "device", "command" },
 	{ "device", "ready" },	   { "device", "ready-log" }, { "device", "deadline" },
 	{ "vmm", "command" },	   { "faults", "list" },      { "faults", "args" },
-	{ "host", "slow" },	   { "host", "first-line" },  { "host", "accel" },
-	{ "host", "tests" },	   { "prepare", "command" },  { "prepare", "deadline" },
-	{ "probe", "command" },	   { "after", "command" },    { "after", "deadline" },
-	{ "after", "kernel-log" }, { "after", "records" },    { "known", "reason" },
-	{ "known", "at-times" },   { "host", "require" },     { "host", "provides" },
-	{ "host", "lock" },	   { "host", "alone" },	      { "device", "thread" },
-	{ "host", "reboots" },
+	{ "host", "slow" },	   { "host", "payload" },     { "host", "first-line" },
+	{ "host", "accel" },	   { "host", "tests" },	      { "prepare", "command" },
+	{ "prepare", "deadline" }, { "probe", "command" },    { "after", "command" },
+	{ "after", "deadline" },   { "after", "kernel-log" }, { "after", "records" },
+	{ "known", "reason" },	   { "known", "at-times" },   { "host", "require" },
+	{ "host", "provides" },	   { "host", "lock" },	      { "host", "alone" },
+	{ "device", "thread" },	   { "host", "reboots" },
 };
 
 static bool known_type(const char *type)

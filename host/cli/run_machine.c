@@ -144,7 +144,8 @@ static void set_source(struct run *r)
 
 void run_set_programs(struct run *r)
 {
-	const char *image = r->o->image;
+	const char *image = r->o->image, *own;
+	struct sbuf err = { 0 };
 
 	run_read_setup(r);
 	vars_set(&r->vars.run, "BIN", program_dir());
@@ -162,7 +163,15 @@ void run_set_programs(struct run *r)
 			 ends_with(image, ".efi") ? "PAYLOAD_EFI" :
 						    "PAYLOAD_ELF",
 			 image);
-	r->elf = xstrdup(vars_get(&r->vars, "PAYLOAD_ELF"));
+	own = recipe_get(r->recipe, "host", "", "payload");
+	if (own && !image) {
+		/* Of a host that starts something else; what is wrong with the path shows when it is read. */
+		r->elf = vars_string(&r->vars, own, &err);
+		vars_set(&r->vars.run, "PAYLOAD_ELF", r->elf ? r->elf : own);
+	}
+	if (!r->elf)
+		r->elf = xstrdup(vars_get(&r->vars, "PAYLOAD_ELF"));
+	sbuf_free(&err);
 }
 
 void run_set_machine(struct run *r)
