@@ -132,16 +132,6 @@ static void add_option(struct strv *argv, const char *name, const char *value)
 		strv_take(argv, xasprintf("--%s=%s", name, value));
 }
 
-static char *own_program(void)
-{
-	char path[4096];
-	const ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-	path[n > 0 ? n : 0] = '\0';
-	/* It may have been built anew meanwhile: then the link's target is gone. */
-	return access(path, X_OK) == 0 ? xstrdup(path) : xasprintf("%s/assay", program_dir());
-}
-
 /* The command line of a run: this program's own `run`. */
 static void command_of(const struct faults *f, const struct trial *x, struct strv *argv)
 {

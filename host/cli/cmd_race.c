@@ -3,11 +3,12 @@
  * `assay race`: what a guest cannot do to its host. Cycles of: start a VM, flood it (irq.storm.*), end the
  * device, its back end or the VMM in the middle, each time another way and at another moment. Eventfds
  * are closed while the other side signals them; nothing may crash or hang, and after each round of ways a
- * fresh guest must pass the smoke suite. Each cycle is a child process of this program.
+ * fresh guest must pass the smoke suite. Each cycle is a process of its own: this program, started once more with
+ * hidden options, since a cycle is a run with signal handlers, children and a report.
  */
 #include <argp.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -37,6 +38,9 @@
 #define QMP_MS	    2000
 #define CYCLE_S	    60
 #define DEFAULT_S   30
+#define STOP_MS	    10000 /* a cycle ends its host when it is told to end */
+#define TICK_MS	    100
+#define SMOKE_NAME  "smoke"
 
 enum act {
 	DEVICE_RESETS,
@@ -71,6 +75,8 @@ struct race_options {
 	double seconds;
 	unsigned int cycles, cpus;
 	struct strv only;
+	const char *cycle; /* this program is one: the name of its way, or SMOKE_NAME */
+	unsigned int at_ms;
 };
 
 enum {
@@ -83,7 +89,9 @@ enum {
 	OPT_OUTPUT,
 	OPT_IMAGE,
 	OPT_CPUS,
-	OPT_WAY
+	OPT_WAY,
+	OPT_CYCLE,
+	OPT_AT
 };
 
 static const struct argp_option options[] = {
@@ -97,6 +105,8 @@ static const struct argp_option options[] = {
 	{ "cpus", OPT_CPUS, "N", 0, "virtual CPUs; default: 2", 0 },
 	{ "image", OPT_IMAGE, "FILE", 0, "another payload (ELF)", 0 },
 	{ "output", OPT_OUTPUT, "DIR", 0, "logs go there; default: build/runs/race", 0 },
+	{ "cycle", OPT_CYCLE, "NAME", OPTION_HIDDEN, "", 0 },
+	{ "at", OPT_AT, "MS", OPTION_HIDDEN, "", 0 },
 	{ 0 },
 };
 
@@ -142,6 +152,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			if (*word)
 				strv_add(&o->only, word);
 		free(copy);
+		return 0;
+	case OPT_CYCLE:
+		o->cycle = arg;
+		return 0;
+	case OPT_AT:
+		if (!parse_number(arg, 0, CYCLE_S * 1000, &o->at_ms))
+			argp_error(state, "--at %s: a number is wanted", arg);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "\"%s\" is no option", arg);
@@ -301,8 +318,7 @@ static void judge_report(struct cycle *c, const char *dir, const char *must_pass
 	free(file);
 }
 
-static void prepare(struct run_options *r, const struct race_options *o, const char *dir,
-		    const char *tests)
+static void prepare(struct run_options *r, const struct race_options *o, const char *tests)
 {
 	run_options_init(r);
 	r->host = o->host;
@@ -310,19 +326,19 @@ static void prepare(struct run_options *r, const struct race_options *o, const c
 	r->machine = o->machine;
 	r->image = o->image;
 	r->cpus = o->cpus;
-	r->output = dir;
+	r->output = o->output;
 	r->reboots = 0;
 	r->timeout = CYCLE_S;
 	r->grace = 10;
 	strv_add(&r->tests, tests);
 }
 
-static int run_cycle(const struct race_options *o, const char *dir, enum act a, unsigned int random)
+static int run_cycle(const struct race_options *o, enum act a)
 {
-	struct cycle c = { .act = a, .at_ms = EARLIEST_MS + random % SPREAD_MS };
+	struct cycle c = { .act = a, .at_ms = o->at_ms };
 	struct run_options r;
 
-	prepare(&r, o, dir, ways[a].tests);
+	prepare(&r, o, ways[a].tests);
 	r.disturb = disturb;
 	r.disturb_arg = &c;
 	/* The flood lasts until the end comes; after a reconnect the next test's turn must come. */
@@ -340,19 +356,32 @@ static int run_cycle(const struct race_options *o, const char *dir, enum act a, 
 		return STATUS_ERROR;
 	}
 	if (ways[a].must_pass)
-		judge_report(&c, dir, ways[a].must_pass);
+		judge_report(&c, o->output, ways[a].must_pass);
 	return c.bad ? STATUS_FAIL : STATUS_OK;
 }
 
-static int run_smoke(const struct race_options *o, const char *dir)
+static int run_smoke(const struct race_options *o)
 {
 	struct run_options r;
 	int status;
 
-	prepare(&r, o, dir, SMOKE);
+	prepare(&r, o, SMOKE);
 	status = run_command(&r);
 	run_options_free(&r);
 	return status;
+}
+
+static int be_cycle(const struct race_options *o)
+{
+	int a;
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM); /* when its parent dies it ends its host, and cleans up */
+	if (strcmp(o->cycle, SMOKE_NAME) == 0)
+		return run_smoke(o);
+	for (a = 0; a < ACTS; a++)
+		if (strcmp(o->cycle, ways[a].name) == 0)
+			return run_cycle(o, (enum act)a);
+	return STATUS_USAGE;
 }
 
 /* --- all --------------------------------------------------------------------------------- */
@@ -390,38 +419,63 @@ static bool at_times(const struct race *r, int a)
 	return value && strcmp(value, "yes") == 0;
 }
 
-/* a ACTS: the smoke suite. The status of the child. */
-static int in_child(struct race *r, const char *dir, int a, unsigned int random)
+static void command_of(const struct race *r, const char *dir, const char *name, struct strv *argv)
 {
-	char *path = xasprintf("%s/run.txt", dir);
-	pid_t pid;
-	int fd, status = 0;
+	const struct race_options *o = r->o;
 
-	fflush(stdout);
-	pid = fork();
-	if (pid == 0) {
-		setpgid(0, 0);
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-		if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
-			_exit(STATUS_ERROR);
-		status = a == ACTS ? run_smoke(r->o, dir) :
-				     run_cycle(r->o, dir, (enum act)a, random);
-		fflush(stdout);
-		_exit(status);
-	}
-	free(path);
-	while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0) {
-		if (signals_seen()) {
-			kill(pid, SIGTERM); /* it cleans up */
-			while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-				;
-			break;
-		}
+	strv_take(argv, own_program());
+	strv_add(argv, "race");
+	strv_take(argv, xasprintf("--host=%s", o->host));
+	strv_take(argv, xasprintf("--boot=%s", o->boot));
+	if (o->machine)
+		strv_take(argv, xasprintf("--machine=%s", o->machine));
+	if (o->image)
+		strv_take(argv, xasprintf("--image=%s", o->image));
+	strv_take(argv, xasprintf("--cpus=%u", o->cpus));
+	strv_take(argv, xasprintf("--output=%s", dir));
+	strv_take(argv, xasprintf("--cycle=%s", name));
+	strv_take(argv, xasprintf("--at=%u", EARLIEST_MS + (unsigned int)random() % SPREAD_MS));
+}
+
+/* Waits until it ends or a signal comes to us. */
+static void await_end(struct race *r, struct proc *p)
+{
+	while (!proc_ended(p) && !signals_seen()) {
+		struct pollfd f[] = { { .fd = p->out, .events = POLLIN },
+				      { .fd = p->pidfd, .events = POLLIN },
+				      { .fd = signals_fd(), .events = POLLIN } };
+
+		poll(f, ARRAY_SIZE(f), TICK_MS);
+		proc_drain(p, &p->out);
 		printer_tick(&r->out);
-		usleep(20000);
 	}
-	return pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_ERROR;
+}
+
+/* One cycle, or the smoke suite. The status of its process. */
+static int run_child(struct race *r, const char *dir, const char *name)
+{
+	char *log = xasprintf("%s/run.txt", dir);
+	struct proc p, *const list[] = { &p };
+	struct strv argv = { 0 };
+	int ret, status = STATUS_ERROR;
+
+	unlink(log); /* of an earlier cycle */
+	command_of(r, dir, name, &argv);
+	ret = proc_start(&p, name, argv.v, log, false);
+	if (!ret) {
+		await_end(r, &p);
+		proc_stop(list, 1, STOP_MS);
+		if (WIFEXITED(p.status))
+			status = WEXITSTATUS(p.status);
+	} else {
+		printer_clear(&r->out);
+		fprintf(stderr, "assay: %s: %s\n", argv.v[0], strerror(-ret));
+	}
+	proc_end_orphans(); /* of a cycle that had to be killed */
+	proc_free(&p);
+	strv_free(&argv);
+	free(log);
+	return status;
 }
 
 /* What the child said. */
@@ -445,7 +499,7 @@ static void show_failure(struct race *r, const char *name, const char *dir)
 
 static int one(struct race *r, int a)
 {
-	const char *name = a == ACTS ? "smoke" : ways[a].name;
+	const char *name = a == ACTS ? SMOKE_NAME : ways[a].name;
 	/* Logs of what went wrong stay. */
 	char *dir = xasprintf("%s/%s%s%u", r->dir, name, "-",
 			      a == ACTS ? r->smokes_bad : r->bad[a]);
@@ -458,7 +512,7 @@ static int one(struct race *r, int a)
 		free(dir);
 		return STATUS_ERROR;
 	}
-	status = in_child(r, dir, a, (unsigned int)random());
+	status = run_child(r, dir, name);
 	if (signals_seen()) {
 		free(dir);
 		return STATUS_ERROR;
@@ -533,7 +587,7 @@ static int sum_up(const struct race *r)
 			printf("%-18s %s: %s\n", "",
 			       r->bad[a] ? "known" : "known, but it went well", known(r, a));
 	}
-	printf("%-18s %5u runs   %5u bad  %7.1f s  a fresh guest: %s\n", "smoke", r->smokes,
+	printf("%-18s %5u runs   %5u bad  %7.1f s  a fresh guest: %s\n", SMOKE_NAME, r->smokes,
 	       r->smokes_bad, (double)r->smoke_ms / 1000, SMOKE);
 	printf("\n%u cycles in %.1f s, %u bad\n", r->total, (double)(now_ms() - r->started) / 1000,
 	       bad);
@@ -561,6 +615,8 @@ int cmd_race(int argc, char **argv)
 
 	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
 		return STATUS_USAGE;
+	if (o.cycle)
+		return be_cycle(&o);
 	for (a = 0; a < ACTS; a++)
 		n += wanted(&o, ways[a].name);
 	if (!n) {

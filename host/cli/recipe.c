@@ -31,6 +31,16 @@ const char *program_dir(void)
 	return path;
 }
 
+char *own_program(void)
+{
+	char path[PATH_MAX];
+	const ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	path[n > 0 ? n : 0] = '\0';
+	/* It may have been built anew meanwhile: then the link's target is gone. */
+	return access(path, X_OK) == 0 ? xstrdup(path) : xasprintf("%s/assay", program_dir());
+}
+
 /* The build folder's link to its tree; a release archive, where all lies together; a build folder in the tree. */
 const char *source_dir(void)
 {

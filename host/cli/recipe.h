@@ -70,6 +70,8 @@ double recipe_seconds(const char *text);
 
 /* Folder of this program; of the sources it was built from, or NULL. */
 const char *program_dir(void);
+/* The path of this program, to start it once more; to be freed. */
+char *own_program(void);
 const char *source_dir(void);
 
 #endif
