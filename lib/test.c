@@ -22,7 +22,6 @@ OPTION("shuffle", "seed of a random order");
 OPTION("repeat", "how often each test runs");
 OPTION("after", "run only what follows this id in the order");
 OPTION("timeout", "seconds that each test has, instead of its own limit");
-OPTION("slow", "factor of the tests' own limits, for a slow host; answers have half of it");
 OPTION("list", "1: name the tests and their clauses, run none");
 OPTION("reboots", "1: a harness boots the machine again when a test has broken it");
 
@@ -247,23 +246,6 @@ _Noreturn void test_reboot(struct test_ctx *t, unsigned int step, uint32_t value
 	reboot_now(&r);
 }
 
-/* 0 would be no time at all. */
-static uint64_t slow(void)
-{
-	const uint64_t n = cmdline_get_u64("slow", 1);
-
-	return n ? n : 1;
-}
-
-uint64_t test_sec(void)
-{
-	static uint64_t sec; /* the command line does not change; 0: not read yet */
-
-	if (!sec)
-		sec = (slow() + 1) / 2 * SEC;
-	return sec;
-}
-
 uint64_t test_random(struct test_ctx *t)
 {
 	/* xorshift64* */
@@ -353,7 +335,7 @@ static void error_reason(struct test_ctx *t, const char *what, const char *why)
 	snprintf(t->reason, sizeof(t->reason), "%s%s", what, why);
 }
 
-#define FIXTURE_TIMEOUT (10 * SEC * slow())
+#define FIXTURE_TIMEOUT (10 * SEC * time_slow())
 
 static bool set_up(struct test_ctx *t)
 {
@@ -462,7 +444,7 @@ static void run(struct test_ctx *t)
 	running = t;
 	before = mem_free_bytes() + mem_kept_bytes();
 	if (set_up(t))
-		run_body(t, limit ? limit : own * slow());
+		run_body(t, limit ? limit : own * time_slow());
 	/* A CPU that is late works with what stands on this test's stack and in memory that is freed now. */
 	busy = smp_reclaim();
 	tear_down(t);

@@ -132,8 +132,11 @@ void test_note(struct test_ctx *t, const char *fmt, ...) __attribute__((format(p
 void test_hexdump(struct test_ctx *t, const char *what, const void *p, size_t n);
 /* What is left until the watchdog, ns; waits inside a test should end before. */
 uint64_t test_time_left(const struct test_ctx *t);
-/* So long an answer may take that is due in a second: one, times half the option slow. ns */
-uint64_t test_sec(void);
+/* time_sec(), for tests. */
+static inline uint64_t test_sec(void)
+{
+	return time_sec();
+}
 /* The descriptor of the running test. */
 const struct test *test_self(const struct test_ctx *t);
 /*

@@ -33,6 +33,11 @@ static inline bool deadline_passed(deadline_t d)
 	return time_now() >= d;
 }
 
+/* The option slow: the factor of time limits on a slow host, at least 1. */
+uint64_t time_slow(void);
+/* So long an answer may take that is due in a second: one, times half the option slow. ns */
+uint64_t time_sec(void);
+
 /* One relaxed step of a polling loop (PAUSE): never sleeps. */
 void cpu_relax(void);
 

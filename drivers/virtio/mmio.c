@@ -18,7 +18,7 @@
 
 OPTION("virtio_mmio.device", "SIZE@BASE:IRQ[:ID], as Linux: a virtio-mmio device; may be repeated");
 
-#define QUEUE_RESET_TIMEOUT (1 * SEC)
+#define QUEUE_RESET_TIMEOUT time_sec()
 #define MAX_WINDOW	    0x10000u
 #define MAX_ROUNDS	    100 /* of one interrupt */
 

@@ -14,7 +14,7 @@
 #include "lib/mmio.h"
 #include "lib/time.h"
 
-#define QUEUE_RESET_TIMEOUT (1 * SEC)
+#define QUEUE_RESET_TIMEOUT time_sec()
 
 enum {
 	PCI_CAP_VENDOR = 0x09,

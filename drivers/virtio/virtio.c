@@ -18,7 +18,7 @@ OPTION("irq", "the best kind of interrupt to use: msix, msix1 (one vector), intx
 
 #define MAX_DEVICES   32
 #define MAX_REFUSALS  32
-#define RESET_TIMEOUT (2 * SEC)
+#define RESET_TIMEOUT (2 * time_sec())
 #define CONFIG_TRIES  100
 
 /* What the rings and transports have code for; other bits from 24 up are never accepted (2.2.1). */

@@ -641,7 +641,8 @@ static ssize_t send_all(struct vsock_conn *c, const uint8_t *p, size_t len, uint
 	return (ssize_t)done;
 }
 
-#define TX_DONE_NS (5 * SEC) /* a device that is slower than this is slower than any caller waits */
+/* A device that is slower than this is slower than any caller waits. */
+#define TX_DONE_NS (5 * time_sec())
 
 ssize_t vsock_send(struct vsock_conn *c, const void *buf, size_t len, uint64_t ns)
 {

@@ -127,7 +127,7 @@ static void icr(uint32_t dest, uint32_t low)
 	}
 	reg_write(APIC_ICR_HIGH, dest << 24);
 	reg_write(APIC_ICR, low);
-	wait_for(!(reg_read(APIC_ICR) & ICR_BUSY), test_sec() / 100);
+	wait_for(!(reg_read(APIC_ICR) & ICR_BUSY), time_sec() / 100);
 }
 
 static void send(uint32_t dest, uint32_t low)
@@ -304,7 +304,7 @@ static int rendezvous(unsigned int others)
 	if (ret)
 		others = i - 2;
 	else if (!wait_for(__atomic_load_n(&change.arrived, __ATOMIC_ACQUIRE) == others,
-			   test_sec()))
+			   time_sec()))
 		ret = -ETIMEDOUT;
 	if (!ret) {
 		const bool on = irq_save();
@@ -318,7 +318,7 @@ static int rendezvous(unsigned int others)
 	}
 	__atomic_store_n(&change.off, true, __ATOMIC_RELEASE);
 	for (i = 1; i <= others; i++)
-		if (smp_wait(i, test_sec()))
+		if (smp_wait(i, time_sec()))
 			ret = -ETIMEDOUT;
 	return ret ? ret : change.failed ? -EIO : 0;
 }

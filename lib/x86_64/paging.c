@@ -220,7 +220,7 @@ static int map_locked(uint64_t base, uint64_t size, unsigned int prot)
 
 /* --- other CPUs' TLBs -------------------------------------------------------------------- */
 
-#define FLUSH_NS test_sec()
+#define FLUSH_NS time_sec()
 
 void paging_flush_interrupt(void)
 {

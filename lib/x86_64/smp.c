@@ -114,8 +114,8 @@ bool smp_nmi(struct trap_frame *f)
 }
 
 #define RECLAIM_TRIES 10
-#define RECLAIM_NS    (test_sec() / 20)
-#define NMI_NS	      test_sec() /* an NMI that comes later is none of reclaim()'s */
+#define RECLAIM_NS    (time_sec() / 20)
+#define NMI_NS	      time_sec() /* an NMI that comes later is none of reclaim()'s */
 
 static bool reclaim(struct cpu *c)
 {
@@ -206,7 +206,7 @@ static bool start_one(struct cpu *c, uint8_t *page, void (*meanwhile)(void *), v
 		if (meanwhile && tries == 0)
 			meanwhile(arg);
 		if (wait_for(__atomic_load_n(&c->online, __ATOMIC_ACQUIRE),
-			     tries == 0 ? test_sec() / 10 : test_sec()))
+			     tries == 0 ? time_sec() / 10 : test_sec()))
 			return true;
 	}
 	return false;

@@ -18,6 +18,7 @@
 
 const char *fake_cmdline_key, *fake_cmdline_value;
 uint64_t fake_time_step = 10 * USEC;
+uint64_t fake_sec = SEC;
 static size_t pages_out, pages_kept;
 static long maps_out;
 
@@ -66,6 +67,11 @@ uint64_t time_now(void)
 
 	now += fake_time_step;
 	return now;
+}
+
+uint64_t time_sec(void)
+{
+	return fake_sec;
 }
 
 void cpu_relax(void)

@@ -81,5 +81,6 @@ long fake_maps_out(void);
 extern const char *fake_cmdline_key, *fake_cmdline_value;
 /* The clock moves by this much with each look at it, ns. */
 extern uint64_t fake_time_step;
+extern uint64_t fake_sec; /* what time_sec() answers */
 
 #endif

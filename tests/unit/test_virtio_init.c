@@ -105,6 +105,24 @@ static void reset_times_out(void **state)
 	assert_non_null(strstr(dev.vdev.error, "0x01"));
 }
 
+/* Where the command line calls the host slow, an answer that is late has more time. */
+static void reset_of_a_slow_host(void **state)
+{
+	const uint64_t step = fake_time_step;
+
+	(void)state;
+	fake_time_step = MSEC;
+	fake_init(&dev, VIRTIO_ID_RNG, V1, 1, false);
+	dev.slow_reset = 3000;
+	assert_int_equal(virtio_reset(&dev.vdev), -ETIMEDOUT);
+	fake_sec = 2 * SEC;
+	fake_init(&dev, VIRTIO_ID_RNG, V1, 1, false);
+	dev.slow_reset = 3000;
+	assert_int_equal(virtio_reset(&dev.vdev), 0);
+	fake_sec = SEC;
+	fake_time_step = step;
+}
+
 static void queue_sizes(void **state)
 {
 	(void)state;
@@ -276,13 +294,21 @@ static void rng_late_write(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(order),	   cmocka_unit_test(only_offered_and_known),
-		cmocka_unit_test(no_version_1),	   cmocka_unit_test(features_refused),
-		cmocka_unit_test(driver_refused),  cmocka_unit_test(reset_waits),
-		cmocka_unit_test(reset_times_out), cmocka_unit_test(queue_sizes),
-		cmocka_unit_test(irq_falls_back),  cmocka_unit_test(config_generation),
-		cmocka_unit_test(access_width),	   cmocka_unit_test(config_copies),
-		cmocka_unit_test(names),	   cmocka_unit_test(rng_reads),
+		cmocka_unit_test(order),
+		cmocka_unit_test(only_offered_and_known),
+		cmocka_unit_test(no_version_1),
+		cmocka_unit_test(features_refused),
+		cmocka_unit_test(driver_refused),
+		cmocka_unit_test(reset_waits),
+		cmocka_unit_test(reset_times_out),
+		cmocka_unit_test(reset_of_a_slow_host),
+		cmocka_unit_test(queue_sizes),
+		cmocka_unit_test(irq_falls_back),
+		cmocka_unit_test(config_generation),
+		cmocka_unit_test(access_width),
+		cmocka_unit_test(config_copies),
+		cmocka_unit_test(names),
+		cmocka_unit_test(rng_reads),
 		cmocka_unit_test(rng_late_write),
 	};
 

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How much more time a slow host has: what the command line says. */
+#include "lib/time.h"
+
+#include "lib/cmdline.h"
+
+OPTION("slow", "factor of the tests' own limits, for a slow host; answers have half of it");
+
+/* 0 would be no time at all. */
+uint64_t time_slow(void)
+{
+	const uint64_t n = cmdline_get_u64("slow", 1);
+
+	return n ? n : 1;
+}
+
+uint64_t time_sec(void)
+{
+	static uint64_t sec; /* the command line does not change; 0: not read yet */
+
+	if (!sec)
+		sec = (time_slow() + 1) / 2 * SEC;
+	return sec;
+}
