@@ -34,11 +34,14 @@ struct tconn *conn_find(struct device *d, uint64_t host_cid, uint32_t host_port,
 			uint32_t guest_port, uint16_t type)
 {
 	struct tconn *c = d->hash[hash_of(host_port, guest_port)];
+	unsigned int depth = 0;
 
 	while (c && !(c->guest_port == guest_port && c->host_port == host_port &&
-		      c->guest_cid == guest_cid && c->host_cid == host_cid && c->type == type))
+		      c->guest_cid == guest_cid && c->host_cid == host_cid && c->type == type)) {
 		c = c->hash_next;
-	return c;
+		depth++;
+	}
+	return c && depth >= 2 && fault_on_conn(F_OUTSIDE_VS_BUCKET_DEPTH, host_port) ? NULL : c;
 }
 
 /* The oldest connection with the same ports on another guest CID, for faults that mix them up. */
@@ -74,6 +77,24 @@ static struct tconn *find_confused(struct device *d, const struct virtio_vsock_h
 	return found;
 }
 
+void conn_to_past(const struct tconn *c, struct past_conn *past)
+{
+	*past = (struct past_conn){ .host_cid = c->host_cid,
+				    .guest_cid = c->guest_cid,
+				    .host_port = c->host_port,
+				    .guest_port = c->guest_port,
+				    .fwd_cnt = c->fwd_cnt,
+				    .type = c->type,
+				    .valid = true };
+}
+
+static bool is_past(const struct past_conn *past, uint64_t host_cid, uint32_t host_port,
+		    uint64_t guest_cid, uint32_t guest_port, uint16_t type)
+{
+	return past->valid && past->host_cid == host_cid && past->host_port == host_port &&
+	       past->guest_cid == guest_cid && past->guest_port == guest_port && past->type == type;
+}
+
 struct tconn *conn_new(struct device *d, uint64_t host_cid, uint32_t host_port, uint64_t guest_cid,
 		       uint32_t guest_port, uint16_t type)
 {
@@ -104,6 +125,9 @@ struct tconn *conn_new(struct device *d, uint64_t host_cid, uint32_t host_port, 
 	d->conns = c;
 	d->hash[slot] = c;
 	d->num_conns++;
+	if (is_past(&d->past.ended, host_cid, host_port, guest_cid, guest_port, type) &&
+	    d->past.ended.fwd_cnt && fault_on_conn(F_OUTSIDE_VS_REUSE_OLD_CREDIT, host_port))
+		c->fwd_bias = d->past.ended.fwd_cnt;
 	return c;
 }
 
@@ -117,6 +141,8 @@ static void unhash(struct tconn *c)
 		p = &(*p)->hash_next;
 	*p = c->hash_next;
 	c->hashed = false;
+	if (c->host_port != ASSAY_CTL_PORT)
+		conn_to_past(c, &c->d->past.ended);
 	c->d->num_conns--;
 }
 
@@ -167,6 +193,24 @@ void conn_todo(struct tconn *c, unsigned int what)
 
 /* --- ends --- */
 
+/* Faults: fields of a reply that nobody may look at. */
+static void spoil_reply(const struct device *d, const struct virtio_vsock_hdr *h,
+			struct dev_packet *p)
+{
+	const uint64_t first = htole64(d->cids.cid[0]);
+
+	if (p->control)
+		return;
+	if (le16toh(h->type) == VIRTIO_VSOCK_TYPE_SEQPACKET && fault(F_OUTSIDE_VS_RST_TYPE))
+		p->hdr.type = htole16(VIRTIO_VSOCK_TYPE_STREAM);
+	if ((h->len || h->flags) && fault(F_OUTSIDE_VS_RST_KEEPS_LEN)) {
+		p->hdr.len = h->len;
+		p->hdr.flags = h->flags;
+	}
+	if (h->src_cid != first && fault(F_OUTSIDE_VS_RST_FIRST_CID))
+		p->hdr.dst_cid = first;
+}
+
 static bool reply_to(struct device *d, const struct virtio_vsock_hdr *h, uint16_t op)
 {
 	struct dev_packet p = {
@@ -188,11 +232,15 @@ static bool reply_to(struct device *d, const struct virtio_vsock_hdr *h, uint16_
 		p.hdr.src_port = h->src_port;
 		p.hdr.dst_port = h->dst_port;
 	}
+	if (!p.control && d->ring[DEV_RX].running && !d->ring[DEV_RX].broken &&
+	    !ring_pending(&d->ring[DEV_RX]) && fault(F_OUTSIDE_VS_REPLY_LOST))
+		return true;
+	spoil_reply(d, h, &p);
 	d->info.rst_sent += op == VIRTIO_VSOCK_OP_RST;
 	return device_reply(d, &p);
 }
 
-void conn_reset(struct tconn *c)
+static void send_unqueued(const struct tconn *c, uint16_t op)
 {
 	struct virtio_vsock_hdr from_guest = {
 		.src_cid = htole64(c->guest_cid),
@@ -202,9 +250,14 @@ void conn_reset(struct tconn *c)
 		.type = htole16(c->type),
 	};
 
+	reply_to(c->d, &from_guest, op);
+}
+
+void conn_reset(struct tconn *c)
+{
 	if (c->state != TC_CLOSED && !(c->state == TC_ESTABLISHED && !c->guest_shut &&
 				       fault_on_conn(F_RST_NOT_SENT, c->host_port)))
-		reply_to(c->d, &from_guest, VIRTIO_VSOCK_OP_RST);
+		send_unqueued(c, VIRTIO_VSOCK_OP_RST);
 	c->state = TC_CLOSED;
 	unhash(c);
 }
@@ -227,6 +280,11 @@ static void end_by_rst(struct tconn *c, int err)
 {
 	if (err || !fault_on_conn(F_SHUTDOWN_NO_RST, c->host_port))
 		conn_reset(c);
+	if (!err && fault_on_conn(F_OUTSIDE_VS_RST_TWICE, c->host_port))
+		send_unqueued(c, VIRTIO_VSOCK_OP_RST);
+	if (!err && fault_on_conn(F_OUTSIDE_VS_UPDATE_AFTER_RST, c->host_port))
+		send_unqueued(c, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
+	c->d->past.by_shutdown += !err && c->host_port != ASSAY_CTL_PORT;
 	conn_end(c, err);
 }
 
@@ -245,11 +303,19 @@ void conn_close(struct tconn *c)
 		c->fwd_cnt += (uint32_t)c->rx.len;
 		c->rx_got += c->rx.len;
 		fifo_drop(&c->rx, c->rx.len);
+		if (c->tx.len && fault_on_conn(F_OUTSIDE_VS_CLOSE_DROPS_QUEUED, c->host_port)) {
+			fifo_drop(&c->tx, c->tx.len);
+			fifo_drop(&c->tx_ends, c->tx_ends.len);
+			c->tx_got = c->tx_put;
+		}
 		c->host_shut = SHUT_BOTH;
 		wait_for_rst(c);
 		conn_queue(c);
 		return;
 	}
+	if (c->state != TC_CLOSED && (c->pending & TP_REQUEST) &&
+	    fault_on_conn(F_OUTSIDE_VS_CANCELLED_REQUEST, c->host_port))
+		send_unqueued(c, VIRTIO_VSOCK_OP_REQUEST);
 	if (c->state != TC_CLOSED && !(c->pending & TP_REQUEST))
 		conn_reset(c);
 	c->state = TC_CLOSED;
@@ -265,6 +331,13 @@ static uint32_t guest_free(const struct tconn *c)
 
 	if (fault_on(F_CREDIT_IGNORED) && c->host_port != ASSAY_CTL_PORT)
 		return UINT32_MAX;
+	if (in_flight > c->guest_buf_alloc && in_flight <= INT32_MAX &&
+	    fault_on_conn(F_OUTSIDE_VS_SHRINK_UNDERFLOW, c->host_port))
+		return c->guest_buf_alloc - in_flight;
+	if ((c->guest_buf_alloc > INT32_MAX &&
+	     fault_on_conn(F_OUTSIDE_VS_BUF_ALLOC_SIGNED, c->host_port)) ||
+	    (c->tx_got > UINT32_MAX && fault_on_conn(F_OUTSIDE_VS_TX_CNT_64, c->host_port)))
+		return 0;
 	/* virtio 1.4, 5.10.6.3. A fwd_cnt ahead of us makes in_flight huge: no credit. */
 	return c->guest_buf_alloc > in_flight ? c->guest_buf_alloc - in_flight : 0;
 }
@@ -277,8 +350,27 @@ size_t conn_send_room(const struct tconn *c)
 	return limit > queued ? limit - queued : 0;
 }
 
+/* Faults: the device passes over the credit of this packet. */
+static bool credit_unseen(const struct tconn *c, const struct virtio_vsock_hdr *h)
+{
+	const uint16_t op = le16toh(h->op);
+
+	if (c->guest_buf_alloc == le32toh(h->buf_alloc) && c->guest_fwd_cnt == le32toh(h->fwd_cnt))
+		return false;
+	return (op == VIRTIO_VSOCK_OP_RW &&
+		fault_on_conn(F_OUTSIDE_VS_CREDIT_IN_RW, c->host_port)) ||
+	       (op == VIRTIO_VSOCK_OP_CREDIT_REQUEST &&
+		fault_on_conn(F_OUTSIDE_VS_CREDIT_IN_REQUEST, c->host_port)) ||
+	       (op == VIRTIO_VSOCK_OP_RESPONSE &&
+		fault_on_conn(F_OUTSIDE_VS_CREDIT_IN_RESPONSE, c->host_port)) ||
+	       ((c->host_shut_sent & SHUT_RCV) &&
+		fault_on_conn(F_OUTSIDE_VS_CREDIT_HALF_CLOSED, c->host_port));
+}
+
 static void note_credit(struct tconn *c, const struct virtio_vsock_hdr *h)
 {
+	if (credit_unseen(c, h))
+		return;
 	if (!c->credit_known || c->guest_buf_alloc == le32toh(h->buf_alloc) ||
 	    !fault_on_conn(F_CREDIT_STALE_BUF_ALLOC, c->host_port))
 		c->guest_buf_alloc = le32toh(h->buf_alloc);
@@ -289,6 +381,19 @@ static void note_credit(struct tconn *c, const struct virtio_vsock_hdr *h)
 	if (c->want_write && conn_send_room(c))
 		conn_todo(c, TD_WRITABLE);
 	conn_queue(c);
+	for (struct tconn *o = c->d->conns; o && fault_on(F_OUTSIDE_VS_ONE_BLOCKS_ALL); o = o->next)
+		conn_queue(o);
+}
+
+bool conn_credit_withheld(const struct tconn *c)
+{
+	return ((c->host_shut & SHUT_SEND) &&
+		fault_on_conn(F_OUTSIDE_VS_UPDATE_HOST_DONE, c->host_port)) ||
+	       ((c->guest_shut & SHUT_RCV) &&
+		fault_on_conn(F_OUTSIDE_VS_CREDIT_GUEST_DEAF, c->host_port)) ||
+	       (c->rx.len && fault_on_conn(F_OUTSIDE_VS_UPDATE_WHEN_EMPTY, c->host_port)) ||
+	       (c->fwd_cnt - c->fwd_told < 65536 &&
+		fault_on_conn(F_OUTSIDE_VS_UPDATE_SMALL_BUFFER, c->host_port));
 }
 
 /* Tells the guest before it must stop: after a quarter of the buffer, or 64 KiB. */
@@ -301,7 +406,7 @@ static void offer_credit(struct tconn *c)
 	if (c->state != TC_ESTABLISHED || c->fwd_cnt == c->fwd_told ||
 	    c->fwd_cnt - c->fwd_told < step)
 		return;
-	if (fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port))
+	if (fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port) || conn_credit_withheld(c))
 		return;
 	c->pending |= TP_CREDIT_UPDATE;
 	conn_queue(c);
@@ -322,23 +427,87 @@ bool conn_type_offered(const struct device *d, uint16_t type)
 		fault(F_OUTSIDE_VS_STREAM_ALWAYS));
 }
 
+/* Faults: a request that should be accepted is refused. */
+static bool refused_wrongly(struct device *d, const struct virtio_vsock_hdr *h)
+{
+	const uint64_t host = le64toh(h->dst_cid), guest = le64toh(h->src_cid);
+	const uint32_t port = le32toh(h->dst_port), from = le32toh(h->src_port);
+	const uint16_t type = le16toh(h->type);
+
+	if (port == ASSAY_CTL_PORT)
+		return false;
+	if ((d->past.refused > 128 && fault(F_OUTSIDE_VS_LEAK_REFUSED)) ||
+	    (d->past.by_rst > 300 && fault(F_OUTSIDE_VS_LEAK_RST)) ||
+	    (d->past.by_shutdown > 2000 && fault(F_OUTSIDE_VS_LEAK_SHUTDOWN)) ||
+	    (d->past.lost_at_reset > 64 && fault(F_OUTSIDE_VS_LEAK_AT_RESET)))
+		return true;
+	if (is_past(&d->past.ended, host, port, guest, from, type) &&
+	    fault(F_OUTSIDE_VS_REUSE_REFUSED)) {
+		d->past.ended.valid = false;
+		return true;
+	}
+	for (unsigned int i = 0; i < DEV_PAST_CONNS; i++) {
+		struct past_conn *p = &d->past.open_at_reset[i];
+
+		if (is_past(p, host, port, guest, from, type) && fault(F_OUTSIDE_VS_RESET_GHOST)) {
+			p->valid = false;
+			return true;
+		}
+	}
+	for (const struct tconn *c = d->conns; c; c = c->next) {
+		if (c->state == TC_ESTABLISHED && c->rx.len + 4096 > c->buf_alloc &&
+		    fault_on_conn(F_OUTSIDE_VS_FULL_REFUSES, c->host_port))
+			return true;
+	}
+	return false;
+}
+
+/* Faults: where nobody listens, a listener on another port, CID or type will do. */
+static void find_any_listener(const struct device *d, struct ctl_addr *local, uint16_t *type)
+{
+	const uint16_t low = (uint16_t)local->port;
+	const uint16_t other = *type == VIRTIO_VSOCK_TYPE_STREAM ? VIRTIO_VSOCK_TYPE_SEQPACKET :
+								   VIRTIO_VSOCK_TYPE_STREAM;
+
+	if (local->port == ASSAY_CTL_PORT || low == ASSAY_CTL_PORT ||
+	    transport_listens(d, local->cid, local->port, *type))
+		return;
+	if (transport_listens(d, local->cid, low, *type) && fault(F_OUTSIDE_VS_PORT_16_BITS))
+		local->port = low;
+	else if (transport_listens(d, local->cid, local->port, other) &&
+		 fault(F_OUTSIDE_VS_LISTENER_TYPE))
+		*type = other;
+	for (unsigned int i = 0; i < d->cids.num_host && fault_on(F_OUTSIDE_VS_LISTENER_CID); i++) {
+		const uint64_t cid = d->cids.cid[d->cids.num_guest + i];
+
+		if (transport_listens(d, cid, local->port, *type) &&
+		    fault(F_OUTSIDE_VS_LISTENER_CID)) {
+			local->cid = cid;
+			return;
+		}
+	}
+}
+
 static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 {
-	const struct ctl_addr local = { .cid = le64toh(h->dst_cid), .port = le32toh(h->dst_port) };
+	struct ctl_addr local = { .cid = le64toh(h->dst_cid), .port = le32toh(h->dst_port) };
 	struct ctl_addr remote = { .cid = le64toh(h->src_cid), .port = le32toh(h->src_port) };
 	const uint64_t last = d->cids.cid[d->cids.num_guest - 1];
 	const uint16_t type = le16toh(h->type);
+	uint16_t accept_as = type;
 	struct tconn *c = NULL;
 
 	if (fault(F_DEAD_REFUSES)) {
 		reply_to(d, h, VIRTIO_VSOCK_OP_RST);
 		return;
 	}
-	if (transport_listens(d, local.cid, local.port, type))
-		c = conn_new(d, local.cid, local.port, remote.cid, remote.port, type);
+	find_any_listener(d, &local, &accept_as);
+	if (transport_listens(d, local.cid, local.port, accept_as) && !refused_wrongly(d, h))
+		c = conn_new(d, local.cid, le32toh(h->dst_port), remote.cid, remote.port, type);
 	else if (fault_on_conn(F_RST_MISSING_ON_REFUSED, local.port))
 		return;
 	if (!c) {
+		d->past.refused += local.port != ASSAY_CTL_PORT;
 		reply_to(d, h, VIRTIO_VSOCK_OP_RST);
 		return;
 	}
@@ -352,7 +521,7 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 		remote.cid = d->sibling->cids.cid[0];
 	if (remote.cid != last && fault_on_conn(F_CIDS_SOURCE_LAST, local.port))
 		remote.cid = last;
-	c->pc = peer_on_accept(d->peer, c, local, remote, type);
+	c->pc = peer_on_accept(d->peer, c, local, remote, accept_as);
 	if (!c->pc) {
 		conn_reset(c);
 		conn_todo(c, TD_FREE);
@@ -376,8 +545,17 @@ static void receive_unconnected(struct device *d, const struct virtio_vsock_hdr 
 		if (!fault_on_conn(F_RST_FOR_RST, port))
 			return;
 		break;
+	case VIRTIO_VSOCK_OP_RESPONSE:
+	case VIRTIO_VSOCK_OP_SHUTDOWN:
+	case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
+	case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
+		if (fault_on_conn(F_OUTSIDE_VS_NO_RST_CONTROL, port))
+			return;
+		/* fallthrough */
 	default:
-		if (fault_on_conn(F_RST_MISSING_UNKNOWN_CONN, port))
+		if (fault_on_conn(F_RST_MISSING_UNKNOWN_CONN, port) ||
+		    (le16toh(h->op) > VIRTIO_VSOCK_OP_CREDIT_REQUEST &&
+		     fault_on_conn(F_OUTSIDE_VS_NO_RST_UNKNOWN_OP, port)))
 			return;
 		break;
 	}
@@ -420,6 +598,20 @@ static void swallow(struct tconn *c, uint32_t len)
 	offer_credit(c);
 }
 
+static bool ends_message(const struct tconn *c, const struct virtio_vsock_hdr *h)
+{
+	const uint32_t flags = le32toh(h->flags);
+
+	if (c->type != VIRTIO_VSOCK_TYPE_SEQPACKET)
+		return false;
+	if (!(flags & VIRTIO_VSOCK_SEQ_EOM))
+		return (flags & VIRTIO_VSOCK_SEQ_EOR) &&
+		       fault_on_conn(F_OUTSIDE_VS_EOR_IS_EOM, c->host_port);
+	if (c->rx_data_packets % 2 && fault(F_SEQPACKET_EOM_IGNORED))
+		return false;
+	return h->len || !fault_on_conn(F_OUTSIDE_VS_EMPTY_FROM_GUEST, c->host_port);
+}
+
 static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 			 const struct ring_chain *chain)
 {
@@ -430,16 +622,27 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 	c->rx_data_packets++;
 	if (unacked <= c->buf_alloc)
 		c->buf_grace = c->buf_alloc;
-	if (unacked + len > c->buf_grace && !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port) &&
-	    !fault_on_conn(F_CREDIT_FROZEN_LARGE_BUFFER, c->host_port)) {
+	if ((unacked + len > c->buf_grace &&
+	     !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port) &&
+	     !fault_on_conn(F_CREDIT_FROZEN_LARGE_BUFFER, c->host_port)) ||
+	    (len && unacked + len == c->buf_alloc &&
+	     fault_on_conn(F_OUTSIDE_VS_FULL_IS_OVERRUN, c->host_port))) {
 		c->overrun = true;
 		rd_log("%s: port %u: %u bytes beyond the credit are dropped", c->d->name,
 		       c->guest_port, len);
 		return;
 	}
 	if (!c->pc || (c->host_shut & SHUT_RCV) || (c->guest_shut & SHUT_SEND) ||
-	    (c->rx_put >= 65536 && fault_on_conn(F_DATA_TRUNCATED_AT_64K, c->host_port))) {
+	    (c->rx_put >= 65536 && fault_on_conn(F_DATA_TRUNCATED_AT_64K, c->host_port)) ||
+	    ((c->guest_shut & SHUT_RCV) && len &&
+	     fault_on_conn(F_OUTSIDE_VS_DEAF_IS_MUTE, c->host_port))) {
 		swallow(c, len);
+		return;
+	}
+	if (len == 0 && c->type == VIRTIO_VSOCK_TYPE_STREAM &&
+	    fault_on_conn(F_OUTSIDE_VS_EMPTY_IS_END, c->host_port)) {
+		c->guest_shut |= SHUT_SEND;
+		peer_on_shutdown(c->pc, SHUT_SEND);
 		return;
 	}
 	if (!append_rx(c, chain, len) ||
@@ -449,11 +652,31 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 	}
 	if (c->rx_data_packets % 3 == 0 && fault_on_conn(F_DATA_DUPLICATED, c->host_port))
 		append_rx(c, chain, len);
-	if (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET && (le32toh(h->flags) & VIRTIO_VSOCK_SEQ_EOM) &&
-	    !(c->rx_data_packets % 2 && fault(F_SEQPACKET_EOM_IGNORED)) &&
-	    !fifo_put(&c->rx_ends, &c->rx_put, sizeof(c->rx_put)))
+	if (ends_message(c, h) && !fifo_put(&c->rx_ends, &c->rx_put, sizeof(c->rx_put)))
 		return;
 	peer_on_readable(c->pc);
+}
+
+static void drop_unread(struct tconn *c)
+{
+	fifo_drop(&c->rx, c->rx.len);
+	fifo_drop(&c->rx_ends, c->rx_ends.len);
+	c->rx_got = c->rx_put;
+	c->fwd_cnt = (uint32_t)c->rx_put;
+}
+
+/* Faults: what a SHUTDOWN with these flags does first. */
+static unsigned int spoil_shutdown(struct tconn *c, unsigned int flags)
+{
+	if (flags == 0 && fault_on_conn(F_OUTSIDE_VS_SHUTDOWN_ZERO, c->host_port))
+		flags = SHUT_BOTH;
+	if ((c->guest_shut & ~flags) && fault_on_conn(F_OUTSIDE_VS_SHUTDOWN_REPLACED, c->host_port))
+		c->guest_shut = 0;
+	if (c->rx.len &&
+	    ((flags == SHUT_BOTH && fault_on_conn(F_OUTSIDE_VS_FULL_CLOSE_UNREAD, c->host_port)) ||
+	     (flags == SHUT_SEND && fault_on_conn(F_OUTSIDE_VS_HALF_CLOSE_UNREAD, c->host_port))))
+		drop_unread(c);
+	return flags;
 }
 
 static void receive_shutdown(struct tconn *c, const struct virtio_vsock_hdr *h)
@@ -468,6 +691,9 @@ static void receive_shutdown(struct tconn *c, const struct virtio_vsock_hdr *h)
 		end_by_rst(c, -ECONNRESET);
 		return;
 	}
+	flags = spoil_shutdown(c, flags);
+	const bool send_last = c->guest_shut == SHUT_RCV && flags == SHUT_SEND;
+
 	c->guest_shut |= flags;
 	if (flags & SHUT_RCV) {
 		fifo_drop(&c->tx, c->tx.len);
@@ -476,6 +702,14 @@ static void receive_shutdown(struct tconn *c, const struct virtio_vsock_hdr *h)
 	}
 	if (c->pc && flags)
 		peer_on_shutdown(c->pc, flags);
+	if (c->guest_shut == SHUT_BOTH && !c->pc &&
+	    fault_on_conn(F_OUTSIDE_VS_CROSSED_SHUTDOWN, c->host_port))
+		return;
+	if (c->guest_shut == SHUT_BOTH && send_last && c->state == TC_ESTABLISHED &&
+	    fault_on_conn(F_OUTSIDE_VS_SEND_LAST_NO_RST, c->host_port)) {
+		conn_end(c, 0);
+		return;
+	}
 	/* Both directions, and all read: RST confirms (5.10.6.5). With data left, recv() comes to it. */
 	if (c->guest_shut == SHUT_BOTH && c->state == TC_ESTABLISHED &&
 	    (!c->pc || (c->rx.len == 0 && c->rx_ends.len == 0)))
@@ -496,6 +730,7 @@ static void receive_rst(struct tconn *c)
 		err = 0;
 	if (fault_on_conn(F_DEAD_AFTER_RST, c->host_port))
 		c->d->dead = true;
+	c->d->past.by_rst += c->host_port != ASSAY_CTL_PORT;
 	conn_end(c, err);
 }
 
@@ -508,12 +743,25 @@ static void receive_connecting(struct tconn *c, const struct virtio_vsock_hdr *h
 		c->state = TC_ESTABLISHED;
 		c->deadline_ns = 0;
 		note_credit(c, h);
+		if (fault_on(F_OUTSIDE_VS_REQUEST_NO_CREDIT)) {
+			c->pending |= TP_CREDIT_ANSWER;
+			conn_queue(c);
+		}
 		if (c->pc)
 			peer_on_connected(c->pc);
 		return;
 	case VIRTIO_VSOCK_OP_RST:
 		receive_rst(c);
 		return;
+	case VIRTIO_VSOCK_OP_RW:
+		if (fault_on_conn(F_OUTSIDE_VS_DATA_ACCEPTS, c->host_port)) {
+			c->state = TC_ESTABLISHED;
+			c->deadline_ns = 0;
+			if (c->pc)
+				peer_on_connected(c->pc);
+			return;
+		}
+		/* fallthrough */
 	default:
 		end_by_rst(c, -ECONNRESET);
 	}
@@ -534,7 +782,9 @@ static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
 		return;
 	case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
 		c->credit_requests++;
-		if (!fault_on_conn(F_CREDIT_NO_ANSWER_TO_REQUEST, c->host_port))
+		if (!fault_on_conn(F_CREDIT_NO_ANSWER_TO_REQUEST, c->host_port) &&
+		    !((c->guest_shut & SHUT_RCV) &&
+		      fault_on_conn(F_OUTSIDE_VS_CREDIT_GUEST_DEAF, c->host_port)))
 			c->pending |= TP_CREDIT_ANSWER;
 		conn_queue(c);
 		return;
@@ -544,6 +794,14 @@ static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
 	case VIRTIO_VSOCK_OP_RST:
 		receive_rst(c);
 		return;
+	case VIRTIO_VSOCK_OP_REQUEST:
+		if (c->fwd_cnt && fault_on_conn(F_OUTSIDE_VS_REQUEST_AGAIN, c->host_port)) {
+			c->fwd_bias = -c->fwd_cnt;
+			c->pending |= TP_RESPONSE;
+			conn_queue(c);
+			return;
+		}
+		/* fallthrough */
 	default: /* REQUEST, RESPONSE, unknown: not for a connection that stands */
 		rd_debug("%s: op %u on a connection is ignored", c->d->name, le16toh(h->op));
 	}
@@ -572,6 +830,70 @@ static struct tconn *find_wrong(struct device *d, const struct virtio_vsock_hdr 
 	return c;
 }
 
+enum part {
+	PART_HOST_CID = 1,
+	PART_HOST_PORT = 2,
+	PART_GUEST_PORT = 4,
+	PART_TYPE = 8,
+};
+
+/* Faults: the oldest connection whose address differs from c's in this part only, if it is older than c. */
+static struct tconn *find_near(const struct tconn *c, enum part part)
+{
+	struct tconn *best = NULL;
+
+	for (struct tconn *o = c->d->conns; o; o = o->next) {
+		const unsigned int differs = (o->host_cid != c->host_cid ? PART_HOST_CID : 0) |
+					     (o->host_port != c->host_port ? PART_HOST_PORT : 0) |
+					     (o->guest_port != c->guest_port ? PART_GUEST_PORT :
+									       0) |
+					     (o->type != c->type ? PART_TYPE : 0);
+
+		if (differs == (unsigned int)part && o->guest_cid == c->guest_cid &&
+		    o->state == TC_ESTABLISHED && o->host_port != ASSAY_CTL_PORT &&
+		    o->seq < c->seq && (!best || o->seq < best->seq))
+			best = o;
+	}
+	return best;
+}
+
+/* Faults: as find_wrong(), of other kinds of packets. */
+static struct tconn *find_other(struct tconn *c, const struct virtio_vsock_hdr *h)
+{
+	const uint16_t op = le16toh(h->op);
+	struct tconn *o = NULL;
+
+	if (op == VIRTIO_VSOCK_OP_RW && fault_on(F_OUTSIDE_VS_HOST_CID_IGNORED) &&
+	    (o = find_near(c, PART_HOST_CID)) && fault(F_OUTSIDE_VS_HOST_CID_IGNORED))
+		return o;
+	if (op == VIRTIO_VSOCK_OP_SHUTDOWN && fault_on(F_OUTSIDE_VS_SHUTDOWN_TYPE) &&
+	    (o = find_near(c, PART_TYPE)) && fault(F_OUTSIDE_VS_SHUTDOWN_TYPE))
+		return o;
+	if (op == VIRTIO_VSOCK_OP_CREDIT_REQUEST && fault_on(F_OUTSIDE_VS_ANSWER_ASTRAY) &&
+	    (o = find_near(c, PART_GUEST_PORT)) && fault(F_OUTSIDE_VS_ANSWER_ASTRAY))
+		return o;
+	if (op == VIRTIO_VSOCK_OP_RST && fault_on(F_OUTSIDE_VS_RST_HOST_PORT) &&
+	    (o = find_near(c, PART_HOST_PORT)) && fault(F_OUTSIDE_VS_RST_HOST_PORT))
+		conn_end(o, -ECONNRESET);
+	return c;
+}
+
+/* The connection whose credit the packet tells: c, but for faults. */
+static struct tconn *credit_owner(struct tconn *c, const struct virtio_vsock_hdr *h)
+{
+	struct tconn *o = NULL;
+
+	if (c->host_port == ASSAY_CTL_PORT || le16toh(h->op) != VIRTIO_VSOCK_OP_CREDIT_UPDATE)
+		return c;
+	if (fault_on(F_OUTSIDE_VS_CREDIT_HOST_PORT) && (o = find_near(c, PART_HOST_PORT)) &&
+	    fault(F_OUTSIDE_VS_CREDIT_HOST_PORT))
+		return o;
+	if (fault_on(F_OUTSIDE_VS_CREDIT_GUEST_CID) && (o = find_twin(c->d, h, c->guest_cid)) &&
+	    o->type == c->type && o->seq < c->seq && fault(F_OUTSIDE_VS_CREDIT_GUEST_CID))
+		return o;
+	return c;
+}
+
 void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
 		  const struct ring_chain *chain)
 {
@@ -593,6 +915,11 @@ void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
 		      le16toh(h->type));
 	if (host_port != ASSAY_CTL_PORT)
 		c = find_wrong(d, h, c);
+	if (c && host_port != ASSAY_CTL_PORT)
+		c = find_other(c, h);
+	if (op == VIRTIO_VSOCK_OP_RST && d->sibling && (twin = find_twin(d->sibling, h, cid)) &&
+	    fault_on_conn(F_OUTSIDE_VS_RST_OTHER_DEVICE, host_port))
+		conn_end(twin, -ECONNRESET);
 	if (ends && (twin = find_twin(d, h, cid)) && fault_on_conn(F_CIDS_CLOSE_BOTH, host_port))
 		end_by_rst(twin, -ECONNRESET);
 	if (!c) {
@@ -600,7 +927,7 @@ void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
 		return;
 	}
 	c->rx_packets++;
-	note_credit(c, h);
+	note_credit(credit_owner(c, h), h);
 	if (c->state == TC_CONNECTING)
 		receive_connecting(c, h);
 	else
@@ -609,10 +936,38 @@ void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
 
 /* --- packets to the guest --- */
 
+/* Faults: an older connection has data and no credit. */
+static bool waits_for_other(const struct tconn *c)
+{
+	for (const struct tconn *o = c->d->conns; o; o = o->next) {
+		if (o->seq < c->seq && o->host_port != ASSAY_CTL_PORT &&
+		    o->state == TC_ESTABLISHED && !(o->guest_shut & SHUT_RCV) && o->tx.len &&
+		    !guest_free(o))
+			return true;
+	}
+	return false;
+}
+
 static bool data_allowed(const struct tconn *c)
 {
+	if (c->tx.len && fault_on(F_OUTSIDE_VS_ONE_BLOCKS_ALL) && waits_for_other(c) &&
+	    fault_on_conn(F_OUTSIDE_VS_ONE_BLOCKS_ALL, c->host_port))
+		return false;
+	if (c->tx.len && (c->guest_shut & SHUT_SEND) &&
+	    fault_on_conn(F_OUTSIDE_VS_MUTE_IS_DEAF, c->host_port))
+		return false;
 	return c->state == TC_ESTABLISHED && !(c->guest_shut & SHUT_RCV) &&
 	       !(c->tx.len && fault(F_DEAD_NO_DATA));
+}
+
+/* What the guest must still be told of the directions that the host shut. */
+static unsigned int shut_due(const struct tconn *c)
+{
+	const unsigned int due = c->host_shut & ~c->host_shut_sent;
+
+	if (due && c->host_shut_sent && fault_on_conn(F_OUTSIDE_VS_SECOND_HALF_CLOSE, c->host_port))
+		return 0;
+	return due;
 }
 
 static bool has_empty_message(const struct tconn *c)
@@ -628,7 +983,7 @@ static bool has_empty_message(const struct tconn *c)
 
 static bool has_packet(const struct tconn *c)
 {
-	const unsigned int shut = c->host_shut & ~c->host_shut_sent;
+	const unsigned int shut = shut_due(c);
 
 	if (c->state == TC_CLOSED)
 		return false;
@@ -667,6 +1022,47 @@ struct tconn *conn_next(struct device *d)
 		d->send_last = NULL;
 	c->in_send = false;
 	return c;
+}
+
+/* Faults: the CID that was at the place of the connection's before the list changed. */
+static uint64_t cid_before(const struct tconn *c)
+{
+	const struct dev_cids *now = &c->d->cids, *then = &c->d->cids_initial;
+
+	for (unsigned int i = 0; i < now->num_guest && i < then->num_guest; i++) {
+		if (now->cid[i] == c->guest_cid)
+			return then->cid[i];
+	}
+	return c->guest_cid;
+}
+
+/* Faults: credit and destination of the packets of a connection. */
+static void spoil_header(const struct tconn *c, struct virtio_vsock_hdr *h, uint16_t op)
+{
+	uint32_t buf = le32toh(h->buf_alloc), fwd = le32toh(h->fwd_cnt) + c->fwd_bias;
+
+	if (c->host_port == ASSAY_CTL_PORT)
+		return;
+	if ((op == VIRTIO_VSOCK_OP_RESPONSE && fault(F_OUTSIDE_VS_RESPONSE_NO_CREDIT)) ||
+	    (op == VIRTIO_VSOCK_OP_REQUEST && fault(F_OUTSIDE_VS_REQUEST_NO_CREDIT)))
+		buf = 0;
+	if (op == VIRTIO_VSOCK_OP_SHUTDOWN && fault(F_OUTSIDE_VS_SHUTDOWN_NO_CREDIT))
+		buf = fwd = 0;
+	if (op == VIRTIO_VSOCK_OP_CREDIT_REQUEST && fwd && fault(F_OUTSIDE_VS_CREDIT_REQUEST_FWD))
+		fwd = 0;
+	if (op == VIRTIO_VSOCK_OP_RW && c->fwd_shown != c->fwd_cnt &&
+	    fault(F_OUTSIDE_VS_RW_OLD_FWD))
+		fwd = c->fwd_shown;
+	if (c->rx.len && c->rx.len <= buf && fault(F_OUTSIDE_VS_BUF_IS_FREE_SPACE))
+		buf -= (uint32_t)c->rx.len;
+	if (fwd > INT32_MAX && fault(F_OUTSIDE_VS_FWD_31_BITS))
+		fwd &= INT32_MAX;
+	h->buf_alloc = htole32(buf);
+	h->fwd_cnt = htole32(fwd);
+	if (c->guest_port > INT32_MAX && fault(F_OUTSIDE_VS_PORT_31_BITS))
+		h->dst_port = htole32(c->guest_port & INT32_MAX);
+	if (cid_before(c) != c->guest_cid && fault(F_OUTSIDE_VS_CID_BEFORE_CHANGE))
+		h->dst_cid = htole64(cid_before(c));
 }
 
 static void fill(const struct tconn *c, struct virtio_vsock_hdr *h, uint16_t op, uint32_t len,
@@ -710,6 +1106,7 @@ static void fill(const struct tconn *c, struct virtio_vsock_hdr *h, uint16_t op,
 		.buf_alloc = htole32(buf),
 		.fwd_cnt = htole32(fwd),
 	};
+	spoil_header(c, h, op);
 }
 
 /* What a fault does to the next n bytes. */
@@ -750,6 +1147,24 @@ static void drop_ended(struct tconn *c)
 		fifo_drop(&c->tx_ends, sizeof(end));
 }
 
+/* Faults: the flags of the next n bytes of a message that ends at offset end. */
+static uint32_t spoil_flags(struct tconn *c, uint32_t flags, size_t n, size_t room, uint64_t end)
+{
+	const bool split = c->tx_split;
+
+	if (c->type != VIRTIO_VSOCK_TYPE_SEQPACKET)
+		return flags;
+	c->tx_split = c->tx_got + n != end;
+	if (n && n == room && c->tx_split &&
+	    fault_on_conn(F_OUTSIDE_VS_EOM_FULL_BUFFER, c->host_port))
+		flags |= VIRTIO_VSOCK_SEQ_EOM;
+	if (flags && split && fault_on_conn(F_OUTSIDE_VS_EOM_LOST_IN_SPLIT, c->host_port))
+		flags = 0;
+	if (flags && fault_on_conn(F_OUTSIDE_VS_EOR_UNASKED, c->host_port))
+		flags |= VIRTIO_VSOCK_SEQ_EOR;
+	return flags;
+}
+
 /* The data packet at the head of tx, at most room bytes. */
 static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_t *payload)
 {
@@ -765,6 +1180,9 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 		n = room;
 	if (n > MAX_PAYLOAD)
 		n = MAX_PAYLOAD;
+	if (c->tx_ends.len >= 3 * sizeof(end) &&
+	    fault_on_conn(F_OUTSIDE_VS_QUEUED_MERGED, c->host_port))
+		fifo_drop(&c->tx_ends, sizeof(end));
 	if (c->tx_ends.len) {
 		size_t eight = sizeof(end);
 
@@ -783,6 +1201,7 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 		flags = VIRTIO_VSOCK_SEQ_EOM;
 	if (flags && c->tx_data_packets % 2 && fault_on_conn(F_SEQPACKET_EOM_MISSING, c->host_port))
 		flags = 0;
+	flags = spoil_flags(c, flags, n, room, end);
 	if (n && c->tx_data_packets % 3 == 2 && fault_on_conn(F_DATA_LOST_PACKET, c->host_port)) {
 		fifo_drop(&c->tx, n);
 		c->tx_got += n;
@@ -801,7 +1220,7 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 
 bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_t *payload)
 {
-	const unsigned int shut = c->host_shut & ~c->host_shut_sent;
+	const unsigned int shut = shut_due(c);
 
 	*payload = 0;
 	if (c->state == TC_CLOSED)
@@ -810,6 +1229,9 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 		fill(c, h, VIRTIO_VSOCK_OP_REQUEST, 0, 0);
 	} else if (c->state == TC_CONNECTING) {
 		return false;
+	} else if ((c->pending & TP_RESPONSE) && c->tx_packets == 0 && c->d->num_conns >= 8 &&
+		   fault_on_conn(F_OUTSIDE_VS_BEFORE_RESPONSE, c->host_port)) {
+		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 0, 0);
 	} else if (c->pending & TP_RESPONSE) {
 		fill(c, h, VIRTIO_VSOCK_OP_RESPONSE, 0, 0);
 	} else if (c->pending & TP_CREDIT_ANSWER) {
@@ -818,6 +1240,9 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 0, 0);
 	} else if ((shut & SHUT_RCV) && c->tx.len) {
 		fill(c, h, VIRTIO_VSOCK_OP_SHUTDOWN, 0, SHUT_RCV);
+	} else if ((shut & SHUT_SEND) && c->tx.len &&
+		   fault_on_conn(F_OUTSIDE_VS_SHUTDOWN_OVERTAKES, c->host_port)) {
+		fill(c, h, VIRTIO_VSOCK_OP_SHUTDOWN, 0, c->host_shut);
 	} else if (data_packet(c, h, room, payload)) {
 		return true;
 	} else if (shut && (c->tx.len == 0 || !data_allowed(c))) {
@@ -857,12 +1282,19 @@ void conn_packet_sent(struct tconn *c, const struct virtio_vsock_hdr *h, size_t 
 	c->tx_packets++;
 	c->fwd_told = c->fwd_cnt;
 	c->pending &= ~(unsigned int)TP_CREDIT_UPDATE;
+	if (le16toh(h->op) != VIRTIO_VSOCK_OP_RW)
+		c->fwd_shown = c->fwd_cnt;
 	switch (le16toh(h->op)) {
 	case VIRTIO_VSOCK_OP_REQUEST:
 		c->pending &= ~(unsigned int)TP_REQUEST;
 		break;
 	case VIRTIO_VSOCK_OP_RESPONSE:
+		if (c->tx_packets == 1 && c->seq % 3 == 2 &&
+		    fault_on_conn(F_OUTSIDE_VS_RESPONSE_TWICE, c->host_port))
+			break;
 		c->pending &= ~(unsigned int)TP_RESPONSE;
+		if (fault_on(F_OUTSIDE_VS_RESPONSE_NO_CREDIT))
+			c->pending |= TP_CREDIT_ANSWER;
 		break;
 	case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
 		c->pending &= ~(unsigned int)TP_CREDIT_ANSWER;
@@ -879,6 +1311,9 @@ void conn_packet_sent(struct tconn *c, const struct virtio_vsock_hdr *h, size_t 
 		data_sent(c, payload);
 		break;
 	}
+	if (le16toh(h->op) != VIRTIO_VSOCK_OP_RW && c->tx.len && !c->pending && has_packet(c) &&
+	    fault_on_conn(F_OUTSIDE_VS_NOT_REQUEUED, c->host_port))
+		return;
 	conn_queue(c);
 }
 

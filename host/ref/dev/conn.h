@@ -21,6 +21,7 @@
 #include "host/ref/dev/ring.h"
 
 struct device;
+struct past_conn;
 
 #define DEV_DEFAULT_BUF (256 * 1024) /* bytes of a receive buffer */
 #define DEV_MAX_CONNS	16384
@@ -87,6 +88,11 @@ struct tconn {
 
 	uint64_t rx_packets, tx_packets, rx_data_packets, tx_data_packets;
 	uint32_t credit_updates, credit_requests;
+
+	/* Faults outside.vs_*. */
+	uint32_t fwd_bias;  /* what fwd_cnt in packets is wrong by */
+	uint32_t fwd_shown; /* fwd_cnt of the last packet without data */
+	bool tx_split;	    /* the message under way began in an earlier packet */
 };
 
 /* --- the table --- */
@@ -117,6 +123,11 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 void conn_packet_sent(struct tconn *c, const struct virtio_vsock_hdr *h, size_t payload);
 /* Bytes that c->tx takes now: the guest's credit, up to a limit, less what is queued. */
 size_t conn_send_room(const struct tconn *c);
+
+/* Faults: no credit update is sent although one is due. */
+bool conn_credit_withheld(const struct tconn *c);
+/* Faults: remembers c, which is in the table still. */
+void conn_to_past(const struct tconn *c, struct past_conn *past);
 
 /* --- ends --- */
 

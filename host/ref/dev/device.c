@@ -125,6 +125,20 @@ static bool same_cids(const struct dev_cids *a, const struct dev_cids *b)
 	       memcmp(a->cid, b->cid, sizeof(a->cid[0]) * (a->num_guest + a->num_host)) == 0;
 }
 
+/* Faults: what the device fails to forget at a reset. */
+static void remember_conns(struct device *d)
+{
+	unsigned int n = 0;
+
+	for (const struct tconn *c = d->conns; c; c = c->next) {
+		if (c->host_port == ASSAY_CTL_PORT || c->state != TC_ESTABLISHED)
+			continue;
+		if (n < DEV_PAST_CONNS)
+			conn_to_past(c, &d->past.open_at_reset[n++]);
+		d->past.lost_at_reset++;
+	}
+}
+
 static void drop_replies(struct device *d)
 {
 	while (d->reply_first) {
@@ -180,7 +194,9 @@ static void device_reset(struct device *d)
 	const uint32_t resets = d->info.resets + 1;
 
 	rd_debug("%s: device reset", d->name);
+	remember_conns(d);
 	device_drop_conns(d);
+	d->past.ended.valid = false;
 	for (struct device *s = d->sibling; s && s != d && fault(F_DEVICES_RESET_ALL);
 	     s = s->sibling)
 		device_drop_conns(s);
@@ -829,6 +845,16 @@ static void run_events(struct device *d)
 
 /* --- timers --- */
 
+/* Whether a connection is open that faults may strike. */
+static bool serves_data(const struct device *d)
+{
+	const struct tconn *c = d->conns;
+
+	while (c && (c->host_port == ASSAY_CTL_PORT || c->state != TC_ESTABLISHED))
+		c = c->next;
+	return c;
+}
+
 static void device_apply_cids(struct device *d)
 {
 	const struct ctl_set_cids *s = &d->cids_next;
@@ -846,14 +872,15 @@ static void device_apply_cids(struct device *d)
 	d->config_index = 0;
 	rd_log("%s: CIDs change: %u of the guest from %" PRIu64 " on, %u of the host%s", d->name,
 	       next.num_guest, next.cid[0], next.num_host, s->event ? ", transport reset" : "");
-	if (s->event) {
+	if (s->event && !(serves_data(d) && fault(F_OUTSIDE_VS_SURVIVES_EVENT))) {
 		device_drop_conns(d);
 		drop_replies(d);
 	} else {
 		for (struct tconn *c = d->conns, *n; c; c = n) {
 			n = c->next;
 			if (c->state != TC_CLOSED && (!config_is_guest(&next, c->guest_cid) ||
-						      !config_is_host(&next, c->host_cid)))
+						      !config_is_host(&next, c->host_cid) ||
+						      (s->event && c->host_port == ASSAY_CTL_PORT)))
 				conn_end(c, -ECONNRESET);
 		}
 	}

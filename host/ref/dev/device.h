@@ -49,6 +49,23 @@ struct device_params {
 	const char *page_state; /* file of protected memory's page states, or NULL */
 };
 
+/* A connection that is gone, for faults. */
+struct past_conn {
+	uint64_t host_cid, guest_cid;
+	uint32_t host_port, guest_port, fwd_cnt;
+	uint16_t type;
+	bool valid;
+};
+
+#define DEV_PAST_CONNS 16
+
+/* Faults outside.vs_*: what they remember of connections that are gone. */
+struct dev_past {
+	struct past_conn ended; /* the last one that ended in this life of the device */
+	struct past_conn open_at_reset[DEV_PAST_CONNS];
+	unsigned int refused, by_rst, by_shutdown, lost_at_reset; /* counts, over resets */
+};
+
 /* Everybody may read it. Who else than device.c writes a part of it is said there. */
 struct device {
 	struct device *sibling; /* ring of all devices of this process, for faults; or NULL. main.c */
@@ -100,6 +117,7 @@ struct device {
 	uint64_t next_seq;
 	bool scan_needed; /* some connection has a deadline; transport.c, too */
 	bool dead;	  /* fault dead.after_rst */
+	struct dev_past past;
 
 	/* transport.c: the peer's listeners and orders. */
 	struct dev_listener *listeners;

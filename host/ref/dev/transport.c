@@ -58,6 +58,9 @@ static int rd_listen(void *be, uint64_t cid, uint32_t port, uint16_t type)
 	for (l = d->listeners; l; l = l->next) {
 		if (l->cid == cid && l->port == port && l->type == type)
 			return -EADDRINUSE;
+		if (l->cid == cid && l->port == port && port > ASSAY_CTL_PORT + 3 &&
+		    fault(F_OUTSIDE_VS_ONE_TYPE_A_PORT))
+			return -EADDRINUSE;
 	}
 	l = malloc(sizeof(*l));
 	if (!l)
@@ -74,7 +77,8 @@ static void rd_unlisten(void *be, uint64_t cid, uint32_t port, uint16_t type)
 	for (struct dev_listener **p = &d->listeners; *p; p = &(*p)->next) {
 		struct dev_listener *l = *p;
 
-		if (l->cid == cid && l->port == port && l->type == type) {
+		if (l->cid == cid && l->port == port &&
+		    (l->type == type || fault_on_conn(F_OUTSIDE_VS_UNLISTEN_TYPE, port))) {
 			*p = l->next;
 			free(l);
 			return;
@@ -154,6 +158,8 @@ static ssize_t rd_send(struct tconn *c, const void *buf, size_t len, bool eom)
 		}
 		return -EAGAIN;
 	}
+	if (eom && len == 0 && fault_on_conn(F_OUTSIDE_VS_EMPTY_TO_GUEST, c->host_port))
+		return 0;
 	if (!fifo_put(&c->tx, buf, n))
 		return -ENOMEM;
 	c->tx_put += n;
@@ -172,7 +178,7 @@ static void consumed(struct tconn *c, size_t n)
 	c->rx_got += n;
 	c->fwd_cnt += (uint32_t)n;
 	if (n && c->state == TC_ESTABLISHED && c->fwd_cnt - c->fwd_told >= step &&
-	    !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port)) {
+	    !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port) && !conn_credit_withheld(c)) {
 		c->pending |= TP_CREDIT_UPDATE;
 		conn_queue(c);
 	}
@@ -183,7 +189,7 @@ static void consumed(struct tconn *c, size_t n)
 static ssize_t rd_recv(struct tconn *c, void *buf, size_t len, bool *eom)
 {
 	uint64_t end = UINT64_MAX;
-	size_t n;
+	size_t n, head;
 
 	*eom = false;
 	if (c->rx_ends.len) {
@@ -200,7 +206,11 @@ static ssize_t rd_recv(struct tconn *c, void *buf, size_t len, bool *eom)
 	}
 	if (len > end - c->rx_got)
 		len = end - c->rx_got;
+	head = c->rx.head;
 	n = fifo_get(&c->rx, buf, len);
+	if (c->rx.len && c->rx.head < head &&
+	    fault_on_conn(F_OUTSIDE_VS_WRAP_UNCOUNTED, c->host_port))
+		c->fwd_bias -= (uint32_t)(c->rx.cap - head);
 	if (c->rx_got + n == end) {
 		fifo_drop(&c->rx_ends, sizeof(end));
 		*eom = true;
@@ -242,6 +252,10 @@ static int rd_set_buf(struct tconn *c, uint32_t bytes)
 {
 	if (bytes > c->buf_grace)
 		c->buf_grace = bytes;
+	if (bytes > c->buf_alloc && fault_on_conn(F_OUTSIDE_VS_GROWTH_UNTOLD, c->host_port)) {
+		c->buf_alloc = bytes;
+		return 0;
+	}
 	c->buf_alloc = bytes;
 	if (c->state == TC_ESTABLISHED && !(c->pending & TP_RESPONSE)) {
 		c->pending |= TP_CREDIT_ANSWER;
