@@ -28,6 +28,7 @@ enum {
 	OPT_MACHINE,
 	OPT_FAULT,
 	OPT_QUICK,
+	OPT_OPEN,
 	OPT_JOBS,
 	OPT_OUTPUT,
 	OPT_IMAGE,
@@ -40,6 +41,9 @@ static const struct argp_option options[] = {
 	  "hosts that inject faults; default: ref,ref-vectors,ref-protected", 0 },
 	{ "fault", OPT_FAULT, "ID[,ID...]", 0, "these faults only (globs); may be repeated", 0 },
 	{ "quick", OPT_QUICK, NULL, 0, "the first fault of each kind and every sixth of the rest",
+	  0 },
+	{ "open", OPT_OPEN, NULL, 0,
+	  "only faults of which no test is named that has to see them (\"?\"), with all tests; they are left out otherwise",
 	  0 },
 	{ "jobs", OPT_JOBS, "N", 0, "runs at a time; default: 2", 0 },
 	{ "repeat", OPT_REPEAT, "N", 0, "each run N times: is it caught each time?", 0 },
@@ -95,6 +99,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_QUICK:
 		o->quick = true;
+		return 0;
+	case OPT_OPEN:
+		o->open = true;
 		return 0;
 	case 'v':
 		o->verbose = true;
@@ -319,7 +326,7 @@ static void show_unstable(const struct faults *f)
 
 static int sum_up(const struct faults *f)
 {
-	size_t i, caught = 0, missed = 0, broken = 0, healthy = 0, sick = 0;
+	size_t i, caught = 0, missed = 0, broken = 0, healthy = 0, sick = 0, open = 0;
 
 	for (i = 0; i < f->n; i++) {
 		const struct trial *x = &f->v[i];
@@ -329,6 +336,7 @@ static int sum_up(const struct faults *f)
 		else
 			*(x->state == TRIAL_CAUGHT ? &caught :
 			  x->state == TRIAL_MISSED ? &missed :
+			  x->state == TRIAL_OPEN   ? &open :
 						     &broken) += 1;
 	}
 	for (i = 0; i < f->elsewhere.n; i++)
@@ -337,6 +345,8 @@ static int sum_up(const struct faults *f)
 	show_unstable(f);
 	printf("%zu faults caught, %zu missed, %zu not run; %zu healthy hosts pass, %zu fail\n",
 	       caught, missed, broken, healthy, sick);
+	if (open)
+		printf("%zu open: no test sees them yet\n", open);
 	if (missed || sick)
 		return STATUS_FAIL;
 	return broken ? STATUS_ERROR : STATUS_OK;

@@ -29,6 +29,7 @@ enum fault_expect {
 	FAULT_FAILS,   /* a test of each glob FAILs */
 	FAULT_NOTED,   /* "note:" in front: only a SHOULD is broken; they pass, with a note */
 	FAULT_HARNESS, /* "-": the device dies or stops, which the harness tells */
+	FAULT_OPEN, /* "?": written without a look at the tests; which of them see it is not known yet */
 };
 
 /* What a fault shows on; strings are the caller's to free (fault_place_free()). */

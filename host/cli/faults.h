@@ -16,7 +16,7 @@ struct faults_options {
 	double timeout;
 	struct strv hosts, only;
 	unsigned int jobs, repeat;
-	bool quick, verbose;
+	bool quick, verbose, open;
 };
 
 enum trial_state {
@@ -27,6 +27,7 @@ enum trial_state {
 	TRIAL_NOT_INJECTED, /* the tests were given no fault to see */
 	TRIAL_NO_RUN,	    /* no report */
 	TRIAL_NO_TEST,	    /* the payload has none of its tests */
+	TRIAL_OPEN,	    /* no test sees it, and none is named that has to */
 };
 
 /* One run of `assay run`: with a fault, or of a healthy host. */
@@ -64,6 +65,8 @@ static inline bool trial_is_healthy(const struct trial *x)
 	return !*x->fault.id;
 }
 
+/* Which tests see it is not known yet: all run. */
+bool trial_is_open(const struct trial *x);
 /* Whether the test with this id is one that has to see the fault. */
 bool trial_expects(const struct trial *x, const char *id);
 /* The process has ended: reads what it left in x->dir. */

@@ -26,6 +26,13 @@ bool trial_expects(const struct trial *x, const char *id)
 	return glob_list_selects(globs, id);
 }
 
+bool trial_is_open(const struct trial *x)
+{
+	const char *globs;
+
+	return fault_expects(&x->fault, &globs) == FAULT_OPEN;
+}
+
 static bool is_noted(const struct trial *x)
 {
 	const char *globs;
@@ -111,7 +118,7 @@ static enum trial_state judge_fault(const struct trial *x, const struct report *
 {
 	if (!gather(x, r, as_expected, false, names)) {
 		gather(x, r, is_bad, true, names);
-		return TRIAL_MISSED;
+		return trial_is_open(x) ? TRIAL_OPEN : TRIAL_MISSED;
 	}
 	return all_caught(x, r, names) && status_fits(x, names) ? TRIAL_CAUGHT : TRIAL_MISSED;
 }
@@ -178,7 +185,7 @@ void trial_judge(struct trial *x)
 		x->state = judge_fault(x, &r, &names);
 	/* What failed all the same failed of something else. */
 	if (!ret && !trial_is_healthy(x) && !x->injected)
-		x->state = TRIAL_NOT_INJECTED;
+		x->state = trial_is_open(x) ? TRIAL_OPEN : TRIAL_NOT_INJECTED;
 	x->said = sbuf_steal(&names);
 	report_free(&r);
 	free(file);
@@ -195,6 +202,8 @@ const char *trial_verdict(const struct trial *x)
 		return "NEVER INJECTED";
 	case TRIAL_NO_TEST:
 		return "NO TEST";
+	case TRIAL_OPEN:
+		return "open";
 	default:
 		return "NO RUN";
 	}

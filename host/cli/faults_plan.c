@@ -71,8 +71,14 @@ static void add_fault(struct faults *f, const struct recipe *r, const char *host
 		      const struct fault_entry *e)
 {
 	struct trial x = { .host = host };
+	const char *globs;
+	bool open;
 
 	if (!wanted(f->o, e->id) || planned(f, e->id))
+		return;
+	/* Each of them takes a whole run. */
+	open = fault_expects(e, &globs) == FAULT_OPEN;
+	if (f->o->open ? !open : open && !f->o->only.n)
 		return;
 	if (!fault_place(r, e, &x.place)) {
 		if (!strv_has(&f->elsewhere, e->id))
@@ -208,7 +214,7 @@ static bool has_fault_for(const struct faults *f, const struct trial *healthy, c
 	size_t i;
 
 	for (i = 0; i < f->n; i++)
-		if (!trial_is_healthy(&f->v[i]) &&
+		if (!trial_is_healthy(&f->v[i]) && !trial_is_open(&f->v[i]) &&
 		    same_place(&f->v[i], healthy->host, &healthy->place) &&
 		    trial_expects(&f->v[i], id))
 			return true;
@@ -228,7 +234,7 @@ static void choose_tests(const struct faults *f, struct trial *x)
 	bool any = false;
 	size_t i;
 
-	if (healthy && strcmp(x->host, f->o->hosts.v[0]) == 0)
+	if ((healthy && strcmp(x->host, f->o->hosts.v[0]) == 0) || (!healthy && trial_is_open(x)))
 		return;
 	for (i = 0; i < f->tests.n; i++) {
 		const char *id = f->tests.v[i].id;
@@ -263,7 +269,7 @@ static int read_hosts(struct faults *f, struct faults *faulty, struct strv *ids)
 			status = STATUS_USAGE;
 		} else if (!add_faults(faulty, r, host, ids)) {
 			status = STATUS_ERROR;
-		} else if (!f->o->only.n) {
+		} else if (!f->o->only.n && !f->o->open) {
 			add_host(f, r, host, i == 0);
 		}
 		recipe_free(r);
@@ -322,7 +328,7 @@ int faults_plan(struct faults *f)
 			strv_add(&f->elsewhere, faulty.elsewhere.v[i]);
 	if (f->o->quick)
 		keep_some(&faulty);
-	for (i = 0; i < faulty.n && !f->o->only.n && !f->o->quick; i++)
+	for (i = 0; i < faulty.n && !f->o->only.n && !f->o->quick && !f->o->open; i++)
 		add_healthy(f, faulty.v[i].host, &faulty.v[i].place);
 	for (i = 0; i < faulty.n; i++)
 		add(f, &faulty.v[i]);

@@ -154,6 +154,7 @@ static void tests_that_exist(void **state)
 		{ "vsock.*,boot.irq.ipi", NULL, FAULT_FAILS },
 		{ "note:boot.irq.ipi", NULL, FAULT_NOTED },
 		{ "-", NULL, FAULT_HARNESS },
+		{ "?", NULL, FAULT_OPEN },
 		{ "boot.irq.ipi,vsock.stream.eccho", "\"vsock.stream.eccho\"", FAULT_FAILS },
 		{ "note:virtio.*", "\"virtio.*\"", FAULT_NOTED },
 	};
