@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* EFI entry (GNU-EFI's crt0 has relocated us): collect, ExitBootServices, leave the firmware behind. */
+/*
+ * The EFI entry, once GNU-EFI's crt0 has relocated the image. It collects boot_info, calls ExitBootServices, and leaves
+ * the firmware behind.
+ */
 #define GNU_EFI_USE_MS_ABI 1
 #include <efi.h>
 
@@ -20,7 +23,7 @@ static struct boot_info info;
 static EFI_GUID loaded_image_guid = LOADED_IMAGE_PROTOCOL;
 static EFI_GUID file_system_guid = SIMPLE_FILE_SYSTEM_PROTOCOL;
 
-/* UCS-2 to ASCII; what is not ASCII becomes '?'. */
+/* Converts UCS-2 to ASCII. A character that is not ASCII becomes '?'. */
 static void copy_ucs2(char *dst, size_t size, const CHAR16 *src, size_t chars)
 {
 	size_t i;
@@ -30,7 +33,7 @@ static void copy_ucs2(char *dst, size_t size, const CHAR16 *src, size_t chars)
 	dst[i] = '\0';
 }
 
-/* A load option may begin with the program's own name: the shell's habit. */
+/* The EFI shell puts the program's own name before its load options: it is skipped. */
 static void drop_program_name(char *s)
 {
 	const size_t n = strcspn(s, " ");
@@ -39,7 +42,7 @@ static void drop_program_name(char *s)
 		memmove(s, s + n, strlen(s + n) + 1);
 }
 
-/* Options of a boot manager's entry may be any bytes: only text is a command line. */
+/* The options of a boot manager's entry may be any bytes. Only text is taken for a command line. */
 static bool is_text(const CHAR16 *o, size_t chars)
 {
 	size_t i;
@@ -61,7 +64,7 @@ static void read_load_options(const EFI_LOADED_IMAGE *li)
 	drop_program_name(info.cmdline);
 }
 
-/* Line ends count as blanks, a comment goes up to its own. */
+/* Line ends count as blanks, and a comment ends with its line. */
 static void flatten(char *s)
 {
 	bool comment = false, word = false;
@@ -183,7 +186,7 @@ static void copy_map(const uint8_t *map, UINTN size, UINTN desc_size)
 		const EFI_MEMORY_DESCRIPTOR *d = (const EFI_MEMORY_DESCRIPTOR *)(map + off);
 
 		boot_map_add(&info, d->PhysicalStart, d->NumberOfPages << 12, mem_type(d->Type));
-		/* Neighbours become one, so that a long map fits. */
+		/* Neighbours are merged, so that a long map fits. */
 		if (info.mem_count >= 2) {
 			struct boot_mem *a = &info.mem[info.mem_count - 2], *b = a + 1;
 
@@ -195,7 +198,7 @@ static void copy_map(const uint8_t *map, UINTN size, UINTN desc_size)
 	}
 }
 
-/* The map's key is stale if anything happened since it was read: then read it again. */
+/* Any event since the map was read makes its key stale. Then the map is read again. */
 static EFI_STATUS exit_boot_services(EFI_BOOT_SERVICES *bs, EFI_HANDLE image)
 {
 	UINTN cap = 0, size = 0, key, desc_size = 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The last step of the EFI entry. */
 #ifndef BOOT_EFI_LEAVE_H
 #define BOOT_EFI_LEAVE_H
 

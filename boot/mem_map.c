@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* mem_map.h: sorts the ranges that the host gave, cuts overlaps, and notes what was wrong. */
 #include "boot/mem_map.h"
 
 #include <stdbool.h>
@@ -34,7 +35,7 @@ static void sort_map(struct boot_info *info)
 	}
 }
 
-/* RAM that something else claims as well is not ours: cut the RAM range. */
+/* Cuts RAM that something else claims as well, since it is not ours. */
 static void cut_overlaps(struct boot_info *info)
 {
 	uint32_t i;
@@ -47,7 +48,7 @@ static void cut_overlaps(struct boot_info *info)
 			continue;
 		info->map_overlaps++;
 		if (a->type == BOOT_MEM_RAM || b->type != BOOT_MEM_RAM) {
-			/* What of a lies behind b is given up: rare, and never wrong. */
+			/* The part of a behind b is given up. That is rare, and never wrong. */
 			a->size = b->base - a->base;
 		} else {
 			const uint64_t b_end = b->base + b->size;

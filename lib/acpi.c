@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* acpi.h: finds and checks the tables, reads the MADT and the MCFG, and ends the machine by the FADT. */
 #include "lib/acpi.h"
 
 #include <errno.h>
@@ -252,7 +253,7 @@ static void gas_write8(const struct gas *g, uint8_t v)
 	}
 }
 
-/* SLP_TYP of \_S5_: Name(_S5_, Package(n){a, ...}), found by a bounded look through the DSDT's bytes. */
+/* SLP_TYP of \_S5_. A bounded look through the DSDT's bytes finds Name(_S5_, Package(n){a, ...}). */
 static int s5_type(uint8_t *type)
 {
 	const struct acpi_header *d = acpi_table("DSDT", 0);
@@ -282,7 +283,7 @@ int acpi_power_off(void)
 	if (s5_type(&type))
 		return -ENODEV;
 	fadt(112, &flags, 4);
-	if (flags & 1u << 20) { /* hardware-reduced: the sleep control register */
+	if (flags & 1u << 20) { /* hardware-reduced ACPI has the sleep control register */
 		if (!fadt(244, &sleep, sizeof(sleep)) || !sleep.address)
 			return -ENODEV;
 		gas_write8(&sleep, (uint8_t)(type << 2 | 1u << 5));
@@ -291,7 +292,7 @@ int acpi_power_off(void)
 			return -ENODEV;
 		arch_port_write(pm1a, 2, (uint32_t)type << 10 | 1u << 13);
 	}
-	return -EIO; /* still here */
+	return -EIO; /* the machine is still on */
 }
 
 int acpi_reset(void)

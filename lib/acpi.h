@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* ACPI tables, lengths and checksums verified before anything is believed. */
+/* ACPI tables. Lengths and checksums are verified before anything is believed. */
 #ifndef LIB_ACPI_H
 #define LIB_ACPI_H
 
@@ -18,11 +18,11 @@ struct acpi_header {
 	uint32_t creator_revision;
 } __attribute__((packed));
 
-/* Walks RSDP -> XSDT or RSDT. rsdp 0: looked for in arch_rsdp_area. 0, -ENOENT, -EBADMSG (bad checksum). */
+/* Walks RSDP -> XSDT or RSDT. rsdp 0: it looks in arch_rsdp_area. 0, -ENOENT, -EBADMSG (bad checksum). */
 int acpi_init(uint64_t rsdp);
 /* The n-th table of a signature whose checksum and length hold, or NULL. */
 const struct acpi_header *acpi_table(const char signature[4], unsigned int n);
-/* Names of tables that were refused and why, for the report; count returned, strings owned by acpi. */
+/* Names of tables that were refused and why, for the report. Returns their count; the strings belong to acpi. */
 unsigned int acpi_refused(const char *const **reasons);
 
 /* Calls fn for each entry of the MADT that has this type, lies in the table and is at least min bytes long. */
@@ -32,7 +32,7 @@ struct acpi_cpu {
 	uint32_t hw_id; /* as smp_hw_id() */
 	uint32_t acpi_uid;
 };
-/* Enabled CPUs of the MADT; at most max; the count that the table lists. Of lib/<arch>/madt.c. */
+/* Fills in at most max of the MADT's enabled CPUs. Returns how many the table lists. lib/<arch>/madt.c has it. */
 unsigned int acpi_cpus(struct acpi_cpu *cpus, unsigned int max);
 
 struct acpi_mcfg {
@@ -40,12 +40,12 @@ struct acpi_mcfg {
 	uint16_t segment;
 	uint8_t bus_start, bus_end;
 };
-/* The first max; the count that the table lists. */
+/* Fills in the first max. Returns how many the table lists. */
 unsigned int acpi_mcfg(struct acpi_mcfg *m, unsigned int max);
 
 /* PM timer port (0 when none), reset register and S5 from the FADT/DSDT. */
 uint16_t acpi_pm_timer_port(void);
-/* Powers off (S5), or resets through the FADT. Return: it did not work (-ENODEV, -EIO). */
+/* Powers off (S5), or resets through the FADT. It returns only if that did not work: -ENODEV, -EIO. */
 int acpi_power_off(void);
 int acpi_reset(void);
 

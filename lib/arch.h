@@ -9,13 +9,13 @@
 
 struct boot_info;
 
-/* Consoles and exception handlers of the first CPU: before anything else. */
+/* Sets up the consoles, and the exception handlers of the first CPU. It comes before anything else. */
 void arch_early_init(void);
-/* Page tables (mem_init() is done), time, interrupt controllers. */
+/* Sets up page tables, time and interrupt controllers, once mem_init() is done. */
 void arch_init(const struct boot_info *info);
-/* What needs ACPI: the interrupt controllers of devices, a clock source if none was found before. */
+/* Sets up what needs ACPI: the interrupt controllers of devices, and a clock source if none was found before. */
 void arch_late_init(void);
-/* Outputs that `console=` names instead of what was found; false: one of them is not there. */
+/* Takes the outputs that `console=` names instead of those that were found. false: one of them is not there. */
 bool arch_console_select(const char *list);
 /* Starts the other CPUs (ACPI is parsed). */
 void smp_init(void);
@@ -29,18 +29,18 @@ enum end_status {
 	END_ERROR = 0x12,
 	END_SKIP = 0x13,
 };
-/* Ends the machine: isa-debug-exit, ACPI S5, reset, halt, each tried in turn; how ("debug", "acpi", "reset",
- * "halt"): only that one, then halt. NULL or unknown: all. */
+/* Ends the machine: it tries isa-debug-exit, ACPI S5, a reset and a halt in turn. `how` ("debug", "acpi", "reset",
+ * "halt") chooses one, with the halt behind it; NULL or an unknown word: all. */
 _Noreturn void arch_end(enum end_status status, const char *how);
 
-/* Where the RSDP is looked for when the entry gave none; empty: nowhere. */
+/* Where acpi.c looks for the RSDP when the entry gave none. Empty: nowhere. */
 extern const struct arch_range {
 	uint64_t from, to;
 } arch_rsdp_area;
 /* A store of 1, 2 or 4 bytes to ACPI's system I/O space, where the architecture has it; else nothing. */
 void arch_port_write(uint64_t port, unsigned int size, uint32_t v);
 
-/* The platform's reset: each way that it has, in turn. */
+/* Resets the platform: it tries each way that there is, in turn. */
 _Noreturn void arch_reset(void);
 /* Bytes of non-volatile memory that firmware does not use, n at most 56; without any they read 0. */
 void arch_nvram_read(void *buf, size_t n);

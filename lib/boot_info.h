@@ -46,10 +46,10 @@ struct boot_info {
 	uint32_t map_given, map_wrapping, map_overlaps, map_surplus;
 };
 
-/* The one way up: called once by either entry, on our own stack and page tables. */
+/* Either entry calls this once, on our own stack and page tables. */
 _Noreturn void assay_main(const struct boot_info *info);
 
-/* The same, for tests. */
+/* What the entry handed over, for tests. */
 const struct boot_info *boot_info_get(void);
 
 #endif

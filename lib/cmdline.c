@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* cmdline.h: keeps the words of all sources, and finds values in them. */
 #include "lib/cmdline.h"
 
 #include <stdio.h>

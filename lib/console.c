@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* console.h: gathers what each CPU prints to lines, and writes whole lines to every output. */
 #include "lib/console.h"
 
 #include <errno.h>
@@ -43,7 +44,7 @@ void console_mute(bool on)
 /* A CPU that died inside must not silence the others for good. */
 #define LOCK_TRIES 50000000u
 
-/* False: this CPU holds it already; an exception handler prints over what it interrupted. */
+/* False: this CPU holds the lock already. An exception handler then prints over the line that it interrupted. */
 static bool lock(unsigned int me)
 {
 	unsigned int tries = 0;
@@ -75,7 +76,7 @@ void console_write(const char *s, size_t n)
 	guard_drop();
 }
 
-/* --- picolibc's stdout: bytes gather to lines --------------------------------------------- */
+/* --- picolibc's stdout: bytes are gathered to lines --------------------------------------------- */
 
 static void flush_line(unsigned int cpu)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where the report goes. stdout of picolibc ends here. */
+/* Where the report goes: picolibc's stdout writes to these outputs. */
 #ifndef LIB_CONSOLE_H
 #define LIB_CONSOLE_H
 
@@ -11,16 +11,16 @@ struct console {
 	const char *name;
 	void (*write)(const char *s, size_t n);
 };
-/* At most 4; -ENOSPC. lib/<arch>/ adds COM1 (16550) and QEMU's debugcon when they answer. */
+/* Adds an output; the fifth is too many: -ENOSPC. lib/<arch> adds COM1 (16550) and QEMU's debugcon when they answer. */
 int console_add(const struct console *c);
 /* Whole lines from several CPUs never mix; usable from exception handlers. A stuck UART gives up after
  * a deadline and is dropped. */
 void console_write(const char *s, size_t n);
-/* Ends a line of this CPU that was left half printed, and lets go what its writer held. */
+/* Ends a line that this CPU left half printed, and frees the lock if its writer held it. */
 void console_fresh_line(void);
-/* on: what is printed goes nowhere, until off. */
+/* on: nothing is printed until it is called with off. */
 void console_mute(bool on);
-/* Forgets all outputs: others were asked for. */
+/* Forgets all outputs, before the ones that the command line asks for are added. */
 void console_clear(void);
 
 #endif

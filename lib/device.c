@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* device.h: keeps the policies in the order of their levels, and asks each of them for a device. */
 #include "lib/device.h"
 
 #include <stdio.h>

@@ -41,14 +41,14 @@ void device_init_pci(struct device *d, uint16_t segment, uint16_t requester);
 void device_init_mmio(struct device *d, uint64_t base);
 
 /*
- * Chooses the back ends anew, as the policies are now. Nothing may be mapped or allocated for the device. 0, or
- * what a policy answered: then the device must not be used, since it lacks a back end that it needs.
+ * Chooses the back ends anew, by the policies that there are now. Nothing may be mapped or allocated for the device.
+ * 0, or what a policy answered: then the device must not be used, since it lacks a back end that it needs.
  */
 int device_attach(struct device *d) __attribute__((warn_unused_result));
 
 enum device_level {
 	DEVICE_LEVEL_TRANSLATE, /* IOMMUs: what a device addresses is not physical memory */
-	DEVICE_LEVEL_BOUNCE,	/* above: what is copied is translated */
+	DEVICE_LEVEL_BOUNCE,	/* on top, so that the copies are translated */
 };
 
 struct device_policy {
@@ -56,7 +56,7 @@ struct device_policy {
 	int (*attach)(struct device *d); /* 0, also where the device is none of its own; -errno */
 	struct device_policy *next;	 /* of lib/device.c */
 };
-/* Holds for each later device_attach(). Adding one twice changes nothing. */
+/* Each later device_attach() asks the policy. Adding one twice changes nothing. */
 void device_policy_add(struct device_policy *p);
 void device_policy_remove(struct device_policy *p);
 

@@ -38,7 +38,7 @@ static int direct_map(struct dma_layer *l, void *buf, size_t len, enum dma_dir d
 	return 0;
 }
 
-/* The machine is coherent and memory is mapped at its physical address: nothing is to be done. */
+/* The machine is coherent and memory is mapped at its physical address, so that there is nothing to do. */
 static void direct_nop(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
 		       enum dma_dir dir)
 {

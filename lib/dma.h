@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * All memory that a device sees goes through here. Each device has a stack of back ends (lib/device.h): at the
- * bottom the direct one (an address is a physical address), on it what translates (an IOMMU), on that what
- * copies (the bounce pool of a protected guest). A call reaches the top; a back end asks the one below it
+ * bottom lies the direct one (an address is a physical address), on it one that translates (an IOMMU), on that one
+ * that copies (the bounce pool of a protected guest). A call reaches the top; a back end asks the one below it
  * (`lower`) for the address of the memory that it hands down.
  */
 #ifndef LIB_DMA_H
@@ -56,7 +56,7 @@ extern const struct dma_ops dma_direct_ops;
 /* Puts a back end on top of the device's stack; policies call it from device_attach(). -ENOSPC: too many. */
 int dma_push(struct device *d, const struct dma_ops *ops, void *priv);
 
-/* The device cannot reach all memory: it has to go through a back end that says so. */
+/* Whether the device cannot reach all memory, and has to go through a back end. */
 bool dma_restricted(const struct device *d);
 
 void *dma_alloc(struct device *d, size_t size, size_t align, dma_addr_t *addr);

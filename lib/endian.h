@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Little-endian fields: typed, converted at the edge. */
+/* Little-endian fields have types of their own, and are converted where they are read and written. */
 #ifndef LIB_ENDIAN_H
 #define LIB_ENDIAN_H
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* errname.h: the table of error codes and their words. */
 #include "lib/errname.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* glob.h: matches patterns, and lists of them, against ids. */
 #include "lib/glob.h"
 
 #include <string.h>

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* '*' is any run of characters, '?' any one. pattern: n characters. */
+/* '*' stands for any run of characters, '?' for any one. The pattern has n characters. */
 bool glob_match(const char *pattern, size_t n, const char *s);
-/* One element of tests=: a glob, or an id or a prefix of ids that ends before a dot. */
+/* One element of tests=. It is a glob, an id, or a prefix of ids that ends before a dot. */
 bool glob_selects(const char *pattern, size_t n, const char *id);
 /*
  * The whole list "a.*,-a.b.*,c": selected if an element without '-' matches (or there is none such) and

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Short sections that the watchdog must not cut: a list would stay broken, a lock taken. */
+/* Short sections that the watchdog must not cut, since a list would stay broken or a lock taken. */
 #ifndef LIB_GUARD_H
 #define LIB_GUARD_H
 

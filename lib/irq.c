@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* irq.h: a device's message goes through its interrupt back end, or straight to the CPUs where it has none. */
 #include "lib/irq.h"
 
 #include "lib/device.h"

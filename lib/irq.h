@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Interrupts, architecture-neutral face; lib/<arch>/ implements it. */
+/* Interrupts, for every architecture; lib/<arch>/ implements them. */
 #ifndef LIB_IRQ_H
 #define LIB_IRQ_H
 
@@ -18,7 +18,7 @@ uint64_t irq_spurious_count(int *last_vector);
 
 struct device;
 
-/* Where a device's messages go: straight to the CPUs, or through what remaps them (an IOMMU, an ITS). */
+/* How a device's messages reach the CPUs where an IOMMU or an ITS remaps them. */
 struct irq_backend {
 	const char *name;
 	int (*message)(struct device *d, int vector, unsigned int cpu, uint64_t *addr,
@@ -29,7 +29,7 @@ struct irq_backend {
  * Asking again for the same device and vector replaces the earlier answer. 0, -EINVAL, -ENOSPC.
  */
 int irq_message(struct device *d, int vector, unsigned int cpu, uint64_t *addr, uint32_t *data);
-/* The same of the architecture itself, without anything in between. */
+/* The message without a back end: the CPU's own interrupt controller takes it. */
 int irq_message_direct(int vector, unsigned int cpu, uint64_t *addr, uint32_t *data);
 
 /* Routes a global system interrupt (ACPI GSI) through the I/O APIC to `vector` on `cpu`; masked at
@@ -37,10 +37,10 @@ int irq_message_direct(int vector, unsigned int cpu, uint64_t *addr, uint32_t *d
 int irq_gsi_route(uint32_t gsi, int vector, unsigned int cpu, bool level, bool active_low);
 int irq_gsi_mask(uint32_t gsi, bool masked);
 
-/* Calls fn(arg) once, ns nanoseconds from now, on the CPU that calls: its local timer. One at a time; ns 0
- * takes it back. What a test leaves behind is taken back. 0, -EINVAL. */
+/* The local timer of the CPU that calls this calls fn(arg) once, ns nanoseconds from now. A CPU has one such call at
+ * a time; ns 0 cancels it, and so does the end of a test. 0, -EINVAL. */
 int irq_timer_once(uint64_t ns, irq_handler_t fn, void *arg);
-/* Interrupts of a CPU's local timer that came early, or with nothing set, since boot. */
+/* How many interrupts of a CPU's local timer came early, or without being set, since boot. */
 uint64_t irq_timer_strays(unsigned int cpu);
 /* Sends `vector` to CPU `cpu` (its own too). 0, -EINVAL. */
 int irq_send_ipi(unsigned int cpu, int vector);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What picolibc asks of its system: an end, a heap, and a lock. */
+/* The functions that picolibc asks its system for: an end, a heap, and a lock. */
 #include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -54,7 +54,7 @@ static void swap(char *a, char *b, size_t size)
 	}
 }
 
-/* Heap sort: picolibc's qsort() takes 4 KiB of an image whose size is limited. */
+/* This is a heap sort. picolibc's qsort() takes 4 KiB of an image whose size is limited. */
 /* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): picolibc's names are reserved ones */
 void qsort(void *base, size_t n, size_t size, int (*compare)(const void *, const void *))
 {
@@ -77,7 +77,7 @@ void qsort(void *base, size_t n, size_t size, int (*compare)(const void *, const
 	}
 }
 
-/* Both end in an exception, whose dump says where: it ends the test, or outside of one the run. */
+/* Both end in an exception, whose dump says where it happened. It ends the test, or the run where no test runs. */
 _Noreturn void _exit(int status)
 {
 	console_fresh_line();

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* What the payload does for picolibc, beside the functions that picolibc itself asks for. */
 #ifndef LIB_LIBC_H
 #define LIB_LIBC_H
 
@@ -6,7 +7,7 @@
 
 /* Takes the heap of malloc() from the page allocator. 0, -ENOMEM. */
 int libc_heap_init(size_t bytes);
-/* The code of this CPU that was inside the C library was left for good: its lock is free again. */
+/* Frees the C library's lock, when this CPU has left code inside of the library for good. */
 void libc_unlock_all(void);
 
 #endif

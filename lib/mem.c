@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Pages by a bitmap over each RAM range, next fit. The bitmap lies at the start of its range.
+ * mem.h: a bitmap at the start of each RAM range tells which of its pages are taken. A search starts where the last one
+ * ended.
  *
  * The first page tables reach 4 GiB, so RAM above joins when the real ones are loaded (mem_add_high()). From
  * then on it is preferred: rings, headers and buffers then lie where a device that forgets the upper half of
@@ -73,7 +74,7 @@ static void add_zone(uint64_t base, uint64_t end)
 	mem.free_pages += z->pages - used;
 }
 
-/* What of a RAM range lies in [from, to), without the image. */
+/* Adds the part of a RAM range that lies in [from, to), without the image. */
 static void add_range(const struct boot_info *info, const struct boot_mem *m, uint64_t from,
 		      uint64_t to)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Pages of the boot memory map. Identity mapped: virtual = physical. */
+/* Pages of the boot memory map. They are mapped at their physical addresses. */
 #ifndef LIB_MEM_H
 #define LIB_MEM_H
 
@@ -13,7 +13,10 @@ struct boot_info;
 
 /* Takes over the RAM below 4 GiB but the image and what is below 1 MiB (see mem_low_page()). */
 void mem_init(const struct boot_info *info);
-/* Takes over the RAM from 4 GiB up to the end of what page tables can map, once they do. It is given away first. */
+/*
+ * Takes over the RAM from 4 GiB up to the end of what page tables can map, once they map it. mem_pages() gives this RAM
+ * away first.
+ */
 void mem_add_high(const struct boot_info *info, uint64_t limit);
 
 /* n contiguous zeroed pages, aligned to `align` bytes (a power of two, >= PAGE_SIZE). NULL: none left. */
@@ -24,7 +27,7 @@ void mem_pages_free(void *p, size_t n);
 /* One page below 1 MiB for the AP trampoline (never freed), or NULL. */
 void *mem_low_page(void);
 
-/* Bytes: RAM of the map, and free now. A test that leaks shows here. */
+/* Bytes of RAM in the map, and bytes that are free now. A test that leaks shows here. */
 uint64_t mem_total(void);
 uint64_t mem_free_bytes(void);
 /* mem_keep() marks n pages that are taken for good, so that the leak check skips them. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* pci.h: scans the buses, gives addresses to BARs that have none, and drives MSI-X. */
 #include "lib/pci.h"
 
 #include <errno.h>
@@ -35,11 +36,11 @@ enum {
 static struct {
 	struct acpi_mcfg mcfg[MAX_MCFG];
 	unsigned int mcfgs;
-	struct pci_dev **dev; /* each stays where it is: drivers keep pointers */
+	struct pci_dev **dev; /* none of them moves, since drivers keep pointers */
 	unsigned int count;
 	bool no_memory;
 	uint8_t next_bus;
-	/* Where BARs go that firmware left without an address. */
+	/* Room for BARs that firmware left without an address. */
 	uint64_t hole, hole_end;
 } pci;
 
@@ -88,7 +89,7 @@ void pci_write(const struct pci_dev *d, unsigned int off, unsigned int size, uin
 		mmio_write32(p, v);
 }
 
-/* The size of a BAR: write ones, read back which bits stick. Decoding is off meanwhile. */
+/* Writes ones into a BAR and reads back which bits stick: that tells its size. Decoding is off meanwhile. */
 static unsigned int size_bar(struct pci_dev *d, unsigned int i)
 {
 	const unsigned int off = CFG_BAR0 + 4 * i;
@@ -122,7 +123,7 @@ static void place_bar(struct pci_dev *d, unsigned int i)
 	struct pci_bar *b = &d->bar[i];
 	const uint64_t at = (pci.hole + b->size - 1) & ~(b->size - 1);
 
-	/* A size that is no power of two: a register that keeps odd bits is none that we set. */
+	/* A register that keeps odd bits has a size that is no power of two, and gets no address. */
 	if (b->io || b->size == 0 || (b->size & (b->size - 1)) || b->base ||
 	    at + b->size > pci.hole_end)
 		return;

@@ -17,32 +17,32 @@ struct pci_dev {
 	uint8_t bus, dev, fn;
 	uint16_t vendor, device, subvendor, subdevice;
 	uint8_t revision, class_base, class_sub, prog_if, header_type, irq_pin, irq_line;
-	struct pci_bar bar[6]; /* sized; assigned by us when firmware left none */
+	struct pci_bar bar[6]; /* with sizes; addresses are ours where firmware gave none */
 };
 
 /* --- lib/<arch>/pci.c ---------------------------------------------------------------------- */
 
 /* Whether there is configuration access without ECAM, and something answers. */
 bool arch_pci_present(void);
-/* By that access, whatever pci_access() says; what it does not reach reads all ones. */
+/* Uses that access, whatever pci_access() says. What it does not reach reads all ones. */
 uint32_t arch_pci_read(const struct pci_dev *d, unsigned int off, unsigned int size);
 void arch_pci_write(const struct pci_dev *d, unsigned int off, unsigned int size, uint32_t v);
 /* Addresses for BARs that firmware left without one. */
 extern const struct pci_range {
 	uint64_t from, to;
 } arch_pci_hole;
-/* The GSI of the function's interrupt pin, UINT32_MAX: nothing but AML says it. */
+/* The GSI of the function's interrupt pin. UINT32_MAX: only AML says it. */
 uint32_t arch_pci_intx(const struct pci_dev *d);
 
 /* --- lib/pci.c ------------------------------------------------------------------------------- */
 
-/* What the function puts into its requests as its requester ID. */
+/* The requester ID of the function's requests. */
 static inline uint16_t pci_requester(const struct pci_dev *d)
 {
 	return (uint16_t)(d->bus << 8 | d->dev << 3 | d->fn);
 }
 
-/* Scans all buses behind bridges, assigns missing BARs. The count of functions found. */
+/* Scans all buses, those behind bridges too, and assigns missing BARs. Returns how many functions there are. */
 unsigned int pci_init(void);
 /* "ecam" or "port". */
 const char *pci_access(void);

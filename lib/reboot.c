@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* reboot.h: keeps the record of the run in the platform's NVRAM, with a checksum. */
 #include "lib/reboot.h"
 
 #include <stdio.h>

@@ -28,10 +28,10 @@ void reboot_resumed(void);
 
 /* Whether a test may reset the machine; if not, why says what is missing. */
 bool reboot_usable(char *why, size_t size);
-/* Between these two a reset that no test asked for is an accident, and ends the machine. */
+/* A reset between these two that no test asked for is an accident, and ends the machine. */
 void reboot_begin(void);
 void reboot_end(void);
-/* Resets the machine by the platform's way. */
+/* Resets the machine in the way that the platform has. */
 _Noreturn void reboot_now(const struct reboot_record *r);
 
 #endif

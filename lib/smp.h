@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#define SMP_MAX_CPUS 64 /* of a larger machine only so many are started */
+#define SMP_MAX_CPUS 64 /* a larger machine has CPUs that are not started */
 
 /* How many CPUs the firmware lists as usable, how many of these are to start, and how many did. */
 unsigned int smp_cpus_listed(void);

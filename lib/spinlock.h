@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A lock between CPUs. Not between a CPU and its own interrupt handlers: see irq_save(). */
+/* A lock between CPUs. It does not hold off a CPU's own interrupt handlers: irq_save() does that. */
 #ifndef LIB_SPINLOCK_H
 #define LIB_SPINLOCK_H
 

@@ -51,7 +51,7 @@ struct test_ctx {
 	uint32_t value;
 };
 
-static struct test_ctx *running; /* for fixtures: the test that they are around of */
+static struct test_ctx *running; /* the test that fixtures run around */
 static char reboot_wanted[REASON];
 
 static struct {
@@ -64,7 +64,7 @@ static struct {
 	char why[64][96];
 } needs;
 
-/* KTAP knows no '#' in descriptions, and lines are lines. */
+/* In KTAP a '#' begins a directive, and a line end ends the description: both are replaced. */
 static void sanitize(char *s)
 {
 	for (; *s; s++)
@@ -141,7 +141,7 @@ void test_check(struct test_ctx *t, bool ok, const char *file, unsigned int wher
 
 #define NUMBER 24
 
-/* As a reader takes it: a count or an error code is decimal, an address or a set of bits hexadecimal. */
+/* Prints a count or an error code in decimal, an address or a set of bits in hexadecimal, as readers expect. */
 static const char *number(char out[NUMBER], uint64_t v)
 {
 	const int64_t s = (int64_t)v;
@@ -267,7 +267,7 @@ static uint64_t hash(const char *s, uint64_t seed)
 
 /* --- needs ----------------------------------------------------------------------------- */
 
-/* NULL: all met; else why the first is not. */
+/* NULL if all needs are met, else why the first is not. */
 static const char *unmet(uint64_t want)
 {
 	const struct test_need *n;
@@ -431,7 +431,7 @@ static void run(struct test_ctx *t)
 {
 	const uint64_t limit = cmdline_get_u64("timeout", 0) * SEC;
 	const uint64_t own = t->test->timeout ? t->test->timeout : TEST_TIMEOUT_DEFAULT;
-	/* What was met before a reset that the test asked for is taken as met: it tells itself what is gone. */
+	/* After a reset that the test asked for, its needs count as met: the test says itself what is gone. */
 	const char *why = t->step ? NULL : unmet(t->test->needs);
 	uint64_t before, after;
 	unsigned int busy;
@@ -445,7 +445,7 @@ static void run(struct test_ctx *t)
 	before = mem_free_bytes() + mem_kept_bytes();
 	if (set_up(t))
 		run_body(t, limit ? limit : own * time_slow());
-	/* A CPU that is late works with what stands on this test's stack and in memory that is freed now. */
+	/* A CPU that still works uses this test's stack and memory that is freed now, so it is stopped first. */
 	busy = smp_reclaim();
 	tear_down(t);
 	check_left(t);
@@ -528,7 +528,7 @@ static int compare(const void *a, const void *b)
 	if (c)
 		return c;
 	c = memcmp(x->test->id, y->test->id, n);
-	/* Suites stay together, also shuffled. */
+	/* The tests of a suite stay together when they are shuffled, too. */
 	if (c == 0 && nx != ny)
 		c = nx < ny ? -1 : 1;
 	if (c)
@@ -613,8 +613,8 @@ static void count(struct test_totals *sum, enum verdict v)
 	sum->error += v == V_ERROR;
 }
 
-/* Whether this one stands in the report already, from before a reset; restores the counts at the first that
- * does not. */
+/* Whether the report has this test's result already, from before a reset. At the first test without one, the counts
+ * are restored. */
 static bool reported(struct test_totals *sum, struct test_totals *suite)
 {
 	const struct reboot_record *r = reboot_record();
@@ -636,7 +636,7 @@ static void add(struct test_totals *sum, const struct test_totals *x)
 	sum->error += x->error;
 }
 
-/* The harness goes on behind the last verdict, as it does after a hang; without one the tests do. */
+/* The harness boots again and goes on behind the last verdict, as after a hang. Without a harness the run goes on. */
 static void end_for_reboot(void)
 {
 	if (cmdline_get_bool("reboots", false)) {

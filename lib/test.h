@@ -15,8 +15,8 @@
  *
  * PASS: every check held, and there was at least one. FAIL: a check did not
  * hold: the host broke the clause. SKIP: not offered. ERROR: the test could not
- * be carried out; also a test that made no check, or that the watchdog ended
- * before a check failed.
+ * be carried out; it made no check, or the watchdog ended it before a check
+ * failed.
  */
 #ifndef LIB_TEST_H
 #define LIB_TEST_H
@@ -62,7 +62,10 @@ struct test_need {
 	static const struct test_need need_##sym                                                   \
 		__attribute__((used, section("assay_needs"), aligned(8))) = { nbit, nname, fn }
 
-/* Run around each test: a known state before, none left behind. Order: link order. Optional members. */
+/*
+ * Runs around each test, makes a known state before it and leaves nothing behind. Fixtures run in link order; every
+ * member but the suite may be NULL.
+ */
 struct test_fixture {
 	const char *suite;  /* applies to ids that begin with it; "" to all */
 	int (*setup)(void); /* negative errno: the test is an ERROR */
@@ -83,8 +86,8 @@ void test_check(struct test_ctx *t, bool ok, const char *file, unsigned int wher
 void test_check_eq(struct test_ctx *t, uint64_t got, uint64_t want, const char *file,
 		   unsigned int where, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /*
- * The condition first, then the message's arguments: these tell what was seen when it failed, and a register
- * that they read is not read before it.
+ * The condition is evaluated before the message's arguments, so that these tell what was seen when it failed, and read
+ * no register before it does.
  */
 #define test_check_(t, cond, line, ...)                                                            \
 	({                                                                                         \
@@ -117,13 +120,13 @@ _Noreturn void test_error(struct test_ctx *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * For a fixture, around the running test: the host broke its promise there, though the body may have passed. The
- * test FAILs, by its own clause.
+ * For a fixture: the host broke its promise around the running test, though the body may have passed. The test FAILs,
+ * by its own clause.
  */
 void test_fail_around(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /*
- * For a fixture, too: the machine is of no more use to other tests. Behind the verdict the machine ends, and the
- * harness starts it again behind this test; without a harness that would (reboots=1) the run goes on.
+ * For a fixture: the machine is of no more use to other tests. It ends behind the verdict, and the harness starts it
+ * again with the next test. Without a harness that would (reboots=1) the run goes on.
  */
 void test_want_reboot(const char *why);
 
@@ -140,8 +143,8 @@ static inline uint64_t test_sec(void)
 /* The descriptor of the running test. */
 const struct test *test_self(const struct test_ctx *t);
 /*
- * A test may reset the machine, where reboot=on allows it (else it is a SKIP): it is run again from its begin
- * with the step (1 and up; 0 at first) and the value that it gave. Checks and failures before count.
+ * A test may reset the machine where reboot=on allows it; else it is a SKIP. After the reset the test runs again from
+ * its start, with the step (1 and up; 0 at first) and the value that it gave. Its earlier checks and failures count.
  */
 unsigned int test_step(const struct test_ctx *t, uint32_t *value);
 _Noreturn void test_reboot(struct test_ctx *t, unsigned int step, uint32_t value);
@@ -150,7 +153,7 @@ uint64_t test_random(struct test_ctx *t);
 
 /*
  * Runs all that the command line selects, prints KTAP, returns the counts.
- * Called once by assay_main().
+ * assay_main() calls it once.
  */
 struct test_totals {
 	unsigned int pass, fail, skip, error;
@@ -158,8 +161,8 @@ struct test_totals {
 struct test_totals test_run_all(void);
 
 /*
- * lib/<arch>/ gives the means by which a test that hangs or takes an exception
- * is left: guarded_call() runs fn(arg) and returns 0, or what ended it.
+ * lib/<arch>/ can leave a test that hangs or takes an exception:
+ * guarded_call() runs fn(arg) and returns 0, or what ended it.
  */
 enum guard_end {
 	GUARD_OK = 0,	     /* fn returned */
@@ -172,7 +175,7 @@ enum guard_end guarded_call(void (*fn)(void *), void *arg, uint64_t timeout_ns, 
 _Noreturn void guard_leave(void);
 
 /*
- * A test that provokes an exception on purpose: runs fn(arg); -EFAULT and *info if it
+ * For a test that provokes an exception on purpose: runs fn(arg). -EFAULT and *info if it
  * trapped, else 0.
  */
 struct trap_info {

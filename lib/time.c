@@ -6,7 +6,7 @@
 
 OPTION("slow", "factor of the tests' own limits, for a slow host; answers have half of it");
 
-/* 0 would be no time at all. */
+/* With slow=0 nothing would have any time, so 1 is the least. */
 uint64_t time_slow(void)
 {
 	const uint64_t n = cmdline_get_u64("slow", 1);

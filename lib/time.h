@@ -35,10 +35,10 @@ static inline bool deadline_passed(deadline_t d)
 
 /* The option slow: the factor of time limits on a slow host, at least 1. */
 uint64_t time_slow(void);
-/* So long an answer may take that is due in a second: one, times half the option slow. ns */
+/* How long an answer may take that is due in a second: one second, times half the option slow. Nanoseconds. */
 uint64_t time_sec(void);
 
-/* One relaxed step of a polling loop (PAUSE): never sleeps. */
+/* One step of a polling loop (PAUSE). It never sleeps. */
 void cpu_relax(void);
 
 /* Polls cond until it holds or ns nanoseconds are over; its value is whether cond held. */

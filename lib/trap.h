@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Exceptions on purpose, for trap_call(); lib/<arch>/ knows how. */
+/* Instructions and accesses that trap, for trap_call(); lib/<arch>/ has them. */
 #ifndef LIB_TRAP_H
 #define LIB_TRAP_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The start of another CPU: copied to a page below 1 MiB, entered in real mode
- * at its first byte. The fields behind ap_params are filled in by smp.c.
+ * The code by which another CPU starts. smp.c copies it to a page below 1 MiB and fills in the fields behind ap_params;
+ * the CPU enters it in real mode at its first byte.
  */
 	.section .rodata
 	.globl	ap_start, ap_end, ap_params
@@ -51,7 +51,7 @@ ap_32:
 2:	hlt
 	jmp	2b
 1:	movl	(ap_params - ap_start + 8)(%ebx), %eax
-	movl	%eax, %cr4		/* what the first CPU has: PAE, SSE, maybe five levels */
+	movl	%eax, %cr4		/* as on the first CPU: PAE, SSE, maybe five levels */
 	movl	(ap_params - ap_start)(%ebx), %eax
 	movl	%eax, %cr3		/* below 4 GiB, which smp.c ensures */
 	movl	$0xc0000080, %ecx

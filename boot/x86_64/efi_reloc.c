@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Called by GNU-EFI's crt0 before anything else, in place of its own: the image's
- * relocations are packed (DT_RELR), a twentieth of the size. Uses no data that
- * needs relocating itself.
+ * GNU-EFI's crt0 calls this before anything else, in place of its own function, since
+ * the image's relocations are packed (DT_RELR) and take a twentieth of the room. The
+ * code uses no data that has to be relocated itself.
  */
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* From hvm_start_info to boot_info. Everything in it is the host's word: checked before it is used. */
+/* Makes boot_info of hvm_start_info. The host wrote every field of it, so each is checked before it is used. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +51,7 @@ static enum boot_mem_type mem_type(uint32_t e820)
 	}
 }
 
-/* Readable by us: the entry mapped 4 GiB. */
+/* Whether we can read it: the entry has mapped 4 GiB. */
 static bool reachable(uint64_t pa, uint64_t size)
 {
 	return pa != 0 && pa < FOUR_GIB && size <= FOUR_GIB - pa;

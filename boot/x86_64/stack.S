@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The first CPU's stack. The page below it is taken out of the page tables: an overflow traps. */
+/* The first CPU's stack. paging.c unmaps the page below it, so that an overflow traps. */
 	.bss
 	.globl	boot_stack_guard, boot_stack_top
 	.align	4096

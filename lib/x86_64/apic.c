@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* apic.h: the local APIC of each CPU in both of its modes, its timer, and IPIs. */
 #include "lib/x86_64/apic.h"
 
 #include <errno.h>
@@ -90,7 +91,7 @@ bool apic_init_cpu(bool first)
 
 	if (first && !choose_mode(base))
 		return false;
-	/* From off to x2APIC only by way of xAPIC (Intel SDM 3A, 11.12.5). */
+	/* An APIC that is off reaches x2APIC mode only by way of xAPIC mode (Intel SDM 3A, 11.12.5). */
 	if (!(base & APIC_BASE_ENABLE))
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
 	if (apic.x2)
@@ -174,7 +175,7 @@ uint64_t apic_timer_ticks(uint64_t tsc_ticks)
 #define CALIBRATE_NS	 (2 * MSEC)
 #define CALIBRATE_ROUNDS 8
 
-/* Of some rounds the shortest: a host that stops this CPU between two readings makes a round longer. */
+/* The shortest of some rounds counts, since a host that stops this CPU between two readings makes a round longer. */
 void apic_timer_calibrate(void)
 {
 	uint64_t shortest = UINT64_MAX, start, ns, ticks;
@@ -238,7 +239,7 @@ static struct {
 	bool go, off;		      /* atomic */
 } change;
 
-/* From x2APIC to xAPIC only by way of off (Intel SDM 3A, 11.12.5); that forgets all registers. */
+/* An APIC leaves x2APIC mode only by being switched off (Intel SDM 3A, 11.12.5), which clears all its registers. */
 static void change_this_cpu(void)
 {
 	const uint64_t want = change.x2 ? APIC_BASE_X2 : 0;

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Enables the local APIC of the calling CPU; the first CPU chooses the mode and masks the old PIC. False:
+/* Enables the local APIC of the CPU that calls it. The first CPU also chooses the mode and masks the old PIC. False:
  * this machine has none. */
 bool apic_init_cpu(bool first);
 uint32_t apic_id(void);

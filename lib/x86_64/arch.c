@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* arch.h: the order of the start, and the ways to end. */
+/* arch.h: starts the parts of the machine in their order, and ends the machine. */
 #include "lib/arch.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* 16550 UARTs at the ISA ports and QEMU's debug port, where they answer. */
+/* Drives 16550 UARTs at the ISA ports and QEMU's debug port, where they answer. */
 #include "lib/console.h"
 
 #include <stdbool.h>

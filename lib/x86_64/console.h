@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The consoles of a PC. */
 #ifndef LIB_X86_64_CONSOLE_H
 #define LIB_X86_64_CONSOLE_H
 

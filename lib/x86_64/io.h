@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Port I/O, where the architecture has ports. */
+/* Access to I/O ports. */
 #ifndef LIB_X86_64_IO_H
 #define LIB_X86_64_IO_H
 

@@ -102,7 +102,7 @@ static void probe(void)
 	unsigned int n = madt_ioapics(found, MAX_IOAPICS), i, e;
 
 	ioapics.probed = true;
-	if (n == 0) { /* no MADT: the place where the first one always was */
+	if (n == 0) { /* without a MADT, PCs have the first one here */
 		found[0] = (struct madt_ioapic){ 0, 0xfec00000, 0 };
 		n = 1;
 	}
@@ -114,13 +114,13 @@ static void probe(void)
 		ioapics.io[i].gsi_base = found[i].gsi_base;
 		ioapics.io[i].entries = (io_read(i, 1) >> 16 & 0xff) + 1;
 		if (ioapics.io[i].entries > 240)
-			ioapics.io[i].entries = 0; /* reads all ones: nobody there */
+			ioapics.io[i].entries = 0; /* it reads all ones: there is none */
 		for (e = 0; e < ioapics.io[i].entries; e++)
 			io_write(i, 0x10 + 2 * e, 1u << 16);
 	}
 }
 
-/* Firmware may have left lines unmasked: all are masked before the first interrupt is wanted. */
+/* Firmware may have left lines unmasked, so all are masked before the first interrupt is wanted. */
 void ioapics_init(void)
 {
 	if (!ioapics.probed)

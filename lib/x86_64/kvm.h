@@ -8,7 +8,7 @@
 
 /* KVM's first leaf: 0x40000000, or a multiple of 0x100 above it beside another interface; 0: no KVM signature. */
 uint32_t kvm_arch_base(void);
-/* The highest leaf by the first one (0, of old hosts, counts as base + 1); the feature word; the hints. */
+/* The highest leaf that the first one names (old hosts say 0 and mean base + 1), the feature word, and the hints. */
 uint32_t kvm_arch_max_leaf(void);
 uint32_t kvm_arch_features(void);
 uint32_t kvm_arch_hints(void);
@@ -39,7 +39,7 @@ int kvm_arch_call_32(enum kvm_opcode op, struct kvm_call *c);
 
 /* The page of a CPU's system time (msr.rst). */
 struct pvclock_vcpu_time_info {
-	uint32_t version; /* odd: being changed */
+	uint32_t version; /* odd while the host changes the page */
 	uint32_t pad0;
 	uint64_t tsc_timestamp;
 	uint64_t system_time; /* ns */
@@ -50,7 +50,7 @@ struct pvclock_vcpu_time_info {
 };
 _Static_assert(sizeof(struct pvclock_vcpu_time_info) == 32, "msr.rst");
 
-/* Clock structures by physical address: this CPU's system time (0 turns it off), the wall clock. false: the
+/* Tell the host the physical addresses of this CPU's system time (0 turns it off) and of the wall clock. false: the
  * register does not exist (#GP). */
 bool kvm_arch_set_system_time(uint64_t pa_and_flags);
 bool kvm_arch_set_wall_clock(uint64_t pa);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* kvm_stubs.h: the calls load every register from memory and store it there behind the hypercall. */
 	.code64
 	.macro	load			/* all registers from (%rdi), %rdi last */
 	movq	0(%rdi), %rax

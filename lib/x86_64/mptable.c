@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* mptable.h: finds and checks the MP table, and walks its entries. */
 #include "lib/x86_64/mptable.h"
 
 #include <stdbool.h>
@@ -77,7 +78,7 @@ static const struct mp_table *find_table(void)
 	return t;
 }
 
-/* Calls fn for each entry. Up to the length: the entry count is 0 in qboot's table. */
+/* Calls fn for each entry, up to the table's length. The entry count is not used: it is 0 in qboot's table. */
 static void each(void (*fn)(const uint8_t *e, void *arg), void *arg)
 {
 	const struct mp_table *t = find_table();
@@ -155,5 +156,5 @@ uint32_t mptable_pci_gsi(uint8_t bus, uint8_t dev, uint8_t pin)
 	for (i = 0; i < n; i++)
 		if (io[i].id == r.ioapic)
 			return io[i].gsi_base + r.input;
-	return n > 1 ? UINT32_MAX : r.input; /* without ACPI there is one, and it starts at 0 */
+	return n > 1 ? UINT32_MAX : r.input; /* without ACPI there is one I/O APIC, from GSI 0 on */
 }

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-/* Local APIC ids of usable CPUs, at most max; their count (0: there is no table). */
+/* Fills in the local APIC ids of at most max usable CPUs and returns how many (0: there is no table). */
 unsigned int mptable_cpus(uint32_t *ids, unsigned int max);
 /* The GSI of a PCI function's pin (1 to 4), UINT32_MAX: the table does not say. */
 uint32_t mptable_pci_gsi(uint8_t bus, uint8_t dev, uint8_t pin);

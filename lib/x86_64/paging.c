@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The identity mapping has what exists: RAM and firmware tables by the memory map (not executable), the image section
- * by section, device memory on demand. Pages of 1 GiB and 2 MiB are split where protections differ. Everything else,
+ * The identity mapping has RAM and firmware tables by the memory map (not executable), the image section by section,
+ * and device memory on demand. Pages of 1 GiB and 2 MiB are split where protections differ. Everything else,
  * page 0 included, is not present.
  */
 #include "lib/paging.h"
@@ -96,7 +96,7 @@ static void fill_pool(void)
 		pg.pool[pg.pooled++] = p;
 }
 
-/* Levels as the CPU counts them: 1 a PTE (4 KiB), 2 a PDE (2 MiB), 3 (1 GiB), 4, 5. */
+/* The CPU counts levels from below: 1 is a PTE (4 KiB), 2 a PDE (2 MiB), 3 maps 1 GiB. */
 static unsigned int shift_of(unsigned int level)
 {
 	return 3 + 9 * level;

@@ -13,7 +13,7 @@
 #define Q35    0x29c08086u /* host bridges: vendor and device */
 #define I440FX 0x12378086u
 
-/* Free of RAM, ECAM and APICs on every PC; a host that puts RAM there has firmware as well. */
+/* On every PC this is free of RAM, ECAM and APICs. A host that puts RAM there has firmware, which assigns BARs. */
 const struct pci_range arch_pci_hole = { 0xd8000000, 0xe0000000 };
 
 bool arch_pci_present(void)

@@ -83,7 +83,7 @@ static _Noreturn void ap_loop(struct cpu *c)
 	}
 }
 
-/* smp_abandon() leads here: the CPU has left its work, and its stack is empty. */
+/* smp_abandon() leads here when the CPU has left its work. Its stack is empty. */
 static _Noreturn void ap_again(void)
 {
 	struct cpu *c = this_cpu();
@@ -106,7 +106,7 @@ bool smp_nmi(struct trap_frame *f)
 	/* reclaim() may send several; only the first finds a CPU at work. */
 	if (c->index == 0 || deadline_passed(__atomic_load_n(&c->nmi_until, __ATOMIC_ACQUIRE)))
 		return false;
-	/* A CPU that holds a lock goes on: reclaim() sends another NMI. */
+	/* A CPU that holds a lock goes on, and reclaim() sends another NMI. */
 	if (!c->hold && __atomic_exchange_n(&c->reclaim, 0, __ATOMIC_ACQ_REL) &&
 	    __atomic_load_n(&c->busy, __ATOMIC_ACQUIRE))
 		smp_abandon(f);
@@ -267,7 +267,7 @@ int smp_restart(unsigned int cpu, void (*meanwhile)(void *arg), void *arg)
 		return -EBUSY;
 	if (!smp.page)
 		return -ENODEV;
-	/* A change of the page tables waits for every CPU: it comes before this one is stopped. */
+	/* A change of the page tables waits for every CPU, so it comes before this one is stopped. */
 	paging_protect(virt_to_phys(smp.page), PAGE_SIZE, PROT_R | PROT_W | PROT_X);
 	__atomic_store_n(&c->online, 0, __ATOMIC_RELEASE);
 	ok = start_one(c, smp.page, meanwhile, arg);

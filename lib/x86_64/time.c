@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* lib/time.h by the TSC, which is calibrated by the best source that this machine has. */
+/* lib/time.h: the TSC counts the time. The best source that this machine has calibrates it. */
 #include "lib/time.h"
 
 #include <stdbool.h>
@@ -23,7 +23,7 @@
 #define MAX_ROUNDS   16
 #define GOOD_QUALITY 4
 #define SAMPLES	     5
-#define MAX_STILL    2000 /* after so many reads without a change the counter does not count */
+#define MAX_STILL    2000 /* a counter that does not change in so many reads stands still */
 #define MIN_HZ	     10000000ull
 #define MAX_HZ	     20000000000ull
 
@@ -66,7 +66,7 @@ static bool plausible(uint64_t hz)
 	return hz >= MIN_HZ && hz <= MAX_HZ;
 }
 
-/* Exact values that the CPU or the hypervisor states; 0: it states none. */
+/* The exact value that the CPU or the hypervisor states. 0: it states none. */
 static uint64_t hz_cpuid15(void)
 {
 	struct cpuid_regs r;
@@ -97,7 +97,7 @@ static uint64_t hz_cpuid16(void)
 	return cpuid(0, 0).eax >= 0x16 ? (cpuid(0x16, 0).eax & 0xffff) * 1000000ull : 0;
 }
 
-/* --- measured against a counter of known frequency ----------------------------------------- */
+/* --- measuring against a counter of known frequency ----------------------------------------- */
 
 struct counter {
 	uint64_t (*read)(const struct counter *c);
@@ -108,7 +108,7 @@ struct counter {
 	volatile uint8_t *regs;
 };
 
-/* Reads the TSC and the counter at the same moment: of some tries the shortest counts. */
+/* Reads the TSC and the counter at nearly the same moment: the shortest of some tries counts. */
 static uint64_t sample(const struct counter *c, uint64_t *ticks)
 {
 	uint64_t best = UINT64_MAX, at = 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* timer.h: sets the one timer of a CPU to the nearest of the times that its users wait for. */
 #include "lib/x86_64/timer.h"
 
 #include <errno.h>
@@ -9,11 +10,11 @@
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/traps.h"
 
-/* An interrupt is early when it comes more than this before its time; the rest is what calibration may err by. */
+/* An interrupt is early when it comes more than this before its time. Calibration may err by less. */
 #define EARLY_PART 16
 #define EARLY_NS   (20 * USEC)
 
-/* Interrupts are off. The hardware is set to the nearest point, or to as much as it can count of a longer time. */
+/* Sets the hardware to the nearest point, or as near to it as it can count. Interrupts are off. */
 static void program(struct cpu *c)
 {
 	uint64_t next = 0, now;

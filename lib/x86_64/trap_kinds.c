@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* lib/trap.h: the instructions that trap, and what a page fault looks like. */
 #include "lib/trap.h"
 
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* 256 entries that push what the CPU does not, one common path. */
+/* 256 entries push what the CPU does not, and go on to one common path. */
 	.text
 	.code64
 

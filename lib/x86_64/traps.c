@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* traps.h: loads the descriptor tables, handles exceptions and prints them. */
 #include "lib/x86_64/traps.h"
 
 #include <stdio.h>
@@ -38,7 +39,7 @@ struct table_ptr {
 
 void trap_handler(struct trap_frame *f);
 
-/* One after the other: an array of pointers takes more room than the words. */
+/* The names follow each other, since an array of pointers takes more room than the words. */
 static const char names[] = "#DE divide error\0"
 			    "#DB debug\0"
 			    "NMI\0"
@@ -139,7 +140,7 @@ void traps_init_cpu(struct cpu *c, const uint64_t ist[IST_COUNT])
 	if (c == &boot_cpu) {
 		for (i = 0; i < 256; i++)
 			set_gate(i, 0);
-		if (ist[0]) { /* own stacks for what may come on a broken one */
+		if (ist[0]) { /* exceptions that may come on a broken stack have their own */
 			set_gate(VEC_DF, IST_DF + 1);
 			set_gate(VEC_NMI, IST_NMI + 1);
 			set_gate(VEC_MC, IST_MC + 1);
@@ -193,7 +194,7 @@ static void backtrace(const struct trap_frame *f)
 
 static void dump_registers(const struct trap_frame *f)
 {
-	/* In the order of struct trap_frame. */
+	/* The names are in the order of struct trap_frame. */
 	static const char
 		names_of[] = "r15\0r14\0r13\0r12\0r11\0r10\0r9\0r8\0rbp\0rdi\0rsi\0rdx\0rcx\0"
 			     "rbx\0rax\0vector\0error\0rip\0cs\0rflags\0rsp\0ss";
@@ -219,7 +220,7 @@ static void dump(const struct trap_frame *f)
 	backtrace(f);
 }
 
-/* What broke may have broken the printing: one line without a format is all, and the machine ends. */
+/* The fault may have broken the printing, too: this prints one line without a format, and ends the machine. */
 static _Noreturn void dump_broken(void)
 {
 	static const char text[] = "\nBail out! an exception while one was printed\n";

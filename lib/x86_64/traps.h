@@ -92,15 +92,15 @@ void irq_dispatch(unsigned int vector);
 void ioapics_init(void);
 /* timer.c: the local timer's interrupt. */
 void timer_interrupt(struct trap_frame *f);
-/* guard.c: the watchdog's deadline; may change the frame to leave the test. */
+/* guard.c: the watchdog's deadline has passed. This may change the frame so that the test is left. */
 void guard_timer(struct trap_frame *f);
-/* guard.c: what the code that was left by force still held is let go. */
+/* guard.c: frees what the code that was left by force still held. */
 void guard_clean_up(void);
 /* True inside guarded_call(): lines belong to a test. */
 bool guard_active(void);
 /* smp.c: an exception or an NMI on another CPU than the first: the frame now leads back to its loop. */
 void smp_abandon(struct trap_frame *f);
-/* smp.c: this NMI is for us: true. */
+/* smp.c: whether smp_reclaim() sent this NMI. */
 bool smp_nmi(struct trap_frame *f);
 /* guard.c: an exception inside a guarded call: true if the frame now leaves it. */
 bool guard_exception(struct trap_frame *f);
