@@ -6,40 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "drivers/virtio/mmio.h"
-#include "drivers/virtio/pci.h"
-#include "host/ref/front/front.h"
-
-#define COMMON_AT(field) offsetof(struct virtio_pci_common_cfg, field)
-#define LOAD(r, offset, n, operation, v, ...)                                                      \
-	{                                                                                          \
-		.region = (r), .at = (offset), .size = (n), .op = (operation), .value = (v),       \
-		__VA_ARGS__                                                                        \
-	}
-#define STORE(r, offset, n, operation, v, ...)                                                     \
-	LOAD(r, offset, n, operation, v, .store = true, __VA_ARGS__)
-
-#define STATUS(operation, v, ...)                                                                  \
-	LOAD(COMMON, COMMON_AT(device_status), 1, operation, v, __VA_ARGS__)
-#define FEATURES(operation, v, ...)                                                                \
-	LOAD(COMMON, COMMON_AT(device_feature), 4, operation, v, __VA_ARGS__)
-#define CAPABILITY(c, offset, n, operation, v) LOAD(CONFIG, offset, n, operation, v, .cap = (c))
-
-enum {
-	CAP_LEN = 2, /* struct virtio_pci_cap (4.1.4) */
-	CAP_CFG_TYPE = 3,
-	CAP_VENDOR_ID = 4, /* of vendor data (4.1.4.8) */
-	CAP_LENGTH = 12,
-	CAP_MULTIPLIER = 16, /* notify_off_multiplier */
-	CAP_CFG_DATA = 16,   /* pci_cfg_data */
-	MSIX_CONTROL = 2,
-	MSIX_TABLE = 4,
-	ENTRY_ADDRESS = 0,
-	ENTRY_CONTROL = 12,
-	ENTRY_MASKED = 1,
-	QUEUE_FAR = 64,		/* no reference device has so many queues */
-	NOTIFY_OFFSET = 0x3000, /* of QEMU's notification area behind the common configuration */
-};
+#include "host/ref/front/rules.h"
 
 #define VSOCK_SEQPACKET_BIT (1u << 1)	/* 5.10.3 */
 #define NOBODY		    0xfeefe000u /* an MSI address: APIC 254, which no machine here has */

@@ -13,8 +13,9 @@
 #include "host/ref/front/fault_ids.h"
 #include "host/ref/plugin/plugin.h"
 
-#define FRONT_RULES 4
-#define FRONT_CAPS  16
+#define FRONT_RULES  4
+#define FRONT_CAPS   16
+#define FRONT_QUEUES 8 /* those that faults follow; others are left alone */
 
 enum region {
 	NOWHERE,
@@ -24,6 +25,7 @@ enum region {
 	NOTIFY, /* 4.1.4.4 */
 	CONFIG, /* configuration space of a virtio function, by ECAM */
 	TABLE,	/* an entry of an MSI-X table (PCIe 7.7.2) */
+	PBA,	/* pending bits of MSI-X (7.7.2.7) */
 	MMIO,	/* virtio-mmio (4.2.2) */
 };
 
@@ -32,6 +34,15 @@ enum op {
 	OR,
 	AND,
 	XOR,
+};
+
+/* Of one queue, as the driver wrote it last; `size` and `vector` since the last reset, `old_` before it. */
+struct queue_seen {
+	uint16_t max; /* queue_size before it was written */
+	uint16_t size, old_size;
+	uint16_t vector, old_vector, start_vector; /* start: at DRIVER_OK */
+	uint32_t address[6], old_address[6];	   /* desc to device; old: when it was enabled */
+	bool enabled, was_enabled, was_stopped;	   /* stopped: QueueReady or queue_reset */
 };
 
 /* What the guest has done to a device, function or table entry, as far as faults depend on it. */
@@ -50,7 +61,19 @@ struct place {
 	uint16_t queue_vector; /* as the driver wrote it */
 	uint32_t config_at;    /* the load of device configuration before this one */
 	unsigned int due;      /* waits (PAUSE, RDTSC) until the fault goes on; 0: it does not */
+	/* For faults from outside (outside.c). */
+	struct queue_seen queue[FRONT_QUEUES];
+	uint16_t config_vector;
+	uint8_t shown;	      /* device status that the fault shows */
+	uint8_t extra;	      /* bits that the fault adds to InterruptStatus, or once to ISR */
+	bool unread;	      /* a notification came, and ISR was not read since */
+	uint32_t narrowed[2]; /* features that no negotiation has left out, inverted */
+	uint64_t pending;     /* pending bits that were shown */
+	unsigned int interrupt_loads; /* of InterruptStatus, which was not 0 */
 	/* CONFIG */
+	uint16_t command, control; /* Command; MSI-X Message Control */
+	uint32_t bar[6], window_offset;
+	uint8_t window_bar;
 	bool scanned, is_virtio;
 	uint8_t cap[FRONT_CAPS]; /* offsets by cfg_type, and CAP_MSIX; 0: none */
 	/* TABLE, as the driver wrote it */
@@ -61,6 +84,7 @@ struct place {
 
 struct access {
 	struct place *place;
+	enum region region; /* the place's may be COMMON for ISR, DEVICE and NOTIFY */
 	uint64_t phys;
 	uint32_t at; /* in the region; TABLE: in the entry */
 	unsigned int size;
@@ -86,9 +110,12 @@ struct rule {
 struct fault {
 	struct rule rule[FRONT_RULES];
 	void (*hook)(const struct access *a); /* after each access to a known region */
-	void (*later)(struct place *p);	      /* when place.due waits have passed */
+	/* What the guest sees of `value`, which a load gave. */
+	uint64_t (*load)(const struct access *a, uint64_t value);
+	void (*later)(struct place *p); /* when place.due waits have passed */
 };
 
-extern const struct fault front_faults[F_COUNT];
+/* A fault is in one of them: those with an id outside.* in the second. */
+extern const struct fault front_faults[F_COUNT], front_outside[F_COUNT];
 
 #endif

@@ -54,6 +54,7 @@ static const struct known {
 	{ "virtio-pci-notify", NOTIFY, 0x4000, 0x1000 },
 	{ "pcie-mmcfg-mmio", CONFIG, 0x1000, 0x1000 },
 	{ "msix-table", TABLE, 16, 16 },
+	{ "msix-pba", PBA, 0x800, 0x800 },
 	{ "virtio-mmio", MMIO, 0x200, 0x200 },
 };
 
@@ -69,7 +70,7 @@ static const struct known *find_known(const char *name, uint64_t phys)
 	if (strncmp(name, "anon", 4) == 0)
 		name = phys - MICROVM_MMIO < MICROVM_SIZE ? "virtio-mmio" :
 		       (phys & 0xfff) < 0x800		  ? "msix-table" :
-							    "";
+							    "msix-pba";
 	for (i = 0; i < sizeof(regions) / sizeof(regions[0]); i++)
 		if (strncmp(name, regions[i].name, strlen(regions[i].name)) == 0)
 			return &regions[i];
@@ -92,7 +93,9 @@ static struct place *find_place(const struct known *k, uint64_t phys)
 	p = &front.place[front.places++];
 	*p = (struct place){ .base = base, .region = region };
 	p->word[3] = 1; /* masked */
-	p->queue_vector = VIRTIO_NO_VECTOR;
+	p->queue_vector = p->config_vector = VIRTIO_NO_VECTOR;
+	for (i = 0; i < FRONT_QUEUES; i++)
+		p->queue[i].vector = p->queue[i].old_vector = VIRTIO_NO_VECTOR;
 	return p;
 }
 
@@ -119,8 +122,38 @@ static void scan(struct place *p)
 
 /* --- what the guest does ------------------------------------------------------------------------ */
 
+static void on_queue_reset(struct queue_seen *q)
+{
+	q->old_size = q->size;
+	q->old_vector = q->vector;
+	q->was_enabled = q->enabled;
+	q->size = 0;
+	q->vector = VIRTIO_NO_VECTOR;
+	q->enabled = q->was_stopped = false;
+}
+
+/* What faults from outside follow of the queues and features, besides what on_status() does. */
+static void follow_status(struct place *p, uint8_t v)
+{
+	unsigned int i;
+
+	if (v == 0 && p->status) {
+		for (i = 0; i < FRONT_QUEUES; i++)
+			on_queue_reset(&p->queue[i]);
+		p->config_vector = VIRTIO_NO_VECTOR;
+		p->extra = p->unread;
+		if (p->status & VIRTIO_S_FEATURES_OK)
+			for (i = 0; i < 2; i++)
+				p->narrowed[i] |= ~p->accepted[i];
+	}
+	if (v & ~p->status & VIRTIO_S_DRIVER_OK)
+		for (i = 0; i < FRONT_QUEUES; i++)
+			p->queue[i].start_vector = p->queue[i].vector;
+}
+
 static void on_status(struct place *p, uint8_t v)
 {
+	follow_status(p, v);
 	if (v == 0) {
 		p->before_reset = p->status;
 		p->resets++;
@@ -142,11 +175,48 @@ static void on_driver_features(struct place *p, uint32_t v)
 		p->unoffered = true;
 }
 
+/* The selected queue; NULL: one that is not followed. */
+static struct queue_seen *selected(struct place *p)
+{
+	return p->queue_select < FRONT_QUEUES ? &p->queue[p->queue_select] : NULL;
+}
+
+static void on_queue_store(struct queue_seen *q, uint32_t at, uint32_t v)
+{
+	const uint32_t first = offsetof(struct virtio_pci_common_cfg, queue_desc_lo);
+
+	switch (at) {
+	case offsetof(struct virtio_pci_common_cfg, queue_size):
+		q->size = (uint16_t)v;
+		break;
+	case offsetof(struct virtio_pci_common_cfg, queue_msix_vector):
+		q->vector = (uint16_t)v;
+		break;
+	case offsetof(struct virtio_pci_common_cfg, queue_enable):
+		q->enabled = true;
+		if (!q->was_stopped)
+			memcpy(q->old_address, q->address, sizeof(q->address));
+		break;
+	case offsetof(struct virtio_pci_common_cfg, queue_reset):
+		q->was_stopped = true;
+		break;
+	default:
+		if (at >= first && at < first + sizeof(q->address) && at % 4 == 0)
+			q->address[(at - first) / 4] = v;
+		break;
+	}
+}
+
 static void on_common_store(struct place *p, const struct access *a)
 {
 	const uint32_t v = (uint32_t)a->value;
 
+	if (selected(p))
+		on_queue_store(selected(p), a->at, v);
 	switch (a->at) {
+	case offsetof(struct virtio_pci_common_cfg, config_msix_vector):
+		p->config_vector = (uint16_t)v;
+		break;
 	case offsetof(struct virtio_pci_common_cfg, device_feature_select):
 		p->device_select = v;
 		break;
@@ -187,6 +257,12 @@ static void on_mmio_store(struct place *p, const struct access *a)
 	case VIRTIO_MMIO_QUEUE_SEL:
 		p->queue_select = (uint16_t)v;
 		break;
+	case VIRTIO_MMIO_QUEUE_READY:
+		if (selected(p)) {
+			selected(p)->was_stopped = selected(p)->enabled && !v;
+			selected(p)->enabled = v;
+		}
+		break;
 	case VIRTIO_MMIO_STATUS:
 		on_status(p, (uint8_t)v);
 		break;
@@ -195,11 +271,43 @@ static void on_mmio_store(struct place *p, const struct access *a)
 	}
 }
 
+/* Of configuration space: what faults from outside give back to the guest as it was written. */
+static void on_config_store(struct place *p, const struct access *a)
+{
+	const uint8_t msix = p->cap[CAP_MSIX], window = p->cap[VIRTIO_PCI_CAP_PCI_CFG];
+
+	if (a->at == 4 && a->size >= 2)
+		p->command = (uint16_t)a->value;
+	else if (msix && a->at == msix + 2u && a->size == 2)
+		p->control = (uint16_t)a->value;
+	else if (a->at >= 0x10 && a->at < 0x28 && a->size == 4)
+		p->bar[(a->at - 0x10) / 4] = (uint32_t)a->value;
+	else if (window && a->at == window + 4u)
+		p->window_bar = (uint8_t)a->value;
+	else if (window && a->at == window + 8u)
+		p->window_offset = (uint32_t)a->value;
+}
+
+static void follow_load(struct place *p, const struct access *a)
+{
+	if (a->region == COMMON && a->at == offsetof(struct virtio_pci_common_cfg, queue_size) &&
+	    selected(p) && !selected(p)->size)
+		selected(p)->max = (uint16_t)a->value;
+	if (a->region == MMIO && a->at == VIRTIO_MMIO_INTERRUPT_STATUS && a->value)
+		p->interrupt_loads++;
+}
+
 /* What faults depend on; before they are applied. */
 static void take_note(enum region region, const struct access *a)
 {
 	struct place *p = a->place;
 
+	if (!a->store)
+		follow_load(p, a);
+	if (region == NOTIFY && a->store)
+		p->unread = true;
+	if (region == CONFIG && a->store)
+		on_config_store(p, a);
 	if (region == COMMON && a->store)
 		on_common_store(p, a);
 	else if (region == MMIO && a->store)
@@ -289,6 +397,7 @@ static uint64_t on_access(const struct known *k, uint64_t phys, struct access *a
 	uint64_t v;
 
 	a->place = find_place(k, phys);
+	a->region = k->region;
 	if (!a->place)
 		return a->value;
 	if (k->region == CONFIG && !a->place->scanned)
@@ -297,8 +406,12 @@ static uint64_t on_access(const struct known *k, uint64_t phys, struct access *a
 	v = changed(k->region, a);
 	if (v != a->value && a->store)
 		plugin_inject(phys, v, a->size);
+	if (front.fault->load && !a->store)
+		v = front.fault->load(a, v);
 	if (front.fault->hook)
 		front.fault->hook(a);
+	if (k->region == ISR && !a->store)
+		a->place->unread = false;
 	if (k->region == DEVICE && !a->store)
 		a->place->config_at = a->at;
 	return v;
@@ -442,7 +555,11 @@ static void instrument(struct qemu_plugin_insn *insn, size_t index)
 
 static int start(void)
 {
-	front.fault = &front_faults[plugin_fault()];
+	const struct fault *outside = &front_outside[plugin_fault()];
+
+	front.fault = outside->hook || outside->load || outside->rule[0].region ?
+			      outside :
+			      &front_faults[plugin_fault()];
 	front.board = qemu_plugin_scoreboard_new(sizeof(struct pending));
 	return 0;
 }
