@@ -314,9 +314,10 @@ static void call_setup(void *arg)
 	struct setup_arg *a = arg;
 	const struct test_fixture *f;
 
-	for (f = start_assay_fixtures; f < stop_assay_fixtures && !a->ret; f++)
-		if (applies(f, a->t->test) && f->setup)
-			a->ret = f->setup();
+	for (unsigned int inner = 0; inner < 2; inner++)
+		for (f = start_assay_fixtures; f < stop_assay_fixtures && !a->ret; f++)
+			if (applies(f, a->t->test) && f->setup && f->outermost == !inner)
+				a->ret = f->setup();
 }
 
 static void call_teardown(void *arg)
@@ -324,9 +325,10 @@ static void call_teardown(void *arg)
 	const struct test_ctx *t = arg;
 	const struct test_fixture *f;
 
-	for (f = stop_assay_fixtures; f-- > start_assay_fixtures;)
-		if (applies(f, t->test) && f->teardown)
-			f->teardown();
+	for (unsigned int outer = 0; outer < 2; outer++)
+		for (f = stop_assay_fixtures; f-- > start_assay_fixtures;)
+			if (applies(f, t->test) && f->teardown && f->outermost == outer)
+				f->teardown();
 }
 
 static void error_reason(struct test_ctx *t, const char *what, const char *why)
@@ -407,6 +409,15 @@ void test_fail_around(const char *fmt, ...)
 		test_note(running, "before: %s", running->reason);
 	if (running->verdict != V_TIMEOUT)
 		running->verdict = V_FAIL;
+}
+
+void test_note_around(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vdiag(running, fmt, ap);
+	va_end(ap);
 }
 
 void test_want_reboot(const char *why)

@@ -72,6 +72,7 @@ struct test_fixture {
 	void (*teardown)(void);
 	/* After the teardown: NULL, or what a test that passed has left behind; it becomes an ERROR. */
 	const char *(*check)(void);
+	bool outermost; /* set up before those that are not, and torn down after them */
 	/* The suite's tests change the machine for good: they run behind all other suites. */
 	bool last;
 };
@@ -124,6 +125,8 @@ _Noreturn void test_error(struct test_ctx *t, const char *fmt, ...)
  * by its own clause.
  */
 void test_fail_around(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A diagnostic of a fixture's. */
+void test_note_around(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /*
  * For a fixture: the machine is of no more use to other tests. It ends behind the verdict, and the harness starts it
  * again with the next test. Without a harness that would (reboots=1) the run goes on.

@@ -29,6 +29,7 @@ struct chain {		      /* of one head descriptor */
 	uint32_t segs;
 	uint32_t writable; /* bytes, saturating */
 	uint16_t descs;	   /* taken from the table: 1 with an indirect table */
+	bool audited;	   /* split_audit() saw its used element */
 	/* An indirect table too long for the pool. */
 	struct vring_desc *table;
 	dma_addr_t table_addr;
@@ -337,6 +338,42 @@ static uint16_t split_in_flight(const struct virtqueue *vq)
 	return to_split(vq)->in_flight;
 }
 
+static int audit_element(struct vq_split *s, uint16_t at)
+{
+	const struct vring_used_elem *e = &s->used->ring[at & (s->vq.size - 1)];
+	const uint32_t id = le32_to_cpu(READ_ONCE(e->id)), written = le32_to_cpu(READ_ONCE(e->len));
+
+	if (id >= s->vq.size || !s->chain[id].token || s->chain[id].audited)
+		return vq_break(
+			&s->vq,
+			"queue %u: used element %u, the last before a reset, has id %u, not a buffer in flight",
+			s->vq.index, at, id);
+	if (written > s->chain[id].writable)
+		return vq_break(
+			&s->vq,
+			"queue %u: used element %u (id %u): len %u, the buffer has %u writable bytes",
+			s->vq.index, at, id, written, s->chain[id].writable);
+	s->chain[id].audited = true;
+	return 0;
+}
+
+static int split_audit(struct virtqueue *vq)
+{
+	struct vq_split *s = to_split(vq);
+	const uint16_t idx = used_idx(s);
+	const uint16_t new = (uint16_t)(idx - s->last_used);
+	uint16_t i;
+	int ret = 0;
+
+	if (new > s->in_flight)
+		return vq_break(vq,
+				"queue %u: used.idx jumped from %u to %u with %u buffers in flight",
+				vq->index, s->last_used, idx, s->in_flight);
+	for (i = 0; i < new && !ret; i++)
+		ret = audit_element(s, (uint16_t)(s->last_used + i));
+	return ret;
+}
+
 static void split_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver,
 			    dma_addr_t *device)
 {
@@ -456,12 +493,14 @@ static const struct vq_ops split_ops = {
 	.free_count = split_free_count,
 	.in_flight = split_in_flight,
 	.raw = &raw_ops,
+	.audit = split_audit,
 };
 
 /* --- what only a split ring has (split.h) ------------------------------------------------- */
 
 struct vq_split *vq_split(struct virtqueue *vq)
 {
+	vq->raw = true;
 	return vq->ops == &split_ops ? to_split(vq) : NULL;
 }
 

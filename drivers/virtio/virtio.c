@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "drivers/virtio/transport.h"
-#include "drivers/virtio/virtqueue.h"
+#include "drivers/virtio/vq_impl.h"
 #include "lib/cmdline.h"
 #include "lib/mmio.h"
 #include "lib/env.h"
@@ -40,6 +40,19 @@ static struct {
 	struct virtio_refusal refused[MAX_REFUSALS];
 	unsigned int refusals, refusals_lost;
 } virtio;
+
+static void (*watch)(struct virtio_device *d, const char *what);
+
+void virtio_watch(void (*fn)(struct virtio_device *d, const char *what))
+{
+	watch = fn;
+}
+
+void virtio_tell(struct virtio_device *d, const char *what)
+{
+	if (watch)
+		watch(d, what);
+}
 
 struct virtio_device *virtio_get(unsigned int n)
 {
@@ -156,6 +169,7 @@ static void free_queues(struct virtio_device *d)
 	unsigned int i;
 
 	for (i = 0; i < VIRTIO_MAX_QUEUES; i++) {
+		vq_audit(d->vq[i]);
 		vq_destroy(d->vq[i]);
 		d->vq[i] = NULL;
 	}
@@ -309,10 +323,28 @@ int virtio_queues_setup(struct virtio_device *d, uint16_t n, uint16_t size)
 	return ret;
 }
 
+/* 2.1.2 MUST NOT: used-buffer notifications before DRIVER_OK. Only an own vector tells a queue's. */
+static void check_silence(struct virtio_device *d)
+{
+	char text[80];
+	uint16_t i;
+
+	for (i = 0; i < d->num_queues; i++) {
+		const uint64_t n = __atomic_load_n(&d->irqs.queue[i], __ATOMIC_RELAXED);
+
+		if (!n)
+			continue;
+		snprintf(text, sizeof(text), "queue %u: %llu notifications before DRIVER_OK", i,
+			 (unsigned long long)n);
+		virtio_tell(d, text);
+	}
+}
+
 int virtio_driver_ok(struct virtio_device *d)
 {
 	uint8_t s;
 
+	check_silence(d);
 	add_status(d, VIRTIO_S_DRIVER_OK);
 	s = d->ops->get_status(d);
 	if (!(s & VIRTIO_S_DRIVER_OK) || (s & VIRTIO_S_NEEDS_RESET))
@@ -356,6 +388,8 @@ static void tell_queue(struct virtio_device *d, uint16_t queue)
 void virtio_irq_queue(struct virtio_device *d, uint16_t queue)
 {
 	count(&d->irqs.queue[queue]);
+	if (queue < VIRTIO_MAX_QUEUES && d->vq[queue] && d->vq[queue]->unwanted)
+		count(&d->irqs.unwanted);
 	tell_queue(d, queue);
 }
 

@@ -120,6 +120,7 @@ struct virtio_irq_counts {
 	uint64_t queue[VIRTIO_MAX_QUEUES]; /* used-buffer notifications by queue (own vector) */
 	uint64_t shared;		   /* on a vector or line for all */
 	uint64_t unexpected;		   /* line raised with no cause shown */
+	uint64_t unwanted; /* used-buffer notifications that the driver had asked not to get */
 };
 
 struct virtio_device {
@@ -211,6 +212,13 @@ static inline bool virtio_has(const struct virtio_device *d, unsigned int featur
 {
 	return d->accepted & VIRTIO_BIT(feature);
 }
+
+/*
+ * Whoever watches all devices is told, in plain words, when one breaks a rule that no driver can
+ * work with (a ring that makes no sense), or that no driver asks about (a notification before
+ * DRIVER_OK). It may be told in an interrupt. NULL ends it.
+ */
+void virtio_watch(void (*fn)(struct virtio_device *d, const char *what));
 
 /* A config read that is not torn: the generation is read before and after, at most 100 times. -EAGAIN then. */
 int virtio_config_read(struct virtio_device *d, uint32_t off, void *buf, uint32_t len);

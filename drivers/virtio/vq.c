@@ -38,9 +38,17 @@ int vq_break(struct virtqueue *vq, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(vq->error, sizeof(vq->error), fmt, ap);
 		va_end(ap);
+		if (!vq->raw)
+			virtio_tell(vq->dev, vq->error);
 	}
 	vq->broken = true;
 	return -EPROTO;
+}
+
+void vq_audit(struct virtqueue *vq)
+{
+	if (vq && !vq->raw && !vq->broken && vq->ops->audit)
+		vq->ops->audit(vq);
 }
 
 int vq_add(struct virtqueue *vq, const struct vq_seg *out, unsigned int n_out,
@@ -94,6 +102,7 @@ const char *vq_error(const struct virtqueue *vq)
 
 bool vq_interrupts(struct virtqueue *vq, bool on)
 {
+	vq->unwanted = !on;
 	return vq->ops->interrupts(vq, on);
 }
 
@@ -121,6 +130,7 @@ uint16_t vq_in_flight(const struct virtqueue *vq)
 
 int vq_raw_stage(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d)
 {
+	vq->raw = true;
 	if (i >= vq->size)
 		return -EINVAL;
 	if (!vq->staged)
@@ -133,6 +143,7 @@ int vq_raw_stage(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d)
 
 void vq_raw_post(struct virtqueue *vq, const uint16_t *heads, unsigned int n)
 {
+	vq->raw = true;
 	vq->ops->raw->post(vq, heads, n);
 }
 
@@ -153,10 +164,12 @@ void vq_raw_used(struct virtqueue *vq, unsigned int k, uint32_t *id, uint32_t *l
 
 void vq_raw_take(struct virtqueue *vq, unsigned int n)
 {
+	vq->raw = true;
 	vq->ops->raw->take(vq, n);
 }
 
 int vq_raw_want_nth(struct virtqueue *vq, uint16_t n)
 {
+	vq->unwanted = false;
 	return vq->ops->raw->want_nth(vq, n);
 }

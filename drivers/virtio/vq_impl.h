@@ -31,6 +31,11 @@ struct vq_ops {
 	uint16_t (*free_count)(const struct virtqueue *vq);
 	uint16_t (*in_flight)(const struct virtqueue *vq);
 	const struct vq_raw_ops *raw;
+	/*
+	 * What the device used and nobody took, without taking it: whether each is a buffer of the
+	 * driver's, once, with no more bytes than it has. 0, or vq_break()'s. NULL: not looked at.
+	 */
+	int (*audit)(struct virtqueue *vq);
 };
 
 struct virtqueue {
@@ -38,6 +43,8 @@ struct virtqueue {
 	struct virtio_device *dev;
 	uint16_t index, size;
 	bool broken;
+	bool raw;      /* a test went through the raw door: what comes of it is its own matter */
+	bool unwanted; /* the driver asked for no notifications */
 	struct vq_raw_desc *staged; /* size of them; NULL: none yet */
 	char error[128];
 };
@@ -47,5 +54,9 @@ struct virtqueue *split_create(struct virtio_device *d, uint16_t index, uint16_t
 
 /* Marks the queue broken, once, with the reason; returns -EPROTO. */
 int vq_break(struct virtqueue *vq, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* After the device's reset: looks at what it used and nobody took. */
+void vq_audit(struct virtqueue *vq);
+/* Tells virtio_watch()'s function. */
+void virtio_tell(struct virtio_device *d, const char *what);
 
 #endif

@@ -42,6 +42,24 @@ unsigned int vsock_count(void)
 	return n;
 }
 
+static void (*observer)(void *arg, const struct vsock_seen *seen);
+static void *observer_arg;
+
+void vsock_observe(void (*fn)(void *arg, const struct vsock_seen *seen), void *arg)
+{
+	observer = fn;
+	observer_arg = arg;
+}
+
+void vsock_tell(struct vsock *vs, enum vsock_saw what, const struct vsock_hdr *h, uint32_t used_len,
+		const void *payload)
+{
+	const struct vsock_seen seen = { what, vs, h, used_len, payload };
+
+	if (observer)
+		observer(observer_arg, &seen);
+}
+
 /* --- config ------------------------------------------------------------------------------ */
 
 static int cfg_read(void *arg, uint32_t off, void *buf, uint32_t len)
@@ -135,6 +153,7 @@ static int post(struct vsock *vs, struct tx_slot *s, const void *payload, uint32
 	if (ret == 0) {
 		vs->stats.tx_packets++;
 		vs->stats.tx_bytes += len;
+		vsock_tell(vs, VSOCK_SAW_SENT, &s->hdr, 0, NULL);
 	}
 	return ret == -EPROTO ? vq_failed(vs, vq) : ret;
 }
@@ -252,9 +271,10 @@ int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *pa
 	return vsock_tx_queue(vs, hdr, payload, len);
 }
 
-void vsock_raw_begin(struct vsock *vs)
+void vsock_raw_begin(struct vsock *vs, const struct vsock_hdr *hdr)
 {
 	vs->raw_done = NULL;
+	vsock_tell(vs, VSOCK_SAW_SENT, hdr, 0, NULL);
 }
 
 int vsock_raw_end(struct vsock *vs, const void *token, uint64_t ns)
@@ -321,6 +341,8 @@ static void transport_reset(struct vsock *vs)
 {
 	vs->stats.transport_resets++;
 	load_config(vs);
+	vsock_tell(vs, VSOCK_SAW_CIDS, NULL, 0, NULL);
+	vsock_tell(vs, VSOCK_SAW_TRANSPORT_RESET, NULL, 0, NULL);
 	vsock_drop_all(vs);
 }
 
@@ -363,6 +385,7 @@ int vsock_poll(struct vsock *vs)
 	if (__atomic_exchange_n(&vs->config_changed, false, __ATOMIC_ACQ_REL)) {
 		vs->stats.config_changes++;
 		load_config(vs);
+		vsock_tell(vs, VSOCK_SAW_CIDS, NULL, 0, NULL);
 	}
 	tx = vsock_tx_reap(vs);
 	ev = tx < 0 ? tx : poll_event(vs);
@@ -425,6 +448,7 @@ static int bring_up(struct vsock *vs, uint64_t features)
 	ret = fill_queues(vs);
 	if (ret)
 		return ret;
+	vsock_tell(vs, VSOCK_SAW_UP, NULL, 0, NULL);
 	ret = virtio_driver_ok(d);
 	if (ret)
 		return ret;
@@ -484,6 +508,7 @@ int vsock_close(struct vsock *vs)
 	if (!vs)
 		return 0;
 	ret = virtio_reset(vs->dev);
+	vsock_tell(vs, VSOCK_SAW_DOWN, NULL, 0, NULL);
 	vs->dev->driver = NULL;
 	vs->dev->on_config = NULL;
 	vsock_conns_free(vs);
@@ -511,13 +536,6 @@ unsigned int vsock_strays(struct vsock *vs, struct vsock_stray *out, unsigned in
 void vsock_strays_clear(struct vsock *vs)
 {
 	vs->strays = 0;
-}
-
-void vsock_set_tap(struct vsock *vs, void (*tap)(void *, const struct vsock_hdr *, uint32_t),
-		   void *arg)
-{
-	vs->tap = tap;
-	vs->tap_arg = arg;
 }
 
 void vsock_stats(const struct vsock *vs, struct vsock_stats *out)

@@ -192,9 +192,10 @@ void vsock_hold_rx(struct vsock *vs, bool on);
 
 /*
  * For a test that posts a buffer on tx itself, with a token of its own: it calls begin() before
- * that, and end() waits until the device has used the buffer. 0, -ETIMEDOUT, -EPROTO.
+ * that, with the header of the packet that the buffer holds, and end() waits until the device has
+ * used the buffer. 0, -ETIMEDOUT, -EPROTO.
  */
-void vsock_raw_begin(struct vsock *vs);
+void vsock_raw_begin(struct vsock *vs, const struct vsock_hdr *hdr);
 int vsock_raw_end(struct vsock *vs, const void *token, uint64_t ns);
 
 /* Packets that no connection and no listener took: the newest 16, oldest first. */
@@ -204,9 +205,29 @@ struct vsock_stray {
 };
 unsigned int vsock_strays(struct vsock *vs, struct vsock_stray *out, unsigned int max);
 void vsock_strays_clear(struct vsock *vs);
-/* Calls tap with each received header before it is handled; NULL ends that. */
-void vsock_set_tap(struct vsock *vs,
-		   void (*tap)(void *arg, const struct vsock_hdr *h, uint32_t used_len), void *arg);
+
+/*
+ * An observer of every device: it is told of each packet as it goes into the tx ring, also of those
+ * that tests forge, of each packet as it comes out of the rx ring, before anybody handles it, and
+ * of what ends connections.
+ */
+enum vsock_saw {
+	VSOCK_SAW_UP,		   /* features and CIDs are settled; DRIVER_OK follows */
+	VSOCK_SAW_DOWN,		   /* the device was reset, or its driver gave up on it */
+	VSOCK_SAW_CIDS,		   /* the configuration was read again */
+	VSOCK_SAW_TRANSPORT_RESET, /* the event came (5.10.6.7); VSOCK_SAW_CIDS came before it */
+	VSOCK_SAW_SENT,
+	VSOCK_SAW_RECEIVED,
+};
+struct vsock_seen {
+	enum vsock_saw what;
+	struct vsock *vs;
+	const struct vsock_hdr *hdr; /* of packets; NULL: too few bytes came for a header */
+	uint32_t used_len;	     /* received: bytes that the device says it wrote */
+	const void *payload;	     /* received: what follows the header */
+};
+/* NULL ends it. There is one at a time. */
+void vsock_observe(void (*fn)(void *arg, const struct vsock_seen *seen), void *arg);
 
 struct vsock_stats {
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rst_sent, rx_malformed;

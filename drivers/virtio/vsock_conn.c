@@ -378,13 +378,13 @@ void vsock_receive(struct vsock *vs, const void *p, uint32_t used_len)
 
 	vs->stats.rx_packets++;
 	if (used_len < sizeof(h)) {
+		vsock_tell(vs, VSOCK_SAW_RECEIVED, NULL, used_len, p);
 		vs->stats.rx_malformed++;
 		return;
 	}
 	memcpy(&h, p, sizeof(h)); /* read it once: the device may still write there */
 	len = le32_to_cpu(h.len);
-	if (vs->tap)
-		vs->tap(vs->tap_arg, &h, used_len);
+	vsock_tell(vs, VSOCK_SAW_RECEIVED, &h, used_len, (const uint8_t *)p + sizeof(h));
 	if (len > used_len - sizeof(h)) {
 		vs->stats.rx_malformed++;
 		stray(vs, &h, used_len);

@@ -100,10 +100,11 @@ struct vsock {
 
 	struct vsock_stray stray[VSOCK_STRAYS];
 	unsigned int strays;
-	void (*tap)(void *arg, const struct vsock_hdr *h, uint32_t used_len);
-	void *tap_arg;
 	struct vsock_stats stats;
 };
+
+void vsock_tell(struct vsock *vs, enum vsock_saw what, const struct vsock_hdr *h, uint32_t used_len,
+		const void *payload);
 
 int vsock_tx_reap(struct vsock *vs);
 void vsock_send_begin(struct vsock *vs);

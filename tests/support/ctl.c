@@ -16,12 +16,20 @@ OPTION("vsock.peer", "the peer's control port: it must answer there; without it 
 #define SEND_NS	 (3 * test_sec())
 
 struct ctl {
+	struct vsock *vs;
 	struct vsock_conn *conn;
 	bool lost; /* the connection itself failed */
 	uint32_t seq;
 	struct ctl_hello_reply hello;
 	uint8_t reply[ASSAY_CTL_MAX];
 };
+
+static void (*watch)(struct vsock *vs, bool over);
+
+void ctl_watch(void (*fn)(struct vsock *vs, bool over))
+{
+	watch = fn;
+}
 
 static uint32_t message_crc(struct ctl_header h, const void *payload, size_t len)
 {
@@ -85,6 +93,8 @@ static int begin(struct ctl *c, enum ctl_op op, const void *arg, size_t len)
 	memcpy(buf, &h, sizeof(h));
 	if (len)
 		memcpy(buf + sizeof(h), arg, len);
+	if (watch)
+		watch(c->vs, false);
 	n = vsock_send(c->conn, buf, sizeof(h) + len, CALL_NS);
 	if (n < 0)
 		return lose(c, (int)n);
@@ -147,6 +157,8 @@ static int finish(struct ctl *c, uint64_t ns, void *out, size_t size)
 		if (message_crc(h, c->reply, len) != le32_to_cpu(h.crc))
 			return lose(c, -EBADMSG);
 	} while (le32_to_cpu(h.seq) != c->seq);
+	if (watch)
+		watch(c->vs, true);
 	if (out) {
 		memset(out, 0, size);
 		memcpy(out, c->reply, len < size ? len : size);
@@ -197,6 +209,7 @@ int ctl_open(struct vsock *vs, uint64_t ns, enum ctl_stage *stage, struct ctl **
 	*stage = CTL_CONNECTING;
 	if (!c)
 		return -ENOMEM;
+	c->vs = vs;
 	ret = vsock_connect(vs, VSOCK_STREAM, (struct vsock_addr){ 0, VSOCK_PORT_ANY }, to, ns,
 			    &c->conn);
 	if (!ret) {

@@ -1373,26 +1373,43 @@ static void config_change(void **state)
 
 static unsigned int tapped;
 
-static void tap(void *arg, const struct vsock_hdr *h, uint32_t used_len)
+static void observe(void *arg, const struct vsock_seen *seen)
 {
 	assert_ptr_equal(arg, &tapped);
-	assert_int_equal(used_len, sizeof(*h) + 3);
-	tapped += h->op == VSOCK_OP_RW;
+	assert_ptr_equal(seen->vs, vs);
+	if (seen->what == VSOCK_SAW_RECEIVED && !seen->hdr) {
+		assert_int_equal(seen->used_len, 43);
+		tapped += 100;
+		return;
+	}
+	if (seen->what == VSOCK_SAW_RECEIVED && seen->hdr->op == VSOCK_OP_RW) {
+		assert_int_equal(seen->used_len, sizeof(*seen->hdr) + 3);
+		assert_memory_equal(seen->payload, "abc", 3);
+		tapped++;
+	}
+	if (seen->what == VSOCK_SAW_SENT && seen->hdr->op == VSOCK_OP_CREDIT_REQUEST)
+		tapped += 10;
 }
 
-static void tap_sees_all(void **state)
+static void observer_sees_all(void **state)
 {
+	static const uint8_t too_short[43];
 	struct vsock_conn *c = connected(VSOCK_STREAM);
 
 	(void)state;
-	vsock_set_tap(vs, tap, &tapped);
+	vsock_observe(observe, &tapped);
 	host_sends(c, "abc", 3, 0);
 	expect_data(c, "abc");
 	assert_int_equal(tapped, 1);
-	vsock_set_tap(vs, NULL, NULL);
+	vsock_credit_request(c);
+	assert_int_equal(tapped, 11);
+	inject_bytes(too_short, sizeof(too_short), sizeof(too_short));
+	vsock_poll(vs);
+	assert_int_equal(tapped, 111);
+	vsock_observe(NULL, NULL);
 	host_sends(c, "abc", 3, 0);
 	expect_data(c, "abc");
-	assert_int_equal(tapped, 1);
+	assert_int_equal(tapped, 111);
 }
 
 static void held_rx(void **state)
@@ -1533,7 +1550,7 @@ static void own_tx_buffer(void **state)
 	struct virtqueue *vq = dev.vdev.vq[VQ_TX];
 
 	(void)state;
-	vsock_raw_begin(vs);
+	vsock_raw_begin(vs, &h);
 	assert_int_equal(vq_add(vq, seg, 3, NULL, 0, &h), 0);
 	host.stuck = true;
 	assert_int_equal(vsock_raw_end(vs, &h, MSEC), -ETIMEDOUT);
@@ -1586,7 +1603,7 @@ int main(void)
 		T(broken_rings),
 		T(transport_reset),
 		T(config_change),
-		T(tap_sees_all),
+		T(observer_sees_all),
 		T(held_rx),
 		T(stuck_tx),
 		T(closed_while_busy),

@@ -17,6 +17,7 @@
 #include "lib/errname.h"
 #include "tests/vsock/packet.h"
 #include "tests/vsock/pair.h"
+#include "tests/vsock/watch.h"
 
 #define OWNER	    "the host's vsock devices"
 #define CLAUSE	    "virtio 1.4, 5.10.4 and multi-devices RFC (2024): "
@@ -48,6 +49,9 @@ static void close_rest(void)
 	unsigned int i;
 
 	for (i = 1; i < all.n; i++) {
+		if (all.dev[i].ctl && !ctl_lost(all.dev[i].ctl) && !vsock_error(all.dev[i].vs)[0] &&
+		    vsock_watch_audit(&all.dev[i]))
+			test_fail_around("device %u does not answer any more", i);
 		ctl_close(all.dev[i].ctl);
 		vsock_close(all.dev[i].vs);
 	}

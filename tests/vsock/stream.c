@@ -283,7 +283,7 @@ static void send_cut(struct test_ctx *t, struct pair *p, uint32_t cut)
 	memcpy(buf, &h, HDR);
 	pattern_fill(buf + HDR, DATA, p->out.seed, 0);
 	pair_waits(p, vq_in_flight(tx) == 0, 1);
-	vsock_raw_begin(p->env->vs);
+	vsock_raw_begin(p->env->vs, &h);
 	ret = vq_add(tx, seg, COUNT_OF(seg), NULL, 0, buf);
 	if (ret)
 		test_error(t, "the packet cannot be posted: %s", err_text(ret));
