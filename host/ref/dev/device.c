@@ -210,7 +210,8 @@ static void device_reset(struct device *d)
 	if (!same_cids(&d->cids, &d->cids_initial) && fault(F_OUTSIDE_VS_CIDS_REVERT))
 		d->cids = d->cids_initial;
 	d->cids_shown = d->cids;
-	d->config_index = 0;
+	if (!d->config_index || !fault(F_OUTSIDE_VS_INDEX_KEPT))
+		d->config_index = 0;
 	d->cids_next.event = 0;
 	d->cids_waits = false;
 	d->irq.count = 0;
@@ -514,6 +515,12 @@ static void misread_payload(struct ring_chain *c, struct virtio_vsock_hdr *h)
 		c->out_len = (uint64_t)c->piece[0].len + c->piece[1].len;
 	if (c->n_out > 2 && c->piece[1].len == c->piece[2].len && fault(F_OUTSIDE_VS_PIECE_AGAIN))
 		c->piece[2].p = c->piece[1].p;
+	for (unsigned int i = 1; i < c->n_out; i++) {
+		if (c->piece[i].gpa % 2 && fault(F_OUTSIDE_VS_ODD_ADDRESS))
+			c->piece[i].p--;
+	}
+	if (c->n_out > 64 && fault(F_OUTSIDE_VS_MANY_PIECES))
+		c->out_len = sizeof(*h);
 	if (len == 4096 && behind >= len && (last->gpa + last->len) % 4096 == 0 &&
 	    fault(F_OUTSIDE_VS_ONE_PAGE))
 		c->out_len--;

@@ -88,7 +88,7 @@ int ring_start(struct ring *r, uint16_t base)
 	int ret;
 
 	r->running = false;
-	r->broken = false;
+	r->broken = r->broken && fault(F_OUTSIDE_VS_BROKEN_KEPT);
 	ret = ring_map(r);
 	if (ret)
 		return ret;
@@ -163,11 +163,13 @@ static bool stuck(const struct ring *r)
 	return r->index == 1 && r->last_avail >= 256 && fault(F_RING_INDEX_WRAP);
 }
 
-/* Faults: comparisons of indexes that find nothing behind a wrap. */
+/* Faults: comparisons of indexes that find nothing behind a wrap, or not the last buffer. */
 static bool hidden_by_wrap(const struct ring *r, uint16_t avail)
 {
 	if (r->index == RX)
-		return avail < r->last_avail && fault(F_OUTSIDE_VS_RX_AVAIL_WRAP);
+		return (avail < r->last_avail && fault(F_OUTSIDE_VS_RX_AVAIL_WRAP)) ||
+		       ((uint16_t)(avail - r->last_avail) == 1 &&
+			fault(F_OUTSIDE_VS_RX_LAST_BUFFER));
 	return r->index == TX &&
 	       ((avail < r->last_avail && fault(F_OUTSIDE_VS_TX_AVAIL_WRAP)) ||
 		((int16_t)avail < (int16_t)r->last_avail && fault(F_OUTSIDE_VS_TX_AVAIL_SIGNED)));
@@ -205,6 +207,10 @@ static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_de
 
 	if (gpa >> 32 && fault(F_RING_DESC_HIGH))
 		gpa = (uint32_t)gpa;
+	if (left > UINT16_MAX && fault(F_OUTSIDE_VS_DESC_LEN_16))
+		left &= UINT16_MAX;
+	if (r->index == RX && gpa % 4 && fault(F_OUTSIDE_VS_RX_UNALIGNED))
+		return -EBADMSG;
 	if (gpa + left < gpa || buffer_refused(r, gpa, left))
 		return -EBADMSG;
 	if (!writable && c->n_in)
@@ -359,7 +365,7 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 		ready = (uint16_t)(avail - r->last_avail);
 		if (ready == 0 || stuck(r) || hidden_by_wrap(r, avail))
 			return 0;
-		if (ready > r->num) {
+		if (ready > r->num || (ready == r->num && fault(F_OUTSIDE_VS_FULL_IS_LEAP))) {
 			ring_break(r, "the avail index leaps", ready);
 			return -EIO;
 		}
@@ -682,9 +688,26 @@ static size_t chain_copy(const struct ring_piece *piece, unsigned int n, uint64_
 	return done;
 }
 
+/* Fault outside.vs_odd_piece: the last byte of each piece of an odd length, but the last, is not copied. */
+static void lose_odd_bytes(const struct ring_chain *c, uint64_t off, uint8_t *buf, size_t len)
+{
+	uint64_t end = 0;
+
+	for (unsigned int i = 0; i + 1 < c->n_out; i++) {
+		end += c->piece[i].len;
+		if (c->piece[i].len % 2 && end > off && end <= off + len &&
+		    fault(F_OUTSIDE_VS_ODD_PIECE))
+			buf[end - off - 1] = 0;
+	}
+}
+
 size_t chain_read(const struct ring_chain *c, uint64_t off, void *buf, size_t len)
 {
-	return chain_copy(c->piece, c->n_out, off, buf, NULL, len);
+	const size_t n = chain_copy(c->piece, c->n_out, off, buf, NULL, len);
+
+	if (fault_on(F_OUTSIDE_VS_ODD_PIECE))
+		lose_odd_bytes(c, off, buf, n);
+	return n;
 }
 
 size_t chain_write(const struct ring_chain *c, uint64_t off, const void *buf, size_t len)
