@@ -24,6 +24,7 @@ enum {
 	KVM_FEATURE_CLOCKSOURCE = 0,
 	KVM_FEATURE_NOP_IO_DELAY = 1,
 	KVM_FEATURE_CLOCKSOURCE2 = 3,
+	KVM_FEATURE_STEAL_TIME = 5,
 	KVM_FEATURE_MEM_PROTECTED = 15, /* RFCv2 */
 	KVM_FEATURE_HC_MAP_GPA_RANGE = 16,
 	KVM_FEATURE_CLOCKSOURCE_STABLE_BIT = 24,
@@ -37,8 +38,12 @@ enum {
 	MSR_KVM_SYSTEM_TIME_NEW = 0x4b564d01,
 };
 
-#define MAP_GPA_ENCRYPTED (1u << 4)
-#define FRAMES_2M	  512
+#define PVCLOCK_GUEST_STOPPED 2
+#define PAGE_MASK	      ((1ull << PAGE_STATE_SHIFT) - 1)
+#define MAP_GPA_ENCRYPTED     (1u << 4)
+#define FRAMES_1M	      256
+#define FRAMES_2M	      512
+#define FRAMES_4G	      (1ull << (32 - PAGE_STATE_SHIFT))
 
 struct pvclock_vcpu_time_info { /* msr.rst */
 	uint32_t version;
@@ -134,9 +139,10 @@ int refkvm_init(struct refkvm *k, const char *state_path)
 			frames = k->slot[i].first + k->slot[i].count;
 	if (frames == 0)
 		return -EINVAL;
-	k->was_shared = calloc(frames, 1);
+	k->was_shared = calloc(2, frames);
 	if (!k->was_shared)
 		return -ENOMEM;
+	k->kept = k->was_shared + frames;
 	ret = page_states_create(state_path, frames, &k->pages);
 	if (ret) {
 		free(k->was_shared);
@@ -154,9 +160,22 @@ void refkvm_fini(struct refkvm *k)
 	pthread_mutex_destroy(&k->lock);
 }
 
+/* The list of shared pages is the VMM's own, and outlives the machine that made it. */
+static void keep_shares(struct refkvm *k)
+{
+	uint64_t gfn;
+
+	for (gfn = 0; fault_on(F_OUTSIDE_KV_RESET_KEEPS_SHARES) && gfn < k->pages.file->frames;
+	     gfn++)
+		if (k->was_shared[gfn] && page_states_protected(&k->pages) &&
+		    get_page(k, gfn) == PAGE_SHARED)
+			k->kept[gfn] = 1;
+}
+
 void refkvm_reset(struct refkvm *k)
 {
 	pthread_mutex_lock(&k->lock);
+	keep_shares(k);
 	if (!(page_states_protected(&k->pages) && fault(F_KVM_RESET_KEEPS_STATE)))
 		start_state(k);
 	say(k, "system reset");
@@ -185,6 +204,8 @@ bool refkvm_cpuid(struct refkvm *k, uint32_t leaf, uint32_t out[4])
 			f &= ~(1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
 		if (fault(F_KVM_CPUID_RESERVED_BITS))
 			f |= 1u << KVM_FEATURE_UNASSIGNED;
+		if (fault(F_OUTSIDE_KV_STEAL_TIME_DEAD))
+			f |= 1u << KVM_FEATURE_STEAL_TIME;
 		out[0] = f;
 	}
 	return true;
@@ -229,6 +250,18 @@ static unsigned int shared_ranges(const struct refkvm *k)
 	return n;
 }
 
+/* Sharing nests, as pins of a page do: it takes as many calls to end it. True: the page stays shared. */
+static bool nested_share(struct refkvm *k, uint64_t gfn, enum page_state_value to)
+{
+	if (!fault_on(F_OUTSIDE_KV_SHARE_NESTS))
+		return false;
+	if (to == PAGE_SHARED) {
+		k->kept[gfn] += k->kept[gfn] < UINT8_MAX;
+		return false;
+	}
+	return k->kept[gfn] && --k->kept[gfn] && fault(F_OUTSIDE_KV_SHARE_NESTS);
+}
+
 /* [gfn, gfn+n) lies in one slot. */
 static void convert_pages(struct refkvm *k, uint64_t gfn, uint64_t n, enum page_state_value to)
 {
@@ -239,6 +272,8 @@ static void convert_pages(struct refkvm *k, uint64_t gfn, uint64_t n, enum page_
 
 		if (to == PAGE_SHARED)
 			k->was_shared[i] = 1;
+		if (nested_share(k, i, to))
+			continue;
 		if (get_page(k, i) == to)
 			continue;
 		set_page(k, i, to);
@@ -282,7 +317,52 @@ static uint64_t faulty_count(const struct refkvm_range *s, uint64_t gfn, uint64_
 		return n + 1;
 	if (share && fault(F_KVM_SHARE_ONE_SHORT))
 		return n - 1;
+	if (n < FRAMES_2M && gfn / FRAMES_2M != (gfn + n - 1) / FRAMES_2M &&
+	    fault(F_OUTSIDE_KV_SPLIT_AT_2M))
+		return FRAMES_2M - gfn % FRAMES_2M;
 	return n;
+}
+
+/* Frames of [gfn, gfn + n) before the first that is private already; 0: it begins with one. */
+static uint64_t shared_run(const struct refkvm *k, uint64_t gfn, uint64_t n)
+{
+	uint64_t i;
+
+	for (i = 0; i < n && get_page(k, gfn + i) == PAGE_SHARED; i++)
+		;
+	return i;
+}
+
+/* Splitting a list's range in two forgets the second half: what is shared behind [gfn, gfn + n) goes with it. */
+static uint64_t to_end_of_run(const struct refkvm *k, const struct refkvm_range *s, uint64_t gfn,
+			      uint64_t n)
+{
+	const uint64_t room = s->first + s->count - gfn;
+	const uint64_t run = shared_run(k, gfn, room);
+
+	if (gfn > s->first && get_page(k, gfn - 1) == PAGE_SHARED && run > n &&
+	    fault(F_OUTSIDE_KV_UNSHARE_SPLITS))
+		return run;
+	return n;
+}
+
+/* Host code that looks at a page instead of a range, or that has run out of something. True: nothing is done. */
+static bool does_nothing(struct refkvm *k, uint64_t gfn, uint64_t n, bool share)
+{
+	if (share && n > 1 && get_page(k, gfn) == PAGE_SHARED && !all_are(k, gfn, n, PAGE_SHARED) &&
+	    fault(F_OUTSIDE_KV_OVERLAP_IGNORED))
+		return true;
+	if (!share && gfn >= FRAMES_4G && fault(F_OUTSIDE_KV_HIGH_UNSHARE_IGNORED))
+		return true;
+	return share && ++k->shares > 256 && fault(F_OUTSIDE_KV_SHARES_RUN_OUT);
+}
+
+/* The host zeroes a page that it takes back, and takes only the last of a range. */
+static void zero_page(struct refkvm *k, uint64_t gfn)
+{
+	static const uint8_t zero[1 << PAGE_STATE_SHIFT];
+
+	k->io.write(k->io.arg, gfn << PAGE_STATE_SHIFT, zero, sizeof(zero));
 }
 
 static bool any_was_shared(const struct refkvm *k, uint64_t gfn, uint64_t n)
@@ -305,6 +385,9 @@ static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t 
 		return again;
 	if (!share && k->behave.no_unshare && any_was_shared(k, gfn, n))
 		return -EOPNOTSUPP;
+	if (!share && k->was_shared[gfn] && all_are(k, gfn, n, PAGE_PRIVATE) &&
+	    fault(F_OUTSIDE_KV_PRIVATE_REPEAT_FAILS))
+		return -ENOENT;
 	if (share && fault_on(F_KVM_SHARE_REPEAT_FAILS) && all_are(k, gfn, n, PAGE_SHARED) &&
 	    fault(F_KVM_SHARE_REPEAT_FAILS))
 		return -EEXIST;
@@ -313,6 +396,15 @@ static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t 
 	if (share && k->behave.max_shared && !all_are(k, gfn, n, PAGE_SHARED) &&
 	    shared_ranges(k) >= k->behave.max_shared)
 		return -ENOSPC;
+	if (does_nothing(k, gfn, n, share))
+		return 0;
+	if (!share)
+		n = to_end_of_run(k, s, gfn, n);
+	if (!share && shared_run(k, gfn, n) > 0 && shared_run(k, gfn, n) < n &&
+	    fault(F_OUTSIDE_KV_UNSHARE_STOPS))
+		n = shared_run(k, gfn, n);
+	if (!share && n > 1 && k->was_shared[gfn + n - 1] && fault(F_OUTSIDE_KV_UNSHARE_ZEROES))
+		zero_page(k, gfn + n - 1);
 	convert_pages(k, gfn, faulty_count(s, gfn, n, share), share ? PAGE_SHARED : PAGE_PRIVATE);
 	if (find_slot(k, gfn + n) && fault(F_KVM_CONVERT_CORRUPTS_NEIGHBOUR))
 		corrupt_byte(k, gfn + n);
@@ -341,6 +433,29 @@ static uint64_t longest_shared(const struct refkvm *k, uint64_t gfn)
 	return gfn;
 }
 
+/* Frame numbers in types that are too narrow. */
+static uint64_t cut_frame(uint64_t gfn)
+{
+	if (gfn >> 32 && fault(F_OUTSIDE_KV_FRAME_32))
+		gfn = (uint32_t)gfn;
+	if (gfn >> 40 && fault(F_OUTSIDE_KV_FRAME_40))
+		gfn &= (1ull << 40) - 1;
+	return gfn;
+}
+
+/* What another CPU asked for, at the next call of any. */
+static void do_later(struct refkvm *k)
+{
+	const struct refkvm_range *s;
+
+	if (!k->later.n)
+		return;
+	s = find_slot(k, k->later.gfn);
+	if (s)
+		convert(k, s, k->later.gfn, k->later.n, k->later.share);
+	k->later.n = 0;
+}
+
 /* RFCv2, kvm_protect_memory(). */
 static int64_t rfc_share(struct refkvm *k, unsigned int cpu, uint64_t gfn, uint64_t n, bool share)
 {
@@ -356,17 +471,34 @@ static int64_t rfc_share(struct refkvm *k, unsigned int cpu, uint64_t gfn, uint6
 			return 0;
 		n = 1;
 	}
+	gfn = cut_frame(gfn);
 	s = find_slot(k, gfn);
 	if (!s)
 		return fault(F_KVM_SHARE_HOLE_ERROR) ? -EFAULT : 0;
 	room = s->first + s->count - gfn;
+	if (gfn == 0 && fault(F_OUTSIDE_KV_FRAME_0_REFUSED))
+		return -EINVAL;
+	if (n == room && fault(F_OUTSIDE_KV_LAST_PAGE_REFUSED))
+		return -EINVAL;
+	if ((int64_t)n < 0 && fault(F_OUTSIDE_KV_NPAGES_SIGNED))
+		return 0;
 	if (n > room) {
+		if (n == room + 1 && fault(F_OUTSIDE_KV_CROSSING_BY_ONE))
+			return convert(k, s, gfn, room, share);
+		if (fault(F_OUTSIDE_KV_CROSSING_HALF_DONE))
+			convert(k, s, gfn, room, share);
 		if (!fault(F_KVM_SHARE_CROSSING_OK))
 			return -EINVAL;
 		n = room;
 	}
 	if (cpu != 0 && fault(F_KVM_STATE_LOST_ON_AP))
 		return 0;
+	if (cpu != 0 && fault(F_OUTSIDE_KV_AP_DEFERRED)) {
+		k->later.gfn = gfn;
+		k->later.n = n;
+		k->later.share = share;
+		return 0;
+	}
 	if (cpu != 0 && !share && fault(F_KVM_UNSHARE_OTHER_PAGE))
 		gfn = longest_shared(k, gfn);
 	return convert(k, s, gfn, n, share);
@@ -387,8 +519,15 @@ static void protect_all(struct refkvm *k, bool again)
 	unsigned int i;
 
 	for (i = 0; i < k->slots; i++) {
+		if (i > 0 && fault(F_OUTSIDE_KV_ENABLE_ONE_SLOT))
+			break;
 		for (g = 0; g < k->slot[i].count; g++) {
 			gfn = k->slot[i].first + g;
+			if (gfn < FRAMES_1M && fault(F_OUTSIDE_KV_ENABLE_SKIPS_LOW))
+				continue;
+			if (fault_on(F_OUTSIDE_KV_RESET_KEEPS_SHARES) && k->kept[gfn] &&
+			    fault(F_OUTSIDE_KV_RESET_KEEPS_SHARES))
+				continue;
 			if (again || !k->was_shared[gfn] || !fault(F_KVM_ENABLE_KEEPS_EARLY_SHARE))
 				set_page(k, gfn, PAGE_PRIVATE);
 		}
@@ -402,6 +541,8 @@ static int64_t rfc_enable(struct refkvm *k, unsigned int cpu)
 
 	if (again && cpu % 2 && fault(F_KVM_ENABLE_RACE))
 		return -EBUSY;
+	if (again && fault(F_OUTSIDE_KV_ENABLE_TWICE))
+		return -EALREADY;
 	if (fault(F_KVM_ENABLE_NO_EFFECT))
 		return 0;
 	if (cpu != 0 && fault(F_KVM_STATE_LOST_ON_AP))
@@ -439,6 +580,14 @@ static int64_t map_gpa_range(struct refkvm *k, unsigned int cpu, uint64_t gpa, u
 
 	if (fault(F_KVM_CPUID_FEATURE_LIES))
 		return -KVM_ENOSYS;
+	if (gpa >> 32 && fault(F_OUTSIDE_KV_MAP_GPA_32))
+		gfn = (uint32_t)gpa >> PAGE_STATE_SHIFT;
+	if (n >> 32 && fault(F_OUTSIDE_KV_MAP_GPA_NPAGES_32))
+		n = (uint32_t)n;
+	if ((attrs & 0xf) == 2 && fault(F_OUTSIDE_KV_MAP_GPA_1G_REFUSED))
+		return -EINVAL;
+	if ((attrs & 0xf) == 1 && gfn % FRAMES_2M && fault(F_OUTSIDE_KV_MAP_GPA_HINT_BINDS))
+		return -EINVAL;
 	if ((gpa & 0xfff) && !fault(F_KVM_MAP_GPA_UNALIGNED_OK))
 		return -EINVAL;
 	if (n == 0)
@@ -461,6 +610,8 @@ static int64_t rfc_call(struct refkvm *k, const struct refkvm_call *c)
 {
 	switch (c->rax) {
 	case KVM_HC_ENABLE_MEM_PROTECTED:
+		if ((c->rbx || c->rcx) && fault(F_OUTSIDE_KV_ENABLE_WANTS_ZERO))
+			return -EINVAL;
 		return rfc_enable(k, c->cpu);
 	case KVM_HC_MEM_SHARE:
 		return rfc_share(k, c->cpu, c->rbx, c->rcx, true);
@@ -473,7 +624,7 @@ static int64_t dispatch(struct refkvm *k, const struct refkvm_call *c)
 {
 	switch (c->rax) {
 	case KVM_HC_VAPIC_POLL_IRQ:
-		return 0;
+		return fault(F_OUTSIDE_KV_POLL_IRQ_ENOSYS) ? -KVM_ENOSYS : 0;
 	case KVM_HC_MAP_GPA_RANGE: /* and ENABLE_MEM_PROTECTED */
 		if (k->mode == REFKVM_RFC)
 			return rfc_call(k, c);
@@ -484,10 +635,16 @@ static int64_t dispatch(struct refkvm *k, const struct refkvm_call *c)
 	case KVM_HC_MEM_UNSHARE:
 		if (k->mode == REFKVM_RFC)
 			return rfc_call(k, c);
+		if (fault(F_OUTSIDE_KV_SHARE_WITHOUT_FEATURE))
+			return -EINVAL;
 		break;
 	default:
 		break;
 	}
+	if (c->rax == 0 && fault(F_OUTSIDE_KV_NUMBER_0_OK))
+		return 0;
+	if (c->rax >> 31 == 1 && fault(F_OUTSIDE_KV_NUMBER_BIT_31))
+		return 0;
 	if (fault(F_KVM_HYPERCALL_UNKNOWN_OK))
 		return 0;
 	return fault(F_KVM_HYPERCALL_UNKNOWN_EINVAL) ? -EINVAL : -KVM_ENOSYS;
@@ -497,6 +654,8 @@ static int64_t checked_dispatch(struct refkvm *k, const struct refkvm_call *c)
 {
 	int64_t ret;
 
+	if (c->cpl > 0 && c->rax == KVM_HC_MEM_SHARE && fault(F_OUTSIDE_KV_CPL3_SHARE))
+		return dispatch(k, c);
 	if (c->cpl > 0 && !fault(F_KVM_HYPERCALL_CPL3_ALLOWED))
 		return fault(F_KVM_HYPERCALL_CPL3_WRONG_ERROR) ? -KVM_ENOSYS : -KVM_EPERM;
 	if (!c->long_mode && fault(F_KVM_HYPERCALL_MODE32_REFUSED))
@@ -505,6 +664,10 @@ static int64_t checked_dispatch(struct refkvm *k, const struct refkvm_call *c)
 	if (ret < 0 && (c->rax == KVM_HC_MEM_SHARE || c->rax == KVM_HC_MEM_UNSHARE) &&
 	    fault(F_KVM_SHARE_POSITIVE_ERRNO))
 		return -ret;
+	if (k->mode == REFKVM_MAP_GPA && c->rax == KVM_HC_MAP_GPA_RANGE && ret == 0 &&
+	    k->last_ret && fault(F_OUTSIDE_KV_MAP_GPA_STALE_RESULT))
+		ret = k->last_ret;
+	k->last_ret = ret;
 	return ret;
 }
 
@@ -512,14 +675,18 @@ void refkvm_hypercall(struct refkvm *k, struct refkvm_call *c)
 {
 	int64_t ret;
 
-	if (!c->long_mode) { /* hypercalls.rst: arguments and result truncated to 32 bits */
+	if (!c->long_mode && !((c->rbx | c->rcx) >> 32 && fault(F_OUTSIDE_KV_MODE32_ARGS_WHOLE))) {
+		/* hypercalls.rst: arguments and result truncated to 32 bits */
 		c->rax = (uint32_t)c->rax;
 		c->rbx = (uint32_t)c->rbx;
 		c->rcx = (uint32_t)c->rcx;
 		c->rdx = (uint32_t)c->rdx;
 		c->rsi = (uint32_t)c->rsi;
 	}
+	if (c->long_mode && c->rax >> 32 && fault(F_OUTSIDE_KV_NUMBER_LOW_32))
+		c->rax = (uint32_t)c->rax;
 	pthread_mutex_lock(&k->lock);
+	do_later(k);
 	ret = checked_dispatch(k, c);
 	if (k->mode == REFKVM_RFC && c->rax != KVM_HC_ENABLE_MEM_PROTECTED &&
 	    fault(F_KVM_ENABLE_NOT_STICKY))
@@ -532,7 +699,9 @@ void refkvm_hypercall(struct refkvm *k, struct refkvm_call *c)
 	c->clobber_rbx = fault(F_KVM_HYPERCALL_CLOBBERS_RBX);
 	c->clobber_rcx = fault(F_KVM_HYPERCALL_CLOBBERS_RCX);
 	c->rax = (uint64_t)ret;
-	if (!c->long_mode)
+	if (!c->long_mode && !(ret < 0 && fault(F_OUTSIDE_KV_MODE32_RESULT_64)))
+		c->rax = (uint32_t)c->rax;
+	if (c->long_mode && ret < 0 && fault(F_OUTSIDE_KV_RESULT_32))
 		c->rax = (uint32_t)c->rax;
 }
 
@@ -565,6 +734,8 @@ static bool may_write(const struct refkvm *k, uint64_t gpa, size_t len)
 
 	if (page_states_allowed(&k->pages, gpa, len, &bad))
 		return true;
+	if (fault(F_OUTSIDE_KV_CLOCK_IN_PRIVATE))
+		return true;
 	say(k, "violation: clock page 0x%llx is private", (unsigned long long)bad);
 	return false;
 }
@@ -573,10 +744,13 @@ static void write_system_time(struct refkvm *k, unsigned int cpu, uint64_t gpa, 
 {
 	struct pvclock_vcpu_time_info t = { .flags = 1 };
 	uint64_t ns = tsc_to_ns(tsc, k->tsc_hz);
+	const uint64_t before = k->clock[cpu].tsc;
+	size_t len = sizeof(t);
 	uint32_t mul;
 	int8_t shift;
 
 	k->clock[cpu].writes++;
+	k->clock[cpu].tsc = tsc;
 	if (fault(F_KVM_CLOCK_STEPS_BACK))
 		ns -= ns < 1000000000ull * k->clock[cpu].writes ?
 			      ns :
@@ -588,9 +762,20 @@ static void write_system_time(struct refkvm *k, unsigned int cpu, uint64_t gpa, 
 	t.tsc_shift = shift;
 	k->clock[cpu].version += 2;
 	t.version = k->clock[cpu].version - fault(F_KVM_CLOCK_VERSION_ODD);
-	t.tsc_timestamp = tsc;
+	if (t.version > 2 && fault(F_OUTSIDE_KV_CLOCK_VERSION_SAME))
+		t.version = 2;
+	t.tsc_timestamp = before && fault(F_OUTSIDE_KV_CLOCK_STALE_TIMESTAMP) ? before : tsc;
 	t.system_time = ns;
-	if (may_write(k, gpa, sizeof(t)) && !k->io.write(k->io.arg, gpa, &t, sizeof(t)))
+	if (before && fault(F_OUTSIDE_KV_CLOCK_SAYS_STOPPED))
+		t.flags |= PVCLOCK_GUEST_STOPPED;
+	if (gpa >> 32 && fault(F_OUTSIDE_KV_CLOCK_HIGH_PAGE))
+		return;
+	if (cpu != 0 && k->clock[0].gpa && fault(F_OUTSIDE_KV_CLOCK_AP_PAGE))
+		gpa = k->clock[0].gpa;
+	if ((gpa & PAGE_MASK) + len > PAGE_MASK + 1 && fault(F_OUTSIDE_KV_CLOCK_PAGE_END))
+		len = PAGE_MASK + 1 - (gpa & PAGE_MASK);
+	k->clock[cpu].gpa = gpa;
+	if (may_write(k, gpa, len) && !k->io.write(k->io.arg, gpa, &t, len))
 		say(k, "cpu %u: clock page 0x%llx is not memory", cpu, (unsigned long long)gpa);
 }
 
@@ -608,6 +793,10 @@ static void write_wall_clock(struct refkvm *k, uint64_t gpa, uint64_t tsc)
 	w.nsec = (uint32_t)(boot % 1000000000ull);
 	if (fault(F_KVM_CLOCK_WALL_NSEC))
 		w.nsec += 1000000000u;
+	if (fault(F_OUTSIDE_KV_WALL_LOCAL_TIME))
+		w.sec += 3600;
+	if (fault(F_OUTSIDE_KV_WALL_VERSION_ODD))
+		w.version = 1;
 	if (may_write(k, gpa, sizeof(w)) && !k->io.write(k->io.arg, gpa, &w, sizeof(w)))
 		say(k, "wall clock page 0x%llx is not memory", (unsigned long long)gpa);
 }
@@ -620,8 +809,13 @@ bool refkvm_wrmsr(struct refkvm *k, unsigned int cpu, uint32_t msr, uint64_t val
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		pthread_mutex_lock(&k->lock);
+		if (msr == MSR_KVM_SYSTEM_TIME && value & 1 && fault(F_OUTSIDE_KV_CLOCK_OLD_MSR))
+			value &= ~1ull;
+		if (value & 1 && k->clock[cpu].system_time_msr & 1 &&
+		    k->clock[cpu].system_time_msr != value && fault(F_OUTSIDE_KV_CLOCK_STAYS))
+			value = k->clock[cpu].system_time_msr;
 		k->clock[cpu].system_time_msr = value;
-		if (value & 1)
+		if (value & 1 || (value && fault(F_OUTSIDE_KV_CLOCK_BIT_0)))
 			write_system_time(k, cpu, value & ~1ull, tsc);
 		pthread_mutex_unlock(&k->lock);
 		return true;
@@ -644,7 +838,7 @@ bool refkvm_rdmsr(struct refkvm *k, unsigned int cpu, uint32_t msr, uint64_t *va
 	switch (msr) {
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
-		*value = k->clock[cpu].system_time_msr;
+		*value = k->clock[cpu && fault(F_OUTSIDE_KV_MSR_OF_CPU_0) ? 0 : cpu].system_time_msr;
 		return true;
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:

@@ -53,6 +53,7 @@ struct refkvm {
 	unsigned int slots;
 	struct page_states pages;
 	uint8_t *was_shared; /* by frame: the guest asked for it; only then has a conversion contents to lose */
+	uint8_t *kept; /* by frame: what a fault remembers of it, also over a reset */
 	struct refkvm_io io;
 	FILE *log; /* or NULL */
 	uint64_t tsc_hz;
@@ -60,8 +61,15 @@ struct refkvm {
 	pthread_mutex_t lock; /* all below, and pages */
 	unsigned int calls;   /* hypercalls so far, for faults that begin later */
 	bool retry_pending;   /* eintr_once/enomem_once: the next conversion works */
+	unsigned int shares;  /* so far */
+	int64_t last_ret;     /* of the call before */
+	struct {
+		uint64_t gfn, n;
+		bool share;
+	} later; /* a conversion that a fault puts off */
 	struct {
 		uint64_t system_time_msr;
+		uint64_t tsc, gpa; /* at the last write, and where; 0: none yet */
 		uint32_t version;
 		uint64_t writes;
 	} clock[REFKVM_MAX_CPUS];

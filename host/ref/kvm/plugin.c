@@ -117,8 +117,14 @@ static bool do_cpuid(unsigned int cpu)
 {
 	uint32_t out[4];
 
-	if (!refkvm_cpuid(&ref.kvm, (uint32_t)plugin_reg(cpu, R_RAX), out))
+	const uint32_t leaf = (uint32_t)plugin_reg(cpu, R_RAX);
+
+	if (!refkvm_cpuid(&ref.kvm, leaf, out))
 		return false;
+	if (cpu != 0 && out[0] && leaf & 1 && fault(F_OUTSIDE_KV_CPUID_AP_FEATURES))
+		out[0] = 0;
+	if ((uint32_t)plugin_reg(cpu, R_RCX) && fault(F_OUTSIDE_KV_CPUID_SUBLEAF))
+		memset(out, 0, sizeof(out));
 	plugin_set_reg(cpu, R_RAX, out[0]);
 	plugin_set_reg(cpu, R_RBX, out[1]);
 	plugin_set_reg(cpu, R_RCX, out[2]);
@@ -141,6 +147,10 @@ static bool do_hypercall(unsigned int cpu, enum kind kind)
 	c.cpl = plugin_reg(cpu, R_CR0) & 1 ? plugin_reg(cpu, R_CS) & 3 : 0;
 	refkvm_hypercall(&ref.kvm, &c);
 	plugin_set_reg(cpu, R_RAX, c.rax);
+	if ((int64_t)c.rax < 0 && fault(F_OUTSIDE_KV_ERROR_IN_RDX))
+		plugin_set_reg(cpu, R_RDX, UINT32_MAX);
+	if (c.long_mode && fault(F_OUTSIDE_KV_CLEARS_R11))
+		plugin_set_reg(cpu, R_R8 + 3, 0);
 	if (c.clobber_rbx)
 		plugin_set_reg(cpu, R_RBX, c.rbx ^ 0x100);
 	if (c.clobber_rcx)
