@@ -518,6 +518,8 @@ static void protect_all(struct refkvm *k, bool again)
 	uint64_t g, gfn;
 	unsigned int i;
 
+	if (fault_on(F_OUTSIDE_KV_SHARE_NESTS))
+		memset(k->kept, 0, k->pages.file->frames);
 	for (i = 0; i < k->slots; i++) {
 		if (i > 0 && fault(F_OUTSIDE_KV_ENABLE_ONE_SLOT))
 			break;
