@@ -9,6 +9,7 @@
 
 #include "host/common/page_state.h"
 #include "host/ref/cpu/machine.h"
+#include "host/ref/cpu/outside.h"
 
 #define PAGE	  4096u
 #define BIT(n)	  (1u << (n))
@@ -509,6 +510,258 @@ static bool other_ids(unsigned int cpu, const struct plugin_site *s)
 	return false;
 }
 
+/* Changes a table of at most 512 bytes and makes its checksum right again. */
+static void change_table(unsigned int cpu, const char *signature,
+			 bool (*change)(uint8_t *t, uint32_t *length))
+{
+	struct start_info info;
+	uint8_t t[512], sum = 0;
+	uint32_t length, i;
+	uint64_t at;
+
+	if (!at_start(cpu, &info))
+		return;
+	at = find_table(&info, signature, &length);
+	if (!at || length > sizeof(t) || !plugin_read(at, t, sizeof(t)) || !change(t, &length))
+		return;
+	for (i = 0; i < length; i++)
+		sum += t[i];
+	t[CHECKSUM] -= sum;
+	plugin_write(at, t, length);
+	injected();
+}
+
+#define MADT_FLAGS 4 /* of a local APIC, in its entry */
+
+/* The second local APIC's entry of a MADT; 0: there is none. */
+static uint32_t second_apic(const uint8_t *t, uint32_t length)
+{
+	uint32_t at, n = 0;
+
+	for (at = MADT_ENTRIES; at + 8 <= length && t[at + 1]; at += t[at + 1])
+		if (!t[at] && n++ == 1)
+			return at;
+	return 0;
+}
+
+static bool same_id(uint8_t *t, uint32_t *length)
+{
+	const uint32_t at = second_apic(t, *length);
+
+	if (at)
+		t[at + MADT_ID] = 0;
+	return at;
+}
+
+static bool not_enabled(uint8_t *t, uint32_t *length)
+{
+	const uint32_t at = second_apic(t, *length);
+
+	if (at)
+		t[at + MADT_FLAGS] = 0;
+	return at;
+}
+
+/* The I/O APIC's first interrupt is counted behind those of the old controllers. */
+static bool other_gsi_base(uint8_t *t, uint32_t *length)
+{
+	uint32_t at;
+
+	for (at = MADT_ENTRIES; at + 12 <= *length && t[at + 1]; at += t[at + 1]) {
+		if (t[at] != 1)
+			continue;
+		t[at + 8] = 16;
+		return true;
+	}
+	return false;
+}
+
+#define FADT_DSDT	 40
+#define FADT_RESET_VALUE 128
+#define FADT_X_DSDT	 140
+#define MCFG_FIRST_BUS	 54
+#define MCFG_ENTRY	 16
+
+static bool no_dsdt(uint8_t *t, uint32_t *length)
+{
+	memset(t + FADT_DSDT, 0, 4);
+	if (*length >= FADT_X_DSDT + 8)
+		memset(t + FADT_X_DSDT, 0, 8);
+	return true;
+}
+
+/* The value stands where another field does. */
+static bool no_reset_value(uint8_t *t, uint32_t *length)
+{
+	const bool there = *length > FADT_RESET_VALUE && t[FADT_RESET_VALUE];
+
+	if (there)
+		t[FADT_RESET_VALUE] = 0;
+	return there;
+}
+
+static bool longer(uint8_t *t, uint32_t *length)
+{
+	*length += MCFG_ENTRY;
+	t[4] = (uint8_t)*length;
+	return true;
+}
+
+static bool other_buses(uint8_t *t, uint32_t *length)
+{
+	(void)length;
+	t[MCFG_FIRST_BUS] = 1;
+	t[MCFG_FIRST_BUS + 1] = 0;
+	return true;
+}
+
+static bool madt_same_id(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	change_table(cpu, "APIC", same_id);
+	return false;
+}
+
+static bool madt_not_enabled(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	change_table(cpu, "APIC", not_enabled);
+	return false;
+}
+
+static bool madt_gsi_base(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	change_table(cpu, "APIC", other_gsi_base);
+	return false;
+}
+
+static bool fadt_dsdt(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	change_table(cpu, "FACP", no_dsdt);
+	return false;
+}
+
+static bool fadt_reset_value(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	change_table(cpu, "FACP", no_reset_value);
+	return false;
+}
+
+static bool mcfg_length(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	change_table(cpu, "MCFG", longer);
+	return false;
+}
+
+static bool mcfg_buses(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	change_table(cpu, "MCFG", other_buses);
+	return false;
+}
+
+/* A table is moved, and the root table's last entry is not. */
+static bool rsdt_dead_entry(unsigned int cpu, const struct plugin_site *site)
+{
+	struct start_info s;
+	uint32_t rsdt, size, none = 0;
+	uint8_t t[256], sum = 0;
+	uint32_t i;
+
+	(void)site;
+	if (!at_start(cpu, &s) || !plugin_read(s.rsdp + 16, &rsdt, 4) ||
+	    !plugin_read(rsdt + 4ull, &size, 4) || size > sizeof(t) || size < 40)
+		return false;
+	plugin_write(rsdt + size - 4ull, &none, sizeof(none));
+	if (!plugin_read(rsdt, t, size))
+		return false;
+	for (i = 0; i < size; i++)
+		sum += t[i];
+	t[CHECKSUM] -= sum;
+	plugin_write(rsdt, t, size);
+	injected();
+	return false;
+}
+
+static bool rsdp_checksum(unsigned int cpu, const struct plugin_site *site)
+{
+	struct start_info s;
+	uint8_t b;
+
+	(void)site;
+	if (!at_start(cpu, &s) || !plugin_read(s.rsdp + 8, &b, 1))
+		return false;
+	b += 1;
+	plugin_write(s.rsdp + 8, &b, 1);
+	injected();
+	return false;
+}
+
+#define VGA	0xa0000u
+#define VGA_END 0xc0000u
+#define TWO_MIB 0x200000u
+
+/* Changes RAM in the map that begins at an address or, where that is 4 GiB, above it. */
+static bool change_ram_at(unsigned int cpu, uint64_t from, uint64_t below,
+			  void (*change)(struct range *r))
+{
+	struct start_info s;
+	struct range r;
+	uint32_t i;
+
+	for (i = 0; at_start(cpu, &s) && i < s.entries; i++) {
+		const uint64_t at = s.memmap + i * sizeof(r);
+
+		if (!plugin_read(at, &r, sizeof(r)) || r.type != RAM || r.addr < from ||
+		    r.addr >= below)
+			continue;
+		change(&r);
+		plugin_write(at, &r, sizeof(r));
+		injected();
+	}
+	return false;
+}
+
+static void over_vga(struct range *r)
+{
+	r->size = VGA_END - r->addr;
+}
+
+static void two_mib_more(struct range *r)
+{
+	r->size += TWO_MIB;
+}
+
+/* The hole below 1 MiB is counted from the wrong end. */
+static bool map_low_hole(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	return change_ram_at(cpu, 0, VGA, over_vga);
+}
+
+/* The end of RAM is rounded up to a large page. */
+static bool map_high_end(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	return change_ram_at(cpu, FOUR_GIB, UINT64_MAX, two_mib_more);
+}
+
+#define HMA	0x100000u
+#define HMA_END 0x10fff0u
+
+/* Address line 20 is off: what lies just above 1 MiB is at 0 as well. */
+static void a20_off(uint64_t phys, uint64_t value)
+{
+	if (phys < HMA || phys >= HMA_END || !value)
+		return;
+	plugin_write(phys - HMA, &value, sizeof(value));
+	injected();
+}
+
 /* --- PCI ------------------------------------------------------------------------------------------ */
 
 #define CONFIG_ADDRESS 0xcf8
@@ -563,4 +816,61 @@ const struct fault machine_faults[F_COUNT] = {
 	[F_CPU_TABLE_CHECKSUM] = { .kinds = BIT(K_CLI), .early = true, .hook = bad_checksum },
 	[F_CPU_MADT_IDS] = { .kinds = BIT(K_CLI), .early = true, .hook = other_ids },
 	[F_CPU_CONFIG_PORT] = { .kinds = BIT(K_OUT32), .hook = wrong_register },
+	[F_OUTSIDE_CP_NMI_SECOND_LOST] = { .kinds = BIT(K_WRMSR), .hook = outside_nmi_second_lost },
+	[F_OUTSIDE_CP_NMI_TO_ALL] = { .kinds = BIT(K_WRMSR), .hook = outside_nmi_to_all },
+	[F_OUTSIDE_CP_IPI_TO_ALL] = { .kinds = BIT(K_WRMSR), .hook = outside_ipi_to_all },
+	[F_OUTSIDE_CP_IPI_TO_SELF_LOST] = { .kinds = BIT(K_WRMSR),
+					    .hook = outside_ipi_to_self_lost },
+	[F_OUTSIDE_CP_TIMER_DIVIDE_AP] = { .kinds = BIT(K_WRMSR), .hook = outside_timer_divide_ap },
+	[F_OUTSIDE_CP_TIMER_AP_DEAD] = { .kinds = BIT(K_WRMSR), .hook = outside_timer_ap_dead },
+	[F_OUTSIDE_CP_TIMER_LATE] = { .kinds = BIT(K_WRMSR), .hook = outside_timer_late },
+	[F_OUTSIDE_CP_TIMER_SHORTEST_LOST] = { .kinds = BIT(K_WRMSR),
+					       .hook = outside_timer_shortest_lost },
+	[F_OUTSIDE_CP_INIT_KEEPS_TIMER] = { .kinds = BIT(K_WRMSR),
+					    .hook = outside_init_keeps_timer },
+	[F_OUTSIDE_CP_X2APIC_ID] = { .kinds = BIT(K_RDMSR), .behind = outside_x2apic_id },
+	[F_OUTSIDE_CP_APIC_BASE_BSP] = { .kinds = BIT(K_RDMSR), .behind = outside_apic_base_bsp },
+	[F_OUTSIDE_CP_CPUID_ID] = { .kinds = BIT(K_CPUID), .behind = outside_cpuid_id },
+	[F_OUTSIDE_CP_CPUID_TOPOLOGY] = { .kinds = BIT(K_CPUID), .behind = outside_cpuid_topology },
+	[F_OUTSIDE_CP_CPUID_COUNT] = { .kinds = BIT(K_CPUID), .behind = outside_cpuid_count },
+	[F_OUTSIDE_CP_CPUID_NX] = { .kinds = BIT(K_CPUID), .behind = outside_cpuid_nx },
+	[F_OUTSIDE_CP_TSC_FROM_STARTUP] = { .kinds = BIT(K_WRMSR) | BIT(K_RDTSC),
+					    .hook = outside_startup_notes_tsc,
+					    .behind = outside_tsc_from_startup },
+	[F_OUTSIDE_CP_PM_TIMER_BACK] = { .kinds = BIT(K_IN32), .behind = outside_pm_timer_back },
+	[F_OUTSIDE_CP_PM_TIMER_WIDE] = { .kinds = BIT(K_IN32), .behind = outside_pm_timer_wide },
+	[F_OUTSIDE_CP_XAPIC_ICR_HIGH] = { .store = outside_xapic_icr_high },
+	[F_OUTSIDE_CP_IOAPIC_DEST] = { .store = outside_ioapic_dest },
+	[F_OUTSIDE_CP_IOAPIC_EDGE] = { .store = outside_ioapic_edge },
+	[F_OUTSIDE_CP_IOAPIC_MASK] = { .store = outside_ioapic_mask },
+	[F_OUTSIDE_CP_IOAPIC_OLD_VECTOR] = { .store = outside_ioapic_old_vector },
+	[F_OUTSIDE_CP_CR3_RELOAD_AP] = { .kinds = BIT(K_MOV_CR3), .hook = outside_cr3_reload_ap },
+	[F_OUTSIDE_CP_WP_AP] = { .kinds = BIT(K_MOV_CR0), .hook = outside_wp_ap },
+	[F_OUTSIDE_CP_LOCK64_LOST] = { .kinds = BIT(K_LOCK64), .hook = outside_lock64_lost },
+	[F_OUTSIDE_CP_SPLIT_LOCK] = { .store = outside_split_lock },
+	[F_OUTSIDE_CP_CROSS_PAGE] = { .store = outside_cross_page },
+	[F_OUTSIDE_CP_PF_CR2] = { .traps = BIT(14), .trap = outside_pf_cr2 },
+	[F_OUTSIDE_CP_PF_WRITE] = { .traps = BIT(14), .trap = outside_pf_write },
+	[F_OUTSIDE_CP_PF_PRESENT] = { .traps = BIT(14), .trap = outside_pf_present },
+	[F_OUTSIDE_CP_GP_CODE] = { .traps = BIT(13), .trap = outside_gp_code },
+	[F_OUTSIDE_CP_UD_RIP] = { .traps = BIT(6), .trap = outside_ud_rip },
+	[F_OUTSIDE_CP_UD_AS_GP] = { .traps = BIT(6), .trap = outside_ud_as_gp },
+	[F_OUTSIDE_CP_MADT_SAME_ID] = { .kinds = BIT(K_CLI), .early = true, .hook = madt_same_id },
+	[F_OUTSIDE_CP_MADT_NOT_ENABLED] = { .kinds = BIT(K_CLI),
+					    .early = true,
+					    .hook = madt_not_enabled },
+	[F_OUTSIDE_CP_MADT_GSI_BASE] = { .kinds = BIT(K_CLI), .early = true, .hook = madt_gsi_base },
+	[F_OUTSIDE_CP_FADT_DSDT] = { .kinds = BIT(K_CLI), .early = true, .hook = fadt_dsdt },
+	[F_OUTSIDE_CP_FADT_RESET_VALUE] = { .kinds = BIT(K_CLI),
+					    .early = true,
+					    .hook = fadt_reset_value },
+	[F_OUTSIDE_CP_MCFG_LENGTH] = { .kinds = BIT(K_CLI), .early = true, .hook = mcfg_length },
+	[F_OUTSIDE_CP_MCFG_BUSES] = { .kinds = BIT(K_CLI), .early = true, .hook = mcfg_buses },
+	[F_OUTSIDE_CP_RSDT_DEAD_ENTRY] = { .kinds = BIT(K_CLI),
+					   .early = true,
+					   .hook = rsdt_dead_entry },
+	[F_OUTSIDE_CP_RSDP_CHECKSUM] = { .kinds = BIT(K_CLI), .early = true, .hook = rsdp_checksum },
+	[F_OUTSIDE_CP_MAP_LOW_HOLE] = { .kinds = BIT(K_CLI), .early = true, .hook = map_low_hole },
+	[F_OUTSIDE_CP_MAP_HIGH_END] = { .kinds = BIT(K_CLI), .early = true, .hook = map_high_end },
+	[F_OUTSIDE_CP_A20_OFF] = { .memory = a20_off },
 };

@@ -24,6 +24,16 @@ enum kind {
 	K_MOV_CR3,
 	K_LIDT,
 	K_LOCK_ADD, /* LOCK ADD or INC of memory */
+	K_LOCK64,   /* the same with 64-bit operands */
+	K_RDMSR,
+	K_CPUID,
+};
+
+struct store { /* behind it */
+	uint64_t phys, vaddr;
+	uint64_t value; /* up to 8 bytes */
+	unsigned int size;
+	bool io, locked;
 };
 
 struct fault {
@@ -33,7 +43,17 @@ struct fault {
 	bool (*hook)(unsigned int cpu, const struct plugin_site *s);
 	/* Behind each 8-byte store to memory; where kinds are given and no hook, each such load by one of them. */
 	void (*memory)(uint64_t phys, uint64_t value);
+	/* Behind an instruction of these kinds, in 64-bit code, with the values of RAX and RCX in front of it. */
+	void (*behind)(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+	/* Behind each store, to devices as well. */
+	void (*store)(unsigned int cpu, const struct store *s);
+	/* In front of a handler's first instruction; 0, or where the CPU goes on. */
+	uint32_t traps; /* bits of vectors below 32 */
+	uint64_t (*trap)(unsigned int cpu, unsigned int vector);
 };
+
+/* The handler's address in the table that LIDT loaded last; 0: there is none yet. Known while a fault has traps. */
+uint64_t machine_gate(unsigned int vector);
 
 extern const struct fault machine_faults[F_COUNT];
 

@@ -11,7 +11,7 @@
 static const char *const reg_names[PLUGIN_REGS] = { "rax", "rcx",  "rdx", "rbx", "rsp",
 						    "rbp", "rsi",  "rdi", "r8",	 "r9",
 						    "r10", "r11",  "r12", "r13", "r14",
-						    "r15", "efer", "cs",  "cr0" };
+						    "r15", "efer", "cs",  "cr0", "cr2" };
 
 static struct {
 	const struct plugin *p;

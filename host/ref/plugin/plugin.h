@@ -29,6 +29,7 @@ enum plugin_reg {
 	R_EFER,
 	R_CS,
 	R_CR0,
+	R_CR2,
 	PLUGIN_REGS
 };
 
