@@ -359,8 +359,10 @@ static int poll_event(struct vsock *vs)
 		n++;
 		if (len >= sizeof(*e) && le32_to_cpu(READ_ONCE(e->id)) == EVENT_TRANSPORT_RESET)
 			transport_reset(vs);
-		else
+		else {
 			vs->stats.rx_malformed++;
+			vsock_tell(vs, VSOCK_SAW_BAD_EVENT, NULL, len, e);
+		}
 		if (post_event(vs, e))
 			return vq_failed(vs, vq);
 	}

@@ -216,6 +216,7 @@ enum vsock_saw {
 	VSOCK_SAW_DOWN,		   /* the device was reset, or its driver gave up on it */
 	VSOCK_SAW_CIDS,		   /* the configuration was read again */
 	VSOCK_SAW_TRANSPORT_RESET, /* the event came (5.10.6.7); VSOCK_SAW_CIDS came before it */
+	VSOCK_SAW_BAD_EVENT,	   /* a buffer of the event queue came back with something else */
 	VSOCK_SAW_SENT,
 	VSOCK_SAW_RECEIVED,
 };
@@ -223,8 +224,8 @@ struct vsock_seen {
 	enum vsock_saw what;
 	struct vsock *vs;
 	const struct vsock_hdr *hdr; /* of packets; NULL: too few bytes came for a header */
-	uint32_t used_len;	     /* received: bytes that the device says it wrote */
-	const void *payload;	     /* received: what follows the header */
+	uint32_t used_len;	     /* received, events: bytes that the device says it wrote */
+	const void *payload;	     /* received: what follows the header; events: the buffer */
 };
 /* NULL ends it. There is one at a time. */
 void vsock_observe(void (*fn)(void *arg, const struct vsock_seen *seen), void *arg);

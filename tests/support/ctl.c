@@ -24,11 +24,17 @@ struct ctl {
 	uint8_t reply[ASSAY_CTL_MAX];
 };
 
-static void (*watch)(struct vsock *vs, bool over);
+static void (*watch)(struct vsock *vs, enum ctl_step step);
 
-void ctl_watch(void (*fn)(struct vsock *vs, bool over))
+void ctl_watch(void (*fn)(struct vsock *vs, enum ctl_step step))
 {
 	watch = fn;
+}
+
+static void tell(const struct ctl *c, enum ctl_step step)
+{
+	if (watch)
+		watch(c->vs, step);
 }
 
 static uint32_t message_crc(struct ctl_header h, const void *payload, size_t len)
@@ -93,8 +99,7 @@ static int begin(struct ctl *c, enum ctl_op op, const void *arg, size_t len)
 	memcpy(buf, &h, sizeof(h));
 	if (len)
 		memcpy(buf + sizeof(h), arg, len);
-	if (watch)
-		watch(c->vs, false);
+	tell(c, CTL_STEP_BEGINS);
 	n = vsock_send(c->conn, buf, sizeof(h) + len, CALL_NS);
 	if (n < 0)
 		return lose(c, (int)n);
@@ -157,8 +162,7 @@ static int finish(struct ctl *c, uint64_t ns, void *out, size_t size)
 		if (message_crc(h, c->reply, len) != le32_to_cpu(h.crc))
 			return lose(c, -EBADMSG);
 	} while (le32_to_cpu(h.seq) != c->seq);
-	if (watch)
-		watch(c->vs, true);
+	tell(c, CTL_STEP_OVER);
 	if (out) {
 		memset(out, 0, size);
 		memcpy(out, c->reply, len < size ? len : size);
@@ -412,6 +416,8 @@ int ctl_set_cids(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_
 		return -EINVAL;
 	for (i = 0; i < n + m; i++)
 		a.cids[i] = cpu_to_le64(i < n ? guest[i] : host[i - n]);
+	if (event)
+		tell(c, CTL_STEP_EVENT);
 	return call(c, CTL_SET_CIDS, &a, sizeof(a), CALL_NS, NULL, 0);
 }
 

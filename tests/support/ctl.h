@@ -71,10 +71,16 @@ int ctl_mem_scan(struct ctl *c, const void *secret, uint32_t len, struct ctl_mem
 int ctl_interrupt(struct ctl *c, uint32_t queue_mask, uint32_t count, uint32_t interval_us);
 
 /*
- * Whoever watches is told when a request goes out through vs, and when its reply has come: what
- * went the same way before it has been read by then. NULL ends it.
+ * Whoever watches is told when a request goes out through vs; when its reply has come: what went
+ * the same way before it has been read by then; and before an order that brings an event. NULL ends
+ * it.
  */
-void ctl_watch(void (*fn)(struct vsock *vs, bool over));
+enum ctl_step {
+	CTL_STEP_BEGINS,
+	CTL_STEP_OVER,
+	CTL_STEP_EVENT,
+};
+void ctl_watch(void (*fn)(struct vsock *vs, enum ctl_step step));
 
 /* In two steps, for a request that the guest must act on before the peer can answer it. */
 int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,

@@ -607,6 +607,21 @@ static void fwd_cnt_goes_back(void **state)
 	noted("fwd_cnt goes back, from 100");
 }
 
+static void old_fwd_cnt(void **state)
+{
+	(void)state;
+	opened();
+	send_with(VSOCK_OP_RW, 0, 100);
+	theirs.fwd_cnt = 100;
+	came(CREDIT_UPDATE);
+	all_read();
+	came(CREDIT_UPDATE);
+	fine();
+	theirs.fwd_cnt = 60;
+	came(CREDIT_UPDATE);
+	caught("5.10.6.3.2 MUST: fwd_cnt goes back, from 100");
+}
+
 static void fwd_cnt_wraps(void **state)
 {
 	unsigned int i;
@@ -868,6 +883,8 @@ static void rst_for_our_rst(void **state)
 	opened();
 	sent(RST);
 	all_read();
+	came(RST); /* as an application closes its end of it */
+	noted("RST for a connection that has ended");
 	came(RST);
 	caught("RST that answers an RST");
 }
@@ -880,6 +897,8 @@ static void resets_cross(void **state)
 	sent(RST);
 	came(RST);
 	fine();
+	came(RST);
+	noted("RST for a connection that has ended");
 	came(RST);
 	caught("RST after RST");
 }
@@ -906,6 +925,8 @@ static void one_rst_for_each(void **state)
 	came(RST);
 	came(RST);
 	fine();
+	came(RST);
+	noted("RST for a connection that has ended");
 	came(RST);
 	caught("RST after RST");
 }
@@ -938,7 +959,21 @@ static void shutdown_answered_twice(void **state)
 	came(RST);
 	fine();
 	came(RST);
+	noted("RST for a connection that has ended");
+	came(RST);
 	caught("RST after RST");
+}
+
+static void shutdown_after_end(void **state)
+{
+	(void)state;
+	opened();
+	send_with(VSOCK_OP_SHUTDOWN, BOTH, 0);
+	came(RST);
+	come_with(VSOCK_OP_SHUTDOWN, BOTH, 0); /* the application's own, too late */
+	noted("SHUTDOWN of a connection that has ended");
+	come_with(VSOCK_OP_SHUTDOWN, BOTH, 0);
+	caught("after the host's RST");
 }
 
 static void rst_not_swapped(void **state)
@@ -1080,6 +1115,39 @@ static void same_cids(void **state)
 	fine();
 }
 
+static void before_reset(void **state)
+{
+	static struct oracle_past past;
+	const struct oracle_device d = { &config, .stream = true, .seqpacket = true,
+					 .past = &past };
+
+	(void)state;
+	oracle_free(o);
+	o = oracle_new(&d);
+	opened();
+	ours.src_port = theirs.dst_port = GP + 1;
+	opened();
+	came(RST); /* has ended */
+	oracle_free(o);
+	o = oracle_new(&d);
+	theirs.dst_port = GP;
+	come_with(VSOCK_OP_RW, 0, 10);
+	come_with(VSOCK_OP_SHUTDOWN, BOTH, 0);
+	came(RST);
+	fine();
+	assert_int_equal(oracle_past_packets(o), 3);
+	ours.src_port = GP;
+	sent(REQUEST); /* reused */
+	come_with(VSOCK_OP_RW, 0, 10);
+	came(RESPONSE);
+	come_with(VSOCK_OP_RW, 0, ROOM);
+	fine();
+	assert_int_equal(oracle_past_packets(o), 4);
+	theirs.dst_port = GP + 1;
+	come_with(VSOCK_OP_RW, 0, 10);
+	caught("of no connection");
+}
+
 static void many_connections(void **state)
 {
 	uint32_t i;
@@ -1177,6 +1245,7 @@ int main(void)
 		T(fwd_cnt_of_response),
 		T(fwd_cnt_below_zero),
 		T(fwd_cnt_goes_back),
+		T(old_fwd_cnt),
 		T(fwd_cnt_wraps),
 		T(counts_begin_anew),
 		T(credit_request_unanswered),
@@ -1205,6 +1274,7 @@ int main(void)
 		T(rst_for_data_of_none),
 		T(late_rst),
 		T(shutdown_answered_twice),
+		T(shutdown_after_end),
 		T(rst_not_swapped),
 		T(rst_of_forged_addresses),
 		T(rst_for_unknown_type),
@@ -1216,6 +1286,7 @@ int main(void)
 		T(transport_reset),
 		T(cid_goes),
 		T(same_cids),
+		T(before_reset),
 		T(many_connections),
 		T(kept_and_counted),
 		T(control_and_audit_of_nothing),

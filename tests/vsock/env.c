@@ -196,6 +196,7 @@ static void probe(void)
 	if (state.probed)
 		return;
 	state.probed = true;
+	vsock_watch();
 	state.open_ret = open_device(0);
 	if (!state.env.vs)
 		return;

@@ -36,12 +36,13 @@ struct conn {
 	bool used; /* the entry of the table */
 
 	enum state state;
-	bool was_open;	  /* the host may have data on its way though we have ended it */
-	bool unknown;	  /* of a type that does not exist */
-	bool in_message;  /* a seqpacket fragment without EOM was the last */
-	bool gone_quiet;  /* its end came by another way than RST: no answer is due */
-	bool stale;	  /* begun anew at once: what the host had on its way before may come */
-	bool host_closes; /* its application has closed its end */
+	bool was_open;	 /* the host may have data on its way though we have ended it */
+	bool unknown;	 /* of a type that does not exist */
+	bool in_message; /* a seqpacket fragment without EOM was the last */
+	bool gone_quiet; /* its end came by another way than RST: no answer is due */
+	bool stale;	 /* begun anew at once: what the host had on its way before may come */
+	bool late_shutdown, late_rst; /* came behind the end */
+	bool host_closes;	      /* its application has closed its end */
 	uint8_t we_shut, host_shut;
 	when_t asked_at, ended_at, shut_rcv_at, shut_both_at, credit_asked_at;
 	unsigned int responses_due; /* REQUESTs of ours without an answer */
@@ -56,8 +57,9 @@ struct conn {
 	unsigned int unknown_due; /* packets of an unknown type, which RST must answer */
 
 	/* Counted without the wrap at 2^32. */
-	uint64_t sent, received;      /* payload bytes */
-	uint64_t our_fwd, host_fwd;   /* fwd_cnt as last told */
+	uint64_t sent, received;    /* payload bytes */
+	uint64_t our_fwd, host_fwd; /* fwd_cnt as last told, the highest of the host's */
+	when_t host_fwd_at;
 	uint64_t limit, newest_limit; /* received may reach this: by any header; by the newest */
 	when_t newest_limit_at;
 };
@@ -70,6 +72,9 @@ struct oracle {
 	struct conn *conns; /* open addressing */
 	uint32_t size, num;
 	bool no_memory;
+
+	struct oracle_past *past;
+	unsigned int past_packets;
 
 	bool stream, seqpacket;
 	uint32_t num_guest, num_host, num_old;
@@ -171,22 +176,21 @@ unsigned int oracle_count(const struct oracle *o, bool must)
 
 /* --- the table ---------------------------------------------------------------------------- */
 
-static uint32_t slot_of(const struct oracle *o, struct addr local, struct addr remote,
-			uint16_t type)
+static uint32_t hash_of(struct addr local, struct addr remote, uint16_t type)
 {
 	uint64_t h = local.cid * 0x9e3779b97f4a7c15ull;
 
 	h = (h ^ local.port) * 0x9e3779b97f4a7c15ull;
 	h = (h ^ remote.cid) * 0x9e3779b97f4a7c15ull;
 	h = (h ^ remote.port ^ (uint64_t)type << 32) * 0x9e3779b97f4a7c15ull;
-	return (uint32_t)(h >> 32) & (o->size - 1);
+	return (uint32_t)(h >> 32);
 }
 
 /* The entry of these addresses, or the free one where it would stand. */
 static struct conn *entry(const struct oracle *o, struct addr local, struct addr remote,
 			  uint16_t type)
 {
-	uint32_t i = slot_of(o, local, remote, type);
+	uint32_t i = hash_of(local, remote, type) & (o->size - 1);
 	struct conn *c;
 
 	for (;; i = (i + 1) & (o->size - 1)) {
@@ -241,6 +245,23 @@ static struct conn *get(struct oracle *o, struct addr local, struct addr remote,
 	c->unknown = type != VSOCK_STREAM && type != VSOCK_SEQPACKET;
 	o->num++;
 	return c;
+}
+
+static bool in_past(const struct oracle *o, struct addr local, struct addr remote, uint16_t type)
+{
+	const uint32_t hash = hash_of(local, remote, type) | 1;
+	unsigned int i;
+
+	for (i = 0; o->past && i < ORACLE_PAST; i++)
+		if (o->past->hash[i] == hash)
+			return true;
+	return false;
+}
+
+/* 0 is no hash. */
+static void to_past(struct oracle_past *p, const struct conn *c)
+{
+	p->hash[p->next++ % ORACLE_PAST] = hash_of(c->local, c->remote, c->type) | 1;
 }
 
 #define for_each_conn(c, o)                                                                        \
@@ -300,6 +321,7 @@ static void begin(struct oracle *o, struct conn *c, enum state state)
 {
 	c->stale = c->state == WE_ENDED && c->was_open && !was_read(o, c->ended_at);
 	c->state = state;
+	c->late_shutdown = c->late_rst = false;
 	c->was_open = c->in_message = c->gone_quiet = c->host_closes = false;
 	c->we_shut = c->host_shut = 0;
 	c->asked_at = o->now;
@@ -505,11 +527,18 @@ static void check_credit(struct oracle *o, struct conn *c, const struct vsock_hd
 		       (unsigned long long)c->sent);
 		return;
 	}
-	if (fwd >= c->host_fwd)
-		c->host_fwd = fwd;
-	else /* it was true once: a host may fill in a header before it queues the packet */
-		note(o, h, "5.10.6.3: fwd_cnt goes back, from %llu",
+	if (fwd < c->host_fwd) {
+		/*
+		 * It was true once: a host that fills in a header before it queues the packet may
+		 * swap two. But no packet waits for two round trips.
+		 */
+		find(o, was_read(o, c->host_fwd_at), h,
+		     "5.10.6.3.2 MUST: fwd_cnt goes back, from %llu",
 		     (unsigned long long)c->host_fwd);
+	} else if (fwd > c->host_fwd) {
+		c->host_fwd = fwd;
+		c->host_fwd_at = o->now;
+	}
 }
 
 static void host_requests(struct oracle *o, const struct vsock_hdr *h, struct addr local,
@@ -536,6 +565,7 @@ static void host_responds(struct oracle *o, struct conn *c, const struct vsock_h
 		return;
 	}
 	c->responses_due--;
+	take_answerable(o, c);
 	c->was_open = true;
 	if (c->state == ASKED)
 		c->state = OPEN;
@@ -570,6 +600,12 @@ static void host_resets(struct oracle *o, struct conn *c, const struct vsock_hdr
 	case ENDED:
 		if (take_answerable(o, c))
 			return;
+		/* Linux sends one more when the application closes a socket that is done. */
+		if (c->was_open && !c->late_rst) {
+			c->late_rst = true;
+			note(o, h, "5.10.6.5: RST for a connection that has ended");
+			return;
+		}
 		breach(o, h,
 		       c->state == NONE ? "5.10.6.5: RST that answers no packet, of no connection" :
 		       c->state == ENDED ? "5.10.6.5: RST after RST, with no packet between" :
@@ -639,6 +675,13 @@ static void on_flow(struct oracle *o, struct conn *c, const struct vsock_hdr *h)
 
 	if (c && c->state == ASKED && c->stale && !was_read(o, c->ended_at))
 		return;
+	/* Linux: the application shuts down, too, a socket that RST has ended. */
+	if (c && c->was_open && (c->state == ENDED || c->state == WE_ENDED) && !flow_open(o, c) &&
+	    op == VSOCK_OP_SHUTDOWN && !c->late_shutdown) {
+		c->late_shutdown = true;
+		note(o, h, "5.10.6.5: SHUTDOWN of a connection that has ended");
+		return;
+	}
 	if (!flow_open(o, c)) {
 		breach(o, h, "%s", why_not_open(c));
 		return;
@@ -687,6 +730,12 @@ void oracle_received(struct oracle *o, const struct vsock_hdr *h, uint32_t used_
 	if (len && op != VSOCK_OP_RW)
 		breach(o, h, "5.10.6: a payload in a packet that is no RW");
 	check_flags(o, h);
+	if ((!c || c->state == NONE || c->state == ASKED) && op != VSOCK_OP_REQUEST &&
+	    op != VSOCK_OP_RESPONSE && !(c && op == VSOCK_OP_RST) &&
+	    in_past(o, local, remote, le16_to_cpu(h->type))) {
+		o->past_packets++;
+		return;
+	}
 	if (op == VSOCK_OP_REQUEST)
 		host_requests(o, h, local, remote);
 	else if (op == VSOCK_OP_RESPONSE)
@@ -787,6 +836,11 @@ void oracle_audit(struct oracle *o)
 		note(o, NULL, "no memory for all connections: some packets were not looked at");
 }
 
+unsigned int oracle_past_packets(const struct oracle *o)
+{
+	return o->past_packets;
+}
+
 unsigned int oracle_live(const struct oracle *o)
 {
 	unsigned int n = 0;
@@ -810,6 +864,7 @@ struct oracle *oracle_new(const struct oracle_device *d)
 	}
 	o->stream = d->stream;
 	o->seqpacket = d->seqpacket;
+	o->past = d->past;
 	/* `at < read` holds of nothing before the second barrier is over. */
 	o->now = 1;
 	take_cids(o, d->config);
@@ -820,6 +875,8 @@ void oracle_free(struct oracle *o)
 {
 	if (!o)
 		return;
+	for_each_conn(c, o) if (o->past && (c->state != ENDED || c->answerable ||
+					    c->answerable_before)) to_past(o->past, c);
 	free(o->conns);
 	free(o);
 }

@@ -21,13 +21,26 @@
 
 struct oracle;
 
+/*
+ * Connections that had not ended when their device was reset. A reset is the device's, not its
+ * applications' (2.4): Linux's sockets outlive it, and what they send then comes through the device
+ * that is up by that time. One for all devices, all zeros at first; the oldest are forgotten.
+ */
+#define ORACLE_PAST 4096
+struct oracle_past {
+	uint32_t hash[ORACLE_PAST];
+	unsigned int next;
+};
+
 struct oracle_device {
 	const struct vsock_config *config; /* read when it is given, not kept */
 	bool stream, seqpacket;		   /* types that the features allow */
+	struct oracle_past *past;	   /* read, and written by oracle_free(); NULL: none */
 };
 
 /* A device that was just brought up. NULL: no memory. */
 struct oracle *oracle_new(const struct oracle_device *d);
+/* The device is reset. */
 void oracle_free(struct oracle *o);
 
 /* --- what happens ------------------------------------------------------------------------- */
@@ -65,5 +78,7 @@ struct oracle_finding {
 const struct oracle_finding *oracle_finding(const struct oracle *o, unsigned int n);
 /* How many there were in all, of either kind. */
 unsigned int oracle_count(const struct oracle *o, bool must);
+/* Packets of connections from before a reset, which are no findings. */
+unsigned int oracle_past_packets(const struct oracle *o);
 
 #endif

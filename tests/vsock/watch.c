@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tests/vsock/watch.h"
 
-#include <stdio.h>
+#include <string.h>
 
 #include "tests/vsock/oracle.h"
 
@@ -9,12 +9,17 @@
 #define SHOWN	4 /* findings that are shown in full */
 
 /* Owner: the fixture below. */
-static struct {
+static struct watched {
 	struct vsock *vs;
 	struct oracle *oracle; /* NULL: no memory */
+	unsigned int ordered, events;
 } watched[DEVICES];
 static unsigned int more[2]; /* findings that are not shown: notes, breaches */
 static unsigned int shown[2];
+
+static struct oracle_past past;
+static unsigned int past_packets;
+static bool in_test; /* else the needs are probed, of which nothing is said */
 
 /* --- reports ------------------------------------------------------------------------------ */
 
@@ -35,6 +40,7 @@ static void report(const struct oracle *o)
 	const struct oracle_finding *f;
 	unsigned int i;
 
+	past_packets += oracle_past_packets(o);
 	for (i = 0; (f = oracle_finding(o, i)); i++)
 		show(f);
 	for (i = 0; i < 2; i++)
@@ -43,13 +49,13 @@ static void report(const struct oracle *o)
 
 /* --- devices ------------------------------------------------------------------------------ */
 
-static struct oracle **oracle_of(const struct vsock *vs)
+static struct watched *find(const struct vsock *vs)
 {
 	unsigned int i;
 
 	for (i = 0; i < DEVICES; i++)
 		if (watched[i].vs == vs)
-			return &watched[i].oracle;
+			return &watched[i];
 	return NULL;
 }
 
@@ -62,6 +68,7 @@ static struct oracle *new_oracle(struct vsock *vs)
 		.stream = virtio_has(d, VSOCK_F_STREAM) || !virtio_has(d, VSOCK_F_SEQPACKET) ||
 			  !virtio_has(d, VSOCK_F_NO_IMPLIED_STREAM),
 		.seqpacket = virtio_has(d, VSOCK_F_SEQPACKET),
+		.past = &past,
 	};
 
 	return oracle_new(&how);
@@ -74,61 +81,81 @@ static void device_up(struct vsock *vs)
 	for (i = 0; i < DEVICES; i++) {
 		if (watched[i].vs)
 			continue;
-		watched[i].vs = vs;
-		watched[i].oracle = new_oracle(vs);
+		watched[i] = (struct watched){ .vs = vs, .oracle = new_oracle(vs) };
 		return;
 	}
 }
 
-static void device_down(struct oracle **o)
+static void device_down(struct watched *w)
 {
-	unsigned int i;
+	if (w->oracle && in_test)
+		report(w->oracle);
+	oracle_free(w->oracle);
+	*w = (struct watched){ 0 };
+}
 
-	if (*o)
-		report(*o);
-	oracle_free(*o);
-	*o = NULL;
-	for (i = 0; i < DEVICES; i++)
-		if (o == &watched[i].oracle)
-			watched[i].vs = NULL;
+static void on_event(struct watched *w)
+{
+	oracle_transport_reset(w->oracle);
+	if (w->events++ == w->ordered && in_test)
+		test_fail_around("virtio 1.4, 5.10.6.7: a TRANSPORT_RESET that nobody ordered");
+}
+
+static void on_bad_event(const struct vsock_seen *s)
+{
+	le32 id = 0;
+
+	if (!in_test)
+		return;
+	if (s->used_len >= sizeof(id))
+		memcpy(&id, s->payload, sizeof(id));
+	test_fail_around("virtio 1.4, 5.10.6.7: an event of %u bytes, id %u",
+			 (unsigned int)s->used_len, (unsigned int)le32_to_cpu(id));
 }
 
 static void on_seen(void *arg, const struct vsock_seen *s)
 {
-	struct oracle **o = oracle_of(s->vs);
+	struct watched *w = find(s->vs);
 
 	(void)arg;
-	if (s->what == VSOCK_SAW_UP && !o)
+	if (s->what == VSOCK_SAW_UP && !w)
 		device_up(s->vs);
-	if (!o || (!*o && s->what != VSOCK_SAW_DOWN))
+	if (!w || (!w->oracle && s->what != VSOCK_SAW_DOWN))
 		return;
 	switch (s->what) {
 	case VSOCK_SAW_SENT:
-		oracle_sent(*o, s->hdr);
+		oracle_sent(w->oracle, s->hdr);
 		break;
 	case VSOCK_SAW_RECEIVED:
-		oracle_received(*o, s->hdr, s->used_len);
+		oracle_received(w->oracle, s->hdr, s->used_len);
 		break;
 	case VSOCK_SAW_CIDS:
-		oracle_cids(*o, vsock_config(s->vs));
+		oracle_cids(w->oracle, vsock_config(s->vs));
 		break;
 	case VSOCK_SAW_TRANSPORT_RESET:
-		oracle_transport_reset(*o);
+		on_event(w);
+		break;
+	case VSOCK_SAW_BAD_EVENT:
+		on_bad_event(s);
 		break;
 	case VSOCK_SAW_DOWN:
-		device_down(o);
+		device_down(w);
 		break;
 	case VSOCK_SAW_UP:
 		break;
 	}
 }
 
-static void on_barrier(struct vsock *vs, bool over)
+static void on_step(struct vsock *vs, enum ctl_step step)
 {
-	struct oracle **o = oracle_of(vs);
+	struct watched *w = find(vs);
 
-	if (o && *o)
-		oracle_barrier(*o, over);
+	if (!w || !w->oracle)
+		return;
+	if (step == CTL_STEP_EVENT)
+		w->ordered++;
+	else
+		oracle_barrier(w->oracle, step == CTL_STEP_OVER);
 }
 
 /* --- the end of a test -------------------------------------------------------------------- */
@@ -151,34 +178,41 @@ int vsock_watch_audit(const struct vsock_env *e)
 {
 	const uint32_t services[] = { ctl_port(), ASSAY_ECHO_PORT, ASSAY_SINK_PORT,
 				      ASSAY_SOURCE_PORT };
-	struct oracle **o = oracle_of(e->vs);
+	struct watched *w = find(e->vs);
+	struct oracle *o = w ? w->oracle : NULL;
 	int ret = ctl_barrier(e->ctl);
 
-	if (ret || !o || !*o)
+	if (ret || !o)
 		return ret;
 	ret = ctl_forget_all(e->ctl);
 	if (ret)
 		return ret;
-	oracle_host_closes(*o, services, sizeof(services) / sizeof(services[0]));
+	oracle_host_closes(o, services, sizeof(services) / sizeof(services[0]));
 	ret = ctl_barrier(e->ctl);
 	if (!ret)
 		ret = ctl_barrier(e->ctl);
 	if (ret)
 		return ret;
-	wait_for(vsock_poll(e->vs) < 0 || oracle_settled(*o), test_sec());
-	oracle_audit(*o);
+	wait_for(vsock_poll(e->vs) < 0 || oracle_settled(o), test_sec());
+	oracle_audit(o);
 	if (ctl_can(e->ctl, CTL_CAP_DEVICE))
-		ret = compare_live(e, *o);
+		ret = compare_live(e, o);
 	return ret;
 }
 
 /* --- fixture ------------------------------------------------------------------------------ */
 
+void vsock_watch(void)
+{
+	vsock_observe(on_seen, NULL);
+	ctl_watch(on_step);
+}
+
 static int begin(void)
 {
-	shown[0] = shown[1] = more[0] = more[1] = 0;
-	vsock_observe(on_seen, NULL);
-	ctl_watch(on_barrier);
+	shown[0] = shown[1] = more[0] = more[1] = past_packets = 0;
+	in_test = true;
+	vsock_watch();
 	return 0;
 }
 
@@ -191,7 +225,11 @@ static void end(void)
 	/* Of a device that is still up, as some tests leave it. */
 	for (i = 0; i < DEVICES; i++)
 		if (watched[i].vs)
-			device_down(&watched[i].oracle);
+			device_down(&watched[i]);
+	in_test = false;
+	if (past_packets)
+		test_note_around("%u packets of connections from before a device reset",
+				 past_packets);
 	if (more[1])
 		test_note_around("%u more packets that are not explained", more[1]);
 	if (more[0])

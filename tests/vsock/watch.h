@@ -9,6 +9,11 @@
 #include "tests/vsock/env.h"
 
 /*
+ * Begins to watch outside of a test, for the connections that are left from there: a host may send
+ * on them later. The fixture calls it for each test.
+ */
+void vsock_watch(void);
+/*
  * At the end of a test, while the device is up: has the peer close all that it opened for the test,
  * waits until nothing is under way any more, and has the oracle look for what should have come. 0,
  * or what the control connection says.
