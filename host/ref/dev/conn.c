@@ -1107,6 +1107,14 @@ static void fill(const struct tconn *c, struct virtio_vsock_hdr *h, uint16_t op,
 		.fwd_cnt = htole32(fwd),
 	};
 	spoil_header(c, h, op);
+	if (op == VIRTIO_VSOCK_OP_SHUTDOWN && fault_on_conn(F_FLAGS_SHUTDOWN_BIT, c->host_port))
+		h->flags |= htole32(4);
+	if (op == VIRTIO_VSOCK_OP_CREDIT_UPDATE &&
+	    fault_on_conn(F_FLAGS_CREDIT_UPDATE, c->host_port))
+		h->flags |= htole32(0x100);
+	if (op == VIRTIO_VSOCK_OP_RW && type == VIRTIO_VSOCK_TYPE_STREAM &&
+	    fault_on_conn(F_FLAGS_EOM_ON_STREAM, c->host_port))
+		h->flags |= htole32(VIRTIO_VSOCK_SEQ_EOM);
 }
 
 /* What a fault does to the next n bytes. */
@@ -1160,6 +1168,8 @@ static uint32_t spoil_flags(struct tconn *c, uint32_t flags, size_t n, size_t ro
 		flags |= VIRTIO_VSOCK_SEQ_EOM;
 	if (flags && split && fault_on_conn(F_OUTSIDE_VS_EOM_LOST_IN_SPLIT, c->host_port))
 		flags = 0;
+	if (n && !flags && fault_on_conn(F_SEQPACKET_EOR_ALONE, c->host_port))
+		flags = VIRTIO_VSOCK_SEQ_EOR;
 	if (flags && fault_on_conn(F_OUTSIDE_VS_EOR_UNASKED, c->host_port))
 		flags |= VIRTIO_VSOCK_SEQ_EOR;
 	return flags;
@@ -1286,6 +1296,8 @@ void conn_packet_sent(struct tconn *c, const struct virtio_vsock_hdr *h, size_t 
 		c->fwd_shown = c->fwd_cnt;
 	switch (le16toh(h->op)) {
 	case VIRTIO_VSOCK_OP_REQUEST:
+		if (c->tx_packets == 1 && fault_on_conn(F_CONN_REQUEST_TWICE, c->host_port))
+			break;
 		c->pending &= ~(unsigned int)TP_REQUEST;
 		break;
 	case VIRTIO_VSOCK_OP_RESPONSE:

@@ -306,7 +306,7 @@ int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
 	    fault(F_OUTSIDE_VS_RX_FIRST_LOST))
 		r->last_avail++;
 	/* Moved or stopped in the middle: connections did not survive (5.10.6.7). */
-	if (queue == DEV_EVENT && base != 0)
+	if (queue == DEV_EVENT && (base != 0 || fault(F_EVENT_UNASKED)))
 		d->events = 1;
 	if (queue == DEV_RX && d->info.resets && fault(F_IRQ_STALE_AFTER_RESET)) {
 		r->again = AGAIN_MAX; /* as long as it runs */
@@ -320,6 +320,8 @@ uint16_t device_ring_stop(struct device *d, unsigned int queue)
 	struct ring *r = &d->ring[queue];
 	const bool was_running = r->running;
 
+	if (was_running && queue == DEV_TX && r->chains && fault(F_RING_USED_AT_STOP))
+		ring_push(r, &d->chain, 0, false);
 	ring_publish(r);
 	ring_stop(r);
 	if (was_running && queue == DEV_TX && fault_on(F_RING_WRITTEN_AFTER_RESET))
