@@ -29,7 +29,8 @@ say = $(if $(SILENT),@:,@echo "  $(1)")
 .SUFFIXES:
 
 # --- targets for people ----------------------------------------------------------------------
-.PHONY: setup all run test unit faults bench bench-boot hosts nested linux-guest nested-regression images dist lint format fuzz conformance \
+.PHONY: setup all run test unit faults mutants mutants-ci bench bench-boot hosts nested linux-guest nested-regression images dist \
+	lint format fuzz conformance \
 	clean help
 # Jobs come from the first make where it has some.
 inner = +@$(MAKE) -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) SETUP=1
@@ -46,8 +47,10 @@ run: setup
 # Fuzzers run for some seconds where clang can build them; `make fuzz` sets it up and runs them for long.
 can_fuzz = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 	clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null && echo fuzzers)
+# So is the tool that lists mutants.
+can_mutate = $(shell [ -e "$$(clang -print-resource-dir 2>/dev/null)/../../../include/clang-c/Index.h" ] && echo mutants-files)
 test: setup
-	$(inner) build units $(can_fuzz)
+	$(inner) build units $(can_fuzz) $(can_mutate)
 	@scripts/test $(O)
 unit: setup
 	$(inner) units
@@ -55,6 +58,15 @@ unit: setup
 faults: setup
 	$(inner) build
 	@$(O)/assay faults
+# What the suite does not see: changes of the reference host that nobody chose (scripts/mutants has the variables).
+mutants: setup
+	@scripts/setup mutants
+	$(inner) mutants-files
+	@scripts/mutants $(O)
+mutants-ci: setup
+	@scripts/setup mutants
+	$(inner) mutants-files
+	@SAMPLE=30 BUDGET=$(or $(BUDGET),240) THRESHOLD=$(or $(THRESHOLD),80) scripts/mutants $(O)
 bench: setup
 	$(inner) build
 	@scripts/bench $(O)
@@ -101,6 +113,8 @@ help:
 	@echo "make test        set-up, build, all tests; ends with 'N passed, N failed, N skipped'"
 	@echo "make unit        unit tests on the host only"
 	@echo "make faults      every injected host fault must be caught"
+	@echo "make mutants     changes the reference host at random places: which of them does the suite see?"
+	@echo "                 SAMPLE=100 SEED=N FILE=GLOB HOST=NAME,...; make mutants-ci: 30 of them, 80 % or it fails"
 	@echo "make bench       throughput and latency of vsock"
 	@echo "make bench-boot  from QEMU's start to the first line, PVH and OVMF"
 	@echo "make hosts       the payload on QEMU 7.2, 10.0 and 11.1, with devices of other projects"
@@ -126,7 +140,7 @@ include $(O)/setup.env
 # A release archive has no history: there the version stands in a file.
 VERSION := $(or $(shell cat VERSION 2>/dev/null),$(shell git describe --always --dirty 2>/dev/null),0)
 
-.PHONY: build units fuzzers fuzz-all lint-all dist-files FORCE
+.PHONY: build units fuzzers fuzz-all mutants-files lint-all dist-files FORCE
 
 # $(call stamp,FILE,TEXT): a file that changes only when its text does.
 stamp = $(shell mkdir -p $(dir $(1)); echo '$(2)' | cmp -s - $(1) || echo '$(2)' >$(1))
@@ -218,7 +232,7 @@ plugin_obj := $(call pic_obj,host/ref/plugin/*.c host/ref/fault/*.c host/common/
 fault_parts := dev kvm front irq cpu
 fault_ids := $(fault_parts:%=$(O)/gen/host/ref/%/fault_ids.h)
 fault_lists := $(patsubst %,$(O)/ref%.faults,$(fault_parts))
-$(O)/gen/host/ref/%/fault_ids.h: host/ref/%/faults host/ref/fault/ids.awk
+$(fault_ids): $(O)/gen/host/ref/%/fault_ids.h: host/ref/%/faults host/ref/fault/ids.awk
 	@mkdir -p $(@D)
 	$(Q)awk -f host/ref/fault/ids.awk $< >$@.new && mv $@.new $@
 $(fault_lists): $(O)/ref%.faults: host/ref/%/faults
@@ -252,10 +266,11 @@ $(O)/assay-refdev: $(refdev_obj) $(peer_obj) $(common_obj) $(h_list)
 $(O)/assay-irqfd: $(call h_obj,host/stress/irqfd.c)
 	$(call say,HOSTLD  $@)
 	$(Q)$(CC) -static -o $@ $^ -lpthread
+P_CFLAGS := -fPIC -fvisibility=hidden $(shell pkg-config --cflags glib-2.0 2>/dev/null)
 $(O)/pic/%.c.o: %.c $(h_stamp) | $(fault_ids)
 	@mkdir -p $(@D)
 	$(call say,PLUGCC  $<)
-	$(Q)$(CC) $(H_CFLAGS) -fPIC -fvisibility=hidden $$(pkg-config --cflags glib-2.0) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(H_CFLAGS) $(P_CFLAGS) -MMD -MP -c $< -o $@
 # Undefined symbols are QEMU's.
 define plugin_rule
 $(O)/$(1).so: $$(call pic_obj,host/ref/$(1:ref%=%)/*.c) $$(plugin_obj) $$(h_list)
@@ -263,6 +278,27 @@ $(O)/$(1).so: $$(call pic_obj,host/ref/$(1:ref%=%)/*.c) $$(plugin_obj) $$(h_list
 	$$(Q)$(CC) -shared -o $$@ $$(filter %.o,$$^)
 endef
 $(foreach p,$(plugins),$(eval $(call plugin_rule,$(p))))
+
+# --- the tool that lists mutants: clang's own library reads the sources
+clang_dir := $(shell clang -print-resource-dir 2>/dev/null)
+llvm := $(patsubst %/lib/clang/,%,$(dir $(clang_dir)))
+mutate_obj := $(call h_obj,$(wildcard host/mutate/*.c) host/common/util.c)
+$(call h_obj,$(wildcard host/mutate/*.c)): H_CFLAGS += -isystem $(llvm)/include
+$(O)/assay-mutate: $(mutate_obj)
+	$(call say,HOSTLD  $@)
+	$(Q)$(CC) -o $@ $^ -L$(llvm)/lib -Wl,-rpath,$(llvm)/lib -lclang
+# How scripts/mutants compiles and links.
+define mutants_flags
+CC $(CC)
+H_CFLAGS $(H_CFLAGS)
+P_CFLAGS $(H_CFLAGS) $(P_CFLAGS)
+H_LIBS $(H_LIBS)
+REFDEV_OBJ $(refdev_obj) $(peer_obj) $(common_obj)
+REFKVM_OBJ $(call pic_obj,host/ref/kvm/*.c) $(plugin_obj)
+CLANG_FLAGS -resource-dir $(clang_dir) -w $(filter -std=% -D% -I%,$(H_CFLAGS)) $(P_CFLAGS)
+endef
+mutants-files: build $(O)/assay-mutate
+	$(shell mkdir -p $(O)/mutants)$(file >$(O)/mutants/flags,$(mutants_flags))
 
 # --- the version: only what names it is built again when it changes
 v_stamp := $(O)/version

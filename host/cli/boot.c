@@ -721,6 +721,10 @@ static void watch(struct boot *b)
 			finish(b, BOOT_INTERRUPTED, "interrupted by signal %d", signals_seen());
 			return;
 		}
+		if (!b->report->ended && b->c->enough && *b->c->enough) {
+			finish(b, BOOT_ENOUGH, "ended at the first test that failed");
+			return;
+		}
 		if (!b->report->ended && worker_lost(b))
 			return;
 		if (someone_ended(b) && !b->report->ended) {

@@ -25,6 +25,7 @@ enum boot_end {
 	BOOT_START,   /* the host did not start */
 	BOOT_INTERRUPTED, /* a signal to this program */
 	BOOT_DEADLINE,	  /* the time of the whole run is over */
+	BOOT_ENOUGH,	  /* as it was asked for: boot_config.enough */
 };
 
 /* What a disturbance sees, and may do harm to: see host/cli/cmd_race.c. */
@@ -57,6 +58,7 @@ struct boot_config {
 	const char *
 		suspect; /* test that ran when a thread ended before; once more is a FAIL; or NULL */
 	ktap_handler handler;	 /* watches the report */
+	const bool *enough;	 /* true: the boot is to end, as handler saw; or NULL */
 	void (*tick)(void *arg); /* some ten times a second */
 	void *arg;
 	boot_disturb disturb; /* or NULL; called as often as tick, and at the end */

@@ -29,6 +29,7 @@ enum {
 	OPT_REQUIRE,
 	OPT_ACCEL,
 	OPT_KEEP,
+	OPT_FAIL_FAST,
 	OPT_OUTPUT,
 	OPT_IMAGE,
 	OPT_SET,
@@ -62,6 +63,8 @@ static const struct argp_option options[] = {
 	{ NULL, 0, NULL, 0, "How tests run:", 2 },
 	{ "shuffle", OPT_SHUFFLE, "SEED", 0, "in an order that SEED determines", 2 },
 	{ "repeat", OPT_REPEAT, "N", 0, "each test N times", 2 },
+	{ "fail-fast", OPT_FAIL_FAST, NULL, 0,
+	  "end at the first test that fails; those behind it have no verdict", 2 },
 	{ "shard", OPT_SHARD, "I/N", 0, "the Ith of N parts, the same split on every machine", 2 },
 	{ "known", OPT_KNOWN, "FILE", 0,
 	  "tests known to fail on this host, a line each: id, reason and link; they count as XFAIL. "
@@ -244,6 +247,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_SOAK:
 		if (!parse_seconds(arg, &o->soak))
 			argp_error(state, "--soak %s: minutes are wanted", arg);
+		return 0;
+	case OPT_FAIL_FAST:
+		o->fail_fast = true;
 		return 0;
 	case OPT_KEEP:
 		o->keep = true;

@@ -33,7 +33,7 @@ struct run_options {
 	unsigned int cpus, repeat, shard, shards;
 	int reboots; /* -1: as the recipe says */
 	double timeout, first_timeout, test_timeout, grace, silence;
-	bool keep, verbose, quiet;
+	bool keep, verbose, quiet, fail_fast;
 	struct progress *runs; /* of several hosts at the same time, or NULL */
 	size_t nruns, own;
 	boot_disturb disturb; /* or NULL: see boot.h */

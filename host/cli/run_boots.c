@@ -34,6 +34,8 @@ static void on_event(void *arg, enum ktap_event event, const char *text)
 		require_result(r->require, &shown);
 		deviations_apply(&r->known, &shown);
 		printer_result(&r->out, &shown);
+		if (r->o->fail_fast && (shown.verdict == V_FAIL || shown.verdict == V_ERROR))
+			r->failed = true;
 		free(shown.reason);
 		strv_free(&shown.diag);
 		break;
@@ -78,6 +80,7 @@ struct boot_config run_boot_config(struct run *r, unsigned int number)
 		.serial = r->serial,
 		.commands = r->commands,
 		.handler = on_event,
+		.enough = &r->failed,
 		.tick = on_tick,
 		.arg = r,
 		.disturb = r->o->disturb,
@@ -182,12 +185,13 @@ static enum boot_end boot_tests(struct run *r, const struct strv *ids, const cha
 		end = o.end;
 		left = run_without_verdict(r, ids);
 		/* With every verdict there, repetitions may still be missing. */
-		*complete = end == BOOT_DONE ||
-			    (left == 0 && end != BOOT_INTERRUPTED && end != BOOT_DEADLINE);
+		*complete = end == BOOT_DONE || (left == 0 && end != BOOT_INTERRUPTED &&
+						 end != BOOT_DEADLINE && end != BOOT_ENOUGH);
 		if (end == BOOT_WORKER)
 			blame_program(r, &o);
 		go_on = !*complete && (o.last || end == BOOT_WORKER) && end != BOOT_START &&
-			end != BOOT_INTERRUPTED && end != BOOT_DEADLINE && boots <= most;
+			end != BOOT_INTERRUPTED && end != BOOT_DEADLINE && !r->failed &&
+			boots <= most;
 		if ((*complete || go_on) && end != BOOT_DONE && end != BOOT_WORKER &&
 		    end != BOOT_AGAIN && !o.test)
 			blame_harness(r, &o);
@@ -245,8 +249,8 @@ bool run_boots(struct run *r)
 		end = boot_tests(r, &together, list, &all);
 		free(list);
 	}
-	for (i = 0;
-	     i < alone.n && end != BOOT_START && end != BOOT_INTERRUPTED && end != BOOT_DEADLINE;
+	for (i = 0; i < alone.n && end != BOOT_START && end != BOOT_INTERRUPTED &&
+		    end != BOOT_DEADLINE && !r->failed;
 	     i++) {
 		const struct strv one = { .v = &alone.v[i], .n = 1 };
 

@@ -205,13 +205,15 @@ static void describe_run(struct run *r, size_t left)
 	set_meta(r, "complete", xstrdup("yes"));
 	if (!r->report.ended) {
 		const char *bail = r->report.bail;
-		char *why = xasprintf("%s%s%s%zu of %zu tests have no verdict",
-				      bail ? "the payload gave up: " : "", bail ? bail : "",
-				      bail			 ? "; " :
-				      r->end == BOOT_INTERRUPTED ? "interrupted; " :
-				      r->end == BOOT_DEADLINE	 ? "out of time; " :
-								   "",
-				      left, r->selected.n);
+		char *why = xasprintf(
+			"%s%s%s%zu of %zu tests have no verdict",
+			bail ? "the payload gave up: " : "", bail ? bail : "",
+			bail			   ? "; " :
+			r->end == BOOT_INTERRUPTED ? "interrupted; " :
+			r->end == BOOT_DEADLINE	   ? "out of time; " :
+			r->end == BOOT_ENOUGH	   ? "ended at the first test that failed; " :
+						     "",
+			left, r->selected.n);
 
 		report_cut(&r->report, why);
 		free(why);
@@ -292,6 +294,8 @@ int run_conclude(struct run *r, bool complete)
 		printer_note(&r->out, "%u line%s of unparsable output on the console", garbage,
 			     garbage == 1 ? "" : "s");
 	status = written ? report_status(&r->report) : STATUS_NO_REPORT;
+	if (written && r->end == BOOT_ENOUGH) /* cut off, as was asked for */
+		status = report_counts(&r->report).by[V_FAIL] ? STATUS_FAIL : STATUS_ERROR;
 	if (!r->o->quiet) {
 		printer_summary(&r->out, &r->report, now_ms() - r->started);
 		run_show_path(r, "Full log:", "serial.raw");

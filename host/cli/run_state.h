@@ -38,6 +38,7 @@ struct run {
 	struct strv boots;   /* "1: what happened" */
 	unsigned int number; /* of boots so far */
 	enum boot_end end;   /* how the last one ended */
+	bool failed;	     /* a test has failed, with --fail-fast */
 	uint64_t started, deadline;
 };
 
