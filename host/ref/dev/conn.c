@@ -1305,7 +1305,7 @@ void conn_packet_sent(struct tconn *c, const struct virtio_vsock_hdr *h, size_t 
 		    fault_on_conn(F_OUTSIDE_VS_RESPONSE_TWICE, c->host_port))
 			break;
 		c->pending &= ~(unsigned int)TP_RESPONSE;
-		if (fault_on(F_OUTSIDE_VS_RESPONSE_NO_CREDIT))
+		if (fault_on(F_OUTSIDE_VS_RESPONSE_NO_CREDIT) && c->host_port != ASSAY_CTL_PORT)
 			c->pending |= TP_CREDIT_ANSWER;
 		break;
 	case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
