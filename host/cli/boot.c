@@ -38,6 +38,7 @@ struct boot {
 	struct ktap ktap;
 	struct report *report;
 	uint64_t started, progress; /* ms: the VMM's start, the last event of the report */
+	uint64_t awake;		    /* ms: this program looked at the clock */
 	uint64_t test_ms;	    /* deadline of the running test from its start */
 	uint64_t test_start;	    /* ms */
 	char *again;		    /* why the payload wants to be booted again; or NULL */
@@ -515,7 +516,7 @@ static bool start_all(struct boot *b)
 	strv_free(&names);
 	if (!ok)
 		return false;
-	b->started = b->progress = now_ms();
+	b->started = b->progress = b->awake = now_ms();
 	ok = start(b, "vmm", vmm, true);
 	if (ok)
 		b->vmm = &b->programs[b->n - 1];
@@ -590,12 +591,38 @@ static void settle(struct boot *b)
 	drain_console(b);
 }
 
+/*
+ * A machine that is busy, or was suspended, does not run this program for a while, and most likely not the guest
+ * either: that time is not the guest's. One round of the loop takes a tick.
+ */
+static void forgive_lateness(struct boot *b, uint64_t now)
+{
+	const uint64_t gap = now - b->awake;
+
+	b->awake = now;
+	if (gap > TICK_MS)
+		b->progress += gap - TICK_MS;
+	if (b->progress > now)
+		b->progress = now;
+}
+
+/* Reads what came, and sees who ended, before the clock decides. True: there was something. */
+static bool news(struct boot *b)
+{
+	const uint64_t before = b->progress;
+
+	drain_console(b);
+	return someone_ended(b) || b->report->ended || b->o->message || b->progress != before;
+}
+
 /* ms until the next deadline; 0: it passed, and finish() was called. */
 static uint64_t time_left(struct boot *b)
 {
-	const uint64_t now = now_ms(), idle = now - b->progress;
-	uint64_t limit;
+	const uint64_t now = now_ms();
+	uint64_t limit, idle;
 
+	forgive_lateness(b, now);
+	idle = now - b->progress;
 	if (now >= b->c->deadline) {
 		finish(b, BOOT_DEADLINE, "the time of the whole run is over");
 		conclude(b, V_ERROR, false, NULL);
@@ -607,6 +634,8 @@ static uint64_t time_left(struct boot *b)
 		limit = ktap_current(&b->ktap) ? b->test_ms : b->c->silence_ms;
 	if (idle < limit)
 		return limit - idle;
+	if (news(b))
+		return 1;
 	if (!b->report->started) {
 		finish(b, BOOT_HANG, "no report from the payload within %.1f s%s; the VMM runs on",
 		       (double)limit / 1000, b->vmm->out < 0 ? "; its console was closed" : "");

@@ -94,6 +94,7 @@ asks) if [ -z "$after" ]; then begin; pass 0; say "# reboot: nothing works since
 	[[ $* == *reboots=1* ]] || ! grep -aqzx reboots "$PAYLOAD" || exit 9
 	all ;;
 asks-while-told) [[ $* == *reboots=1* ]] || { all; exit 0; }; begin; pass 0; say "# reboot: nothing works"; exit 0 ;;
+paced) begin; start 0; happened started; await go; say "    ok 1 ${tests[0]}"; pass 1; pass 2; end ;;
 asks-always) begin 1; pass 0; say "# reboot: nothing works"; exit 0 ;;
 probe) say "KTAP version 1"; say "# end" ;;
 lasts) second; happened started; sleep 1000 ;;
@@ -231,11 +232,13 @@ begin() { # NAME: its folder
 	mkdir -p "$tmp/$1/tmp"
 	export TMPDIR=$tmp/$1/tmp SCENARIO=$1
 }
+# Long limits, which no busy machine reaches: only what really hangs has short ones.
+hung="--test-timeout 2 --grace 1 --silence 2"
 run() { # NAME ARGUMENT...
 	local name=$1
 	shift
 	begin "$name"
-	"$assay" run --output "$tmp/$name/run" --test-timeout 2 --grace 1 --first-line 15 --silence 2 "$@" \
+	"$assay" run --output "$tmp/$name/run" --test-timeout 60 --grace 30 --first-line 120 --silence 60 "$@" \
 		>"$tmp/$name/out" 2>&1 </dev/null
 	echo $? >"$tmp/$name/rc"
 }
@@ -251,11 +254,11 @@ device() { # NAME DEVICE WAIT VMM_MODE ARGUMENT...
 }
 qemu_tests=irq.cpu,boot.paging,vsock.stream.echo
 fault_tests=boot.paging,vsock.stream.echo,vsock.stream.hundred
-qemu_kill() { # NAME SIGNAL PROGRAM: while a test runs
+qemu_kill() { # NAME SIGNAL PROGRAM ARGUMENT...: while a test runs
 	local harness pid
 	begin "$1"
 	HOLD_AT=irq.cpu.halt_wakes "$assay" run --host "$tmp/qemu.host" --set "QEMU=$tmp/hold" --output "$tmp/$1/run" \
-		--test-timeout 5 --grace 4 --tests "$qemu_tests" >"$tmp/$1/out" 2>&1 </dev/null &
+		--test-timeout 60 --grace 30 --first-line 120 --tests "$qemu_tests" "${@:4}" >"$tmp/$1/out" 2>&1 </dev/null &
 	harness=$!
 	await '# start irq.cpu.halt_wakes' "$tmp/$1/run/serial.raw"
 	pid=$(pid_of $harness "$3")
@@ -273,6 +276,23 @@ interrupt() { # NAME SIGNAL: of the harness itself
 	kill "-$2" $!
 	wait $!
 	echo $? >"$tmp/$1/rc"
+}
+
+# The machine does nothing for longer than the limits, the harness no more than its guest; then both go on.
+stalled() {
+	begin stalled
+	"$assay" run --host "$tmp/fake.host" --set MODE=paced --output "$tmp/stalled/run" --test-timeout 15 --grace 1 \
+		--silence 15 --first-line 120 --tests boot.paging.null,boot.paging.nx,boot.paging.text \
+		>"$tmp/stalled/out" 2>&1 </dev/null &
+	await "start boot.paging.null" "$tmp/stalled/run/serial.raw"
+	kill -STOP $!
+	sleep 20
+	kill -CONT $!
+	sleep 1
+	: >"$tmp/stalled/tmp/go"
+	wait $!
+	echo $? >"$tmp/stalled/rc"
+	rm -f "$tmp/stalled/tmp/"{go,started}
 }
 
 locked() { # a run that lasts; one that waits in vain; one that comes when the first has ended
@@ -365,6 +385,10 @@ at_once() { # FUNCTION ARGUMENT...
 		floods-after spins; do
 		case $m in
 		silent | closes-early) at_once fake $m --first-line 1 ;;
+		hangs | hangs-between | spins | closes | ignores-term-hang)
+			# shellcheck disable=SC2086 # words
+			at_once fake $m $hung
+			;;
 		*) at_once fake $m ;;
 		esac
 	done
@@ -374,9 +398,11 @@ at_once() { # FUNCTION ARGUMENT...
 	at_once run probe --host "$tmp/probe.host" --machine small --accel auto
 	at_once locked
 	at_once twice_in_one
-	at_once fake floods --first-line 30
+	at_once fake floods --first-line 120
 	at_once fake floods-test --test-timeout 30
-	at_once fake always-hangs --reboots 1
+	# shellcheck disable=SC2086 # words
+	at_once fake always-hangs --reboots 1 $hung
+	at_once stalled
 	at_once fake dies-each --reboots 1
 	at_once fake dies-between --reboots 1
 	at_once fake endless --timeout 3
@@ -402,6 +428,7 @@ check hangs 1 'boot.paging.nx: timeout.*the guest hung' 'booting again for the r
 	'2 passed, 1 failed'
 has hangs '^    ok [0-9] boot.paging.null$' '^    ok [0-9] boot.paging.text$' \
 	'^    not ok [0-9] boot.paging.nx # TIMEOUT the guest hung'
+check stalled 0 '3 passed, 0 failed'
 check spins 1 'the guest hung' '2 passed, 1 failed'
 check hangs-between 2 'harness.end: ERROR, the guest hung' 'booting again for the remaining 2' '3 passed, 0 failed, 3 errors'
 check always-hangs 3 'the guest hung' 'report is incomplete: 1 of 3'
@@ -501,12 +528,12 @@ FAKE
 
 (
 	most=4
-	at_once qemu_kill stop-qemu STOP vmm
+	at_once qemu_kill stop-qemu STOP vmm --test-timeout 15 --grace 5
 	at_once qemu_kill kill-qemu KILL vmm
 	at_once qemu_kill kill-refdev KILL refdev
 	at_once qemu_kill kill-peer KILL peer
 	at_once run refdev-crash --host ref --boot pvh --fault crash --tests "$fault_tests"
-	at_once run refdev-hang --host ref --boot pvh --fault hang --tests "$fault_tests"
+	at_once run refdev-hang --host ref --boot pvh --fault hang --tests "$fault_tests" --test-timeout 8
 	at_once qemu_kill interrupt-qemu INT harness
 	at_once qemu_kill kill-harness KILL harness
 	at_once blanks
