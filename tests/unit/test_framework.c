@@ -32,6 +32,7 @@ static struct shared {
 	uint64_t timeouts[64]; /* as guarded_call() got them */
 	unsigned int calls, setups, teardowns, probes, beyond;
 	unsigned int busy_at_teardown; /* CPUs at work then */
+	unsigned int outer_after;      /* of the outermost fixture's calls, those in their order */
 	char order[1024];
 	uint64_t random[4];
 	unsigned int randoms;
@@ -44,7 +45,7 @@ static struct {
 	uint64_t shuffle, repeat, timeout;
 	bool list;
 	int setup_error;
-	const char *left_behind, *broken, *reboot;
+	const char *left_behind, *broken, *reboot, *noted;
 	bool reboots;
 	const struct reboot_record *record;
 } in;
@@ -300,6 +301,19 @@ static void teardown(void)
 		test_want_reboot(in.reboot);
 }
 
+static int outer_setup(void)
+{
+	out->outer_after += out->setups == 0;
+	return 0;
+}
+
+static void outer_teardown(void)
+{
+	out->outer_after += out->teardowns == 1;
+	if (in.noted)
+		test_note_around("%s", in.noted);
+}
+
 static const char *check(void)
 {
 	return in.left_behind;
@@ -345,9 +359,10 @@ struct test_fixture start_assay_fixtures[] = {
 	{ .suite = "", .setup = setup, .teardown = teardown },
 	{ .suite = "beta", .check = check },
 	{ .suite = "al." }, /* see last_suites() */
+	{ .suite = "", .outermost = true, .setup = outer_setup, .teardown = outer_teardown },
 };
-__asm__(".globl stop_assay_fixtures\n.set stop_assay_fixtures, start_assay_fixtures + 3 * 40");
-_Static_assert(sizeof(start_assay_fixtures) == (size_t)3 * 40, "stop_assay_fixtures");
+__asm__(".globl stop_assay_fixtures\n.set stop_assay_fixtures, start_assay_fixtures + 4 * 40");
+_Static_assert(sizeof(start_assay_fixtures) == (size_t)4 * 40, "stop_assay_fixtures");
 
 /* --- runs ----------------------------------------------------------------------------------------- */
 
@@ -736,6 +751,12 @@ static void fixtures(void **state)
 	assert_int_equal(result("alpha.error")->verdict, V_FAIL);
 	assert_non_null(strstr(result("alpha.error")->diag.v[1], "before: "));
 	in.broken = NULL;
+	/* One that is outermost is set up first and torn down last, wherever it stands. */
+	in.tests = "alpha.pass";
+	in.noted = "the outermost";
+	run();
+	assert_int_equal(out->outer_after, 2);
+	assert_string_equal(result("alpha.pass")->diag.v[0], "the outermost");
 }
 
 /* A machine that a test has broken is started again behind this test, if the harness says that it would. */

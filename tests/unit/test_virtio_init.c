@@ -161,6 +161,37 @@ static void irq_falls_back(void **state)
 	assert_int_equal(virtio_reset(&dev.vdev), 0);
 }
 
+static unsigned int tells;
+
+static void tell(struct virtio_device *d, const char *what)
+{
+	assert_ptr_equal(d, &dev.vdev);
+	assert_non_null(strstr(what, "queue 1: 2 notifications before DRIVER_OK"));
+	tells++;
+}
+
+static void silent_before_driver_ok(void **state)
+{
+	unsigned int early;
+
+	(void)state;
+	virtio_watch(tell);
+	for (early = 0; early < 2; early++) {
+		fake_init(&dev, VIRTIO_ID_RNG, V1, 2, false);
+		assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
+		assert_int_equal(virtio_queues_setup(&dev.vdev, 2, 0), 0);
+		if (early) {
+			virtio_irq_queue(&dev.vdev, 1);
+			virtio_irq_queue(&dev.vdev, 1);
+		}
+		assert_int_equal(virtio_driver_ok(&dev.vdev), 0);
+		virtio_irq_queue(&dev.vdev, 0);
+		assert_int_equal(tells, early);
+		assert_int_equal(virtio_reset(&dev.vdev), 0);
+	}
+	virtio_watch(NULL);
+}
+
 static void config_generation(void **state)
 {
 	uint64_t v = 0;
@@ -304,6 +335,7 @@ int main(void)
 		cmocka_unit_test(reset_of_a_slow_host),
 		cmocka_unit_test(queue_sizes),
 		cmocka_unit_test(irq_falls_back),
+		cmocka_unit_test(silent_before_driver_ok),
 		cmocka_unit_test(config_generation),
 		cmocka_unit_test(access_width),
 		cmocka_unit_test(config_copies),

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "drivers/virtio/transport.h"
 #include "tests/unit/fake_virtio.h"
 
 #define BASE (VIRTIO_BIT(VIRTIO_F_VERSION_1))
@@ -302,6 +303,107 @@ static void used_index_back(void **state)
 
 /* --- notifications ---------------------------------------------------------------------- */
 
+/* --- who watches ---------------------------------------------------------------------------- */
+
+static char told[200];
+static unsigned int tells;
+
+static void tell(struct virtio_device *d, const char *what)
+{
+	assert_ptr_equal(d, &dev.vdev);
+	strncpy(told, what, sizeof(told) - 1);
+	tells++;
+}
+
+static void expect_told(unsigned int n, const char *text)
+{
+	virtio_watch(NULL);
+	assert_int_equal(tells, n);
+	if (n && !strstr(told, text))
+		fail_msg("\"%s\" is not in \"%s\"", text, told);
+	tells = 0;
+}
+
+static void watcher_is_told(void **state)
+{
+	struct virtqueue *vq = with_one();
+
+	(void)state;
+	virtio_watch(tell);
+	fake_push(&dev, 0, 8, 0);
+	expect_broken(vq,
+		      "id 8"); /* once, however often the driver asks, and not at the reset again */
+	expect_told(1, "id 8, the queue has 8 descriptors");
+	vq = with_one();
+	fake_push(&dev, 0, 8, 0);
+	expect_broken(vq, "id 8");
+	expect_told(0, NULL); /* nobody watches */
+}
+
+/* What was used and not taken is looked at when the device is reset. */
+static void audited_at_reset(void **state)
+{
+	static const struct {
+		unsigned int pushes;
+		uint32_t id, len;
+		const char *text;
+	} cases[] = {
+		{ 0, 0, 0, NULL },
+		{ 1, 0, 8, NULL },
+		{ 1, 0, 9, "len 9, the buffer has 8 writable bytes" },
+		{ 1, 1, 0, "has id 1, not a buffer in flight" },
+		{ 1, 8, 0, "has id 8, not a buffer in flight" },
+		{ 2, 0, 0, "has id 0, not a buffer in flight" },
+		{ 3, 0, 0, "jumped from 0 to 3 with 2 buffers in flight" },
+	};
+	static char b[4];
+	const struct vq_seg s = { b, 4 };
+	unsigned int i, k;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct virtqueue *vq = with_one();
+
+		assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), 0);
+		for (k = 0; k < cases[i].pushes; k++)
+			fake_push(&dev, 0, cases[i].id, cases[i].len);
+		virtio_watch(tell);
+		stop();
+		expect_told(cases[i].text != NULL, cases[i].text);
+	}
+}
+
+/* What a test posts through the raw door is its own matter. */
+static void raw_is_not_told(void **state)
+{
+	const struct vq_raw_desc d = { 0x1000, 8, 0, 0 };
+	const uint16_t head = 3;
+	struct virtqueue *vq = with_one();
+
+	(void)state;
+	assert_int_equal(vq_raw_stage(vq, head, &d), 0);
+	vq_raw_post(vq, &head, 1);
+	fake_push(&dev, 0, head, 0);
+	virtio_watch(tell);
+	expect_broken(vq, "id 3, not a buffer in flight");
+	expect_told(0, NULL);
+}
+
+static void unwanted_interrupts(void **state)
+{
+	struct virtqueue *vq = start(0, 8);
+
+	(void)state;
+	vq_interrupts(vq, true);
+	virtio_irq_queue(&dev.vdev, 0);
+	assert_int_equal(dev.vdev.irqs.unwanted, 0);
+	vq_interrupts(vq, false);
+	virtio_irq_queue(&dev.vdev, 0);
+	assert_int_equal(dev.vdev.irqs.unwanted, 1);
+	assert_int_equal(dev.vdev.irqs.queue[0], 2);
+	stop();
+}
+
 static void kick_flags(void **state)
 {
 	struct virtqueue *vq = start(0, 8);
@@ -512,6 +614,10 @@ int main(void)
 		cmocka_unit_test(used_len_too_long),
 		cmocka_unit_test(used_index_jumps),
 		cmocka_unit_test(used_index_back),
+		cmocka_unit_test(watcher_is_told),
+		cmocka_unit_test(audited_at_reset),
+		cmocka_unit_test(raw_is_not_told),
+		cmocka_unit_test(unwanted_interrupts),
 		cmocka_unit_test(kick_flags),
 		cmocka_unit_test(kick_event_idx),
 		cmocka_unit_test(interrupts_flags),
