@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * hostile.ring.*: what a malicious driver puts on a virtqueue. The specification leaves open what a device does with it:
+ * it may use the buffer, leave it, or ask for a reset. It promises that a reset makes it work again (2.4.1), and its
+ * host promises the rest: no component crashes or hangs, no byte of memory changes that was not offered, and no other
+ * device notices. Hosts broke it by following loops for ever, by lengths that wrapped, by tables inside of tables, by
+ * a worker thread that ended at the first bad chain. Seen by a plain buffer on the same device after a reset, and on
+ * another device at once; the harness sees who crashed.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/cmdline.h"
+#include "tests/virtio/util.h"
+
+OPTION("hostile.seed", "seed of hostile.ring.random; without it the run's own");
+OPTION("hostile.count", "how many of its chains hostile.ring.random tries");
+OPTION("hostile.from", "the first of them: a chain that is tried alone");
+
+#define CLAUSE	      "virtio 1.4, 2.4.1 MUST: a reset brings a device back, whatever a driver gave it"
+#define TABLE_SIZE    4096u
+#define RANDOM_CHAINS 200
+
+enum {
+	NEXT = VRING_DESC_F_NEXT,
+	WRITE = VRING_DESC_F_WRITE,
+	INDIRECT = VRING_DESC_F_INDIRECT,
+};
+
+/* Addresses that are no memory of ours, nor of anybody. */
+static const uint64_t nowhere[] = {
+	0xfffffffffffff000ull, 0x8000000000000000ull, 1ull << 52,
+	(1ull << 45) + 1,      0x7ffffffffffff0ull,
+};
+
+/* A chain of the worst kind; what is not said of a descriptor is that of a plain buffer. */
+struct ill {
+	const char *name;
+	uint16_t head;	    /* HEAD_SIZE stands for the queue's size */
+	bool indirect;	    /* desc is a table, and descriptor 0 refers to it with these: */
+	uint32_t table_len; /* bytes; 0: what the entries take */
+	uint16_t more_flags;
+	uint8_t n;
+	struct ill_desc {
+		uint64_t addr; /* 0: the actor's memory; 1: its table */
+		uint32_t len;  /* PLAIN: the actor's */
+		uint16_t flags, next;
+		bool other; /* WRITE where the actor reads, and the other way round */
+	} desc[4];
+};
+#define HEAD_SIZE 0xfffe
+#define NO_BYTES  0xffffffffu
+#define PLAIN	  0xfffffff0u
+#define MEM	  0
+#define TAB	  1
+
+static const struct ill chains[] = {
+	{ "a descriptor that is its own next", 0, .n = 1, .desc = { { MEM, 4, NEXT, 0 } } },
+	{ "a loop of two", 0, .n = 2, .desc = { { MEM, 4, NEXT, 1 }, { MEM, 4, NEXT, 0 } } },
+	{ "a loop behind the head", 0, .n = 3,
+	  .desc = { { MEM, 4, NEXT, 1 }, { MEM, 4, NEXT, 2 }, { MEM, 4, NEXT, 1 } } },
+	{ "next is the queue's size", 0, .n = 1, .desc = { { MEM, PLAIN, NEXT, HEAD_SIZE } } },
+	{ "next is 65535", 0, .n = 1, .desc = { { MEM, PLAIN, NEXT, 0xffff } } },
+	{ "the head is the queue's size", HEAD_SIZE, .n = 1, .desc = { { MEM, PLAIN, 0, 0 } } },
+	{ "the head is 65535", 0xffff, .n = 1, .desc = { { MEM, PLAIN, 0, 0 } } },
+	{ "no bytes", 0, .n = 1, .desc = { { MEM, 0, 0, 0 } } },
+	{ "no bytes, twice", 0, .n = 2, .desc = { { MEM, 0, NEXT, 1 }, { MEM, 0, 0, 0 } } },
+	{ "an address outside of memory", 0, .n = 1,
+	  .desc = { { 0xfffffffffffff000ull, 64, 0, 0 } } },
+	{ "an address with bit 63", 0, .n = 1, .desc = { { 0x8000000000000000ull, 64, 0, 0 } } },
+	{ "an address above any machine's", 0, .n = 1, .desc = { { 1ull << 52, 64, 0, 0 } } },
+	{ "address and length wrap", 0, .n = 1, .desc = { { 0xfffffffffffffff0ull, 64, 0, 0 } } },
+	{ "the second address is nowhere", 0, .n = 2,
+	  .desc = { { MEM, 16, NEXT, 1 }, { 1ull << 45, 4096, 0, 0 } } },
+	{ "the other direction", 0, .n = 1, .desc = { { MEM, PLAIN, 0, 0, true } } },
+	{ "the other direction first", 0, .n = 2,
+	  .desc = { { MEM, 16, NEXT, 1, true }, { MEM, PLAIN, 0, 0 } } },
+	{ "unknown flags", 0, .n = 1, .desc = { { MEM, PLAIN, 0xfff8, 0 } } },
+	{ "a table of no bytes", 0, true, .table_len = NO_BYTES, .n = 0 },
+	{ "a table of 17 bytes", 0, true, .table_len = 17, .n = 1,
+	  .desc = { { MEM, PLAIN, 0, 0 } } },
+	{ "a table of 8 bytes", 0, true, .table_len = 8, .n = 1, .desc = { { MEM, PLAIN, 0, 0 } } },
+	{ "a table inside a table", 0, true, .n = 1, .desc = { { TAB, 16, INDIRECT, 0 } } },
+	{ "a table that is followed", 0, true, .more_flags = NEXT, .n = 1,
+	  .desc = { { MEM, PLAIN, 0, 0 } } },
+	{ "a loop in a table", 0, true, .n = 2,
+	  .desc = { { MEM, 4, NEXT, 1 }, { MEM, 4, NEXT, 0 } } },
+	{ "next leaves the table", 0, true, .n = 1, .desc = { { MEM, 4, NEXT, 1 } } },
+	{ "next leaves the table by far", 0, true, .n = 1, .desc = { { MEM, 4, NEXT, 0xffff } } },
+	{ "a table with an address nowhere", 0, true, .n = 1,
+	  .desc = { { 1ull << 52, 64, 0, 0 } } },
+};
+
+/* Apart from an actor's memory, whose bytes are looked at. */
+static struct {
+	uint8_t *mem;
+	dma_addr_t addr;
+} table_page;
+
+static void get_table(struct test_ctx *t, struct virtio_device *d)
+{
+	table_page.mem = vt_dma(t, d, TABLE_SIZE, &table_page.addr);
+}
+
+static uint16_t flags_of(const struct actor *a, const struct ill_desc *d)
+{
+	return (uint16_t)(d->flags | (d->other ? actor_flags(a) ^ WRITE : actor_flags(a)));
+}
+
+static struct vq_raw_desc real(const struct actor *a, const struct ill_desc *d)
+{
+	const uint16_t next = d->next == HEAD_SIZE ? vq_size(a->vq) : d->next;
+
+	return (struct vq_raw_desc){
+		.addr = d->addr == MEM ? a->addr :
+			d->addr == TAB ? table_page.addr :
+					 d->addr,
+		.len = d->len == PLAIN ? a->len : d->len,
+		.flags = flags_of(a, d),
+		.next = next,
+	};
+}
+
+/* Stages it; the head to post. */
+static uint16_t stage(struct actor *a, const struct ill *c)
+{
+	struct vring_desc *table = (struct vring_desc *)table_page.mem;
+	unsigned int i;
+
+	for (i = 0; i < c->n; i++) {
+		const struct vq_raw_desc d = real(a, &c->desc[i]);
+
+		if (!c->indirect)
+			(void)vq_raw_stage(a->vq, (uint16_t)i, &d);
+		else
+			table[i] = (struct vring_desc){ cpu_to_le64(d.addr), cpu_to_le32(d.len),
+							cpu_to_le16(d.flags), cpu_to_le16(d.next) };
+	}
+	if (c->indirect) {
+		const struct vq_raw_desc d = {
+			.addr = table_page.addr,
+			.len = c->table_len == NO_BYTES ? 0 :
+			       c->table_len		? c->table_len :
+							  (uint32_t)(c->n * sizeof(*table)),
+			.flags = (uint16_t)(INDIRECT | c->more_flags),
+			.next = 1,
+		};
+
+		(void)vq_raw_stage(a->vq, 0, &d);
+	}
+	return c->head == HEAD_SIZE ? vq_size(a->vq) : c->head;
+}
+
+/* --- who must not notice ------------------------------------------------------------------------ */
+
+/* Another device than a's, up and working; false: there is none. */
+static bool bystander(struct test_ctx *t, const struct actor *a, struct actor *other)
+{
+	const struct bring_up poll = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i;
+
+	for (i = 0; actor_get(i, other); i++)
+		if (other->d != a->d) {
+			actor_up(t, other, &poll);
+			return true;
+		}
+	return false;
+}
+
+/* What is between the buffers that anybody may write and the end of the actor's memory. */
+static void check_memory(struct test_ctx *t, const struct actor *a, const char *what)
+{
+	expect(t, actor_in_bounds(a), "%s: %s: memory was written that no buffer covers",
+	       vt_who(a->d), what);
+}
+
+static void posts(struct test_ctx *t, struct actor *a, const struct actor *other, uint16_t head,
+		  const char *what)
+{
+	struct actor by = other ? *other : (struct actor){ 0 };
+
+	actor_post(a, head);
+	vq_notify(a->vq);
+	if (other) {
+		actor_prepare(&by, true);
+		expect(t, actor_round(&by), "%s: after %s on %s it uses no buffer", vt_who(by.d),
+		       what, a->d->name);
+	}
+	/* It may answer or not; what it does wrong it does now. */
+	(void)actor_wait(a, 1, QUIET_NS);
+}
+
+/* A reset, and one buffer. */
+static void comes_back(struct test_ctx *t, struct actor *a, const struct bring_up *how,
+		       const char *what)
+{
+	vt_must_reset(t, a->d);
+	actor_up(t, a, how);
+	actor_prepare(a, true);
+	require(t, actor_round(a), "%s: %s, then a reset: a plain buffer is not used", vt_who(a->d),
+		what);
+}
+
+TEST(hostile_chains,
+     .id = "hostile.ring.chains",
+     .clause = CLAUSE,
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .liveness = 1,
+     .timeout = 60 * SEC)
+{
+	struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	struct actor a, by;
+	unsigned int i, k;
+	bool has;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		how.features = a.d->offered & VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC);
+		actor_up(t, &a, &how);
+		get_table(t, a.d);
+		has = bystander(t, &a, &by);
+		for (k = 0; k < sizeof(chains) / sizeof(chains[0]); k++) {
+			if (chains[k].indirect && !how.features)
+				continue;
+			actor_prepare(&a, true);
+			posts(t, &a, has ? &by : NULL, stage(&a, &chains[k]), chains[k].name);
+			check_memory(t, &a, chains[k].name);
+			comes_back(t, &a, &how, chains[k].name);
+		}
+	}
+}
+
+/* As long as the queue, and one longer, in a loop through all descriptors. */
+TEST(hostile_long,
+     .id = "hostile.ring.long",
+     .clause = CLAUSE,
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .liveness = 1,
+     .timeout = 30 * SEC)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	struct actor a;
+	unsigned int i, k;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &how);
+		for (k = 0; k < vq_size(a.vq); k++)
+			actor_desc(&a, (uint16_t)k, 0, 1, (uint16_t)(actor_flags(&a) | NEXT),
+				   (uint16_t)((k + 1) % vq_size(a.vq)));
+		actor_prepare(&a, true);
+		posts(t, &a, NULL, 0, "a loop through the whole queue");
+		check_memory(t, &a, "a loop through the whole queue");
+		comes_back(t, &a, &how, "a loop through the whole queue");
+	}
+}
+
+/* avail.idx runs ahead of what is there by more than the queue holds, or goes back. */
+TEST(hostile_index,
+     .id = "hostile.ring.avail_jumps",
+     .clause = CLAUSE,
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .liveness = 1,
+     .timeout = 30 * SEC)
+{
+	static const uint16_t jumps[] = { 0x8000, 0xffff, 0x7fff, 1000, 257 };
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	struct actor a;
+	unsigned int i, k;
+	char what[32];
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &how);
+		for (k = 0; k < sizeof(jumps) / sizeof(jumps[0]); k++) {
+			struct vq_split *s = actor_split(t, &a);
+
+			snprintf(what, sizeof(what), "avail.idx is %u", jumps[k]);
+			actor_prepare(&a, true);
+			actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+			vq_split_set_avail_idx(s, jumps[k]);
+			vq_notify(a.vq);
+			(void)actor_wait(&a, 1, QUIET_NS);
+			check_memory(t, &a, what);
+			comes_back(t, &a, &how, what);
+		}
+	}
+}
+
+/* Notifications without cause, of this queue, of others, of queues that do not exist. */
+TEST(hostile_kicks,
+     .id = "hostile.ring.kicks",
+     .clause = "virtio 1.4, 2.9: a notification makes a device look, and no more",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .liveness = 1,
+     .timeout = 30 * SEC)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	struct actor a;
+	unsigned int i, k;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &how);
+		for (k = 0; k < 2000; k++)
+			a.d->ops->notify(a.d, (uint16_t)(k % a.d->max_queues), 0);
+		actor_one(t, &a);
+		expect_eq(t, vq_raw_used_count(a.vq), 0, "%s: buffers used that nobody posted",
+			  vt_who(a.d));
+		comes_back(t, &a, &how, "2,000 notifications");
+	}
+}
+
+/* --- at random ------------------------------------------------------------------------------------ */
+
+static uint64_t state;
+
+static uint32_t draw(uint32_t n)
+{
+	state = state * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(state >> 33) % n;
+}
+
+/* The i-th chain of a seed, whatever came before it. */
+static void make_ill(uint64_t seed, unsigned int i, struct ill *c)
+{
+	static const uint32_t lens[] = { 0,  1,	    15,	  16,	      43,	 44,
+					 45, PLAIN, 4096, 0x7fffffff, 0xffffffff };
+	static const uint16_t nexts[] = { 0, 1, 2, 3, 4, HEAD_SIZE, 0xffff };
+	unsigned int k;
+
+	state = (seed ^ (i * 0x9e3779b97f4a7c15ull)) + 1;
+	(void)draw(2);
+	*c = (struct ill){ .name = "random", .head = nexts[draw(20) < 17 ? 0 : draw(7)] };
+	c->indirect = draw(3) == 0;
+	c->n = (uint8_t)(1 + draw(4));
+	c->more_flags = draw(8) ? 0 : NEXT;
+	c->table_len = draw(4) ? 0 : draw(80);
+	for (k = 0; k < c->n; k++) {
+		struct ill_desc *d = &c->desc[k];
+
+		/* What lies in our memory stays inside of it: the device may really write there. */
+		d->addr = draw(4) ? MEM : draw(3) ? nowhere[draw(5)] : TAB;
+		d->len = lens[d->addr <= TAB ? draw(8) : draw(11)];
+		d->flags = (uint16_t)((draw(3) ? NEXT : 0) | (draw(10) ? 0 : INDIRECT) |
+				      (draw(12) ? 0 : 0xff00));
+		d->next = draw(5) ? (uint16_t)(k + 1) : nexts[draw(7)];
+		d->other = draw(5) == 0;
+		/* A table that the device writes to would become another one. */
+		if (d->addr == TAB)
+			d->len = 16;
+	}
+}
+
+static void describe(struct test_ctx *t, const struct actor *a, const struct ill *c, unsigned int i,
+		     uint64_t seed)
+{
+	unsigned int k;
+
+	test_note(
+		t,
+		"chain %u of seed %llu (hostile.seed=%llu hostile.from=%u hostile.count=1): head %u%s",
+		i, (unsigned long long)seed, (unsigned long long)seed, i, c->head,
+		c->indirect ? ", in a table" : "");
+	for (k = 0; k < c->n; k++) {
+		const struct vq_raw_desc d = real(a, &c->desc[k]);
+
+		test_note(t, "  %u: addr 0x%llx len 0x%x flags 0x%x next %u", k,
+			  (unsigned long long)d.addr, d.len, d.flags, d.next);
+	}
+}
+
+static bool survives(struct test_ctx *t, struct actor *a, const struct bring_up *how,
+		     const struct ill *c)
+{
+	actor_prepare(a, true);
+	actor_post(a, stage(a, c));
+	vq_notify(a->vq);
+	/* One that uses it is done with it. */
+	(void)actor_wait(a, 1, QUIET_NS / 4);
+	if (!actor_in_bounds(a) || !vt_clear_status(a->d))
+		return false;
+	actor_up(t, a, how);
+	actor_prepare(a, true);
+	return actor_round(a);
+}
+
+/* The same with fewer descriptors, as long as it still goes wrong: what is left is the cause. */
+static void cut_down(struct test_ctx *t, struct actor *a, const struct bring_up *how, struct ill *c)
+{
+	while (c->n > 1) {
+		struct ill less = *c;
+
+		less.n--;
+		if (!vt_clear_status(a->d) || vt_try_up(a->d, how))
+			return; /* it is beyond help, and so is the search */
+		actor_up(t, a, how);
+		if (survives(t, a, how, &less))
+			return;
+		*c = less;
+	}
+}
+
+TEST(hostile_random,
+     .id = "hostile.ring.random",
+     .clause = CLAUSE,
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .liveness = 1,
+     .timeout = 60 * SEC)
+{
+	const uint64_t seed = cmdline_get_u64("hostile.seed", test_random(t) & 0xffffff);
+	const unsigned int from = (unsigned int)cmdline_get_u64("hostile.from", 0),
+			   count = (unsigned int)cmdline_get_u64("hostile.count", RANDOM_CHAINS);
+	struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	struct actor a;
+	struct ill c;
+	unsigned int i, k;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		how.features = a.d->offered & VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC);
+		actor_up(t, &a, &how);
+		get_table(t, a.d);
+		for (k = from; k < from + count; k++) {
+			make_ill(seed, k, &c);
+			if (survives(t, &a, &how, &c))
+				continue;
+			describe(t, &a, &c, k, seed);
+			cut_down(t, &a, &how, &c);
+			describe(t, &a, &c, k, seed);
+			require(t, false,
+				"%s: chain %u of seed %llu: memory was written that no buffer covers, or no "
+				"buffer is used after a reset",
+				vt_who(a.d), k, (unsigned long long)seed);
+		}
+	}
+	expect(t, true, "%u chains", count);
+}
+
+static int set_up(void)
+{
+	vt_reset_all();
+	return 0;
+}
+FIXTURE(hostile_suites, .suite = "hostile.", .setup = set_up, .teardown = vt_settle);
