@@ -186,6 +186,9 @@ void run_set_machine(struct run *r)
 	snprintf(cpus, sizeof(cpus), "%u", r->o->cpus);
 	vars_set(&r->vars.run, "MACHINE", r->machine);
 	vars_set(&r->vars.run, "BOOT", r->boot);
+	/* As it is asked for; run_choose_accel() finds out whether it is so. */
+	vars_set(&r->vars.run, "ACCEL",
+		 strcmp(run_choose(r->o->accel, r, "accel", "tcg"), "kvm") == 0 ? "kvm" : "tcg");
 	vars_set(&r->vars.run, "SMP", cpus);
 	vars_set(&r->vars.run, "MEM", memory);
 	for (i = 0; i < r->o->vmm_args.n; i++) {

@@ -80,7 +80,8 @@ TEST(after_secrets,
      .id = "vsock_protected.secrets",
      .clause = "RFCv2, map_gpa: what is private is nowhere in what the host can read, after all traffic",
      .owner = OWNER,
-     .needs = STATE)
+     .needs = STATE,
+     .timeout = 40 * SEC)
 {
 	struct vsock_env *e = device(t);
 	struct ctl_mem_scan_reply r;

@@ -267,7 +267,8 @@ TEST(leak_scan,
      .id = "kvmpv.leak.secret_not_shared",
      .clause = "RFCv2, map_gpa: what is private is nowhere in what the host can read",
      .owner = OWNER,
-     .needs = STATE)
+     .needs = STATE,
+     .timeout = 40 * SEC)
 {
 	struct ctl_mem_scan_reply r;
 	struct vsock_env *e;

@@ -229,7 +229,8 @@ TEST(lifecycle_page,
      .id = "kvmpv.lifecycle.freed_page",
      .clause = "RFCv2 MEM_UNSHARE, map_gpa encrypted: a page that its owner took back is private for the next",
      .owner = OWNER,
-     .needs = STATE)
+     .needs = STATE,
+     .timeout = 40 * SEC)
 {
 	static const char secret[] = "assay freed page 1b7e93a24 end.";
 	struct ctl_mem_scan_reply r;
