@@ -129,7 +129,9 @@ void test_fail_around(const char *fmt, ...) __attribute__((format(printf, 1, 2))
 void test_note_around(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /*
  * For a fixture: the machine is of no more use to other tests. It ends behind the verdict, and the harness starts it
- * again with the next test. Without a harness that would (reboots=1) the run goes on.
+ * again with the next test. Without a harness that would (reboots=1) the run goes on. The machine ends with an error,
+ * which the harness takes for this wish: the run's status comes from the verdicts alone (a device that dies, dead.* of
+ * the reference host, makes status 1).
  */
 void test_want_reboot(const char *why);
 
