@@ -183,8 +183,8 @@ static void posts(struct test_ctx *t, struct actor *a, const struct actor *other
 	vq_notify(a->vq);
 	if (other) {
 		actor_prepare(&by, true);
-		expect(t, actor_round(&by), "%s: after %s on %s it uses no buffer", vt_who(by.d),
-		       what, a->d->name);
+		require(t, actor_round(&by), "%s: after %s on %s it uses no buffer", vt_who(by.d),
+			what, a->d->name);
 	}
 	/* It may answer or not; what it does wrong it does now. */
 	(void)actor_wait(a, 1, QUIET_NS);

@@ -369,6 +369,8 @@ void device_kick(struct device *d, unsigned int queue)
 	r->kicks++;
 	if (queue == DEV_EVENT) {
 		d->rx_gated = false;
+		if (r->running && !ring_pending(r) && fault(F_HOSTILE_IDLE_KICK))
+			d->ring[DEV_TX].lame = true;
 		if (r->kicks == 1 && d->info.resets % 8 == 7 && ring_pending(r) &&
 		    fault(F_OUTSIDE_VS_EVENT_USED_EARLY))
 			use_event_early(d);
@@ -590,8 +592,11 @@ static bool run_tx(struct device *d)
 	}
 	ring_want_kicks(r, false);
 	while (done < TX_BUDGET && !tx_paused(d) && !d->dead) {
+		const uint64_t bad = r->bad_chains;
 		const int ret = ring_pop(r, &d->chain);
 
+		if (r->bad_chains != bad && d->sibling && fault(F_HOSTILE_STOPS_SIBLING))
+			d->sibling->ring[DEV_TX].lame = true;
 		if (ret < 0)
 			break;
 		if (ret == 0) {

@@ -160,7 +160,7 @@ static bool ring_memory_ok(struct ring *r)
 
 static bool stuck(const struct ring *r)
 {
-	return r->index == 1 && r->last_avail >= 256 && fault(F_RING_INDEX_WRAP);
+	return r->lame || (r->index == 1 && r->last_avail >= 256 && fault(F_RING_INDEX_WRAP));
 }
 
 /* Faults: comparisons of indexes that find nothing behind a wrap, or not the last buffer. */
@@ -329,7 +329,10 @@ static int walk(struct ring *r, struct ring_chain *c)
 		if (le16toh(d.flags) & VRING_DESC_F_INDIRECT) {
 			if (seen && fault(F_RING_INDIRECT_HEAD_ONLY))
 				return -EBADMSG;
-			return walk_indirect(r, c, &d);
+			ret = walk_indirect(r, c, &d);
+			if (ret == -EBADMSG && seen && fault(F_HOSTILE_LATE_TABLE_STICKS))
+				r->lame = true;
+			return ret;
 		}
 		ret = chain_add(r, c, &d, le16toh(d.flags) & VRING_DESC_F_WRITE);
 		if (ret)
@@ -342,7 +345,11 @@ static int walk(struct ring *r, struct ring_chain *c)
 		if (i >= r->num)
 			return -EBADMSG;
 	}
-	return -EBADMSG; /* a loop */
+	/* A loop. */
+	if (c->tail == r->num - 1 ? fault(F_HOSTILE_LONG_LOOP_STICKS) :
+				    fault(F_HOSTILE_LOOP_STICKS))
+		r->lame = true;
+	return -EBADMSG;
 }
 
 /* What was written into a malformed chain: nothing. */
@@ -365,6 +372,8 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 		ready = (uint16_t)(avail - r->last_avail);
 		if (ready == 0 || stuck(r) || hidden_by_wrap(r, avail))
 			return 0;
+		if (ready > r->num && fault(F_HOSTILE_LEAP_STICKS))
+			r->lame = true;
 		if (ready > r->num || (ready == r->num && fault(F_OUTSIDE_VS_FULL_IS_LEAP))) {
 			ring_break(r, "the avail index leaps", ready);
 			return -EIO;

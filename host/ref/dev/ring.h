@@ -73,6 +73,7 @@ struct ring {
 	bool was_silenced;	  /* the driver has set NO_INTERRUPT since the queue started */
 	uint64_t first_avail_uva; /* where the available ring lay at first */
 	unsigned int again;
+	bool lame; /* takes nothing any more, not even after a reset */
 };
 
 void ring_init(struct ring *r, unsigned int index, const char *name, const struct guest_mem *mem);
