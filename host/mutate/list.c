@@ -11,6 +11,7 @@ struct walk {
 	const struct ast *a;
 	const struct list_options *o;
 	struct mutants *out; /* NULL: only looks who is used */
+	struct strv *read;   /* NULL: nothing is added */
 	struct strv used;    /* functions and enumerators that live code names */
 	const char *function;
 	CXType returns;
@@ -18,6 +19,8 @@ struct walk {
 };
 
 static void walk(struct walk *w, CXCursor c, bool stmt);
+static void walk_target(struct walk *w, CXCursor c);
+static bool changes(const struct walk *w, CXCursor c, const struct kids *k, bool stmt);
 
 /* --- one mutant ---------------------------------------------------------------------------- */
 
@@ -177,6 +180,52 @@ static int fold(const struct walk *w, CXCursor c, unsigned int depth)
 	}
 }
 
+/* The name of one of the own fields, to be freed; NULL: it is something else. */
+static char *own_field(const struct walk *w, CXCursor c)
+{
+	const CXCursor f = clang_getCursorReferenced(c);
+	CXString name, usr;
+	char *text = NULL;
+	const char *p;
+	CXFile file;
+
+	if (!w->o->own || clang_getCursorKind(c) != CXCursor_MemberRefExpr ||
+	    clang_getCursorKind(f) != CXCursor_FieldDecl)
+		return NULL;
+	clang_getFileLocation(clang_getCursorLocation(f), &file, NULL, NULL, NULL);
+	name = clang_getFileName(file);
+	p = clang_getCString(name);
+	if (p && strncmp(p, "./", 2) == 0)
+		p += 2;
+	if (p && strncmp(p, w->o->own, strlen(w->o->own)) == 0) {
+		usr = clang_getCursorUSR(f);
+		text = xstrdup(clang_getCString(usr));
+		clang_disposeString(usr);
+	}
+	clang_disposeString(name);
+	return text;
+}
+
+/* Is a field on the way to what this names one that only faults read? */
+static bool unread(const struct walk *w, CXCursor c)
+{
+	struct kids k;
+	char *field;
+	bool yes;
+
+	c = ast_bare(c);
+	if (clang_getCursorKind(c) != CXCursor_MemberRefExpr &&
+	    clang_getCursorKind(c) != CXCursor_ArraySubscriptExpr)
+		return false;
+	field = own_field(w, c);
+	yes = field && !strv_has(&w->o->read, field);
+	free(field);
+	k = kids_of(c);
+	yes = yes || (k.n && unread(w, k.v[0]));
+	kids_free(&k);
+	return yes;
+}
+
 /* Calls that nobody outside can see, and blocks of nothing else. */
 static bool invisible(const struct walk *w, CXCursor c)
 {
@@ -217,7 +266,7 @@ static const struct {
 	{ "<<=", "arithmetic", { ">>=", NULL } }, { ">>=", "arithmetic", { "<<=", NULL } },
 };
 
-static void walk_binary(struct walk *w, CXCursor c)
+static void walk_binary(struct walk *w, CXCursor c, bool stmt)
 {
 	const struct span at = ast_span(w->a, c);
 	struct kids k = kids_of(c);
@@ -247,12 +296,15 @@ static void walk_binary(struct walk *w, CXCursor c)
 	}
 	free(l);
 	free(r);
-	walk(w, k.v[0], false);
+	if (changes(w, c, &k, stmt))
+		walk_target(w, k.v[0]);
+	else
+		walk(w, k.v[0], false);
 	walk(w, k.v[1], false);
 	kids_free(&k);
 }
 
-static void walk_unary(struct walk *w, CXCursor c)
+static void walk_unary(struct walk *w, CXCursor c, bool stmt)
 {
 	const struct span at = ast_span(w->a, c);
 	struct kids k = kids_of(c);
@@ -273,7 +325,10 @@ static void walk_unary(struct walk *w, CXCursor c)
 		else if (strchr("!-~", text[0]) && strcmp(text + 1, inner) == 0)
 			emit_copy(w, at, text[0] == '!' ? "condition" : "arithmetic", inner);
 		free(inner);
-		walk(w, k.v[0], false);
+		if (changes(w, c, &k, stmt))
+			walk_target(w, k.v[0]);
+		else
+			walk(w, k.v[0], false);
 	}
 	free(text);
 	kids_free(&k);
@@ -533,6 +588,66 @@ static void walk_reference(struct walk *w, CXCursor c)
 		walk_constant(w, c);
 }
 
+/* What is written is not read by that; the index of an array is. */
+static void walk_target(struct walk *w, CXCursor c)
+{
+	struct kids k;
+
+	c = ast_bare(c);
+	if (clang_getCursorKind(c) != CXCursor_MemberRefExpr &&
+	    clang_getCursorKind(c) != CXCursor_ArraySubscriptExpr) {
+		walk(w, c, false);
+		return;
+	}
+	k = kids_of(c);
+	if (k.n)
+		walk_target(w, k.v[0]);
+	if (k.n > 1)
+		walk(w, k.v[1], false);
+	kids_free(&k);
+}
+
+static bool changes(const struct walk *w, CXCursor c, const struct kids *k, bool stmt)
+{
+	const struct span at = ast_span(w->a, c);
+	char op[4];
+
+	switch (clang_getCursorKind(c)) {
+	case CXCursor_BinaryOperator:
+		return k->n == 2 && strcmp(ast_operator(w->a, k->v[0], k->v[1], op), "=") == 0;
+	case CXCursor_CompoundAssignOperator:
+		return stmt && k->n == 2;
+	case CXCursor_UnaryOperator:
+		if (!stmt || k->n != 1 || at.n < 3)
+			return false;
+		return strncmp(w->a->text + at.off, "++", 2) == 0 ||
+		       strncmp(w->a->text + at.off, "--", 2) == 0 ||
+		       strncmp(w->a->text + at.off + at.n - 2, "++", 2) == 0 ||
+		       strncmp(w->a->text + at.off + at.n - 2, "--", 2) == 0;
+	default:
+		return false;
+	}
+}
+
+/* A change of what only faults read: of it only calls and further assignments matter. True: it is one. */
+static bool walk_unread(struct walk *w, CXCursor c, bool stmt)
+{
+	struct kids k = kids_of(c), inner;
+	const bool yes = changes(w, c, &k, stmt) && unread(w, k.v[0]);
+	CXCursor value;
+
+	if (yes && k.n == 2) {
+		value = ast_bare(k.v[1]);
+		inner = kids_of(value);
+		if (clang_getCursorKind(value) == CXCursor_CallExpr ||
+		    changes(w, value, &inner, false))
+			walk(w, value, false);
+		kids_free(&inner);
+	}
+	kids_free(&k);
+	return yes;
+}
+
 /* stmt: nobody uses its value, so that it can be dropped. */
 static void walk(struct walk *w, CXCursor c, bool stmt)
 {
@@ -573,17 +688,18 @@ static void walk(struct walk *w, CXCursor c, bool stmt)
 	default:
 		break;
 	}
-	if (!clang_isExpression(kind) || invisible(w, c) || fold(w, c, 0) != UNKNOWN)
+	if (!clang_isExpression(kind) || invisible(w, c) || fold(w, c, 0) != UNKNOWN ||
+	    walk_unread(w, c, stmt))
 		return;
 	if (stmt)
 		drop(w, c);
 	switch (kind) {
 	case CXCursor_BinaryOperator:
 	case CXCursor_CompoundAssignOperator:
-		walk_binary(w, c);
+		walk_binary(w, c, stmt);
 		break;
 	case CXCursor_UnaryOperator:
-		walk_unary(w, c);
+		walk_unary(w, c, stmt);
 		break;
 	case CXCursor_ConditionalOperator:
 		walk_conditional(w, c);
@@ -597,6 +713,15 @@ static void walk(struct walk *w, CXCursor c, bool stmt)
 	case CXCursor_DeclRefExpr:
 		walk_reference(w, c);
 		break;
+	case CXCursor_MemberRefExpr: {
+		char *field = w->read ? own_field(w, c) : NULL;
+
+		if (field && !strv_has(w->read, field))
+			strv_add(w->read, field);
+		free(field);
+		walk_all(w, c, 0, false);
+		break;
+	}
 	case CXCursor_UnaryExpr: /* sizeof */
 	case CXCursor_StringLiteral:
 	case CXCursor_CharacterLiteral:
@@ -655,7 +780,7 @@ static void walk_declaration(struct walk *w, CXCursor c)
 	w->function = clang_getCString(s);
 	if (kind == CXCursor_EnumDecl) {
 		walk_enum(w, c);
-	} else if (!ast_span(w->a, c).n || excepted(w, w->function)) {
+	} else if (!ast_span(w->a, c).n || (!w->read && excepted(w, w->function))) {
 		/* another file's, or no subject */
 	} else if (kind == CXCursor_FunctionDecl && clang_isCursorDefinition(c)) {
 		if (clang_Cursor_getStorageClass(c) != CX_SC_Static ||
@@ -669,19 +794,38 @@ static void walk_declaration(struct walk *w, CXCursor c)
 	clang_disposeString(s);
 }
 
-void list_mutants(const struct ast *a, const struct list_options *o, struct mutants *m)
+/* Until no other function turns out to be called. */
+static void walk_file(struct walk *w, const struct kids *k)
 {
-	struct walk w = { .a = a, .o = o, .first = m->n };
-	struct kids k = kids_of(clang_getTranslationUnitCursor(a->unit));
 	size_t before;
 	unsigned int i;
 
 	do {
-		before = w.used.n;
-		for (i = 0; i < k.n; i++)
-			walk_declaration(&w, k.v[i]);
-	} while (w.used.n != before);
+		before = w->used.n;
+		for (i = 0; i < k->n; i++)
+			walk_declaration(w, k->v[i]);
+	} while (w->used.n != before);
+}
+
+void list_reads(const struct ast *a, struct list_options *o)
+{
+	struct walk w = { .a = a, .o = o, .read = &o->read };
+	struct kids k = kids_of(clang_getTranslationUnitCursor(a->unit));
+
+	walk_file(&w, &k);
+	strv_free(&w.used);
+	kids_free(&k);
+}
+
+void list_mutants(const struct ast *a, const struct list_options *o, struct mutants *m)
+{
+	struct walk w = { .a = a, .o = o };
+	struct kids k = kids_of(clang_getTranslationUnitCursor(a->unit));
+	unsigned int i;
+
+	walk_file(&w, &k);
 	w.out = m;
+	w.first = m->n;
 	for (i = 0; i < k.n; i++)
 		walk_declaration(&w, k.v[i]);
 	strv_free(&w.used);

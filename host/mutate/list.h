@@ -24,11 +24,19 @@ struct list_options {
 	struct strv faults;  /* functions that return false on a healthy host */
 	struct strv ignored; /* functions whose calls nobody outside can see, as of a log */
 	struct strv except;  /* FILE:FUNCTION that are no subject */
+	const char *own;     /* fields of structures that files below this folder define; or NULL */
+	struct strv read;    /* of those fields, what live code reads: list_reads() */
 };
 
 /*
+ * Adds to o->read the fields that live code of this file reads. Called for all files of a program, again and again until
+ * nothing is added: what is only written, or read where a fault is on, is none of the healthy host's.
+ */
+void list_reads(const struct ast *a, struct list_options *o);
+/*
  * Adds those of one file, in its order, each once. Code that only a fault reaches is left out: what stands behind a
- * condition that is false while the functions of `faults` return false, and static functions that only such code calls.
+ * condition that is false while the functions of `faults` return false, and static functions that only such code calls, and
+ * assignments to o->own's fields that nothing else reads.
  */
 void list_mutants(const struct ast *a, const struct list_options *o, struct mutants *m);
 void mutants_free(struct mutants *m);

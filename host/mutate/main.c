@@ -20,6 +20,8 @@ enum {
 	OPT_IGNORE,
 	OPT_EXCEPT,
 	OPT_APPLY,
+	OPT_OWN,
+	OPT_ALSO,
 };
 
 static const struct argp_option option_list[] = {
@@ -27,6 +29,11 @@ static const struct argp_option option_list[] = {
 	{ "faults", OPT_FAULTS, "NAME,...", 0, "functions that are false on a healthy host", 0 },
 	{ "ignore", OPT_IGNORE, "NAME,...", 0, "functions whose calls nobody outside sees", 0 },
 	{ "except", OPT_EXCEPT, "FILE:FUNCTION,...", 0, "functions that are no subject", 0 },
+	{ "own", OPT_OWN, "DIR", 0,
+	  "leave out what is only stored in fields of structures that DIR defines, and read by none but faults",
+	  0 },
+	{ "also", OPT_ALSO, "FILE", 0,
+	  "more of the same program, which may read them; may be repeated", 0 },
 	{ "apply", OPT_APPLY, "OFFSET:BYTES:TEXT", 0,
 	  "print the file with TEXT in place of those bytes", 0 },
 	{ 0 },
@@ -34,7 +41,7 @@ static const struct argp_option option_list[] = {
 
 struct options {
 	struct list_options list;
-	struct strv files;
+	struct strv files, also;
 	const char **flags; /* the compiler's, behind -- */
 	int nflags;
 	bool shuffle;
@@ -71,6 +78,12 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 		return 0;
 	case OPT_EXCEPT:
 		add_words(&o->list.except, arg);
+		return 0;
+	case OPT_OWN:
+		o->list.own = arg;
+		return 0;
+	case OPT_ALSO:
+		strv_add(&o->also, arg);
 		return 0;
 	case OPT_APPLY:
 		o->apply = arg;
@@ -155,22 +168,28 @@ static int apply(const char *path, const char *what)
 	return 0;
 }
 
-static int list(const struct options *o)
+static int list(struct options *o)
 {
+	const size_t n = o->files.n + o->also.n;
+	struct ast *a = xcalloc(n, sizeof(*a));
 	struct mutants m = { 0 };
 	int status = 0;
-	size_t i;
+	size_t i, before;
 
-	for (i = 0; i < o->files.n && !status; i++) {
-		struct ast a;
-
-		if (ast_open(&a, o->files.v[i], o->flags, o->nflags)) {
+	for (i = 0; i < n && !status; i++)
+		if (ast_open(&a[i], i < o->files.n ? o->files.v[i] : o->also.v[i - o->files.n],
+			     o->flags, o->nflags))
 			status = 1;
-			break;
-		}
-		list_mutants(&a, &o->list, &m);
-		ast_close(&a);
-	}
+	do {
+		before = o->list.read.n;
+		for (i = 0; !status && o->list.own && i < n; i++)
+			list_reads(&a[i], &o->list);
+	} while (o->list.read.n != before);
+	for (i = 0; !status && i < o->files.n; i++)
+		list_mutants(&a[i], &o->list, &m);
+	for (i = 0; i < n; i++)
+		ast_close(&a[i]);
+	free(a);
 	if (!status) {
 		if (o->shuffle)
 			shuffle(&m, o->seed);
@@ -207,6 +226,8 @@ int main(int argc, char **argv)
 		status = o.apply ? apply(o.files.v[0], o.apply) : list(&o);
 	}
 	strv_free(&o.files);
+	strv_free(&o.also);
+	strv_free(&o.list.read);
 	strv_free(&o.list.faults);
 	strv_free(&o.list.ignored);
 	strv_free(&o.list.except);

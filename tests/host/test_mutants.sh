@@ -22,7 +22,7 @@ result() { # WHAT STATUS
 }
 flags=$(sed -n 's/^CLANG_FLAGS //p' "$out/mutants/flags")
 # shellcheck disable=SC2086 # a list of words
-list() { "$tool" --faults fault --ignore note --except "$tmp/t.c:excepted" "$@" "$tmp/t.c" -- $flags; }
+list() { "$tool" --own "$tmp/" --faults fault --ignore note --except "$tmp/t.c:excepted" "$@" "$tmp/t.c" -- $flags; }
 
 cat >"$tmp/t.c" <<'C'
 #define SIZE 16
@@ -62,6 +62,20 @@ int subject(int a, int b, int *m)
 		*m -= i;
 	return a;
 }
+struct own {
+	int seen, unread;
+};
+void store(struct own *o, int x)
+{
+	o->unread = 1;
+	o->seen += x;
+	if (o->seen && o->unread && fault(3))
+		o->unread++;
+	if (x)
+		o->unread = odd(x);
+	note(o->unread);
+	x = o->seen;
+}
 C
 cat >"$tmp/expected" <<'LIST'
 2 FIRST constant: 3 => (3 + 1)
@@ -87,6 +101,11 @@ cat >"$tmp/expected" <<'LIST'
 35 subject arithmetic: *m -= i => *m += i
 35 subject dropped: *m -= i => (void)0
 36 subject return: a => 0
+44 store arithmetic: o->seen += x => o->seen -= x
+44 store dropped: o->seen += x => (void)0
+47 store condition: x => !(x)
+47 store condition: x => 0
+50 store dropped: x = o->seen => (void)0
 LIST
 
 echo 1..17
