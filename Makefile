@@ -66,7 +66,7 @@ mutants: setup
 mutants-ci: setup
 	@scripts/setup mutants
 	$(inner) mutants-files
-	@SAMPLE=30 BUDGET=$(or $(BUDGET),240) THRESHOLD=$(or $(THRESHOLD),80) scripts/mutants $(O)
+	@scripts/test $(O) mutants
 bench: setup
 	$(inner) build
 	@scripts/bench $(O)
