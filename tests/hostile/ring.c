@@ -447,4 +447,4 @@ static int set_up(void)
 	vt_reset_all();
 	return 0;
 }
-FIXTURE(hostile_suites, .suite = "hostile.", .setup = set_up, .teardown = vt_settle);
+FIXTURE(hostile_suites, .suite = "hostile.ring.", .setup = set_up, .teardown = vt_settle);

@@ -409,6 +409,7 @@ static const char *left(void)
 }
 
 FIXTURE(vsock, .suite = "vsock.", .setup = setup, .teardown = teardown, .check = left);
+FIXTURE(hostile, .suite = "hostile.vsock.", .setup = setup, .teardown = teardown, .check = left);
 FIXTURE(bench, .suite = "bench.vsock.", .setup = setup, .teardown = teardown, .check = left);
 
 /* --- helpers ---------------------------------------------------------------------------------- */
