@@ -18,7 +18,7 @@
 #define PORT_BASE   0x60000000u /* of forged connections: no driver chooses ports there */
 #define NOBODY_PORT 0xfffffff0u
 #define FLOOD	    2000u
-#define HALF_OPEN   300u
+#define HALF_OPEN   400u
 #define SOME	    256u /* bytes */
 
 /* A header from the CID of that pair which names no connection of ours; `port` makes it one of its own. */

@@ -351,6 +351,18 @@ size_t conn_send_room(const struct tconn *c)
 }
 
 /* Faults: the device passes over the credit of this packet. */
+/* Faults: what no honest driver sends ends all connections of the device. */
+static void end_all(struct device *d)
+{
+	struct tconn *c, *next;
+
+	for (c = d->conns; c; c = next) {
+		next = c->next;
+		if (c->host_port != ASSAY_CTL_PORT && c->state == TC_ESTABLISHED)
+			end_by_rst(c, -ECONNRESET);
+	}
+}
+
 static bool credit_unseen(const struct tconn *c, const struct virtio_vsock_hdr *h)
 {
 	const uint16_t op = le16toh(h->op);
@@ -371,6 +383,11 @@ static void note_credit(struct tconn *c, const struct virtio_vsock_hdr *h)
 {
 	if (credit_unseen(c, h))
 		return;
+	if ((int32_t)(le32toh(h->fwd_cnt) - c->tx_cnt) > 0 &&
+	    fault_on_conn(F_HOSTILE_CREDIT_ENDS_ALL, c->host_port)) {
+		end_all(c->d);
+		return;
+	}
 	if (!c->credit_known || c->guest_buf_alloc == le32toh(h->buf_alloc) ||
 	    !fault_on_conn(F_CREDIT_STALE_BUF_ALLOC, c->host_port))
 		c->guest_buf_alloc = le32toh(h->buf_alloc);
@@ -439,7 +456,9 @@ static bool refused_wrongly(struct device *d, const struct virtio_vsock_hdr *h)
 	if ((d->past.refused > 128 && fault(F_OUTSIDE_VS_LEAK_REFUSED)) ||
 	    (d->past.by_rst > 300 && fault(F_OUTSIDE_VS_LEAK_RST)) ||
 	    (d->past.by_shutdown > 2000 && fault(F_OUTSIDE_VS_LEAK_SHUTDOWN)) ||
-	    (d->past.lost_at_reset > 64 && fault(F_OUTSIDE_VS_LEAK_AT_RESET)))
+	    (d->past.lost_at_reset > 64 && fault(F_OUTSIDE_VS_LEAK_AT_RESET)) ||
+	    (d->past.silent > 250 && fault(F_HOSTILE_SILENT_KEPT)) ||
+	    (d->past.refused > 1500 && fault(F_HOSTILE_FLOOD_REFUSED)))
 		return true;
 	if (is_past(&d->past.ended, host, port, guest, from, type) &&
 	    fault(F_OUTSIDE_VS_REUSE_REFUSED)) {
@@ -553,6 +572,9 @@ static void receive_unconnected(struct device *d, const struct virtio_vsock_hdr 
 			return;
 		/* fallthrough */
 	default:
+		if (le16toh(h->op) > VIRTIO_VSOCK_OP_CREDIT_REQUEST &&
+		    fault_on_conn(F_HOSTILE_OP_ENDS_ALL, port))
+			end_all(d);
 		if (fault_on_conn(F_RST_MISSING_UNKNOWN_CONN, port) ||
 		    (le16toh(h->op) > VIRTIO_VSOCK_OP_CREDIT_REQUEST &&
 		     fault_on_conn(F_OUTSIDE_VS_NO_RST_UNKNOWN_OP, port)))
@@ -615,7 +637,10 @@ static bool ends_message(const struct tconn *c, const struct virtio_vsock_hdr *h
 static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 			 const struct ring_chain *chain)
 {
-	const uint32_t len = le32toh(h->len);
+	const uint32_t all = (uint32_t)(chain->out_len - sizeof(*h)), told = le32toh(h->len);
+	const uint32_t len = told < all && fault_on_conn(F_HOSTILE_LEN_IGNORED, c->host_port) ?
+				     all :
+				     told;
 	/* Beyond what the guest was told: fwd_told is what it may know at most. */
 	const uint64_t unacked = (uint32_t)c->rx_put - c->fwd_told;
 
@@ -731,6 +756,7 @@ static void receive_rst(struct tconn *c)
 	if (fault_on_conn(F_DEAD_AFTER_RST, c->host_port))
 		c->d->dead = true;
 	c->d->past.by_rst += c->host_port != ASSAY_CTL_PORT;
+	c->d->past.silent += !c->rx_put && c->host_port != ASSAY_CTL_PORT;
 	conn_end(c, err);
 }
 

@@ -63,7 +63,7 @@ struct past_conn {
 struct dev_past {
 	struct past_conn ended; /* the last one that ended in this life of the device */
 	struct past_conn open_at_reset[DEV_PAST_CONNS];
-	unsigned int refused, by_rst, by_shutdown, lost_at_reset; /* counts, over resets */
+	unsigned int refused, by_rst, by_shutdown, lost_at_reset, silent; /* counts, over resets */
 };
 
 /* Everybody may read it. Who else than device.c writes a part of it is said there. */
