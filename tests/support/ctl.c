@@ -270,8 +270,11 @@ int ctl_listen(struct ctl *c, uint64_t cid, uint32_t *port, enum vsock_type type
 		.service = cpu_to_le16(service),
 		.buf = cpu_to_le32(buf),
 	};
-	const int ret = call(c, CTL_LISTEN, &a, sizeof(a), CALL_NS, &a, sizeof(a));
+	int ret;
 
+	if (buf)
+		tell(c, CTL_STEP_BUFFER);
+	ret = call(c, CTL_LISTEN, &a, sizeof(a), CALL_NS, &a, sizeof(a));
 	*port = le32_to_cpu(a.port);
 	return ret;
 }
@@ -375,6 +378,8 @@ int ctl_conn(struct ctl *c, enum ctl_op op, uint32_t conn, uint32_t arg, struct 
 {
 	const struct ctl_conn_arg a = { cpu_to_le32(conn), cpu_to_le32(arg) };
 
+	if (op == CTL_SET_BUF)
+		tell(c, CTL_STEP_BUFFER);
 	return call_report(c, op, &a, sizeof(a), CALL_NS, r);
 }
 

@@ -72,13 +72,14 @@ int ctl_interrupt(struct ctl *c, uint32_t queue_mask, uint32_t count, uint32_t i
 
 /*
  * Whoever watches is told when a request goes out through vs; when its reply has come: what went
- * the same way before it has been read by then; and before an order that brings an event. NULL ends
+ * the same way before it has been read by then; and before an order that brings an event, or that gives the host a buffer of another size. NULL ends
  * it.
  */
 enum ctl_step {
 	CTL_STEP_BEGINS,
 	CTL_STEP_OVER,
 	CTL_STEP_EVENT,
+	CTL_STEP_BUFFER,
 };
 void ctl_watch(void (*fn)(struct vsock *vs, enum ctl_step step));
 

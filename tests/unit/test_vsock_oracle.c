@@ -26,7 +26,8 @@ static struct vsock_hdr ours, theirs;
 
 static int up(void **state)
 {
-	const struct oracle_device d = { &config, .stream = true, .seqpacket = true };
+	const struct oracle_device d = { &config, .stream = true, .seqpacket = true,
+					 .records = true };
 
 	(void)state;
 	config = (struct vsock_config){
@@ -657,6 +658,44 @@ static void counts_begin_anew(void **state)
 	caught("beyond the 0 bytes");
 }
 
+static void buffer_changes(void **state)
+{
+	(void)state;
+	opened();
+	theirs.buf_alloc = 0;
+	came(RST); /* carries no credit */
+	opened();
+	came(CREDIT_UPDATE);
+	fine();
+	theirs.buf_alloc = 65536;
+	came(CREDIT_UPDATE);
+	caught("5.10.6.3.2 MUST: buf_alloc was 0, and nobody has changed it");
+}
+
+static void buffer_is_changed(void **state)
+{
+	(void)state;
+	opened();
+	oracle_host_buffers(o);
+	theirs.buf_alloc = 100;
+	came(CREDIT_UPDATE);
+	fine();
+}
+
+static void eor_unasked(void **state)
+{
+	const struct oracle_device d = { &config, .stream = true, .seqpacket = true };
+
+	(void)state;
+	oracle_free(o);
+	o = oracle_new(&d);
+	of_seqpackets();
+	come_with(VSOCK_OP_RW, VSOCK_SEQ_EOM, 10);
+	fine();
+	come_with(VSOCK_OP_RW, VSOCK_SEQ_EOM | VSOCK_SEQ_EOR, 10);
+	caught("EOR, and no application of the host has set it");
+}
+
 static void credit_request_unanswered(void **state)
 {
 	(void)state;
@@ -1248,6 +1287,9 @@ int main(void)
 		T(old_fwd_cnt),
 		T(fwd_cnt_wraps),
 		T(counts_begin_anew),
+		T(buffer_changes),
+		T(buffer_is_changed),
+		T(eor_unasked),
 		T(credit_request_unanswered),
 		T(credit_request_until_end),
 		T(credit_request_answered),

@@ -60,6 +60,8 @@ struct conn {
 	uint64_t sent, received;    /* payload bytes */
 	uint64_t our_fwd, host_fwd; /* fwd_cnt as last told, the highest of the host's */
 	when_t host_fwd_at;
+	uint32_t host_buf; /* buf_alloc of the host's last packet */
+	bool host_buf_known;
 	uint64_t limit, newest_limit; /* received may reach this: by any header; by the newest */
 	when_t newest_limit_at;
 };
@@ -76,7 +78,7 @@ struct oracle {
 	struct oracle_past *past;
 	unsigned int past_packets;
 
-	bool stream, seqpacket;
+	bool stream, seqpacket, buffers_change, records;
 	uint32_t num_guest, num_host, num_old;
 	uint64_t guest[VSOCK_MAX_CIDS], host[VSOCK_MAX_CIDS];
 	uint64_t old[2 * VSOCK_MAX_CIDS]; /* were listed; packets from before the change may come */
@@ -321,7 +323,7 @@ static void begin(struct oracle *o, struct conn *c, enum state state)
 {
 	c->stale = c->state == WE_ENDED && c->was_open && !was_read(o, c->ended_at);
 	c->state = state;
-	c->late_shutdown = c->late_rst = false;
+	c->late_shutdown = c->late_rst = c->host_buf_known = false;
 	c->was_open = c->in_message = c->gone_quiet = c->host_closes = false;
 	c->we_shut = c->host_shut = 0;
 	c->asked_at = o->now;
@@ -511,6 +513,8 @@ static void check_flags(struct oracle *o, const struct vsock_hdr *h)
 	if (flags & ~legal)
 		breach(o, h, "5.10.6.5 and 5.10.6.6: flags 0x%x, which this packet does not have",
 		       (unsigned int)(flags & ~legal));
+	else if (op == VSOCK_OP_RW && (flags & VSOCK_SEQ_EOR) && !o->records)
+		breach(o, h, "5.10.6.6: EOR, and no application of the host has set it");
 	else if (op == VSOCK_OP_RW && flags == VSOCK_SEQ_EOR)
 		breach(o, h, "5.10.6.6: EOR without EOM, and a record ends with a message");
 	else if (op == VSOCK_OP_SHUTDOWN && !flags)
@@ -539,6 +543,11 @@ static void check_credit(struct oracle *o, struct conn *c, const struct vsock_hd
 		c->host_fwd = fwd;
 		c->host_fwd_at = o->now;
 	}
+	if (c->host_buf_known && c->host_buf != le32_to_cpu(h->buf_alloc) && !o->buffers_change)
+		breach(o, h, "5.10.6.3.2 MUST: buf_alloc was %u, and nobody has changed it",
+		       (unsigned int)c->host_buf);
+	c->host_buf = le32_to_cpu(h->buf_alloc);
+	c->host_buf_known = true;
 }
 
 static void host_requests(struct oracle *o, const struct vsock_hdr *h, struct addr local,
@@ -775,6 +784,11 @@ static void forgive(struct oracle *o)
 	o->num_suspects = n;
 }
 
+void oracle_host_buffers(struct oracle *o)
+{
+	o->buffers_change = true;
+}
+
 void oracle_cids(struct oracle *o, const struct vsock_config *config)
 {
 	if (config->num_guest == o->num_guest && config->num_host == o->num_host &&
@@ -864,6 +878,7 @@ struct oracle *oracle_new(const struct oracle_device *d)
 	}
 	o->stream = d->stream;
 	o->seqpacket = d->seqpacket;
+	o->records = d->records;
 	o->past = d->past;
 	/* `at < read` holds of nothing before the second barrier is over. */
 	o->now = 1;

@@ -35,6 +35,7 @@ struct oracle_past {
 struct oracle_device {
 	const struct vsock_config *config; /* read when it is given, not kept */
 	bool stream, seqpacket;		   /* types that the features allow */
+	bool records;			   /* the host's applications set EOR */
 	struct oracle_past *past;	   /* read, and written by oracle_free(); NULL: none */
 };
 
@@ -48,6 +49,11 @@ void oracle_free(struct oracle *o);
 void oracle_sent(struct oracle *o, const struct vsock_hdr *h);
 /* used_len: bytes that the used element tells. h NULL: they are too few for a header. */
 void oracle_received(struct oracle *o, const struct vsock_hdr *h, uint32_t used_len);
+/*
+ * The guest has an application of the host change its receive buffer, or open one of another size:
+ * from now on buf_alloc may differ from packet to packet. Before, whatever changes it is a breach.
+ */
+void oracle_host_buffers(struct oracle *o);
 /* The device lists other CIDs: connections of those that are gone have ended. */
 void oracle_cids(struct oracle *o, const struct vsock_config *config);
 /* The event (5.10.6.7): all connections have ended. */

@@ -164,6 +164,8 @@ static void on_step(struct vsock *vs, enum ctl_step step)
 		return;
 	if (step == CTL_STEP_EVENT)
 		w->ordered++;
+	else if (step == CTL_STEP_BUFFER)
+		oracle_host_buffers(w->oracle);
 	else
 		oracle_barrier(w->oracle, step == CTL_STEP_OVER);
 }
