@@ -1183,6 +1183,9 @@ static void before_reset(void **state)
 	fine();
 	assert_int_equal(oracle_past_packets(o), 4);
 	theirs.dst_port = GP + 1;
+	come_with(VSOCK_OP_SHUTDOWN, BOTH, 0); /* the application's own, too late */
+	assert_int_equal(oracle_past_packets(o), 5);
+	fine();
 	come_with(VSOCK_OP_RW, 0, 10);
 	caught("of no connection");
 }

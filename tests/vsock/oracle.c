@@ -249,21 +249,34 @@ static struct conn *get(struct oracle *o, struct addr local, struct addr remote,
 	return c;
 }
 
-static bool in_past(const struct oracle *o, struct addr local, struct addr remote, uint16_t type)
+/* The two lowest bits of an entry: there is one; RST had ended it. */
+enum {
+	PAST = 1,
+	PAST_ENDED = 2
+};
+
+/* Whether a connection from before a reset may send this operation: one that has ended, its end only. */
+static bool in_past(const struct oracle *o, struct addr local, struct addr remote, uint16_t type,
+		    uint16_t op)
 {
-	const uint32_t hash = hash_of(local, remote, type) | 1;
+	const uint32_t hash = hash_of(local, remote, type) & ~(uint32_t)(PAST | PAST_ENDED);
 	unsigned int i;
 
-	for (i = 0; o->past && i < ORACLE_PAST; i++)
-		if (o->past->hash[i] == hash)
-			return true;
+	for (i = 1; o->past && i <= ORACLE_PAST; i++) { /* the newest first */
+		const uint32_t e = o->past->hash[(o->past->next - i) % ORACLE_PAST];
+
+		if ((e & PAST) && (e & ~(uint32_t)(PAST | PAST_ENDED)) == hash)
+			return !(e & PAST_ENDED) || op == VSOCK_OP_SHUTDOWN || op == VSOCK_OP_RST;
+	}
 	return false;
 }
 
-/* 0 is no hash. */
 static void to_past(struct oracle_past *p, const struct conn *c)
 {
-	p->hash[p->next++ % ORACLE_PAST] = hash_of(c->local, c->remote, c->type) | 1;
+	const uint32_t hash = hash_of(c->local, c->remote, c->type);
+
+	p->hash[p->next++ % ORACLE_PAST] = (hash & ~(uint32_t)(PAST | PAST_ENDED)) | PAST |
+					   (c->state == ENDED ? PAST_ENDED : 0);
 }
 
 #define for_each_conn(c, o)                                                                        \
@@ -741,7 +754,7 @@ void oracle_received(struct oracle *o, const struct vsock_hdr *h, uint32_t used_
 	check_flags(o, h);
 	if ((!c || c->state == NONE || c->state == ASKED) && op != VSOCK_OP_REQUEST &&
 	    op != VSOCK_OP_RESPONSE && !(c && op == VSOCK_OP_RST) &&
-	    in_past(o, local, remote, le16_to_cpu(h->type))) {
+	    in_past(o, local, remote, le16_to_cpu(h->type), op)) {
 		o->past_packets++;
 		return;
 	}
@@ -890,8 +903,14 @@ void oracle_free(struct oracle *o)
 {
 	if (!o)
 		return;
-	for_each_conn(c, o) if (o->past && (c->state != ENDED || c->answerable ||
-					    c->answerable_before)) to_past(o->past, c);
+	for_each_conn(c, o)
+	{
+		const bool may_send = c->state != ENDED || c->was_open || c->answerable ||
+				      c->answerable_before;
+
+		if (o->past && may_send)
+			to_past(o->past, c);
+	}
 	free(o->conns);
 	free(o);
 }

@@ -22,7 +22,7 @@
 struct oracle;
 
 /*
- * Connections that had not ended when their device was reset. A reset is the device's, not its
+ * Connections from before their device's reset. A reset is the device's, not its
  * applications' (2.4): Linux's sockets outlive it, and what they send then comes through the device
  * that is up by that time. One for all devices, all zeros at first; the oldest are forgotten.
  */
