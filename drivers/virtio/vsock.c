@@ -22,7 +22,9 @@ OPTION("vsock.layout", "config space: auto, upstream, multi, multi-host or index
 #define RX_BYTES   (RX_PAGES * PAGE_SIZE)
 #define RX_COUNT   48
 #define TX_COUNT   64
-#define EV_COUNT   8
+#define EV_BYTES   64u /* from one buffer of an event to the next */
+#define EV_PATTERN 0x5a
+#define MAX_PIECES 128
 #define MAX_QUEUED 8192 /* packets that wait for room on tx */
 
 struct event {
@@ -40,6 +42,13 @@ unsigned int vsock_count(void)
 	while (virtio_find(VIRTIO_ID_VSOCK, n))
 		n++;
 	return n;
+}
+
+static struct vsock_manner manner;
+
+void vsock_set_manner(const struct vsock_manner *m)
+{
+	manner = m ? *m : (struct vsock_manner){ 0 };
 }
 
 static void (*observer)(void *arg, const struct vsock_seen *seen);
@@ -289,9 +298,15 @@ int vsock_raw_end(struct vsock *vs, const void *token, uint64_t ns)
 
 static int post_rx(struct vsock *vs, void *buf)
 {
-	const struct vq_seg seg = { buf, RX_BYTES };
+	const struct vsock_manner *m = &vs->manner;
+	struct vq_seg seg[MAX_PIECES];
+	uint8_t *p = buf;
+	unsigned int i;
 
-	return vq_add(vs->dev->vq[VQ_RX], NULL, 0, &seg, 1, buf);
+	for (i = 0; i + 1 < m->rx_pieces; i++, p += m->rx_piece)
+		seg[i] = (struct vq_seg){ p, m->rx_piece };
+	seg[i] = (struct vq_seg){ p, m->rx_bytes - i * m->rx_piece };
+	return vq_add(vs->dev->vq[VQ_RX], NULL, 0, seg, m->rx_pieces, buf);
 }
 
 static int poll_rx(struct vsock *vs)
@@ -329,11 +344,36 @@ void vsock_hold_rx(struct vsock *vs, bool on)
 	vq_kick(vs->dev->vq[VQ_RX]);
 }
 
-static int post_event(struct vsock *vs, struct event *e)
+static int post_event(struct vsock *vs, uint8_t *e)
 {
-	const struct vq_seg seg = { e, sizeof(*e) };
+	const struct vsock_manner *m = &vs->manner;
+	const struct vq_seg seg[2] = { { e, m->ev_first ? m->ev_first : m->ev_bytes },
+				       { e + m->ev_first, m->ev_bytes - m->ev_first } };
 
-	return vq_add(vs->dev->vq[VQ_EVENT], NULL, 0, &seg, 1, e);
+	memset(e, EV_PATTERN, m->ev_bytes);
+	return vq_add(vs->dev->vq[VQ_EVENT], NULL, 0, seg, m->ev_first ? 2 : 1, e);
+}
+
+void vsock_hold_events(struct vsock *vs, bool on)
+{
+	vs->ev_held = on;
+	while (!on && vs->held_ev_count) {
+		if (post_event(vs, vs->held_ev[vs->held_ev_count - 1]))
+			break;
+		vs->held_ev_count--;
+	}
+	vq_kick(vs->dev->vq[VQ_EVENT]);
+}
+
+/* A TRANSPORT_RESET in the first bytes, and nothing that the device says it wrote is as it was. */
+static bool is_transport_reset(const uint8_t *e, uint32_t len)
+{
+	le32 id;
+
+	memcpy(&id, e, sizeof(id));
+	if (len < sizeof(struct event) || le32_to_cpu(id) != EVENT_TRANSPORT_RESET)
+		return false;
+	return len == sizeof(struct event) || e[len - 1] != EV_PATTERN;
 }
 
 /* 5.10.6.7.1: read the CIDs again, drop connections, keep listeners. */
@@ -349,26 +389,26 @@ static void transport_reset(struct vsock *vs)
 static int poll_event(struct vsock *vs)
 {
 	struct virtqueue *vq = vs->dev->vq[VQ_EVENT];
-	struct event *e;
 	uint32_t len;
-	void *token;
+	void *e;
 	int ret, n = 0;
 
-	while (n < EV_COUNT && (ret = vq_get(vq, &token, &len)) > 0) {
-		e = token;
+	while (n < VSOCK_EV_COUNT && (ret = vq_get(vq, &e, &len)) > 0) {
 		n++;
-		if (len >= sizeof(*e) && le32_to_cpu(READ_ONCE(e->id)) == EVENT_TRANSPORT_RESET)
+		if (is_transport_reset(e, len))
 			transport_reset(vs);
 		else {
 			vs->stats.rx_malformed++;
 			vsock_tell(vs, VSOCK_SAW_BAD_EVENT, NULL, len, e);
 		}
-		if (post_event(vs, e))
+		if (vs->ev_held)
+			vs->held_ev[vs->held_ev_count++] = e;
+		else if (post_event(vs, e))
 			return vq_failed(vs, vq);
 	}
 	if (n)
 		vq_kick(vq);
-	return n < EV_COUNT && ret < 0 ? vq_failed(vs, vq) : n;
+	return n < VSOCK_EV_COUNT && ret < 0 ? vq_failed(vs, vq) : n;
 }
 
 static void on_config(struct virtio_device *d)
@@ -400,29 +440,51 @@ int vsock_poll(struct vsock *vs)
 
 /* --- up and down ------------------------------------------------------------------------------ */
 
+static void settle_manner(struct vsock *vs)
+{
+	struct vsock_manner *m = &vs->manner;
+
+	*m = manner;
+	m->rx_bytes = m->rx_bytes ? m->rx_bytes : RX_BYTES;
+	m->rx_pieces = m->rx_pieces ? m->rx_pieces : 1;
+	m->rx_count = m->rx_count ? m->rx_count : RX_COUNT;
+	m->ev_count = m->ev_count ? m->ev_count : VSOCK_EV_COUNT;
+	m->ev_bytes = m->ev_bytes ? m->ev_bytes : sizeof(struct event);
+	vs->rx_pages = (unsigned int)((m->rx_off + m->rx_bytes + PAGE_SIZE - 1) / PAGE_SIZE);
+}
+
+/* Of buffers that take n descriptors each, how many a queue holds, at most `want`. */
+static unsigned int room_for(const struct vsock *vs, unsigned int queue, unsigned int want,
+			     unsigned int n)
+{
+	unsigned int size = vq_size(vs->dev->vq[queue]);
+
+	if (!virtio_has(vs->dev, VIRTIO_F_INDIRECT_DESC))
+		size /= n;
+	return size < want ? size : want;
+}
+
 static int fill_queues(struct vsock *vs)
 {
-	unsigned int i, n;
+	const struct vsock_manner *m = &vs->manner;
+	const unsigned int events = room_for(vs, VQ_EVENT, m->ev_count, m->ev_first ? 2 : 1);
+	unsigned int i;
 	int ret = 0;
 
-	n = vq_size(vs->dev->vq[VQ_RX]);
-	vs->rx_count = n < RX_COUNT ? n : RX_COUNT;
-	vs->rx_mem = mem_pages(vs->rx_count * RX_PAGES, PAGE_SIZE);
+	vs->rx_count = room_for(vs, VQ_RX, m->rx_count, m->rx_pieces);
+	vs->rx_mem = mem_pages(vs->rx_count * vs->rx_pages, PAGE_SIZE);
 	vs->ev_mem = mem_pages(1, PAGE_SIZE);
-	n = vq_size(vs->dev->vq[VQ_TX]);
-	vs->tx_count = n < TX_COUNT ? n : TX_COUNT;
-	if (!virtio_has(vs->dev, VIRTIO_F_INDIRECT_DESC))
-		vs->tx_count /= 2; /* two descriptors a packet */
+	/* Two descriptors a packet. */
+	vs->tx_count = room_for(vs, VQ_TX, TX_COUNT, 2);
 	vs->tx_slots = calloc(vs->tx_count, sizeof(*vs->tx_slots));
 	if (!vs->rx_mem || !vs->ev_mem || !vs->tx_slots)
 		return -ENOMEM;
 	for (i = 0; i < vs->tx_count; i++)
 		slot_give(vs, &vs->tx_slots[i]);
 	for (i = 0; i < vs->rx_count && !ret; i++)
-		ret = post_rx(vs, vs->rx_mem + i * RX_BYTES);
-	n = vq_size(vs->dev->vq[VQ_EVENT]);
-	for (i = 0; i < EV_COUNT && i < n && !ret; i++)
-		ret = post_event(vs, (struct event *)vs->ev_mem + i);
+		ret = post_rx(vs, vs->rx_mem + i * vs->rx_pages * PAGE_SIZE + m->rx_off);
+	for (i = 0; i < events && !ret; i++)
+		ret = post_event(vs, vs->ev_mem + i * EV_BYTES);
 	return ret;
 }
 
@@ -431,14 +493,14 @@ static int bring_up(struct vsock *vs, uint64_t features)
 	struct virtio_device *d = vs->dev;
 	int ret;
 
-	ret = virtio_negotiate(d, features | VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) |
-					  VIRTIO_BIT(VIRTIO_F_EVENT_IDX));
+	settle_manner(vs);
+	ret = virtio_negotiate(d, features | (VIRTIO_RING_FEATURES & ~vs->manner.without));
 	if (ret)
 		return ret;
 	ret = load_config(vs);
 	if (ret)
 		return ret;
-	ret = virtio_queues_setup(d, 3, 0);
+	ret = virtio_queues_setup(d, 3, vs->manner.queue_size);
 	if (ret)
 		return ret;
 	d->driver = vs;
@@ -492,13 +554,13 @@ static void free_shared(struct vsock *vs, bool reset)
 	unsigned int i;
 
 	if (!reset) {
-		mem_keep(vs->rx_count * RX_PAGES + 1);
+		mem_keep(vs->rx_count * vs->rx_pages + 1);
 		return;
 	}
 	for (i = 0; vs->tx_slots && i < vs->tx_count; i++)
 		free(vs->tx_slots[i].copy);
 	free(vs->tx_slots);
-	mem_pages_free(vs->rx_mem, vs->rx_count * RX_PAGES);
+	mem_pages_free(vs->rx_mem, vs->rx_count * vs->rx_pages);
 	mem_pages_free(vs->ev_mem, 1);
 }
 

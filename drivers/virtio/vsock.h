@@ -63,6 +63,25 @@ _Static_assert(sizeof(struct vsock_hdr) == 44, "5.10.6");
 #define VSOCK_RX_PAYLOAD (4 * 4096u - sizeof(struct vsock_hdr))
 #define VSOCK_TX_PAYLOAD 8192u /* the host works on one packet while we prepare the next */
 
+/*
+ * How the driver lays out what it gives the device, for tests of devices that count on one way.
+ * What is 0 is as usual.
+ */
+struct vsock_manner {
+	uint64_t without;    /* features of the ring that are not taken */
+	uint16_t queue_size; /* entries of each queue, at most */
+	uint32_t rx_bytes;   /* of a receive buffer, header included */
+	uint32_t rx_off;     /* where it begins behind a page's start */
+	uint16_t rx_pieces;  /* descriptors of one, all but the last of rx_piece bytes */
+	uint32_t rx_piece;
+	uint16_t rx_count; /* receive buffers */
+	uint16_t ev_count; /* buffers for events */
+	uint32_t ev_bytes; /* of one, at most 64; in two descriptors if there is ev_first */
+	uint32_t ev_first;
+};
+/* For devices that are opened from now on, until NULL. */
+void vsock_set_manner(const struct vsock_manner *m);
+
 struct vsock;	   /* one device */
 struct vsock_conn; /* one connection */
 struct vsock_listener;
@@ -189,6 +208,8 @@ int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *pa
 
 /* While it is on, receive buffers that the device has used stay with the driver. */
 void vsock_hold_rx(struct vsock *vs, bool on);
+/* The same for buffers of events. */
+void vsock_hold_events(struct vsock *vs, bool on);
 
 /*
  * For a test that posts a buffer on tx itself, with a token of its own: it calls begin() before

@@ -15,6 +15,7 @@ enum {
 #define VSOCK_BUCKETS	  512
 #define VSOCK_STRAYS	  16
 #define VSOCK_MAX_HELD	  64
+#define VSOCK_EV_COUNT	  8
 
 struct tx_slot {
 	struct tx_slot *next;
@@ -74,12 +75,15 @@ struct vsock {
 	char error[128];
 	bool config_changed; /* atomic: set by the interrupt */
 
-	uint8_t *rx_mem;
-	void *ev_mem;
-	unsigned int rx_count, tx_count;
+	struct vsock_manner manner; /* with nothing left to the driver */
+	uint8_t *rx_mem, *ev_mem;
+	unsigned int rx_count, tx_count, rx_pages; /* pages of one buffer */
 	bool rx_held;
 	void *held[VSOCK_MAX_HELD];
 	unsigned int held_count;
+	bool ev_held;
+	void *held_ev[VSOCK_EV_COUNT];
+	unsigned int held_ev_count;
 	struct tx_slot *tx_slots, *tx_free;
 	struct queued *queued, **queued_tail;
 	unsigned int queued_count;

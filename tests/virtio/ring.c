@@ -120,6 +120,7 @@ static void one_cut(struct test_ctx *t, struct actor *a, const struct cut *c)
 	if (!chain_used(t, a, 0, c->name, &id, &len))
 		return;
 	gather(a, c);
+	expect_eq(t, id, 0, "%s: %s: used id", vt_who(a->d), c->name);
 	expect(t, len <= (a->writes ? a->len : 0), "%s: %s: used len %u", vt_who(a->d), c->name,
 	       len);
 	expect_understood(t, a, c->name, len);
@@ -190,6 +191,7 @@ static void indirect_cut(struct test_ctx *t, struct actor *a, const struct cut *
 	if (!chain_used(t, a, 0, what, &id, &len))
 		return;
 	gather(a, c);
+	expect_eq(t, id, 0, "%s: %s: used id", vt_who(a->d), what);
 	expect_understood(t, a, what, len);
 }
 
@@ -555,7 +557,7 @@ TEST(ring_sizes,
 
 	actor_need(t);
 	for (i = 0; actor_get(i, &a); i++)
-		for (size = 2; size <= a.d->max_size[a.queue]; size *= 2) {
+		for (size = 1; size <= a.d->max_size[a.queue]; size *= 2) {
 			how.size = (uint16_t)size;
 			actor_up(t, &a, &how);
 			require_eq(t, vq_size(a.vq), size, "%s: queue size", vt_who(a.d));

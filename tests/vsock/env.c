@@ -391,8 +391,11 @@ static void teardown(void)
 	struct ctl *ctl = state.env.ctl;
 	bool lost;
 
-	if (state.env.vs && !state.open_ret)
+	vsock_set_manner(NULL); /* of the device that is up it stays */
+	if (state.env.vs && !state.open_ret) {
 		vsock_hold_rx(state.env.vs, false);
+		vsock_hold_events(state.env.vs, false);
+	}
 	if (ctl && !ctl_lost(ctl) && !vsock_error(state.env.vs)[0])
 		check_peer(vsock_watch_audit(&state.env));
 	lost = ctl && ctl_lost(ctl);
