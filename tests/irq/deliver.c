@@ -11,7 +11,9 @@
  * Each rng and vsock device is tried in each way of interrupting that it has. Causes are used buffers, one at a time,
  * so that their number is known. More interrupts than causes are a note: 2.7.7.2 is about too few.
  */
+#include "drivers/virtio/pci.h"
 #include "lib/errname.h"
+#include "lib/mmio.h"
 #include "tests/irq/irq.h"
 #include "tests/vsock/env.h"
 
@@ -120,6 +122,41 @@ TEST(irq_config,
 	}
 }
 
+/* A driver that polls sees the bit, whatever tells of it: 4.1.4.5.1 has no exception for MSI-X. */
+TEST(irq_config_isr,
+     .id = "irq.deliver.config_isr",
+     .clause = "virtio 1.4, 4.1.4.5.1 MUST: the ISR's bit 1 is set before a configuration change notification is sent",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VSOCK | NEED_DEVICE_CTL | NEED_MSIX,
+     .timeout = 20 * SEC)
+{
+	const int opened = vsock_env_open();
+	struct vsock_env *e = opened ? NULL : vsock_env_ctl(t);
+	const struct vsock_config *c = e ? vsock_config(e->vs) : NULL;
+	struct virtio_device *d = e ? vsock_device(e->vs) : NULL;
+	const struct virtio_pci *p = d ? virtio_pci(d) : NULL;
+	uint64_t before;
+	unsigned int k;
+
+	if (!e)
+		test_error(t, "the device does not come up: %s", err_text(opened));
+	if (!p || !p->isr || d->irq_mode < VIRTIO_IRQ_MSIX1)
+		test_skip(t, "the vsock device does not interrupt by MSI-X");
+	for (k = 0; k < 2; k++) {
+		(void)mmio_read8(p->isr);
+		before = __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED);
+		CTL_OK(t,
+		       ctl_set_cids(e->ctl, c->guest, c->num_guest, c->host, c->num_host, false));
+		require(t,
+			wait_for(vsock_poll(e->vs) >= 0 &&
+					 __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) !=
+						 before,
+				 ANSWER_NS),
+			"%s: no interrupt in time of change %u", d->name, k + 1);
+		expect_eq(t, mmio_read8(p->isr) & 2, 2, "%s: ISR at change %u", d->name, k + 1);
+	}
+}
+
 /* One masked interrupt waits for several causes, and comes at least once when it is unmasked. */
 static unsigned int masked(struct test_ctx *t, struct actor *a, int event, const char *what)
 {
@@ -189,6 +226,39 @@ TEST(irq_mask_function,
 	for (i = 0; irq_subject(t, i, &a); i++)
 		if (a.d->irq_mode >= VIRTIO_IRQ_MSIX1)
 			tried += masked(t, &a, VIRTIO_EVENT_ALL, "function");
+	actor_tried(t, tried, "whose interrupts have a function mask");
+}
+
+/* PCIe 6.1.4.2: software changes an entry while it is masked; what is sent later goes to the new address. */
+TEST(irq_mask_steered,
+     .id = "irq.deliver.steered_masked",
+     .clause = "PCIe 6.0, 6.1.4.2, 6.1.4.4: an entry written under Function Mask has its new message when the mask is cleared",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, cpu, tried = 0;
+	struct actor a;
+
+	for (i = 0; irq_subject(t, i, &a); i++)
+		for (cpu = smp_cpus_online(); a.d->irq_mode >= VIRTIO_IRQ_MSIX1 && cpu--;) {
+			if (virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, VIRTIO_EVENT_ALL, 1))
+				continue;
+			tried++;
+			require(t, virtio_irq_ctl(a.d, VIRTIO_IRQ_STEER, a.queue, cpu) == 0,
+				"%s: CPU %u cannot be steered to", actor_who(&a), cpu);
+			irq_watch(a.d, a.queue);
+			actor_one(t, &a);
+			(void)wait_for(irq_total(), QUIET_NS);
+			expect_eq(t, irq_total(), 0, "%s: interrupts with the function masked",
+				  actor_who(&a));
+			virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, VIRTIO_EVENT_ALL, 0);
+			expect(t, wait_for(irq_total(), ANSWER_NS),
+			       "%s: nothing comes when the function is unmasked (%s)",
+			       actor_who(&a), irq_state(a.d, a.queue));
+			expect_eq(t, irq_seen.cpu[cpu], irq_total(),
+				  "%s: interrupts on CPU %u of all", actor_who(&a), cpu);
+		}
 	actor_tried(t, tried, "whose interrupts have a function mask");
 }
 

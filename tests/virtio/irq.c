@@ -224,6 +224,42 @@ TEST(irq_after_reset,
 	actor_tried(t, i, "whose interrupts can be set up");
 }
 
+TEST(irq_after_queue_reset,
+     .id = "virtio.irq.none_after_queue_reset",
+     .clause = "virtio 1.4, 2.6.1.1.1 MUST NOT: notify the driver of a virtqueue that was reset, until it is enabled again",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_RING_RESET) };
+	unsigned int i, tried = 0;
+	struct actor a;
+	uint64_t before;
+	uint16_t k;
+
+	actor_need(t);
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		if (!(a.d->offered & VIRTIO_BIT(VIRTIO_F_RING_RESET)))
+			continue;
+		tried++;
+		actor_prepare(&a, true);
+		for (k = 0; k < vq_size(a.vq); k++) {
+			actor_desc(&a, k, 0, a.len, actor_flags(&a), 0);
+			actor_post(&a, k);
+		}
+		vq_notify(a.vq);
+		require(t, a.d->ops->queue_reset(a.d, a.queue) == 0, "%s: queue_reset stays",
+			actor_who(&a));
+		/* What was on its way to this CPU by then is taken now. */
+		(void)wait_for(false, MSEC);
+		before = count(&a);
+		expect(t, quiet(&a, before), "%s: %u interrupts after the queue's reset",
+		       actor_who(&a), (unsigned int)(count(&a) - before));
+		vt_must_reset(t, a.d);
+	}
+	actor_tried(t, tried, "that offers RING_RESET");
+}
+
 /* The n-th actor on PCI with MSI-X, up with one vector for all. */
 static bool msix_actor(struct test_ctx *t, unsigned int n, struct actor *a)
 {
@@ -316,6 +352,57 @@ TEST(irq_masked,
 	actor_tried(t, i, "with MSI-X");
 }
 
+static void still_waits(struct test_ctx *t, struct actor *a, uint64_t before, const char *when)
+{
+	const struct pci_msix *m = &virtio_pci(a->d)->msix;
+	unsigned int k;
+
+	expect(t, quiet(a, before), "%s: an interrupt %s", actor_who(a), when);
+	/* By each width, again and again: a load changes nothing. */
+	for (k = 0; k < 2; k++) {
+		expect(t, pci_msix_pending(m, 0), "%s: the pending bit is lost %s", actor_who(a),
+		       when);
+		expect_eq(t, mmio_read64(m->pba) & 1, 1, "%s: pending bit by 64 bits %s",
+			  actor_who(a), when);
+	}
+}
+
+TEST(irq_masks_nested,
+     .id = "virtio.irq.masks_nested",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.0, 6.1.4.4: a vector waits while its entry or the function is masked",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX)
+{
+	struct virtio_pci *p;
+	struct actor a;
+	unsigned int i;
+	uint64_t before;
+
+	for (i = 0; msix_actor(t, i, &a); i++) {
+		p = virtio_pci(a.d);
+		pci_msix_function_mask(p->pci, &p->msix, true);
+		pci_msix_mask(&p->msix, 0, true);
+		before = count(&a);
+		actor_one(t, &a);
+		require(t, wait_for(pci_msix_pending(&p->msix, 0), ANSWER_NS),
+			"%s: the pending bit is not set", actor_who(&a));
+		still_waits(t, &a, before, "with both masks");
+		pci_msix_mask(&p->msix, 0, false);
+		still_waits(t, &a, before, "with the function masked");
+		pci_msix_mask(&p->msix, 0, true);
+		pci_msix_function_mask(p->pci, &p->msix, false);
+		still_waits(t, &a, before, "with the entry masked");
+		pci_msix_mask(&p->msix, 0, true);
+		still_waits(t, &a, before, "with the entry masked again");
+		pci_msix_mask(&p->msix, 0, false);
+		expect(t, wait_for(count(&a) > before, ANSWER_NS),
+		       "%s: the pending interrupt does not come without masks", actor_who(&a));
+		expect(t, wait_for(!pci_msix_pending(&p->msix, 0), ANSWER_NS),
+		       "%s: the pending bit stays after the interrupt", actor_who(&a));
+	}
+	actor_tried(t, i, "with MSI-X");
+}
+
 /* Many times, masked and unmasked in between: none is lost. */
 TEST(irq_mask_race,
      .id = "virtio.irq.mask_unmask",
@@ -388,6 +475,42 @@ TEST(irq_own_vector,
 			  actor_who(&a));
 	}
 	actor_tried(t, tried, "with a vector for each event");
+}
+
+TEST(irq_vector_changed,
+     .id = "virtio.irq.vector_changed",
+     .clause = "virtio 1.4, 4.1.5.1.2.1 MUST: an event comes on the vector that it is mapped to, after DRIVER_OK as well",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_MSIX };
+	unsigned int i, tried = 0;
+	uint64_t own, other;
+	struct virtio_pci *p;
+	struct actor a;
+	uint16_t k, to;
+
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		if (!p || p->msix.count < a.d->max_queues + 1u || a.d->max_queues < 2)
+			continue;
+		tried++;
+		actor_up(t, &a, &how);
+		/* To the vector of another queue, and back. */
+		for (k = 0; k < 2; k++) {
+			to = k ? a.queue : (uint16_t)!a.queue;
+			expect_eq(t, virtio_pci_set_queue_vector(p, a.queue, (uint16_t)(to + 1)),
+				  to + 1, "%s: queue_msix_vector after DRIVER_OK", actor_who(&a));
+			own = get(&a.d->irqs.queue[to]);
+			other = get(&a.d->irqs.queue[k ? !a.queue : a.queue]);
+			actor_one(t, &a);
+			expect(t, wait_for(get(&a.d->irqs.queue[to]) > own, ANSWER_NS),
+			       "%s: no interrupt on the new vector", actor_who(&a));
+			expect_eq(t, get(&a.d->irqs.queue[k ? !a.queue : a.queue]), other,
+				  "%s: interrupts on the old vector", actor_who(&a));
+		}
+	}
+	actor_tried(t, tried, "of several queues with a vector for each event");
 }
 
 /*

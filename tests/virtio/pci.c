@@ -13,6 +13,9 @@
 #define OWNER_PCI "the VMM's virtio-pci front end"
 
 enum {
+	PCI_COMMAND = 4,
+	PCI_COMMAND_MEMORY = 1 << 1,
+	PCI_COMMAND_MASTER = 1 << 2,
 	PCI_STATUS = 6,
 	PCI_STATUS_INTERRUPT = 1 << 3,
 };
@@ -360,7 +363,8 @@ TEST(pci_driver_feature,
      .needs = NEED_VIRTIO_PCI)
 {
 	struct virtio_pci *p;
-	unsigned int i;
+	unsigned int i, k;
+	uint32_t v;
 	uint64_t offered, seen;
 
 	EACH(p, i) {
@@ -378,6 +382,16 @@ TEST(pci_driver_feature,
 		mmio_write32(&p->common->driver_feature_select, 1);
 		expect_eq(t, mmio_read32(&p->common->driver_feature), 0,
 			  "%s: upper word after 0 was written", p->vdev.name);
+		p->vdev.ops->driver_features(&p->vdev, offered);
+		vt_must_reset(t, &p->vdev);
+		for (k = 0; k < 2; k++) {
+			mmio_write32(&p->common->driver_feature_select, k);
+			v = mmio_read32(&p->common->driver_feature);
+			/* No MUST says what it is before the driver writes it. */
+			if (v)
+				test_note(t, "%s: driver_feature %u reads 0x%x after a reset",
+					  p->vdev.name, k, (unsigned int)v);
+		}
 	}
 }
 
@@ -453,6 +467,32 @@ TEST(pci_config_halves,
 		test_skip(t, "no device with a 64-bit field at offset 0 (vsock, block)");
 }
 
+/* The register has a value that is neither what nobody answers with nor what the store would leave. */
+TEST(pci_memory_space,
+     .id = "virtio.pci.memory_space",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.2.2: Memory Space 0 disables the response to memory accesses",
+     .owner = OWNER_PCI,
+     .needs = NEED_VIRTIO_PCI)
+{
+	struct virtio_pci *p;
+	uint32_t command;
+	unsigned int i;
+	uint8_t off;
+
+	EACH(p, i) {
+		vt_add_status(&p->vdev, VIRTIO_S_ACKNOWLEDGE);
+		command = pci_read(p->pci, PCI_COMMAND, 2) | PCI_COMMAND_MASTER;
+		pci_write(p->pci, PCI_COMMAND, 2, command & ~(uint32_t)PCI_COMMAND_MEMORY);
+		off = mmio_read8(&p->common->device_status);
+		mmio_write8(&p->common->device_status, VIRTIO_S_ACKNOWLEDGE | VIRTIO_S_DRIVER);
+		pci_write(p->pci, PCI_COMMAND, 2, command);
+		expect(t, off != VIRTIO_S_ACKNOWLEDGE,
+		       "%s: a load without Memory Space is answered", p->vdev.name);
+		expect_eq(t, mmio_read8(&p->common->device_status), VIRTIO_S_ACKNOWLEDGE,
+			  "%s: device_status after a store without Memory Space", p->vdev.name);
+	}
+}
+
 /* --- the configuration access window -------------------------------------------------------- */
 
 TEST(pci_window_read,
@@ -514,6 +554,37 @@ TEST(pci_window_write,
 		expect(t, wait_for(mmio_read8(&p->common->device_status) == 0, ANSWER_NS),
 		       "%s: a reset through the window", p->vdev.name);
 	}
+}
+
+TEST(pci_window_notify,
+     .id = "virtio.pci.window_notify",
+     .clause = "virtio 1.4, 4.1.4.9.1 MUST: a write of pci_cfg_data is executed at cap.offset, a notification as well",
+     .owner = OWNER_PCI,
+     .needs = NEED_VIRTIO_PCI)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, tried = 0;
+	struct virtio_pci *p;
+	struct actor a;
+	uint32_t off;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		if (!p || !p->window_cap)
+			continue;
+		tried++;
+		actor_up(t, &a, &how);
+		actor_prepare(&a, true);
+		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+		actor_post(&a, 0);
+		off = (uint32_t)(p->notify_cap->offset + (p->notify_at[a.queue] - p->notify));
+		virtio_pci_window_write(p, p->notify_cap->bar, off, 2, p->notify_data[a.queue]);
+		expect_eq(t, actor_wait(&a, 1, ANSWER_NS), 1,
+			  "%s: buffers used after a notification through the window", p->vdev.name);
+		actor_done(&a, 1);
+	}
+	actor_tried(t, tried, "on PCI");
 }
 
 /* --- MSI-X vectors ---------------------------------------------------------------------------- */
@@ -591,6 +662,112 @@ TEST(pci_msix_map,
 				  "%s: queue_msix_vector of queue %u after a reset", p->vdev.name,
 				  q);
 		}
+	}
+}
+
+/* Whatever the event: a vector that the table lacks cannot be mapped, a queue that does not exist has none. */
+TEST(pci_msix_refused,
+     .id = "virtio.pci.msix_refused",
+     .clause = "virtio 1.4, 4.1.5.1.2.1 MUST: a vector register reads NO_VECTOR if unmapped: with no such vector, with no such queue",
+     .owner = OWNER_PCI,
+     .needs = NEED_MSIX)
+{
+	static const uint16_t beyond[] = { 0, 1, 100, 1000 };
+	struct virtio_pci *p;
+	unsigned int i, k;
+	uint16_t q, n;
+
+	EACH_MSIX(p, i)
+	{
+		const uint16_t vectors[] = { (uint16_t)p->msix.count, (uint16_t)(p->msix.count + 1),
+					     0x800, 0x8000, VIRTIO_NO_VECTOR - 1 };
+
+		vt_add_status(&p->vdev, VIRTIO_S_ACKNOWLEDGE);
+		for (k = 0; k < sizeof(vectors) / sizeof(vectors[0]); k++) {
+			expect_eq(t, virtio_pci_set_config_vector(p, vectors[k]), VIRTIO_NO_VECTOR,
+				  "%s: config_msix_vector with vector %u of %u", p->vdev.name,
+				  vectors[k], p->msix.count);
+			for (q = 0; q < p->vdev.max_queues; q++)
+				expect_eq(t, virtio_pci_set_queue_vector(p, q, vectors[k]),
+					  VIRTIO_NO_VECTOR,
+					  "%s: queue_msix_vector of queue %u with vector %u of %u",
+					  p->vdev.name, q, vectors[k], p->msix.count);
+		}
+		n = mmio_read16(&p->common->num_queues);
+		for (k = 0; k < sizeof(beyond) / sizeof(beyond[0]); k++) {
+			q = (uint16_t)(n + beyond[k]);
+			if (is_admin_queue(p, q))
+				continue;
+			mmio_write16(&p->common->queue_select, q);
+			expect_eq(t, mmio_read16(&p->common->queue_msix_vector), VIRTIO_NO_VECTOR,
+				  "%s: queue_msix_vector of queue %u of %u", p->vdev.name, q, n);
+		}
+	}
+}
+
+/* Entries are masked and MSI-X is off: what stands in them is never sent. */
+TEST(pci_msix_access,
+     .id = "virtio.pci.msix_access",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.0, 7.7.2: MSI-X entries are accessed by 32 and by 64 bits",
+     .owner = OWNER_PCI,
+     .needs = NEED_MSIX)
+{
+	static const uint64_t message[] = { 0x12345678fee01000, 0x1000000a5, 0xedcba987fee02000,
+					    0x10000005a };
+	volatile uint8_t *e;
+	struct virtio_pci *p;
+	unsigned int i, k, w;
+
+	EACH_MSIX(p, i)
+	for (k = 0; k < p->msix.count && k < 64; k++) {
+		e = p->msix.table + 16 * k;
+		mmio_write64(e, message[0]);
+		mmio_write64(e + 8, message[1]);
+		for (w = 0; w < 4; w++)
+			expect_eq(t, mmio_read32(e + 4 * w),
+				  (uint32_t)(message[w / 2] >> w % 2 * 32),
+				  "%s: entry %u, word %u after a store of 64 bits", p->vdev.name, k,
+				  w);
+		for (w = 0; w < 4; w++)
+			mmio_write32(e + 4 * w, (uint32_t)(message[2 + w / 2] >> w % 2 * 32));
+		for (w = 0; w < 2; w++)
+			expect_eq(t, mmio_read64(e + 8 * w), message[2 + w],
+				  "%s: entry %u, half %u after stores of 32 bits", p->vdev.name, k,
+				  w);
+		mmio_write64(e, 0);
+		mmio_write64(e + 8, 1ull << 32);
+	}
+}
+
+TEST(pci_msix_control,
+     .id = "virtio.pci.msix_control",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.1: registers may be accessed by any byte enables: Message Control",
+     .owner = OWNER_PCI,
+     .needs = NEED_MSIX)
+{
+	enum {
+		FUNCTION_MASK = 1 << 14
+	};
+	static const struct {
+		unsigned int size, off, shift;
+	} width[] = { { 1, 3, 8 }, { 2, 2, 0 }, { 4, 0, 0 } };
+	struct virtio_pci *p;
+	unsigned int i, k, on;
+	uint32_t v, bit;
+
+	EACH_MSIX(p, i)
+	for (k = 0; k < 6; k++) {
+		const unsigned int at = p->msix.cap + width[k / 2].off, size = width[k / 2].size;
+
+		on = k % 2 ^ 1;
+		bit = size == 4 ? (uint32_t)FUNCTION_MASK << 16 :
+				  (uint32_t)FUNCTION_MASK >> width[k / 2].shift;
+		v = pci_read(p->pci, at, size);
+		pci_write(p->pci, at, size, on ? v | bit : v & ~bit);
+		expect_eq(t, !!(pci_read(p->pci, p->msix.cap + 2, 2) & FUNCTION_MASK), on,
+			  "%s: Function Mask written with %u bytes", p->vdev.name, size);
+		expect_eq(t, !!(pci_read(p->pci, at, size) & bit), on,
+			  "%s: Function Mask written and read with %u bytes", p->vdev.name, size);
 	}
 }
 

@@ -97,11 +97,6 @@ static bool long_feature_select(const struct place *p)
 	return p->device_select >= BYTE;
 }
 
-static bool beyond_features(const struct place *p)
-{
-	return p->device_select > 1;
-}
-
 static bool config_unmapped(const struct place *p)
 {
 	return p->config_vector == VIRTIO_NO_VECTOR;
@@ -405,20 +400,6 @@ static uint64_t window_offset_written(const struct access *a, uint64_t v)
 	return at_cap(a, VIRTIO_PCI_CAP_PCI_CFG, CAP_OFFSET) ? a->place->window_offset : v;
 }
 
-static void window_to_common(const struct access *a)
-{
-	const uint32_t bar = cap_field(a->place, VIRTIO_PCI_CAP_COMMON_CFG, CAP_BAR, 1);
-
-	if (a->store && at_cap(a, VIRTIO_PCI_CAP_PCI_CFG, CAP_BAR) && a->place->window_bar != bar)
-		plugin_inject(a->phys, bar, 1);
-}
-
-static uint64_t window_bar_written(const struct access *a, uint64_t v)
-{
-	return at_cap(a, VIRTIO_PCI_CAP_PCI_CFG, CAP_BAR) && a->size == 1 ? a->place->window_bar :
-									    v;
-}
-
 /* --- MSI-X --------------------------------------------------------------------------------------- */
 
 /* Message Control hears of stores of 16 bits only. */
@@ -615,7 +596,6 @@ const struct fault front_outside[F_COUNT] = {
 	[F_OUTSIDE_FR_BAR_ABSENT_WRITABLE] = { .load = absent_bar },
 	[F_OUTSIDE_FR_WINDOW_NARROW] = { .load = wide_window },
 	[F_OUTSIDE_FR_WINDOW_DOORBELL] = { .hook = turn_window, .load = window_offset_written },
-	[F_OUTSIDE_FR_WINDOW_BAR] = { .hook = window_to_common, .load = window_bar_written },
 	[F_OUTSIDE_FR_WINDOW_OFFSET] = { .rule = { STORE(CONFIG, CAP_OFFSET, 4, AND, ~3u,
 							 .cap = VIRTIO_PCI_CAP_PCI_CFG) } },
 
@@ -647,9 +627,6 @@ const struct fault front_outside[F_COUNT] = {
 	[F_OUTSIDE_FR_MMIO_QUEUE_AFTER_LAST] = { .load = size_behind_last },
 	[F_OUTSIDE_FR_MMIO_SELECT_BYTE] = { .rule = { STORE(MMIO, VIRTIO_MMIO_QUEUE_SEL, 4, AND,
 							    0xff, .when = long_queue_select) } },
-	[F_OUTSIDE_FR_MMIO_FEATURE_SELECT] = { .rule = { STORE(MMIO,
-							       VIRTIO_MMIO_DEVICE_FEATURES_SEL, 4,
-							       AND, 1, .when = beyond_features) } },
 	[F_OUTSIDE_FR_MMIO_SIZE_MAX_IN_USE] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_QUEUE_SIZE_MAX, 4,
 							       SET, 0, .when = started) } },
 	[F_OUTSIDE_FR_MMIO_SHM_LENGTH] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_SHM_LEN, 8, SET, 0) } },
