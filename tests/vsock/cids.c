@@ -209,6 +209,8 @@ TEST(cids_unlisted_dropped,
 	while (vsock_is_local(vsock_env_ctl(t)->vs, cid))
 		cid--;
 	is_dropped(t, cid, VSOCK_CID_HOST);
+	/* One of ours, but for the upper half. */
+	is_dropped(t, vsock_config(vsock_env()->vs)->guest[0] | 1ull << 32, VSOCK_CID_HOST);
 }
 
 TEST(cids_ungranted_host_cid,
@@ -217,7 +219,10 @@ TEST(cids_ungranted_host_cid,
      .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_CID_LIST)
 {
-	is_dropped(t, vsock_config(vsock_env_ctl(t)->vs)->guest[0], NOT_GRANTED);
+	const uint64_t cid = vsock_config(vsock_env_ctl(t)->vs)->guest[0];
+
+	is_dropped(t, cid, NOT_GRANTED);
+	is_dropped(t, cid, VSOCK_CID_HOST | 1ull << 32);
 }
 
 TEST(cids_host_cids,
