@@ -17,8 +17,7 @@
 #define LAST_BASE  0x40010000u
 
 enum {
-	MSR_KVM_WALL_CLOCK_NEW = 0x4b564d00,
-	MSR_KVM_SYSTEM_TIME_NEW = 0x4b564d01
+	MSR_KVM_WALL_CLOCK_NEW = 0x4b564d00
 };
 
 void kvm_arch_leaf(uint32_t leaf, uint32_t out[4])
@@ -137,12 +136,8 @@ static void run(void (*fn)(void *), enum kvm_opcode op, struct kvm_call *c, bool
 	struct kvm_regs before, after;
 	struct call_arg a = { op, &after };
 	struct trap_info trap;
-	unsigned int i;
 
 	fill(&before, c);
-	if (regs32)
-		for (i = 0; i < KVM_REGS; i++)
-			before.r[i] = (uint32_t)before.r[i];
 	after = before;
 	c->trapped = trap_call(fn, &a, &trap) != 0;
 	c->vector = c->trapped ? trap.vector : 0;
@@ -236,12 +231,34 @@ static void do_wrmsr(void *arg)
 	wrmsr(m->msr, m->value);
 }
 
-bool kvm_arch_set_system_time(uint64_t v)
+static void do_rdmsr(void *arg)
 {
-	struct msr_arg m = { MSR_KVM_SYSTEM_TIME_NEW, v };
+	struct msr_arg *m = arg;
+
+	m->value = rdmsr(m->msr);
+}
+
+bool kvm_arch_msr_write(enum kvm_msr msr, uint64_t v)
+{
+	struct msr_arg m = { msr, v };
 	struct trap_info trap;
 
 	return trap_call(do_wrmsr, &m, &trap) == 0;
+}
+
+bool kvm_arch_msr_read(enum kvm_msr msr, uint64_t *v)
+{
+	struct msr_arg m = { msr, 0 };
+	struct trap_info trap;
+	const bool ok = trap_call(do_rdmsr, &m, &trap) == 0;
+
+	*v = m.value;
+	return ok;
+}
+
+bool kvm_arch_set_system_time(uint64_t v)
+{
+	return kvm_arch_msr_write(KVM_MSR_SYSTEM_TIME_NEW, v);
 }
 
 bool kvm_arch_set_wall_clock(uint64_t pa)

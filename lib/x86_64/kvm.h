@@ -34,7 +34,7 @@ struct kvm_call {
 void kvm_arch_call(enum kvm_opcode op, struct kvm_call *c);
 /* The same from CPL 3. 0, -ENOMEM, -ENOTSUP. */
 int kvm_arch_call_user(enum kvm_opcode op, struct kvm_call *c);
-/* The same from a 32-bit code segment (arguments are cut to 32 bits by the instruction's host). */
+/* The same from a 32-bit code segment. Number and arguments go there whole: the host cuts them to 32 bits. */
 int kvm_arch_call_32(enum kvm_opcode op, struct kvm_call *c);
 
 /* The page of a CPU's system time (msr.rst). */
@@ -54,6 +54,13 @@ _Static_assert(sizeof(struct pvclock_vcpu_time_info) == 32, "msr.rst");
  * register does not exist (#GP). */
 bool kvm_arch_set_system_time(uint64_t pa_and_flags);
 bool kvm_arch_set_wall_clock(uint64_t pa);
+enum kvm_msr {
+	KVM_MSR_SYSTEM_TIME = 0x12,	      /* CPUID bit 0 */
+	KVM_MSR_SYSTEM_TIME_NEW = 0x4b564d01, /* CPUID bit 3 */
+};
+/* Any of them on this CPU. false: the register does not exist (#GP). */
+bool kvm_arch_msr_write(enum kvm_msr msr, uint64_t v);
+bool kvm_arch_msr_read(enum kvm_msr msr, uint64_t *v);
 /* The counter that the system time is made from. */
 uint64_t kvm_arch_counter(void);
 

@@ -82,13 +82,20 @@ enum {
 	ADDS = 20000
 };
 
+struct sums { /* atomic */
+	uint32_t word;
+	uint64_t twice; /* of two words */
+};
+
 static void add_many(void *arg)
 {
-	uint32_t *sum = arg;
+	struct sums *s = arg;
 	unsigned int i;
 
-	for (i = 0; i < ADDS; i++)
-		__atomic_add_fetch(sum, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < ADDS; i++) {
+		__atomic_add_fetch(&s->word, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&s->twice, 1, __ATOMIC_RELAXED);
+	}
 }
 
 TEST(atomic,
@@ -97,7 +104,7 @@ TEST(atomic,
      .owner = "CPU virtualisation of the VMM",
      .needs = NEED_SMP)
 {
-	uint32_t sum = 0;
+	struct sums sum = { 0 };
 	unsigned int i;
 
 	for (i = 1; i < smp_cpus_online(); i++)
@@ -105,7 +112,8 @@ TEST(atomic,
 	add_many(&sum);
 	for (i = 1; i < smp_cpus_online(); i++)
 		CPU_OK(t, i, smp_wait(i, 2 * CALL_NS));
-	expect_eq(t, sum, ADDS * smp_cpus_online(), "sum of all CPUs");
+	expect_eq(t, sum.word, ADDS * smp_cpus_online(), "sum of all CPUs, 32 bits");
+	expect_eq(t, sum.twice, ADDS * smp_cpus_online(), "sum of all CPUs, 64 bits");
 }
 
 static void spin(void *arg)

@@ -12,6 +12,7 @@
 #include "tests/kvmpv/env.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "kvmpv/x86_64/clock.h"
 #include "kvmpv/x86_64/kvm.h"
@@ -106,6 +107,86 @@ TEST(clock_page,
 	       "the stable flag without CPUID bit 24");
 	/* The bit without the flag is right: KVM clears the flag while the host's own TSC is in doubt. */
 	unregister_all(t, 1);
+}
+
+/* A register of one CPU: the address goes in without and with its enable bit. */
+struct registered {
+	enum kvm_msr msr;
+	uint64_t gpa;
+	uint8_t *at;
+	bool exists, touched; /* touched: without the enable bit */
+	uint64_t seen[2];     /* what the register reads */
+};
+
+static void on_registers(void *arg)
+{
+	struct registered *r = arg;
+	unsigned int i;
+
+	r->exists = kvm_arch_msr_write(r->msr, r->gpa) && kvm_arch_msr_read(r->msr, &r->seen[0]);
+	wait_for(false, MSEC);
+	for (i = 0; i < sizeof(struct pvclock_vcpu_time_info); i++)
+		r->touched |= r->at[i] != 0xa5;
+	r->exists = r->exists && kvm_arch_msr_write(r->msr, r->gpa | 1) &&
+		    kvm_arch_msr_read(r->msr, &r->seen[1]);
+	kvm_arch_msr_write(r->msr, 0);
+}
+
+TEST(clock_registers,
+     .id = "kvmpv.clock.registers",
+     .clause = "kvm msr.rst: each CPU has a register of its own, by either number; any 4-byte aligned address; bit 0 enables",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	static const uint32_t offs[] = { 0, 4, 2020, PAGE_SIZE - 32, PAGE_SIZE - 16 };
+	static const enum kvm_msr msrs[] = { KVM_MSR_SYSTEM_TIME_NEW, KVM_MSR_SYSTEM_TIME };
+	struct pvclock_vcpu_time_info time;
+	unsigned int cpu, k, m;
+	struct registered r;
+	uint8_t *p;
+
+	if (!clock_offered())
+		test_skip(t, "KVM_FEATURE_CLOCKSOURCE2 (bit 3) is not offered");
+	p = mem_pages(2, PAGE_SIZE);
+	if (!p)
+		test_error(t, "no memory");
+	if (protect_enabled() && protect_share(gfn_of(p), 2))
+		test_error(t, "pages cannot be shared");
+	for (cpu = 0; cpu < smp_cpus_online() && cpu < 4; cpu++)
+		for (m = 0; m < 2; m++)
+			for (k = 0; k < sizeof(offs) / sizeof(offs[0]); k++) {
+				if (m && !(kvm_arch_features() & 1))
+					continue;
+				r = (struct registered){ .msr = msrs[m],
+							 .gpa = virt_to_phys(p) + offs[k],
+							 .at = p + offs[k] };
+				memset(p, 0xa5, 2 * PAGE_SIZE);
+				if (smp_call(cpu, on_registers, &r, test_sec()))
+					test_error(t, "CPU %u does not answer", cpu);
+				require(t, r.exists, "CPU %u: MSR 0x%x does not exist", cpu,
+					(unsigned int)r.msr);
+				expect(t, !r.touched,
+				       "CPU %u: MSR 0x%x: memory changes without the enable bit",
+				       cpu, (unsigned int)r.msr);
+				expect(t, r.seen[0] == r.gpa && r.seen[1] == (r.gpa | 1),
+				       "CPU %u: MSR 0x%x reads 0x%llx and 0x%llx, not 0x%llx with bit 0 clear and set",
+				       cpu, (unsigned int)r.msr, (unsigned long long)r.seen[0],
+				       (unsigned long long)r.seen[1], (unsigned long long)r.gpa);
+				memcpy(&time, r.at, sizeof(time));
+				/* Linux of today keeps its clock inside of one page, and does not start there. */
+				if (time.version == 0xa5a5a5a5 &&
+				    offs[k] > PAGE_SIZE - sizeof(time)) {
+					test_note(t, "no clock across the end of a page");
+					continue;
+				}
+				expect(t,
+				       !(time.version & 1) &&
+					       time.tsc_to_system_mul != 0xa5a5a5a5 &&
+					       time.flags != 0xa5,
+				       "CPU %u: MSR 0x%x: the page is not filled at offset %u", cpu,
+				       (unsigned int)r.msr, (unsigned int)offs[k]);
+			}
+	protect_pages_free(p, 2);
 }
 
 TEST(clock_rate,

@@ -14,6 +14,7 @@
 
 #include "kvmpv/x86_64/kvm.h"
 #include "lib/errname.h"
+#include "lib/smp.h"
 #include "lib/x86_64/kvm.h"
 
 #define OWNER	   "KVM (CPUID)"
@@ -73,6 +74,40 @@ TEST(cpuid_features,
 }
 
 /* Bits 15 and 16 promise calls that answer. Upstream uses bit 15 for something else, so it proves nothing alone. */
+struct leaf {
+	uint32_t leaf, r[4];
+};
+
+static void on_leaf(void *arg)
+{
+	struct leaf *l = arg;
+
+	kvm_arch_leaf(l->leaf, l->r);
+}
+
+TEST(cpuid_all_cpus,
+     .id = "kvmpv.cpuid.all_cpus",
+     .clause = "kvm cpuid.rst: what KVM announces is the VM's: each CPU has the same leaves",
+     .owner = OWNER,
+     .needs = NEED_KVM | NEED_SMP)
+{
+	const uint32_t base = kvm_arch_base();
+	struct leaf first, l;
+	unsigned int cpu, i;
+
+	for (first.leaf = base; first.leaf <= base + 1; first.leaf++) {
+		on_leaf(&first);
+		for (cpu = 1; cpu < smp_cpus_online(); cpu++) {
+			l.leaf = first.leaf;
+			if (smp_call(cpu, on_leaf, &l, test_sec()))
+				test_error(t, "CPU %u does not answer", cpu);
+			for (i = 0; i < 4; i++)
+				expect_eq(t, l.r[i], first.r[i], "leaf 0x%x, e%cx, on CPU %u",
+					  (unsigned int)l.leaf, 'a' + i, cpu);
+		}
+	}
+}
+
 TEST(cpuid_backed,
      .id = "kvmpv.cpuid.backed",
      .clause = "kvm cpuid.rst, RFCv2: a feature that is announced works",
@@ -115,7 +150,9 @@ TEST(hypercall_unknown,
      .needs = NEED_KVM,
      .liveness = true)
 {
-	static const uint64_t numbers[] = { 0x3fff, 100, 0xffffffff, 0x100000001ull, UINT64_MAX };
+	static const uint64_t numbers[] = { 0,	       3,      4,   6,		7,
+					    8,	       0x3fff, 100, 0xffffffff, 0x100000001ull,
+					    UINT64_MAX };
 	unsigned int i;
 
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
@@ -218,16 +255,20 @@ TEST(hypercall_mode32,
 		uint32_t want;
 	} calls[] = { { KVM_HC_VAPIC_POLL_IRQ, 0 }, { KVM_HC_UNASSIGNED, (uint32_t)-KVM_ENOSYS } };
 	struct kvm_call c = { 0 };
-	unsigned int i;
+	unsigned int i, k, n;
 	int ret;
 
-	for (i = 0; i < 2; i++) {
-		c.nr = calls[i].nr;
+	for (n = 0; n < 4; n++) {
+		i = n % 2;
+		k = n / 2;
+		/* What 64-bit code left in the registers is no part of the call. */
+		c.nr = calls[i].nr | (uint64_t)k << 32;
+		c.arg[0] = c.arg[1] = (uint64_t)k << 40;
 		ret = kvm_arch_call_32(kvm_arch_opcode(), &c);
 		if (ret)
 			test_skip(t, "this image lies above 4 GiB");
 		require(t, !c.trapped, "exception %u from 32-bit code", (unsigned int)c.vector);
-		expect_eq(t, c.result, calls[i].want, "hypercall %u from 32-bit code",
-			  (unsigned int)calls[i].nr);
+		expect_eq(t, c.result, calls[i].want, "hypercall %u from 32-bit code%s",
+			  (unsigned int)calls[i].nr, k ? ", upper halves left behind" : "");
 	}
 }

@@ -126,6 +126,9 @@ TEST(enable_twice,
 	ret = protect_retry(ops->enable);
 	expect(t, ret <= 0 && ret != -KVM_ENOSYS && ret != -KVM_EINVAL, "a second enable: %s",
 	       kvm_text(ret));
+	if (kvmpv_is("rfc"))
+		expect_answer(t, kvm_hypercall(KVM_HC_ENABLE_MEM_PROTECTED, 1, 2, 3, 4), ret,
+			      "enable has no arguments, whatever the registers hold");
 	kvmpv_share_pool(t);
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
@@ -390,6 +393,40 @@ TEST(share_negative,
 			expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages after: %s",
 				  cases[i].what);
 		}
+	}
+}
+
+TEST(share_edges,
+     .id = "kvmpv.share.slot_edges",
+     .clause = "RFCv2 kvm_protect_memory(): a range inside of its slot is converted, its first and last page as well",
+     .owner = OWNER,
+     .needs = STATE)
+{
+	const struct protect_ops *ops = kvmpv_protected(t);
+	const uint64_t end = ram_end();
+	const struct {
+		uint64_t gfn, n;
+	} cases[] = { { 0, 1 }, { 0, 2 }, { end - 1, 1 }, { end - 2, 2 } };
+	struct vsock_env *e;
+	uint64_t before;
+	unsigned int i;
+	int64_t ret;
+
+	if (!kvmpv_is("rfc"))
+		test_skip(t, "the slots are the RFC's; see kvmpv.map_gpa.*");
+	e = kvmpv_device(t);
+	before = kvmpv_shared_pages(t, e);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		expect_answer(t, protect_try(ops->share, cases[i].gfn, cases[i].n), 0,
+			      "share of gfn 0x%llx, %llu pages", (unsigned long long)cases[i].gfn,
+			      (unsigned long long)cases[i].n);
+		expect_eq(t, kvmpv_shared_pages(t, e), before + cases[i].n,
+			  "shared pages after gfn 0x%llx", (unsigned long long)cases[i].gfn);
+		ret = protect_try(ops->unshare, cases[i].gfn, cases[i].n);
+		if (ret == -KVM_EOPNOTSUPP)
+			break;
+		expect_answer(t, ret, 0, "unshare of gfn 0x%llx", (unsigned long long)cases[i].gfn);
+		expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages afterwards");
 	}
 }
 

@@ -677,7 +677,7 @@ void refkvm_hypercall(struct refkvm *k, struct refkvm_call *c)
 {
 	int64_t ret;
 
-	if (!c->long_mode && !((c->rbx | c->rcx) >> 32 && fault(F_OUTSIDE_KV_MODE32_ARGS_WHOLE))) {
+	if (!c->long_mode) {
 		/* hypercalls.rst: arguments and result truncated to 32 bits */
 		c->rax = (uint32_t)c->rax;
 		c->rbx = (uint32_t)c->rbx;

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * boot.cpus.*, boot.irq.*, boot.memory.*: a CPU has one identity, whoever tells it; all CPUs have the same features; the
+ * shortest time of a timer is one; an access across a line or a page is whole, and none wraps at 1 MiB (Intel SDM 3A, 9
+ * and 11).
+ *
+ * Hosts keep a CPU's id in its local APIC and in two CPUID leaves, and forgot one of them (cloud-hypervisor d172a5ddd;
+ * Xen f9e0cccf7b). An emulator that splits a store at a page's end lost its second half (Xen 672894a11f), one rounded a
+ * timer's count of 1 to none (gem5 211c10b46d).
+ *
+ * Each CPU reads what it is; each access is made at each offset across the border.
+ */
+#include <string.h>
+
+#include "arch/promises.h"
+#include "lib/boot_info.h"
+#include "lib/irq.h"
+#include "lib/mem.h"
+#include "lib/smp.h"
+#include "lib/test.h"
+#include "lib/time.h"
+#include "lib/x86_64/apic.h"
+#include "lib/x86_64/cpu.h"
+#include "tests/support/needs.h"
+
+#define OWNER_CPU "CPU virtualisation of the VMM"
+
+enum {
+	APIC_BASE_BSP = 1u << 8,
+	OSXSAVE = 1u << 27, /* of leaf 1, ecx: what the system has set in CR4 */
+	MIB = 1u << 20,
+	WRAP = 65536,
+};
+
+struct identity {
+	uint32_t apic, leaf1, leaf11;
+	bool has_leaf11, bsp;
+	uint32_t features[4];
+};
+
+static void identify(void *arg)
+{
+	struct identity *s = arg;
+	struct cpuid_regs r = cpuid(1, 0);
+
+	s->apic = apic_id();
+	s->leaf1 = r.ebx >> 24;
+	s->features[0] = r.ecx & ~(uint32_t)OSXSAVE;
+	s->features[1] = r.edx;
+	if (cpuid(0, 0).eax >= 0xb) {
+		r = cpuid(0xb, 0);
+		s->has_leaf11 = r.ebx != 0;
+		s->leaf11 = r.edx;
+	}
+	if (cpuid(0x80000000, 0).eax > 0x80000000) {
+		r = cpuid(0x80000001, 0);
+		s->features[2] = r.ecx;
+		s->features[3] = r.edx;
+	}
+	s->bsp = rdmsr(MSR_APIC_BASE) & APIC_BASE_BSP;
+}
+
+static struct identity identity_of(struct test_ctx *t, unsigned int cpu)
+{
+	struct identity s = { 0 };
+
+	if (smp_call(cpu, identify, &s, test_sec()))
+		test_error(t, "CPU %u does not answer", cpu);
+	return s;
+}
+
+TEST(identity,
+     .id = "boot.cpus.identity",
+     .clause = "Intel SDM 3A, 9.4.5, 11.12.5.1, 2A, CPUID 01H, 0BH: a CPU's APIC id, wherever it is read; one CPU is the BSP",
+     .owner = OWNER_CPU)
+{
+	unsigned int cpu;
+	uint32_t id;
+
+	for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
+		const struct identity s = identity_of(t, cpu);
+
+		id = smp_hw_id(cpu);
+		expect_eq(t, s.apic, id, "APIC id of CPU %u by its %s", cpu, apic_mode());
+		expect_eq(t, s.leaf1, id & 0xff, "APIC id of CPU %u in CPUID leaf 1", cpu);
+		if (s.has_leaf11)
+			expect_eq(t, s.leaf11, id, "APIC id of CPU %u in CPUID leaf 0xb", cpu);
+		expect_eq(t, s.bsp, cpu == 0, "IA32_APIC_BASE's flag of the BSP on CPU %u", cpu);
+	}
+}
+
+TEST(alike,
+     .id = "boot.cpus.alike",
+     .clause = "Intel SDM 3A, 9.4: the processors of a system are alike: each CPU announces the same features",
+     .owner = OWNER_CPU,
+     .needs = NEED_SMP)
+{
+	static const char *const word[] = { "1, ecx", "1, edx", "0x80000001, ecx",
+					    "0x80000001, edx" };
+	const struct identity first = identity_of(t, 0);
+	unsigned int cpu, i;
+
+	for (cpu = 1; cpu < smp_cpus_online(); cpu++) {
+		const struct identity s = identity_of(t, cpu);
+
+		for (i = 0; i < 4; i++)
+			expect_eq(t, s.features[i], first.features[i],
+				  "features of CPU %u in CPUID leaf %s", cpu, word[i]);
+	}
+}
+
+/* --- the timer ---------------------------------------------------------------------------------- */
+
+struct shot {
+	uint64_t ns;
+	bool fired; /* atomic */
+};
+
+static void on_shot(void *arg)
+{
+	__atomic_store_n((bool *)arg, true, __ATOMIC_RELEASE);
+}
+
+static void shoot(void *arg)
+{
+	struct shot *s = arg;
+
+	irq_timer_once(s->ns, on_shot, &s->fired);
+	(void)wait_for(__atomic_load_n(&s->fired, __ATOMIC_ACQUIRE), 2 * test_sec());
+	irq_timer_once(0, NULL, NULL);
+}
+
+TEST(timer_shortest,
+     .id = "boot.irq.timer_shortest",
+     .clause = PROMISE_TIMER,
+     .owner = OWNER_TIMER)
+{
+	static const uint64_t ns[] = { 1, 2, 10, 100, 1000 };
+	unsigned int cpu, i;
+
+	for (cpu = 0; cpu < smp_cpus_online(); cpu++)
+		for (i = 0; i < sizeof(ns) / sizeof(ns[0]); i++) {
+			struct shot s = { .ns = ns[i] };
+
+			if (smp_call(cpu, shoot, &s, 4 * test_sec()))
+				test_error(t, "CPU %u does not answer", cpu);
+			expect(t, s.fired, "no timer interrupt on CPU %u, set to %u ns", cpu,
+			       (unsigned int)ns[i]);
+		}
+}
+
+/* --- accesses ----------------------------------------------------------------------------------- */
+
+/* The bytes are compared one by one: no access of the check crosses anything. */
+static void expect_bytes(struct test_ctx *t, const volatile uint8_t *at, uint64_t want,
+			 const char *what, unsigned int before)
+{
+	uint64_t seen = 0;
+	unsigned int i;
+
+	for (i = 0; i < 8; i++)
+		seen |= (uint64_t)at[i] << 8 * i;
+	expect(t, seen == want, "%s, %u bytes before the border: 0x%llx, not 0x%llx", what, before,
+	       (unsigned long long)seen, (unsigned long long)want);
+}
+
+TEST(crossing,
+     .id = "boot.memory.crossing",
+     .clause = "Intel SDM 3A, 9.1.1, 9.1.2.2: stores may cross lines and pages, LOCK has no requirement of alignment",
+     .owner = OWNER_CPU)
+{
+	uint8_t *const page = mem_pages(2, PAGE_SIZE);
+	const uint64_t value = 0x1122334455667788;
+	unsigned int k, off, border;
+
+	if (!page)
+		test_error(t, "no memory");
+	for (k = 0; k < 32; k++) {
+		border = k % 2 ? PAGE_SIZE : 64;
+		off = border - 1 - k / 2 % 7;
+		memset(page + off, 0, 8);
+		__asm__ volatile("movq %1, %0" : "=m"(*(uint64_t(*)[1])(page + off)) : "r"(value));
+		expect_bytes(t, page + off, value, "store", border - off);
+		__asm__ volatile("lock addq %1, %0"
+				 : "+m"(*(uint64_t(*)[1])(page + off))
+				 : "r"(value)
+				 : "cc");
+		expect_bytes(t, page + off, 2 * value, "locked addition", border - off);
+	}
+	mem_pages_free(page, 2);
+}
+
+static bool is_ram(uint64_t from, uint64_t size)
+{
+	const struct boot_info *b = boot_info_get();
+	uint32_t i;
+
+	for (i = 0; i < b->mem_count; i++)
+		if (b->mem[i].type == BOOT_MEM_RAM && b->mem[i].base <= from &&
+		    from + size <= b->mem[i].base + b->mem[i].size)
+			return true;
+	return false;
+}
+
+/* What is stored is what is there, so that nobody's memory changes. */
+TEST(wrap_at_1m,
+     .id = "boot.memory.wrap_at_1m",
+     .clause = "UEFI 2.10, 7.2.3; Xen, start_info.h: RAM is RAM of its own: address line 20 counts",
+     .owner = OWNER_CPU)
+{
+	unsigned int off, tried = 0;
+
+	for (off = PAGE_SIZE; off < WRAP; off += PAGE_SIZE / 2) {
+		uint64_t *const high = phys_to_virt(MIB + off);
+		volatile uint8_t *const low = phys_to_virt(off);
+		uint64_t kept;
+		unsigned int i;
+		bool on;
+
+		if (!is_ram(MIB + off, 8) || !is_ram(off, 8))
+			continue;
+		tried++;
+		on = irq_save();
+		kept = *(volatile uint64_t *)low;
+		*(volatile uint64_t *)low = ~*high;
+		__asm__ volatile("movq %0, %%rax; movq %%rax, %0" : "+m"(*high) : : "rax");
+		for (i = 0; i < 8 && low[i] == (uint8_t)(~*high >> 8 * i); i++)
+			;
+		*(volatile uint64_t *)low = kept;
+		irq_restore(on);
+		expect_eq(t, i, 8, "first byte at 0x%x that a store to 0x%x changes", off,
+			  MIB + off);
+	}
+	if (!tried)
+		test_skip(t, "no RAM both below 64 KiB and 1 MiB above it");
+}
