@@ -249,7 +249,8 @@ static bool split_kick_needed(struct virtqueue *vq)
 	mb(); /* 2.7.13.4.1: idx is visible before flags or avail_event are read */
 	s->kicked_idx = now;
 	if (!s->event_idx)
-		return !(le16_to_cpu(READ_ONCE(s->used->flags)) & VRING_USED_F_NO_NOTIFY);
+		return now != old &&
+		       !(le16_to_cpu(READ_ONCE(s->used->flags)) & VRING_USED_F_NO_NOTIFY);
 	/* 2.7.10.1: tell when the index passed avail_event; all of it modulo 2^16. */
 	event = le16_to_cpu(READ_ONCE(*s->avail_event));
 	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);

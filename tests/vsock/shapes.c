@@ -587,7 +587,9 @@ TEST(shapes_many_replies,
 	vsock_hold_rx(e->vs, true);
 	before = received(e);
 	ask_nobody(t, e, ASKED);
-	(void)wait_for((vsock_poll(e->vs), false), QUIET_NS);
+	/* A device stops when too many answers wait; until then it takes what it can. */
+	(void)wait_for((vsock_poll(e->vs), !vq_in_flight(vsock_device(e->vs)->vq[1])),
+		       test_sec() / 2);
 	vsock_hold_rx(e->vs, false);
 	wait_for(received(e) - before >= ASKED, 4 * test_sec());
 	expect_eq(t, (unsigned int)(received(e) - before), ASKED, "answers to %u REQUESTs", ASKED);
