@@ -198,6 +198,14 @@ struct vsock_credit {
 };
 void vsock_conn_credit(const struct vsock_conn *c, struct vsock_credit *out);
 int vsock_credit_request(struct vsock_conn *c);
+/* What the next packets of the connection tell of its receive buffer; none is sent for it. */
+void vsock_conn_set_told(struct vsock_conn *c, uint32_t buf_alloc);
+/*
+ * Sends a packet of this connection, of any operation and flags, in any state; the state stays. The
+ * payload, of a RW only, is copied and counted; credit is not looked at. 0, -ENOSPC, -ENOMEM, -EPROTO.
+ */
+int vsock_conn_packet(struct vsock_conn *c, enum vsock_op op, uint32_t flags, const void *payload,
+		      uint32_t len);
 
 /*
  * Sends any header and payload, for hostile tests. The header is little-endian. 0, -ENOSPC,
@@ -205,6 +213,9 @@ int vsock_credit_request(struct vsock_conn *c);
  */
 int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *payload,
 		   uint32_t len);
+
+/* While it is on, the host's REQUESTs are not answered: they are strays. */
+void vsock_hold_requests(struct vsock *vs, bool on);
 
 /* While it is on, receive buffers that the device has used stay with the driver. */
 void vsock_hold_rx(struct vsock *vs, bool on);

@@ -362,6 +362,10 @@ static void dispatch(struct vsock *vs, const struct vsock_hdr *h, const uint8_t 
 		on_packet(c, h, data, len);
 		return;
 	}
+	if (vs->requests_held && le16_to_cpu(h->op) == VSOCK_OP_REQUEST) {
+		stray(vs, h, used_len);
+		return;
+	}
 	l = le16_to_cpu(h->op) == VSOCK_OP_REQUEST ? find_listener(vs, type, local) : NULL;
 	if (l) {
 		on_request(l, h, local, remote);
@@ -857,4 +861,25 @@ void vsock_conn_credit(const struct vsock_conn *c, struct vsock_credit *out)
 int vsock_credit_request(struct vsock_conn *c)
 {
 	return send_op(c, VSOCK_OP_CREDIT_REQUEST, 0);
+}
+
+void vsock_conn_set_told(struct vsock_conn *c, uint32_t buf_alloc)
+{
+	c->buf_alloc = buf_alloc;
+}
+
+int vsock_conn_packet(struct vsock_conn *c, enum vsock_op op, uint32_t flags, const void *payload,
+		      uint32_t len)
+{
+	const struct vsock_hdr h = header(c, op, flags, len);
+	const int ret = vsock_tx_queue(c->vs, &h, payload, len);
+
+	if (!ret)
+		c->tx_cnt += len;
+	return ret;
+}
+
+void vsock_hold_requests(struct vsock *vs, bool on)
+{
+	vs->requests_held = on;
 }

@@ -377,8 +377,10 @@ static int conn_op(struct peer_conn *k, uint16_t op, uint32_t arg)
 		return -ENOTCONN;
 	switch (op) {
 	case CTL_PAUSE:
-		k->flags = arg ? k->flags | CTL_CONN_PAUSED : k->flags & ~(uint32_t)CTL_CONN_PAUSED;
-		if (!arg)
+		k->flags = arg == 1 ? k->flags | CTL_CONN_PAUSED :
+				      k->flags & ~(uint32_t)CTL_CONN_PAUSED;
+		k->read_left = arg > 1 ? arg : 0;
+		if (arg != 1)
 			peer_conn_run(k);
 		return 0;
 	case CTL_SHUTDOWN:

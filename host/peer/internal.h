@@ -54,7 +54,8 @@ struct peer_conn {
 	uint32_t rx_crc, rx_msgs_crc, tx_crc;
 	uint64_t send_left, send_pos, msg_size, msg_sent;
 	uint32_t seed;
-	uint8_t *buf; /* echo: on its way back; control: the request so far */
+	uint32_t read_left; /* of those after which it stops reading, 0: it goes on */
+	uint8_t *buf;	    /* echo: on its way back; control: the request so far */
 	uint32_t buf_off, buf_used;
 	uint8_t *out; /* control: replies that did not fit yet */
 	size_t out_used, out_off, out_size;

@@ -296,7 +296,10 @@ static void read_some(struct peer_conn *c)
 		if (c->service == CTL_SVC_ECHO && !pump_echo(c))
 			return;
 		eom = false;
-		n = ops->recv(c->t, buf, sizeof(buf), &eom);
+		n = ops->recv(c->t, buf,
+			      c->read_left && c->read_left < sizeof(buf) ? c->read_left :
+									   sizeof(buf),
+			      &eom);
 		if (n == -EAGAIN)
 			return;
 		if (n < 0) {
@@ -308,6 +311,11 @@ static void read_some(struct peer_conn *c)
 			c->flags |= CTL_CONN_GUEST_SHUT_SEND;
 			on_eof(c);
 			return;
+		}
+		if (c->read_left) {
+			c->read_left -= (uint32_t)n;
+			if (!c->read_left)
+				c->flags |= CTL_CONN_PAUSED;
 		}
 		share -= share < (uint64_t)n ? share : (uint64_t)n;
 		count_rx(c, buf, (size_t)n, eom && c->type == 2);

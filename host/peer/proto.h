@@ -43,10 +43,10 @@ enum ctl_op {
 	CTL_UNLISTEN = 3, /* ctl_listen -> empty; -ENOENT */
 	CTL_CONNECT = 4,  /* ctl_connect -> ctl_report; -ECONNREFUSED/-ECONNRESET, -ETIMEDOUT */
 	CTL_ACCEPT = 5, /* ctl_listen + timeout -> ctl_report of the oldest not yet reported connection */
-	CTL_FIND = 6,  /* ctl_find -> ctl_report; -ENOENT. Any live or recently ended connection */
-	CTL_SEND = 7,  /* ctl_send -> ctl_report when all was handed to the transport; -EPIPE */
-	CTL_WAIT = 8,  /* ctl_wait -> ctl_report once the condition holds */
-	CTL_PAUSE = 9, /* ctl_conn_arg(arg: 1 stop reading, 0 go on) -> ctl_report */
+	CTL_FIND = 6, /* ctl_find -> ctl_report; -ENOENT. Any live or recently ended connection */
+	CTL_SEND = 7, /* ctl_send -> ctl_report when all was handed to the transport; -EPIPE */
+	CTL_WAIT = 8, /* ctl_wait -> ctl_report once the condition holds */
+	CTL_PAUSE = 9, /* ctl_conn_arg(arg: 1 stop reading, 0 go on, n: read n bytes more, and stop) -> ctl_report */
 	CTL_SHUTDOWN = 10, /* ctl_conn_arg(arg: 1 RCV, 2 SEND, 3 both) -> ctl_report */
 	CTL_RESET = 11,	   /* ctl_conn_arg -> ctl_report; an RST goes to the guest */
 	CTL_REPORT = 12,   /* ctl_conn_arg -> ctl_report */

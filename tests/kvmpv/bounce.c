@@ -362,8 +362,11 @@ static void private_dma(struct test_ctx *t, enum which private)
 	p = pair_open(t);
 	local = p->local;
 	remote = p->remote;
-	h = packet_header(
-		&(struct packet){ local, remote, VSOCK_STREAM, VSOCK_OP_RW, sizeof(secret) });
+	h = packet_header(&(struct packet){ .from = local,
+					    .to = remote,
+					    .type = VSOCK_STREAM,
+					    .op = VSOCK_OP_RW,
+					    .len = sizeof(secret) });
 	hdr = private == HEADER ? priv : shared;
 	data = private == PAYLOAD ? priv : shared;
 	memcpy(hdr, &h, sizeof(h));

@@ -19,6 +19,7 @@ struct ctl {
 	struct vsock *vs;
 	struct vsock_conn *conn;
 	bool lost; /* the connection itself failed */
+	bool ahead;
 	uint32_t seq;
 	struct ctl_hello_reply hello;
 	uint8_t reply[ASSAY_CTL_MAX];
@@ -175,7 +176,12 @@ static int call(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint
 {
 	const int ret = begin(c, op, arg, len);
 
-	return ret ? ret : finish(c, ns, out, size);
+	return ret || c->ahead ? ret : finish(c, ns, out, size);
+}
+
+void ctl_ahead(struct ctl *c, bool on)
+{
+	c->ahead = on;
 }
 
 /* A call whose reply is a report. */

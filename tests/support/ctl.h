@@ -83,6 +83,12 @@ enum ctl_step {
 };
 void ctl_watch(void (*fn)(struct vsock *vs, enum ctl_step step));
 
+/*
+ * While it is on, calls send their request and return 0 at once. The first call after it waits, and passes over
+ * the replies of those before it. For steps of the host that the guest must not come between.
+ */
+void ctl_ahead(struct ctl *c, bool on);
+
 /* In two steps, for a request that the guest must act on before the peer can answer it. */
 int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
 		      enum ctl_service service, uint32_t ms);

@@ -48,24 +48,7 @@ TEST(credit_host_respects,
 	pair_close(p);
 }
 
-#define ASK_NS (20 * MSEC)
-#define MANY   (4u << 20) /* a larger buffer is not filled: that takes too long */
-
-/*
- * The host has read all that was sent, and its fwd_cnt says so: asked again and again, since it may
- * not have yet.
- */
-static bool all_returned(struct pair *p)
-{
-	const deadline_t end = deadline_in(2 * test_sec());
-
-	do {
-		vsock_credit_request(p->conn);
-		wait_for((vsock_poll(p->env->vs), credit_of(p).peer_fwd_cnt == credit_of(p).tx_cnt),
-			 ASK_NS);
-	} while (credit_of(p).peer_fwd_cnt != credit_of(p).tx_cnt && !deadline_passed(end));
-	return credit_of(p).peer_fwd_cnt == credit_of(p).tx_cnt;
-}
+#define MANY (4u << 20) /* a larger buffer is not filled: that takes too long */
 
 TEST(credit_returned,
      .id = "vsock.credit.returned",
@@ -210,4 +193,310 @@ TEST(credit_tx_while_rx_full,
 	       "nothing comes in after rx got buffers again");
 	pair_drop(source);
 	pair_close(sink);
+}
+
+/* Up to here all that was sent either way has been read. */
+static void settle(struct test_ctx *t, struct pair *p)
+{
+	CTL_OK(t, ctl_barrier(p->env->ctl));
+	CTL_OK(t, ctl_barrier(p->env->ctl));
+}
+
+/* The host has sent `room` bytes, and more waits for credit. */
+static struct pair *waits_for_credit(struct test_ctx *t, uint32_t room, size_t all)
+{
+	struct pair *p = pair_open(t, .guest_buf = room);
+
+	vsock_conn_hold_credit(p->conn, true);
+	host_send(p, all);
+	pair_waits(p, vsock_readable(p->conn) >= room, 1);
+	/* What the host asked for meanwhile was answered. */
+	settle(t, p);
+	require_eq(t, vsock_readable(p->conn), room, "bytes for a buffer of %u",
+		   (unsigned int)room);
+	return p;
+}
+
+TEST(credit_any_packet,
+     .id = "vsock.credit.any_packet",
+     .clause = "virtio 1.4, 5.10.6.3: each packet tells buf_alloc and fwd_cnt, in each state that lets data come",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_HALF_CLOSE,
+     .timeout = 15 * SEC)
+{
+	static const struct {
+		enum vsock_op op;
+		uint32_t n;
+		unsigned int host_shuts, guest_shuts;
+	} cases[] = {
+		{ VSOCK_OP_CREDIT_UPDATE, 0, 0, 0 },
+		{ VSOCK_OP_CREDIT_REQUEST, 0, 0, 0 },
+		{ VSOCK_OP_RW, 10, 0, 0 },
+		{ VSOCK_OP_SHUTDOWN, 0, 0, VSOCK_SHUTDOWN_SEND },
+		{ VSOCK_OP_CREDIT_UPDATE, 0, 0, VSOCK_SHUTDOWN_SEND },
+		{ VSOCK_OP_CREDIT_UPDATE, 0, VSOCK_SHUTDOWN_RCV, 0 },
+		{ VSOCK_OP_CREDIT_REQUEST, 0, VSOCK_SHUTDOWN_RCV, 0 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(cases); i++) {
+		struct pair *p = waits_for_credit(t, 1000, 3000);
+
+		if (cases[i].host_shuts)
+			host_shuts(p, cases[i].host_shuts);
+		if (cases[i].guest_shuts && cases[i].op != VSOCK_OP_SHUTDOWN)
+			guest_packet(p, VSOCK_OP_SHUTDOWN, cases[i].guest_shuts, 0);
+		settle(t, p);
+		vsock_conn_set_told(p->conn, 3000);
+		guest_packet(p, cases[i].op,
+			     cases[i].op == VSOCK_OP_SHUTDOWN ? cases[i].guest_shuts : 0,
+			     cases[i].n);
+		expect(t, pair_waits(p, vsock_readable(p->conn) == 3000, 1),
+		       "operation %u tells of room for 3000 bytes (shut: host %u, guest %u): %u came",
+		       cases[i].op, cases[i].host_shuts, cases[i].guest_shuts,
+		       (unsigned int)vsock_readable(p->conn));
+		pair_drop(p);
+	}
+}
+
+TEST(credit_in_response,
+     .id = "vsock.credit.in_response",
+     .clause = "virtio 1.4, 5.10.6.3: RESPONSE tells buf_alloc",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_HOST_CONNECT | NEED_PEER_CREDIT)
+{
+	struct pair *p;
+
+	vsock_set_buf(vsock_env_ctl(t)->vs, 5000);
+	p = pair_open(t, .host_connects = true);
+	vsock_set_buf(p->env->vs, 0);
+	expect_eq(t, host_report(p).guest_buf_alloc, 5000,
+		  "buf_alloc of RESPONSE, as the host took it");
+	host_send(p, 3000);
+	guest_expects(p, 3000);
+	pair_close(p);
+}
+
+TEST(credit_large,
+     .id = "vsock.credit.large_buf_alloc",
+     .clause = "virtio 1.4, 5.10.6.3: buf_alloc has 32 unsigned bits",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER)
+{
+	static const uint32_t rooms[] = { 0x7fffffffu, 0x80000000u, 0xfffffff0u, 0xffffffffu };
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(rooms); i++) {
+		struct pair *p = pair_open(t, .guest_buf = rooms[i]);
+
+		host_send(p, 5000);
+		guest_expects(p, 5000);
+		host_send(p, 700);
+		guest_expects(p, 700);
+		pair_drop(p);
+	}
+}
+
+TEST(credit_shrunk,
+     .id = "vsock.credit.shrunk_buffer",
+     .clause = "virtio 1.4, 5.10.6.3.2 MUST: OP_RW only when the peer has sufficient free buffer space, be it less than what is under way",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER)
+{
+	static const uint32_t less[] = { 0, 1, 4095, 7999 };
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(less); i++) {
+		struct pair *p = waits_for_credit(t, 8000, 20000);
+
+		vsock_conn_set_buf(p->conn, less[i]);
+		settle(t, p);
+		vsock_credit_request(p->conn);
+		settle(t, p);
+		expect_eq(t, vsock_readable(p->conn), 8000,
+			  "bytes after the buffer was made %u bytes small", (unsigned int)less[i]);
+		vsock_conn_set_buf(p->conn, 20000);
+		guest_expects(p, 20000);
+		pair_drop(p);
+	}
+}
+
+TEST(credit_unasked,
+     .id = "vsock.credit.told_unasked",
+     .clause = "virtio 1.4, 5.10.6.3: space that is free again is told to a guest that has none left and does not ask, as Linux does not",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_HALF_CLOSE | NEED_PEER_CREDIT,
+     .timeout = 15 * SEC)
+{
+	static const struct {
+		uint32_t room, read; /* bytes that the application reads; 0: all */
+		unsigned int host_shuts, guest_shuts;
+	} cases[] = {
+		{ 4096, 0, 0, 0 },
+		{ 16384, 0, 0, 0 },
+		{ 200000, 0, 0, 0 },
+		{ 16384, 12000, 0, 0 },
+		{ 200000, 150000, 0, 0 },
+		{ 16384, 0, VSOCK_SHUTDOWN_SEND, 0 },
+		{ 16384, 0, 0, VSOCK_SHUTDOWN_RCV },
+	};
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(cases); i++) {
+		struct pair *p = pair_open(t, .host_buf = cases[i].room);
+		uint32_t asked;
+
+		if (cases[i].host_shuts)
+			host_shuts(p, cases[i].host_shuts);
+		if (cases[i].guest_shuts)
+			guest_packet(p, VSOCK_OP_SHUTDOWN, cases[i].guest_shuts, 0);
+		host_pauses(p);
+		settle(t, p);
+		guest_send(p, credit_of(p).peer_free);
+		settle(t, p);
+		expect_eq(t, credit_of(p).peer_free, 0, "credit of a full buffer of %u",
+			  (unsigned int)cases[i].room);
+		host_reads(p, cases[i].read);
+		expect(t, pair_waits(p, credit_of(p).peer_free > 0, 1),
+		       "%u bytes of a full buffer of %u were read (shut: host %u, guest %u): no credit comes unasked",
+		       (unsigned int)(cases[i].read ? cases[i].read : cases[i].room),
+		       (unsigned int)cases[i].room, cases[i].host_shuts, cases[i].guest_shuts);
+		asked = credit_of(p).updates;
+		vsock_credit_request(p->conn);
+		expect(t, pair_waits(p, credit_of(p).updates > asked, 1),
+		       "CREDIT_REQUEST (shut: host %u, guest %u) is not answered",
+		       cases[i].host_shuts, cases[i].guest_shuts);
+		pair_drop(p);
+	}
+}
+
+TEST(credit_partly_read,
+     .id = "vsock.credit.partly_read",
+     .clause = "virtio 1.4, 5.10.6.3: fwd_cnt counts the bytes that were read, buf_alloc is the whole buffer",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_PEER_CREDIT)
+{
+	static const uint32_t steps[][2] = { /* sent, then read */
+					     { 16384, 10000 }, { 9000, 7001 }, { 8000, 14000 },
+					     { 12345, 2 },     { 1, 9000 },    { 4000, 5000 }
+	};
+	const uint32_t room = 16384;
+	struct pair *p = pair_open(t, .host_buf = room);
+	uint32_t read = 0, before;
+	unsigned int i;
+
+	host_pauses(p);
+	for (i = 0; i < COUNT_OF(steps); i++) {
+		guest_send(p, steps[i][0]);
+		host_reads(p, steps[i][1]);
+		read += steps[i][1];
+		before = credit_of(p).updates;
+		vsock_credit_request(p->conn);
+		pair_waits(p, credit_of(p).updates > before, 1);
+		settle(t, p);
+		expect_eq(t, credit_of(p).peer_fwd_cnt, read, "fwd_cnt in step %u", i);
+		expect_eq(t, credit_of(p).peer_buf_alloc, room, "buf_alloc in step %u", i);
+	}
+	host_goes_on(p);
+	host_expects(p);
+	expect(t, all_returned(p), "fwd_cnt once all was read: expected %u, seen %u",
+	       (unsigned int)credit_of(p).tx_cnt, (unsigned int)credit_of(p).peer_fwd_cnt);
+	pair_close(p);
+}
+
+TEST(credit_grown,
+     .id = "vsock.credit.grown_buffer",
+     .clause = "virtio 1.4, 5.10.6.3: a buffer that has grown is told to a guest that has no credit left",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_PEER_CREDIT)
+{
+	struct pair *p = pair_open(t, .host_buf = 8192);
+
+	host_pauses(p);
+	settle(t, p);
+	guest_send(p, credit_of(p).peer_free);
+	CTL_OK(t, ctl_conn(p->env->ctl, CTL_SET_BUF, p->host, 20000, NULL));
+	expect(t, pair_waits(p, credit_of(p).peer_buf_alloc == 20000, 1),
+	       "buf_alloc once the buffer has 20000 bytes: %u",
+	       (unsigned int)credit_of(p).peer_buf_alloc);
+	guest_send(p, 20000 - 8192);
+	host_goes_on(p);
+	host_expects(p);
+	pair_close(p);
+}
+
+/* The numbers that came with the newest packet. */
+static void host_tells(struct test_ctx *t, struct pair *p, uint32_t room, uint32_t fwd,
+		       const char *what)
+{
+	expect_eq(t, credit_of(p).peer_fwd_cnt, fwd, "fwd_cnt after %s", what);
+	expect_eq(t, credit_of(p).peer_buf_alloc, room, "buf_alloc after %s", what);
+	expect_eq(t, credit_of(p).late_credit, 0, "packets with a fwd_cnt of before, up to %s",
+		  what);
+}
+
+TEST(credit_host_packets,
+     .id = "vsock.credit.in_each_host_packet",
+     .clause = "virtio 1.4, 5.10.6.3.2 MUST: buf_alloc and fwd_cnt are valid in every packet",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_HALF_CLOSE)
+{
+	struct pair *p = pair_open(t, .guest_buf = 4000);
+	const uint32_t room = credit_of(p).peer_buf_alloc;
+
+	guest_send(p, 1000);
+	host_expects(p);
+	host_send(p, 10);
+	guest_expects(p, 10);
+	host_tells(t, p, room, 1000, "data");
+	vsock_conn_hold_credit(p->conn, true);
+	guest_send(p, 500);
+	host_expects(p);
+	host_send(p, 12000);
+	pair_waits(p, vsock_readable(p->conn) >= 3000, 1);
+	settle(t, p);
+	host_tells(t, p, room, 1500, "data that waits for credit");
+	vsock_conn_hold_credit(p->conn, false);
+	guest_expects(p, 12000);
+	vsock_credit_request(p->conn);
+	settle(t, p);
+	host_shuts(p, VSOCK_SHUTDOWN_SEND);
+	guest_expects_end(p);
+	settle(t, p);
+	host_tells(t, p, room, 1500, "SHUTDOWN of sending");
+	pair_drop(p);
+}
+
+TEST(credit_others_go_on,
+     .id = "vsock.credit.others_go_on",
+     .clause = "virtio 1.4, 5.10.6.3: credit is a connection's: one that waits, or is not read, stops no other, and none that is new",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER)
+{
+	struct pair *older = pair_open(t), *stuck = waits_for_credit(t, 1000, 3000), *younger,
+		    *full;
+	struct pair *p[3];
+	unsigned int i;
+
+	younger = pair_open(t);
+	full = pair_open(t, .host_buf = ctl_can(stuck->env->ctl, CTL_CAP_CREDIT) ? 16384 : 0);
+	host_pauses(full);
+	settle(t, full);
+	if (credit_of(full).peer_free <= MANY)
+		guest_send(full, credit_of(full).peer_free);
+	settle(t, full);
+	p[0] = older;
+	p[1] = younger;
+	p[2] = pair_open(t);
+	for (i = 0; i < COUNT_OF(p); i++) {
+		host_send(p[i], 900);
+		guest_expects(p[i], 900);
+		guest_send(p[i], 900);
+		host_expects(p[i]);
+	}
+	host_goes_on(full);
+	host_expects(full);
+	vsock_conn_hold_credit(stuck->conn, false);
+	vsock_conn_set_buf(stuck->conn, 3000);
+	guest_expects(stuck, 3000);
 }

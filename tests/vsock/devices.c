@@ -191,6 +191,28 @@ TEST(devices_stay_apart,
 	}
 }
 
+TEST(devices_rst_one,
+     .id = "vsock.devices.rst_one",
+     .clause = CLAUSE "RST on one device leaves the other's connection of the same ports alone",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	unsigned int i, k;
+
+	open_rest(t);
+	for (i = 0; i < all.n; i++) {
+		open_twins(t);
+		pair_drop(all.twin[i]);
+		for (k = 0; k < all.n; k++) {
+			if (k == i)
+				continue;
+			CTL_OK(t, ctl_barrier(all.dev[i].ctl));
+			echo(all.twin[k], 100);
+			pair_drop(all.twin[k]);
+		}
+	}
+}
+
 TEST(devices_reset_one,
      .id = "vsock.devices.reset_one",
      .clause = "virtio 1.4, 2.4: a reset is that of one device",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tests/vsock/packet.h"
 
+#include "drivers/virtio/virtqueue.h"
 #include "lib/errname.h"
 
 #define BUFFER	   65536u /* the room that a REQUEST of ours announces */
@@ -16,6 +17,7 @@ struct vsock_hdr packet_header(const struct packet *p)
 		.len = cpu_to_le32(p->len),
 		.type = cpu_to_le16(p->type),
 		.op = cpu_to_le16(p->op),
+		.flags = cpu_to_le32(p->flags),
 		.buf_alloc = cpu_to_le32(BUFFER),
 	};
 }
@@ -31,17 +33,27 @@ void packet_send(struct test_ctx *t, struct vsock_env *e, const struct packet *p
 		test_error(t, "a packet cannot be sent: %s", err_text(ret));
 }
 
-int packet_answer(struct vsock_env *e, const struct packet *p)
+bool packet_answered(struct vsock_env *e, const struct packet *p, struct vsock_hdr *h)
 {
 	struct vsock_stray s[MAX_STRAYS];
 	const unsigned int n = vsock_strays(e->vs, s, MAX_STRAYS);
 	unsigned int i;
 
-	for (i = 0; i < n; i++)
-		if (le32_to_cpu(s[i].hdr.dst_port) == p->from.port &&
-		    le32_to_cpu(s[i].hdr.src_port) == p->to.port)
-			return le16_to_cpu(s[i].hdr.op);
-	return PACKET_NONE;
+	for (i = 0; i < n; i++) {
+		if (le32_to_cpu(s[i].hdr.dst_port) != p->from.port ||
+		    le32_to_cpu(s[i].hdr.src_port) != p->to.port)
+			continue;
+		*h = s[i].hdr;
+		return true;
+	}
+	return false;
+}
+
+int packet_answer(struct vsock_env *e, const struct packet *p)
+{
+	struct vsock_hdr h;
+
+	return packet_answered(e, p, &h) ? le16_to_cpu(h.op) : PACKET_NONE;
 }
 
 int packet_ask(struct test_ctx *t, struct vsock_env *e, const struct packet *p)
@@ -61,4 +73,31 @@ const char *packet_op(int op)
 		return "nothing";
 	return (unsigned int)op < sizeof(names) / sizeof(names[0]) ? names[op] :
 								     "an unknown operation";
+}
+
+#define FILLER_PORT 62000u /* the guest's, from here on */
+#define CLOSED_PORT 64998u /* no peer listens there */
+
+void rx_is_full(struct test_ctx *t, struct vsock_env *e)
+{
+	struct virtqueue *rx = vsock_device(e->vs)->vq[0];
+	struct packet request = { .from = { vsock_config(e->vs)->guest[0], FILLER_PORT },
+				  .to = { VSOCK_CID_HOST, CLOSED_PORT },
+				  .type = VSOCK_STREAM,
+				  .op = VSOCK_OP_REQUEST };
+	unsigned int left;
+
+	vsock_hold_rx(e->vs, true);
+	while ((left = vq_in_flight(rx))) {
+		request.from.port++;
+		packet_send(t, e, &request);
+		if (!wait_for((vsock_poll(e->vs), vq_in_flight(rx) < left), test_sec()))
+			test_error(t, "the receive queue cannot be filled: %u buffers are left",
+				   left);
+	}
+}
+
+void rx_has_room(struct vsock_env *e)
+{
+	vsock_hold_rx(e->vs, false);
 }

@@ -14,6 +14,7 @@ struct packet { /* in the CPU's order */
 	uint16_t type; /* VSOCK_STREAM if not given */
 	uint16_t op;
 	uint32_t len; /* of a payload that the test adds itself */
+	uint32_t flags;
 };
 
 /* The header that goes on the ring. */
@@ -25,6 +26,14 @@ void packet_send(struct test_ctx *t, struct vsock_env *e, const struct packet *p
 int packet_answer(struct vsock_env *e, const struct packet *p);
 /* Sends it and waits for the answer, as long as an answer may take. */
 int packet_ask(struct test_ctx *t, struct vsock_env *e, const struct packet *p);
+/* The header of the answer. false: none came so far. */
+bool packet_answered(struct vsock_env *e, const struct packet *p, struct vsock_hdr *h);
+/*
+ * Fills the receive queue with answers to requests that nobody takes, and leaves it without a buffer until
+ * rx_has_room(). What the device has for the guest waits in the device meanwhile.
+ */
+void rx_is_full(struct test_ctx *t, struct vsock_env *e);
+void rx_has_room(struct vsock_env *e);
 /* "RST", "nothing", ...: for "expected RST, %s came". */
 const char *packet_op(int op);
 

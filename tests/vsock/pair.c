@@ -116,8 +116,10 @@ static uint32_t listen_for(struct pair *p, const struct pair_options *o)
 	const int ret = answered(p, ctl_listen(p->env->ctl, ASSAY_CID_ANY, &port, p->type,
 					       o->service, o->host_buf));
 
-	if (ret == -EADDRINUSE && o->beside)
+	/* Linux's are; a device that has its own sockets has no such excuse. */
+	if (ret == -EADDRINUSE && o->beside && !ctl_can(p->env->ctl, CTL_CAP_DEVICE))
 		test_skip(p->t, "the host's sockets take a port for one type only");
+	must(p, ret != -EADDRINUSE || !o->beside, "a host port is taken by the other type");
 	ordered(p, ret, "listen");
 	return port;
 }
@@ -133,7 +135,7 @@ struct pair *pair_start_(struct test_ctx *t, const char *file, unsigned int wher
 	if (o->beside)
 		p->local = o->beside->local;
 	p->remote.cid = o->remote ? o->remote : VSOCK_CID_HOST;
-	p->remote.port = o->at ? o->at : listen_for(p, o);
+	p->remote.port = o->at ? o->at : o->port_of ? o->port_of->remote.port : listen_for(p, o);
 	vsock_set_buf(e->vs, o->guest_buf);
 	ret = vsock_connect_start(e->vs, p->type, p->local, p->remote, &p->conn);
 	vsock_set_buf(e->vs, 0);
@@ -252,6 +254,43 @@ void guest_send_(struct pair *p, size_t n)
 	p->out.lens_crc = crc32_update(p->out.lens_crc, &le, sizeof(le));
 	p->out.pos += n;
 	p->out.messages++;
+}
+
+void guest_packet_(struct pair *p, enum vsock_op op, uint32_t flags, uint32_t n)
+{
+	uint8_t *buf = buffer(p->t, n + 1);
+	int ret;
+
+	pattern_fill(buf, n, p->out.seed, p->out.pos);
+	ret = vsock_conn_packet(p->conn, op, flags, buf, n);
+	if (ret)
+		test_error(p->t, "%s: a packet cannot be sent: %s", name_of(p), err_text(ret));
+	if (op != VSOCK_OP_RW)
+		return;
+	p->out.crc = crc32_update(p->out.crc, buf, n);
+	p->out.pos += n;
+	p->out.part += n;
+	if (flags & VSOCK_SEQ_EOM) {
+		const le32 le = cpu_to_le32(p->out.part);
+
+		p->out.lens_crc = crc32_update(p->out.lens_crc, &le, sizeof(le));
+		p->out.messages++;
+		p->out.part = 0;
+	}
+}
+
+#define ASK_NS (20 * MSEC)
+
+bool all_returned(struct pair *p)
+{
+	const deadline_t end = deadline_in(2 * test_sec());
+
+	do {
+		vsock_credit_request(p->conn);
+		wait_for((vsock_poll(p->env->vs), credit_of(p).peer_fwd_cnt == credit_of(p).tx_cnt),
+			 ASK_NS);
+	} while (credit_of(p).peer_fwd_cnt != credit_of(p).tx_cnt && !deadline_passed(end));
+	return credit_of(p).peer_fwd_cnt == credit_of(p).tx_cnt;
 }
 
 static void check_pattern(struct pair *p, const uint8_t *buf, size_t n)

@@ -34,7 +34,8 @@ struct pair {
 	struct {
 		uint32_t seed, crc, lens_crc;
 		uint64_t pos, messages;
-	} out; /* from the guest: what was sent so far */
+		uint32_t part; /* of a message that guest_packet() has begun */
+	} out;		       /* from the guest: what was sent so far */
 	struct {
 		uint32_t seed;
 		uint64_t pos, total;
@@ -52,9 +53,10 @@ struct pair_options {
 		service; /* else it listens for us, and its end does this; none: only what it is told */
 	uint32_t guest_buf; /* receive buffers; 0: the default */
 	uint32_t host_buf;
-	bool host_connects;	   /* the guest listens, and the host connects to it */
-	const struct pair *beside; /* with this one's addresses and ports; only the type differs */
-	struct vsock_env *on;	   /* another device than the fixture's */
+	bool host_connects;	    /* the guest listens, and the host connects to it */
+	const struct pair *beside;  /* with this one's addresses and ports; only the type differs */
+	const struct pair *port_of; /* to this one's host port, where the same application listens */
+	struct vsock_env *on;	    /* another device than the fixture's */
 };
 
 /* Opens both ends. pair_try(): NULL when that failed, and the test goes on. */
@@ -86,6 +88,10 @@ struct pair *pair_newest(void);
 #define guest_expects_reset(p) guest_expects_reset_(PAIR_STEP(p))
 #define guest_shuts(p, how)    guest_shuts_(PAIR_STEP(p), how)
 #define guest_resets(p)	       vsock_reset((p)->conn)
+/* One packet as it is, of any kind; the n bytes of a RW are part of what the host shall get. */
+#define guest_packet(p, op, flags, n) guest_packet_(PAIR_STEP(p), op, flags, n)
+/* The host has given credit back for all that the guest sent: asked again and again, in answers' time. */
+bool all_returned(struct pair *p);
 /* What the host's end does until our barrier comes back brings nothing to the guest. */
 #define nothing_comes(p) nothing_comes_(PAIR_STEP(p))
 /* n bytes to an end that echoes, and the same back; at the same time where they are many. */
@@ -109,6 +115,8 @@ struct pair *pair_newest(void);
 #define host_resets(p)	      host_does_(PAIR_STEP(p), CTL_RESET, 0)
 #define host_pauses(p)	      host_does_(PAIR_STEP(p), CTL_PAUSE, 1) /* it reads no more ... */
 #define host_goes_on(p)	      host_does_(PAIR_STEP(p), CTL_PAUSE, 0)
+#define host_reads(p, n)      host_does_(PAIR_STEP(p), CTL_PAUSE, n) /* n > 1 bytes, and then no more */
+#define host_closes(p)	      host_does_(PAIR_STEP(p), CTL_FORGET, 0)
 /* May fail: what the peer's send() says, 0 or -errno. */
 #define host_tries_to_send(p, n) host_tries_to_send_(PAIR_STEP(p), n)
 struct ctl_report host_report(struct pair *p);
@@ -162,6 +170,7 @@ void guest_expects_(struct pair *p, size_t n);
 void guest_expects_end_(struct pair *p);
 void guest_expects_reset_(struct pair *p);
 void guest_shuts_(struct pair *p, unsigned int how);
+void guest_packet_(struct pair *p, enum vsock_op op, uint32_t flags, uint32_t n);
 void nothing_comes_(struct pair *p);
 void echo_(struct pair *p, size_t n);
 void host_send_(struct pair *p, unsigned int count, size_t n);

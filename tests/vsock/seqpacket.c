@@ -75,3 +75,56 @@ TEST(seq_beside_stream,
 	pair_close(s);
 	pair_close(q);
 }
+
+TEST(seq_long_from_host,
+     .id = "vsock.seqpacket.long_from_host",
+     .clause = "virtio 1.4, 5.10.6.6: EOM is on the last packet of a message, and on no other, however many buffers it takes",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	static const size_t sizes[] = { VSOCK_RX_PAYLOAD - 1,	  VSOCK_RX_PAYLOAD,
+					VSOCK_RX_PAYLOAD + 1,	  2 * VSOCK_RX_PAYLOAD,
+					2 * VSOCK_RX_PAYLOAD + 1, 40000 };
+	struct pair *p = pair_open(t, .type = VSOCK_SEQPACKET);
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(sizes); i++) {
+		host_send(p, sizes[i]);
+		guest_expects(p, sizes[i]);
+		host_send_messages(p, 3, sizes[i]);
+		guest_expects(p, sizes[i]);
+		guest_expects(p, sizes[i]);
+		guest_expects(p, sizes[i]);
+	}
+	nothing_comes(p);
+	pair_close(p);
+}
+
+TEST(seq_flags_to_host,
+     .id = "vsock.seqpacket.flags_to_host",
+     .clause = "virtio 1.4, 5.10.6.6: EOM ends a message, and nothing else does",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	/* Packets of messages: their sizes and flags. */
+	static const struct {
+		uint32_t n, flags;
+	} parts[] = {
+		{ 10, 0 },
+		{ 20, VSOCK_SEQ_EOM },
+		{ 30, VSOCK_SEQ_EOR },
+		{ 40, VSOCK_SEQ_EOM },
+		{ 50, VSOCK_SEQ_EOM | VSOCK_SEQ_EOR },
+		{ 60, 0 },
+		{ 70, VSOCK_SEQ_EOR },
+		{ 80, 0 },
+		{ 90, VSOCK_SEQ_EOM | VSOCK_SEQ_EOR },
+	};
+	struct pair *p = pair_open(t, .type = VSOCK_SEQPACKET);
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(parts); i++)
+		guest_packet(p, VSOCK_OP_RW, parts[i].flags, parts[i].n);
+	host_expects(p);
+	pair_close(p);
+}

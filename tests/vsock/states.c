@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Promise (virtio 1.4, 5.10.6.5): each packet means something in each state of a connection, and nothing else:
+ * RESPONSE alone accepts, SHUTDOWN ends the directions that it names, for good, RST ends everything, and what
+ * was sent before an end arrives. Once a connection has ended nothing of it is left.
+ *
+ * How hosts break it: data that waits is dropped when either end closes (Firecracker 65c2ec472, libkrun
+ * 328d8d77); the second half of a close is not answered (cloud-hypervisor 8372); a record of each refused or
+ * reset connection stays (Linux 52bcb57a4e8a); ports are not free after RST (Linux fcdd2242c023); an answer
+ * for which there is no receive buffer is lost (vhost-device 6feb938).
+ *
+ * How it is seen here: tables of packets and orders; the host's application stops reading, or the guest's
+ * receive queue is full, so that data surely waits when the end comes.
+ */
+#include <errno.h>
+
+#include "drivers/virtio/virtqueue.h"
+#include "lib/errname.h"
+#include "tests/vsock/packet.h"
+#include "tests/vsock/pair.h"
+
+#define OWNER	    "vsock device back end"
+#define NEEDS	    (NEED_VSOCK | NEED_PEER)
+#define BOTH	    (VSOCK_SHUTDOWN_RCV | VSOCK_SHUTDOWN_SEND)
+#define NOBODY	    64999u /* no peer listens there */
+#define LOCAL_PORT  52001u
+#define SERVER_PORT 7301u
+
+static bool has_type(const struct vsock_env *e, enum vsock_type type)
+{
+	return type == VSOCK_STREAM || (virtio_has(vsock_device(e->vs), VSOCK_F_SEQPACKET) &&
+					ctl_can(e->ctl, CTL_CAP_SEQPACKET));
+}
+
+/* Up to here all that was sent either way has been read. */
+static void settle(struct test_ctx *t, struct vsock_env *e)
+{
+	CTL_OK(t, ctl_barrier(e->ctl));
+	CTL_OK(t, ctl_barrier(e->ctl));
+}
+
+static bool has_ended(struct pair *p)
+{
+	return vsock_conn_state(p->conn) > VSOCK_CLOSING;
+}
+
+/* --- packets of no connection --------------------------------------------------------------- */
+
+static void is_refused(struct test_ctx *t, struct vsock_env *e, struct packet p)
+{
+	static const uint8_t payload[8];
+	const struct vsock_hdr h = packet_header(&p);
+	struct vsock_hdr a = { 0 };
+	int ret;
+
+	vsock_strays_clear(e->vs);
+	ret = vsock_send_raw(e->vs, &h, payload, p.len);
+	if (ret)
+		test_error(t, "a packet cannot be sent: %s", err_text(ret));
+	settle(t, e);
+	if (!packet_answered(e, &p, &a)) {
+		expect(t, p.op != VSOCK_OP_REQUEST,
+		       "REQUEST of type %u from CID %llu to a closed port: nothing came", p.type,
+		       (unsigned long long)p.from.cid);
+		test_note(t, "%s (operation %u) of no connection is not answered", packet_op(p.op),
+			  p.op);
+		return;
+	}
+	expect(t, le16_to_cpu(a.op) == VSOCK_OP_RST, "%s of no connection: expected RST, %s came",
+	       packet_op(p.op), packet_op(le16_to_cpu(a.op)));
+	expect(t,
+	       le64_to_cpu(a.dst_cid) == p.from.cid && le64_to_cpu(a.src_cid) == p.to.cid &&
+		       le16_to_cpu(a.type) == p.type && !a.len && !a.flags,
+	       "RST for %s from CID %llu, type %u: it goes to CID %llu, type %u, len %u, flags 0x%x",
+	       packet_op(p.op), (unsigned long long)p.from.cid, p.type,
+	       (unsigned long long)le64_to_cpu(a.dst_cid), le16_to_cpu(a.type),
+	       (unsigned int)le32_to_cpu(a.len), (unsigned int)le32_to_cpu(a.flags));
+}
+
+TEST(states_none,
+     .id = "vsock.states.no_connection",
+     .clause = "virtio 1.4, 5.10.6.5: RST, with the packet's addresses and type, refuses a REQUEST; nothing else answers what has no connection",
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 15 * SEC)
+{
+	static const struct packet kinds[] = {
+		{ .op = VSOCK_OP_REQUEST },
+		{ .op = VSOCK_OP_RESPONSE },
+		{ .op = VSOCK_OP_SHUTDOWN, .flags = BOTH },
+		{ .op = VSOCK_OP_SHUTDOWN, .flags = VSOCK_SHUTDOWN_SEND },
+		{ .op = VSOCK_OP_RW, .len = 8 },
+		{ .op = VSOCK_OP_RW, .len = 8, .flags = VSOCK_SEQ_EOM },
+		{ .op = VSOCK_OP_RW },
+		{ .op = VSOCK_OP_CREDIT_UPDATE },
+		{ .op = VSOCK_OP_CREDIT_REQUEST },
+		{ .op = VSOCK_OP_CREDIT_REQUEST + 1 },
+		{ .op = 0xffff },
+	};
+	struct vsock_env *e = vsock_env_ctl(t);
+	const struct vsock_config *cfg = vsock_config(e->vs);
+	uint32_t port = LOCAL_PORT, cid;
+	unsigned int i, type;
+
+	for (cid = 0; cid<cfg->num_guest; cid += cfg->num_guest> 2 ? cfg->num_guest - 1 : 1)
+		for (type = VSOCK_STREAM; type <= VSOCK_SEQPACKET; type++)
+			for (i = 0; i < COUNT_OF(kinds); i++) {
+				struct packet p = kinds[i];
+
+				p.from = (struct vsock_addr){ cfg->guest[cid], port++ };
+				p.to = host_port(NOBODY);
+				p.type = (uint16_t)type;
+				if (has_type(e, type))
+					is_refused(t, e, p);
+			}
+}
+
+/* --- packets of a connection that the host has asked for -------------------------------------- */
+
+TEST(states_offered,
+     .id = "vsock.states.only_response_accepts",
+     .clause = "virtio 1.4, 5.10.6.5: RESPONSE accepts a connection, and no other packet does",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HOST_CONNECT,
+     .timeout = 15 * SEC)
+{
+	static const struct packet kinds[] = {
+		{ .op = VSOCK_OP_RW, .len = 8 },
+		{ .op = VSOCK_OP_CREDIT_UPDATE },
+		{ .op = VSOCK_OP_CREDIT_REQUEST },
+		{ .op = VSOCK_OP_SHUTDOWN, .flags = VSOCK_SHUTDOWN_SEND },
+		{ .op = VSOCK_OP_RST },
+	};
+	static const uint8_t payload[8];
+	struct vsock_env *e = vsock_env_ctl(t);
+	unsigned int i;
+
+	vsock_hold_requests(e->vs, true);
+	for (i = 0; i < COUNT_OF(kinds); i++) {
+		const struct vsock_addr to = { vsock_config(e->vs)->guest[0], SERVER_PORT + i };
+		struct packet p = kinds[i];
+		struct ctl_report r;
+		struct vsock_stray s;
+		struct vsock_hdr h;
+		int ret;
+
+		vsock_strays_clear(e->vs);
+		CTL_OK(t, ctl_connect_begin(e->ctl, ASSAY_CID_ANY, to, VSOCK_STREAM, CTL_SVC_NONE,
+					    test_ms() / 4));
+		require(t,
+			wait_for((vsock_poll(e->vs), vsock_strays(e->vs, &s, 1) > 0), test_sec()),
+			"the host connects to the guest: no REQUEST comes");
+		p.from = to;
+		p.to = (struct vsock_addr){ le64_to_cpu(s.hdr.src_cid),
+					    le32_to_cpu(s.hdr.src_port) };
+		p.type = VSOCK_STREAM;
+		h = packet_header(&p);
+		vsock_send_raw(e->vs, &h, payload, p.len);
+		ret = ctl_connect_end(e->ctl, &r);
+		expect(t, ret != 0, "%s instead of RESPONSE: the host's application is connected",
+		       packet_op(p.op));
+		p = (struct packet){
+			.from = p.from, .to = p.to, .type = p.type, .op = VSOCK_OP_RST
+		};
+		h = packet_header(&p);
+		vsock_send_raw(e->vs, &h, NULL, 0);
+		settle(t, e);
+	}
+	vsock_hold_requests(e->vs, false);
+}
+
+TEST(states_cancelled,
+     .id = "vsock.states.cancelled_request",
+     .clause = "virtio 1.4, 5.10.6.5: a connection that the host has given up does not come up (a REQUEST that is sent all the same is noted)",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HOST_CONNECT | NEED_DEVICE_CTL)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	struct packet p = { .from = { vsock_config(e->vs)->guest[0], SERVER_PORT },
+			    .type = VSOCK_STREAM,
+			    .op = VSOCK_OP_RESPONSE };
+	struct vsock_stray s[16];
+	unsigned int i, n;
+	int op = PACKET_NONE;
+
+	vsock_hold_requests(e->vs, true);
+	rx_is_full(t, e);
+	ctl_ahead(e->ctl, true);
+	CTL_OK(t, ctl_connect_begin(e->ctl, ASSAY_CID_ANY, p.from, VSOCK_STREAM, CTL_SVC_NONE,
+				    test_ms()));
+	CTL_OK(t, ctl_forget_all(e->ctl));
+	ctl_ahead(e->ctl, false);
+	rx_has_room(e);
+	settle(t, e);
+	n = vsock_strays(e->vs, s, COUNT_OF(s));
+	for (i = 0; i < n; i++)
+		if (le16_to_cpu(s[i].hdr.op) == VSOCK_OP_REQUEST) {
+			test_note(t, "a REQUEST comes for a connection that was given up");
+			p.to = (struct vsock_addr){ le64_to_cpu(s[i].hdr.src_cid),
+						    le32_to_cpu(s[i].hdr.src_port) };
+			packet_send(t, e, &p);
+			settle(t, e);
+			op = packet_answer(e, &p);
+		}
+	expect(t, op == PACKET_NONE || op == VSOCK_OP_RST, "RESPONSE to it: expected RST, %s came",
+	       packet_op(op));
+	vsock_hold_requests(e->vs, false);
+}
+
+/* --- packets of a connection that stands ------------------------------------------------------ */
+
+TEST(states_open,
+     .id = "vsock.states.open",
+     .clause = "virtio 1.4, 5.10.6.5: no packet but SHUTDOWN and RST ends a connection, none begins it anew",
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 15 * SEC)
+{
+	static const struct {
+		uint16_t op;
+		bool legal; /* else the host may answer it by RST */
+	} kinds[] = {
+		{ VSOCK_OP_RW, true }, /* of 0 bytes */
+		{ VSOCK_OP_CREDIT_UPDATE, true },
+		{ VSOCK_OP_CREDIT_REQUEST, true },
+		{ VSOCK_OP_SHUTDOWN, true }, /* of neither direction */
+		{ VSOCK_OP_REQUEST, false },
+		{ VSOCK_OP_RESPONSE, false },
+		{ VSOCK_OP_CREDIT_REQUEST + 1, false },
+	};
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(kinds); i++) {
+		struct pair *p = pair_open(t, .at = ASSAY_ECHO_PORT);
+
+		test_note(t, "%s (operation %u)", packet_op(kinds[i].op), kinds[i].op);
+		echo(p, 1000);
+		require(t, all_returned(p), "fwd_cnt after 1000 bytes: %u",
+			(unsigned int)credit_of(p).peer_fwd_cnt);
+		guest_packet(p, kinds[i].op, 0, 0);
+		settle(t, p->env);
+		if (!kinds[i].legal && has_ended(p)) {
+			pair_drop(p);
+			continue;
+		}
+		expect(t, !has_ended(p) && !vsock_peer_shutdown(p->conn),
+		       "%s with no flags and no payload ends the connection",
+		       packet_op(kinds[i].op));
+		echo(p, 500);
+		expect(t, all_returned(p), "fwd_cnt after %s: expected 1500, seen %u",
+		       packet_op(kinds[i].op), (unsigned int)credit_of(p).peer_fwd_cnt);
+		pair_close(p);
+	}
+}
+
+/* --- ends --------------------------------------------------------------------------------------- */
+
+TEST(states_guest_shuts,
+     .id = "vsock.states.guest_shuts",
+     .clause = "virtio 1.4, 5.10.6.5: SHUTDOWN flags are permanent; RST answers when both directions are shut, in any order",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HALF_CLOSE,
+     .timeout = 15 * SEC)
+{
+	static const uint8_t orders[][4] = {
+		{ BOTH },
+		{ VSOCK_SHUTDOWN_RCV, VSOCK_SHUTDOWN_SEND },
+		{ VSOCK_SHUTDOWN_SEND, VSOCK_SHUTDOWN_RCV },
+		{ VSOCK_SHUTDOWN_RCV, BOTH },
+		{ VSOCK_SHUTDOWN_SEND, BOTH },
+		{ VSOCK_SHUTDOWN_SEND, VSOCK_SHUTDOWN_SEND, VSOCK_SHUTDOWN_RCV },
+		{ VSOCK_SHUTDOWN_RCV, VSOCK_SHUTDOWN_RCV, VSOCK_SHUTDOWN_SEND },
+	};
+	unsigned int i, k, shut;
+
+	for (i = 0; i < COUNT_OF(orders); i++) {
+		struct pair *p = pair_open(t);
+
+		guest_send(p, 300);
+		for (k = shut = 0; shut != BOTH; k++) {
+			guest_packet(p, VSOCK_OP_SHUTDOWN, orders[i][k], 0);
+			shut |= orders[i][k];
+			if (shut == BOTH)
+				break;
+			settle(t, p->env);
+			expect(t, !has_ended(p), "SHUTDOWN of flags %u ends the connection", shut);
+			if (!(shut & VSOCK_SHUTDOWN_SEND)) {
+				guest_send(p, 200);
+				host_expects(p);
+			} else if (!(shut & VSOCK_SHUTDOWN_RCV)) {
+				host_expects_end(p);
+				host_send(p, 200);
+				guest_expects(p, 200);
+			}
+		}
+		expect(t, pair_waits(p, has_ended(p), 1), "SHUTDOWN of flags %u%s: no RST comes",
+		       orders[i][0], k ? ", then of the other direction" : "");
+		host_expects(p);
+		pair_drop(p);
+	}
+}
+
+TEST(states_host_shuts,
+     .id = "vsock.states.host_shuts",
+     .clause = "virtio 1.4, 5.10.6.5: the guest is told of each direction that the host shuts",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HALF_CLOSE)
+{
+	static const uint8_t first[] = { VSOCK_SHUTDOWN_RCV, VSOCK_SHUTDOWN_SEND };
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(first); i++) {
+		struct pair *p = pair_open(t);
+
+		host_shuts(p, first[i]);
+		expect(t, pair_waits(p, vsock_peer_shutdown(p->conn), 1),
+		       "the host shuts direction %u: no SHUTDOWN comes", first[i]);
+		host_shuts(p, BOTH & ~first[i]);
+		expect(t, pair_waits(p, vsock_peer_shutdown(p->conn) == BOTH || has_ended(p), 1),
+		       "the host shuts direction %u after %u: no SHUTDOWN comes", BOTH & ~first[i],
+		       first[i]);
+		pair_drop(p);
+	}
+}
+
+TEST(states_guest_ends_unread,
+     .id = "vsock.states.guest_ends_unread",
+     .clause = "virtio 1.4, 5.10.6.5: SHUTDOWN says that no more comes; what came before it is read",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HALF_CLOSE)
+{
+	static const uint8_t how[] = { VSOCK_SHUTDOWN_SEND, BOTH };
+	enum vsock_type type;
+	unsigned int i;
+
+	for (type = VSOCK_STREAM; type <= VSOCK_SEQPACKET; type++)
+		for (i = 0; i < COUNT_OF(how) && has_type(vsock_env_ctl(t), type); i++) {
+			struct pair *p = pair_open(t, .type = type);
+
+			host_pauses(p);
+			guest_send(p, 5000);
+			guest_send(p, 7);
+			guest_shuts(p, how[i]);
+			settle(t, p->env);
+			host_goes_on(p);
+			host_expects(p);
+			if (how[i] == BOTH)
+				expect(t, pair_waits(p, has_ended(p), 1),
+				       "the host has read all behind a SHUTDOWN of both directions: no RST comes");
+			pair_close(p);
+		}
+}
+
+/* The host's application sends and ends at once, while no receive buffer is there. */
+TEST(states_host_ends_queued,
+     .id = "vsock.states.host_ends_queued",
+     .clause = "virtio 1.4, 5.10.6.5: SHUTDOWN says that no more comes; what was sent before it comes first",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HALF_CLOSE,
+     .timeout = 15 * SEC)
+{
+	enum vsock_type type;
+	unsigned int close;
+
+	for (type = VSOCK_STREAM; type <= VSOCK_SEQPACKET; type++)
+		for (close = 0; close < 2 && has_type(vsock_env_ctl(t), type); close++) {
+			struct pair *p = pair_open(t, .type = type);
+			struct ctl *ctl = p->env->ctl;
+
+			rx_is_full(t, p->env);
+			ctl_ahead(ctl, true);
+			host_send(p, 2000);
+			if (close)
+				host_closes(p);
+			else
+				host_shuts(p, VSOCK_SHUTDOWN_SEND);
+			ctl_ahead(ctl, false);
+			rx_has_room(p->env);
+			CTL_OK(t, ctl_barrier(ctl));
+			guest_expects(p, 2000);
+			if (close)
+				expect(t, pair_waits(p, has_ended(p), 1),
+				       "the host's application closes: no SHUTDOWN comes behind the data");
+			else
+				guest_expects_end(p);
+			pair_drop(p);
+		}
+}
+
+/*
+ * Each side has sent SHUTDOWN and waits for the other's RST. 5.10.6.5 lets both send RST after a time of their
+ * choice, as Linux does.
+ */
+TEST(states_crossed,
+     .id = "vsock.states.crossed_shutdown",
+     .clause = "virtio 1.4, 5.10.6.5: RST ends a connection that both sides have shut (when it comes late, this is noted)",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	struct pair *p = pair_open(t);
+
+	host_send(p, 100);
+	pair_waits(p, vsock_readable(p->conn) == 100, 1);
+	host_closes(p);
+	/* 100 bytes are unread, so the driver does not answer yet. */
+	require(t, pair_waits(p, vsock_peer_shutdown(p->conn) == BOTH, 1),
+		"the host's application closes: no SHUTDOWN of both directions comes");
+	guest_shuts(p, BOTH);
+	if (!pair_waits(p, has_ended(p), 1))
+		test_note(t, "no RST in time where the SHUTDOWNs of both sides cross");
+	pair_drop(p);
+}
+
+/* --- what is left ------------------------------------------------------------------------------- */
+
+static void ends(struct pair *p, unsigned int how)
+{
+	switch (how) {
+	case 0:
+		pair_close(p);
+		return;
+	case 1:
+		guest_resets(p);
+		break;
+	case 2:
+		host_closes(p);
+		break;
+	default:
+		host_resets(p);
+		break;
+	}
+	pair_waits(p, has_ended(p), 1);
+	pair_drop(p);
+}
+
+TEST(states_port_reused,
+     .id = "vsock.states.port_reused",
+     .clause = "virtio 1.4, 5.10.6.5: after RST the same addresses and ports begin a new connection, whose counters are 0",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_PEER_RESET,
+     .timeout = 15 * SEC)
+{
+	enum vsock_type type;
+	unsigned int how;
+
+	for (type = VSOCK_STREAM; type <= VSOCK_SEQPACKET; type++)
+		for (how = 0; how < 4 && has_type(vsock_env_ctl(t), type); how++) {
+			const uint32_t port = LOCAL_PORT + how;
+			struct pair *a = pair_open(t, .type = type, .service = CTL_SVC_ECHO,
+						   .local_port = port);
+			struct pair *b;
+
+			echo(a, 1000);
+			ends(a, how);
+			b = pair_open(t, .type = type, .port_of = a, .local_port = port);
+			expect_eq(t, credit_of(b).peer_fwd_cnt, 0,
+				  "fwd_cnt of the second connection on its ports");
+			echo(b, 600);
+			expect(t, all_returned(b), "fwd_cnt after 600 bytes: seen %u",
+			       (unsigned int)credit_of(b).peer_fwd_cnt);
+			pair_close(b);
+		}
+}
+
+#define OPEN 70u
+
+TEST(states_after_reset,
+     .id = "vsock.states.after_device_reset",
+     .clause = "virtio 1.4, 2.4.1: a reset device is as new; connections from before refuse none",
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
+{
+	struct pair *p[OPEN];
+	unsigned int i;
+
+	for (i = 0; i < OPEN; i++)
+		p[i] = pair_start(t, .at = ASSAY_ECHO_PORT, .local_port = LOCAL_PORT + i);
+	for (i = 0; i < OPEN; i++)
+		pair_up(p[i]);
+	CTL_OK(t, vsock_env_reopen(t, 0));
+	CTL_OK(t, vsock_env_reconnect());
+	for (i = 0; i < OPEN; i++)
+		p[i] = pair_start(t, .at = ASSAY_ECHO_PORT, .local_port = LOCAL_PORT + i);
+	for (i = 0; i < OPEN; i++) {
+		/* Linux's sockets outlive the device's reset, and pass over a second REQUEST. */
+		if (!pair_waits(p[i], vsock_conn_state(p[i]->conn) != VSOCK_CONNECTING, 1))
+			test_skip(
+				t,
+				"the host's sockets outlive a reset of the device: a REQUEST on their ports is not answered");
+		pair_up(p[i]);
+		pair_drop(p[i]);
+	}
+}
+
+#define BATCH 100u
+
+/* n connections to port come to their end, some at a time. */
+static void many_end(struct test_ctx *t, unsigned int n, uint32_t port, bool orderly)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	struct vsock_conn *c[BATCH];
+	unsigned int done, i;
+	int ret;
+
+	for (done = 0; done < n; done += BATCH) {
+		for (i = 0; i < BATCH; i++) {
+			ret = vsock_connect_start(e->vs, VSOCK_STREAM, any_port(0), host_port(port),
+						  &c[i]);
+			if (ret)
+				test_error(t, "REQUEST cannot be sent: %s", err_text(ret));
+		}
+		for (i = 0; i < BATCH; i++) {
+			wait_for((vsock_poll(e->vs), vsock_conn_state(c[i]) != VSOCK_CONNECTING),
+				 test_sec());
+			require(t,
+				vsock_conn_state(c[i]) ==
+					(port == NOBODY ? VSOCK_REFUSED : VSOCK_ESTABLISHED),
+				"REQUEST number %u to port %u: %s", done + i, (unsigned int)port,
+				vsock_conn_state(c[i]) == VSOCK_CONNECTING ? "nothing came" :
+				port == NOBODY				   ? "RESPONSE came" :
+									     "RST came");
+			if (orderly)
+				vsock_shutdown(c[i], BOTH);
+		}
+		for (i = 0; i < BATCH; i++)
+			vsock_conn_close(c[i], orderly ? IO_NS : 0);
+	}
+}
+
+TEST(states_many,
+     .id = "vsock.states.many_end",
+     .clause = "virtio 1.4, 5.10.6.5: after RST nothing of a connection is left; RESPONSE where somebody listens",
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 40 * SEC)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	const bool fast = ctl_can(e->ctl, CTL_CAP_DEVICE);
+	struct pair *p;
+
+	many_end(t, 400, NOBODY, false);
+	many_end(t, 400, ASSAY_ECHO_PORT, false);
+	many_end(t, fast ? 2100 : 400, ASSAY_ECHO_PORT, true);
+	p = pair_open(t, .at = ASSAY_ECHO_PORT);
+	echo(p, 100);
+	pair_close(p);
+}
+
+TEST(states_answers_wait,
+     .id = "vsock.states.answers_wait",
+     .clause = "virtio 1.4, 5.10.6.1.2: what the device answers while rx has no buffer comes once it has one",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	struct pair *p = pair_open(t, .at = ASSAY_ECHO_PORT), *q;
+	struct virtqueue *tx = vsock_device(p->env->vs)->vq[1];
+	const uint32_t before = credit_of(p).updates;
+	const struct packet refused = { .from = { p->local.cid, LOCAL_PORT },
+					.to = host_port(NOBODY),
+					.type = VSOCK_STREAM,
+					.op = VSOCK_OP_REQUEST };
+
+	rx_is_full(t, p->env);
+	packet_send(t, p->env, &refused);
+	vsock_credit_request(p->conn);
+	q = pair_start(t, .at = ASSAY_ECHO_PORT);
+	/* A device without the resources may stop here, and goes on later. */
+	pair_waits(p, vq_in_flight(tx) == 0, 1);
+	rx_has_room(p->env);
+	pair_up(q);
+	pair_waits(p, credit_of(p).updates > before, 1);
+	expect(t, credit_of(p).updates > before,
+	       "CREDIT_REQUEST: expected CREDIT_UPDATE, nothing came");
+	pair_waits(p, packet_answer(p->env, &refused) != PACKET_NONE, 1);
+	expect(t, packet_answer(p->env, &refused) == VSOCK_OP_RST,
+	       "REQUEST to a closed port: expected RST, %s came",
+	       packet_op(packet_answer(p->env, &refused)));
+	pair_close(q);
+	pair_close(p);
+}
