@@ -79,6 +79,28 @@ TEST(event_reset,
 	vsock_change_cids(t, &was, 0);
 }
 
+TEST(event_ends,
+     .id = "vsock.event.ends_connections",
+     .clause = "virtio 1.4, 5.10.6.7: TRANSPORT_RESET ends all connections, also those of CIDs that stay",
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 10 * SEC)
+{
+	struct pair *p = pair_open(t);
+	const struct vsock_config was = *vsock_config(p->env->vs);
+	uint32_t updates;
+
+	vsock_change_cids(t, &was, 0);
+	expect(t, vsock_conn_state(p->conn) == VSOCK_TRANSPORT_RESET,
+	       "the guest's end goes on after the event");
+	updates = credit_of(p).updates;
+	vsock_credit_request(p->conn);
+	CTL_OK(t, ctl_barrier(p->env->ctl));
+	CTL_OK(t, ctl_barrier(p->env->ctl));
+	expect_eq(t, credit_of(p).updates, updates,
+		  "CREDIT_UPDATEs, with those that answer behind the event");
+}
+
 TEST(event_notified,
      .id = "vsock.event.config_notified",
      .clause = "virtio 1.4, 4.1.5.4 and 4.2.2: a device whose configuration changes sends a notification",

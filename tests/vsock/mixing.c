@@ -250,8 +250,9 @@ static void nobody_at(struct test_ctx *t, struct vsock_addr to, enum vsock_type 
 					.op = VSOCK_OP_REQUEST };
 	const int op = packet_ask(t, e, &request);
 
-	expect(t, op == VSOCK_OP_RST, "REQUEST to %llu:%u, which differs from a listener in %s: %s",
-	       (unsigned long long)to.cid, (unsigned int)to.port, what, packet_op(op));
+	require(t, op == VSOCK_OP_RST,
+		"REQUEST to %llu:%u, which differs from a listener in %s: %s",
+		(unsigned long long)to.cid, (unsigned int)to.port, what, packet_op(op));
 }
 
 TEST(mixing_listener_port,
@@ -292,6 +293,7 @@ TEST(mixing_listener_type,
 				 0);
 		if (ret == -EADDRINUSE && !ctl_can(ctl, CTL_CAP_DEVICE))
 			test_skip(t, "the host's sockets take a port for one type only");
+		require(t, ret != -EADDRINUSE, "a listener of one type takes the port for both");
 		CTL_OK(t, ret);
 		CTL_OK(t, ctl_unlisten(ctl, ASSAY_CID_ANY, at.port, other));
 		nobody_at(t, at, other, "the type");

@@ -563,6 +563,13 @@ static void check_credit(struct oracle *o, struct conn *c, const struct vsock_hd
 	c->host_buf_known = true;
 }
 
+/* Somebody who asks for a connection, or takes it, has room for what comes. */
+static void check_room(struct oracle *o, const struct vsock_hdr *h)
+{
+	if (!le32_to_cpu(h->buf_alloc))
+		breach(o, h, "5.10.6.3.2 MUST: a connection begins with a buf_alloc of 0");
+}
+
 static void host_requests(struct oracle *o, const struct vsock_hdr *h, struct addr local,
 			  struct addr remote)
 {
@@ -575,6 +582,7 @@ static void host_requests(struct oracle *o, const struct vsock_hdr *h, struct ad
 	else if (c->state == ASKED)
 		note(o, h, "5.10.6.5: REQUEST for a connection that the guest has just asked for");
 	begin(o, c, OFFERED);
+	check_room(o, h);
 	check_credit(o, c, h);
 }
 
@@ -591,6 +599,7 @@ static void host_responds(struct oracle *o, struct conn *c, const struct vsock_h
 	c->was_open = true;
 	if (c->state == ASKED)
 		c->state = OPEN;
+	check_room(o, h);
 	check_credit(o, c, h);
 }
 

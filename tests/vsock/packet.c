@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tests/vsock/packet.h"
 
-#include "drivers/virtio/virtqueue.h"
 #include "lib/errname.h"
 
 #define BUFFER	   65536u /* the room that a REQUEST of ours announces */
@@ -73,31 +72,4 @@ const char *packet_op(int op)
 		return "nothing";
 	return (unsigned int)op < sizeof(names) / sizeof(names[0]) ? names[op] :
 								     "an unknown operation";
-}
-
-#define FILLER_PORT 62000u /* the guest's, from here on */
-#define CLOSED_PORT 64998u /* no peer listens there */
-
-void rx_is_full(struct test_ctx *t, struct vsock_env *e)
-{
-	struct virtqueue *rx = vsock_device(e->vs)->vq[0];
-	struct packet request = { .from = { vsock_config(e->vs)->guest[0], FILLER_PORT },
-				  .to = { VSOCK_CID_HOST, CLOSED_PORT },
-				  .type = VSOCK_STREAM,
-				  .op = VSOCK_OP_REQUEST };
-	unsigned int left;
-
-	vsock_hold_rx(e->vs, true);
-	while ((left = vq_in_flight(rx))) {
-		request.from.port++;
-		packet_send(t, e, &request);
-		if (!wait_for((vsock_poll(e->vs), vq_in_flight(rx) < left), test_sec()))
-			test_error(t, "the receive queue cannot be filled: %u buffers are left",
-				   left);
-	}
-}
-
-void rx_has_room(struct vsock_env *e)
-{
-	vsock_hold_rx(e->vs, false);
 }

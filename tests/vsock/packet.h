@@ -28,12 +28,6 @@ int packet_answer(struct vsock_env *e, const struct packet *p);
 int packet_ask(struct test_ctx *t, struct vsock_env *e, const struct packet *p);
 /* The header of the answer. false: none came so far. */
 bool packet_answered(struct vsock_env *e, const struct packet *p, struct vsock_hdr *h);
-/*
- * Fills the receive queue with answers to requests that nobody takes, and leaves it without a buffer until
- * rx_has_room(). What the device has for the guest waits in the device meanwhile.
- */
-void rx_is_full(struct test_ctx *t, struct vsock_env *e);
-void rx_has_room(struct vsock_env *e);
 /* "RST", "nothing", ...: for "expected RST, %s came". */
 const char *packet_op(int op);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drivers/virtio/virtqueue.h"
 #include "lib/errname.h"
 #include "tests/support/crc32.h"
 
@@ -324,10 +325,13 @@ static void receive_message(struct pair *p, size_t n)
 {
 	uint8_t *buf = buffer(p->t, n + 1);
 	size_t len = 0;
-	const ssize_t got = vsock_recv_msg(p->conn, buf, n + 1, IO_NS, &len, NULL);
+	bool eor = false;
+	const ssize_t got = vsock_recv_msg(p->conn, buf, n + 1, IO_NS, &len, &eor);
 
 	must(p, got >= 0, "a message of %u bytes is due from the host: %s", (unsigned int)n,
 	     got == -ETIMEDOUT ? "no end of one came" : err_text((int)got));
+	must(p, !eor,
+	     "a message from the host ends a record (EOR), which its application did not ask for");
 	must(p, len == n, "a message from the host: expected %u bytes, %u came", (unsigned int)n,
 	     (unsigned int)len);
 	check_pattern(p, buf, n);
@@ -402,6 +406,26 @@ void nothing_comes_(struct pair *p)
 	k = credit_of(p);
 	must(p, k.rx_cnt == (uint32_t)p->in.total, "expected nothing from the host, %u bytes came",
 	     (unsigned int)(k.rx_cnt - (uint32_t)p->in.total));
+}
+
+void rx_is_full(struct pair *p)
+{
+	struct virtqueue *rx = vsock_device(p->env->vs)->vq[0];
+	unsigned int left;
+
+	vsock_hold_rx(p->env->vs, true);
+	while ((left = vq_in_flight(rx))) {
+		vsock_credit_request(p->conn);
+		if (!pair_waits(p, vq_in_flight(rx) < left, 1))
+			test_error(p->t,
+				   "%s: the receive queue cannot be filled: %u buffers are left",
+				   name_of(p), left);
+	}
+}
+
+void rx_has_room(struct pair *p)
+{
+	vsock_hold_rx(p->env->vs, false);
 }
 
 struct vsock_credit credit_of(const struct pair *p)

@@ -121,6 +121,13 @@ bool all_returned(struct pair *p);
 #define host_tries_to_send(p, n) host_tries_to_send_(PAIR_STEP(p), n)
 struct ctl_report host_report(struct pair *p);
 
+/*
+ * Fills the receive queue with answers to credit requests of p, and leaves it without a buffer until
+ * rx_has_room(). What the device has for the guest waits in the device meanwhile.
+ */
+void rx_is_full(struct pair *p);
+void rx_has_room(struct pair *p);
+
 struct vsock_credit credit_of(const struct pair *p);
 
 /*

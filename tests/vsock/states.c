@@ -175,7 +175,8 @@ TEST(states_cancelled,
      .owner = OWNER,
      .needs = NEEDS | NEED_HOST_CONNECT | NEED_DEVICE_CTL)
 {
-	struct vsock_env *e = vsock_env_ctl(t);
+	struct pair *filler = pair_open(t, .at = ASSAY_SINK_PORT);
+	struct vsock_env *e = filler->env;
 	struct packet p = { .from = { vsock_config(e->vs)->guest[0], SERVER_PORT },
 			    .type = VSOCK_STREAM,
 			    .op = VSOCK_OP_RESPONSE };
@@ -184,13 +185,13 @@ TEST(states_cancelled,
 	int op = PACKET_NONE;
 
 	vsock_hold_requests(e->vs, true);
-	rx_is_full(t, e);
+	rx_is_full(filler);
 	ctl_ahead(e->ctl, true);
 	CTL_OK(t, ctl_connect_begin(e->ctl, ASSAY_CID_ANY, p.from, VSOCK_STREAM, CTL_SVC_NONE,
 				    test_ms()));
 	CTL_OK(t, ctl_forget_all(e->ctl));
 	ctl_ahead(e->ctl, false);
-	rx_has_room(e);
+	rx_has_room(filler);
 	settle(t, e);
 	n = vsock_strays(e->vs, s, COUNT_OF(s));
 	for (i = 0; i < n; i++)
@@ -367,7 +368,7 @@ TEST(states_host_ends_queued,
 			struct pair *p = pair_open(t, .type = type);
 			struct ctl *ctl = p->env->ctl;
 
-			rx_is_full(t, p->env);
+			rx_is_full(p);
 			ctl_ahead(ctl, true);
 			host_send(p, 2000);
 			if (close)
@@ -375,7 +376,7 @@ TEST(states_host_ends_queued,
 			else
 				host_shuts(p, VSOCK_SHUTDOWN_SEND);
 			ctl_ahead(ctl, false);
-			rx_has_room(p->env);
+			rx_has_room(p);
 			CTL_OK(t, ctl_barrier(ctl));
 			guest_expects(p, 2000);
 			if (close)
@@ -555,19 +556,20 @@ TEST(states_answers_wait,
 {
 	struct pair *p = pair_open(t, .at = ASSAY_ECHO_PORT), *q;
 	struct virtqueue *tx = vsock_device(p->env->vs)->vq[1];
-	const uint32_t before = credit_of(p).updates;
+	uint32_t before;
 	const struct packet refused = { .from = { p->local.cid, LOCAL_PORT },
 					.to = host_port(NOBODY),
 					.type = VSOCK_STREAM,
 					.op = VSOCK_OP_REQUEST };
 
-	rx_is_full(t, p->env);
+	rx_is_full(p);
+	before = credit_of(p).updates;
 	packet_send(t, p->env, &refused);
 	vsock_credit_request(p->conn);
 	q = pair_start(t, .at = ASSAY_ECHO_PORT);
 	/* A device without the resources may stop here, and goes on later. */
 	pair_waits(p, vq_in_flight(tx) == 0, 1);
-	rx_has_room(p->env);
+	rx_has_room(p);
 	pair_up(q);
 	pair_waits(p, credit_of(p).updates > before, 1);
 	expect(t, credit_of(p).updates > before,

@@ -221,6 +221,8 @@ static bool reply_to(struct device *d, const struct virtio_vsock_hdr *h, uint16_
 			.dst_port = h->src_port,
 			.type = h->type,
 			.op = htole16(op),
+			/* Of a fault, which tells what the connection would have told. */
+			.buf_alloc = htole32(op == VIRTIO_VSOCK_OP_REQUEST ? DEV_DEFAULT_BUF : 0),
 		},
 		.repeat = 1,
 		.control = le32toh(h->dst_port) == ASSAY_CTL_PORT,
@@ -967,8 +969,8 @@ static bool waits_for_other(const struct tconn *c)
 {
 	for (const struct tconn *o = c->d->conns; o; o = o->next) {
 		if (o->seq < c->seq && o->host_port != ASSAY_CTL_PORT &&
-		    o->state == TC_ESTABLISHED && !(o->guest_shut & SHUT_RCV) && o->tx.len &&
-		    !guest_free(o))
+		    o->state == TC_ESTABLISHED && !(o->guest_shut & SHUT_RCV) &&
+		    (o->tx.len || o->want_write) && !guest_free(o))
 			return true;
 	}
 	return false;
