@@ -18,6 +18,7 @@
 
 #define SAMPLES 21 /* of the first two CPUs, whose latency is noted; of others some do */
 #define SOME	5
+#define ROUNDS	8 /* of IPIs in each mode */
 
 static int compare(const void *a, const void *b)
 {
@@ -213,7 +214,7 @@ TEST(irq_modes,
 {
 	const unsigned int before = irq_mode();
 	const char *name;
-	unsigned int n;
+	unsigned int n, round;
 	int ret;
 
 	cross.vector = irq_alloc(on_ipi, NULL);
@@ -231,7 +232,9 @@ TEST(irq_modes,
 		if (ret == -ETIMEDOUT || ret == -EBUSY)
 			test_error(t, "%s: CPUs do not come together: %s", name, err_text(ret));
 		require(t, ret == 0, "%s: not all CPUs are in it: %s", name, err_text(ret));
-		check_ipis(t, name);
+		/* To one CPU and to another, often: an xAPIC keeps its destination in a register. */
+		for (round = 0; round < ROUNDS; round++)
+			check_ipis(t, name);
 		check_devices(t, name);
 		test_note(t, "%s delivers", name);
 	}
