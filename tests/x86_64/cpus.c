@@ -10,6 +10,7 @@
  *
  * Each CPU reads what it is; each access is made at each offset across the border.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "arch/promises.h"
@@ -147,6 +148,38 @@ TEST(timer_shortest,
 			expect(t, s.fired, "no timer interrupt on CPU %u, set to %u ns", cpu,
 			       (unsigned int)ns[i]);
 		}
+}
+
+static void set_far(void *arg)
+{
+	struct shot *s = arg;
+
+	irq_timer_once(s->ns, on_shot, &s->fired);
+}
+
+TEST(timer_after_init,
+     .id = "boot.irq.timer_after_init",
+     .clause = "Intel SDM 3A, 11.4.7.3: INIT resets the local APIC: a timer that was set before it does not interrupt",
+     .owner = OWNER_TIMER,
+     .needs = NEED_SMP)
+{
+	struct shot s = { .ns = 100 * MSEC };
+	uint64_t strays;
+	int ret;
+
+	if (smp_call(1, set_far, &s, test_sec()))
+		test_error(t, "CPU 1 does not answer");
+	strays = irq_timer_strays(1);
+	ret = smp_restart(1, NULL, NULL);
+	if (ret == -ENODEV)
+		test_skip(t, "no page below 1 MiB to start CPUs from");
+	require(t, ret == 0, "CPU 1 does not start again");
+	(void)wait_for(__atomic_load_n(&s.fired, __ATOMIC_ACQUIRE), 200 * MSEC);
+	expect(t, !s.fired && irq_timer_strays(1) == strays,
+	       "a timer interrupt on CPU 1 after INIT");
+	s.ns = 0;
+	if (smp_call(1, set_far, &s, test_sec()))
+		test_error(t, "CPU 1 does not answer");
 }
 
 /* --- accesses ----------------------------------------------------------------------------------- */
