@@ -246,7 +246,7 @@ static void echo_message(struct test_ctx *t, struct vsock_env *e)
 	if (!virtio_has(vsock_device(e->vs), VSOCK_F_SEQPACKET) ||
 	    !ctl_can(e->ctl, CTL_CAP_SEQPACKET))
 		return;
-	p = pair_open(t, .type = VSOCK_SEQPACKET, .at = ASSAY_ECHO_PORT);
+	p = pair_open(t, .type = VSOCK_SEQPACKET, .service = CTL_SVC_ECHO);
 	echo(p, 5001);
 	pair_close(p);
 }
@@ -395,7 +395,7 @@ TEST(shapes_features,
      .id = "vsock.shapes.feature_subsets",
      .clause = "virtio 1.4, 5.10.3 and 5.10.6.4.2 MUST: RST for a type that was not negotiated, whatever was before the reset",
      .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER | NEED_SEQPACKET,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_SEQPACKET | NEED_DEVICE_CTL,
      .timeout = 10 * SEC)
 {
 	const uint64_t stream = VIRTIO_BIT(VSOCK_F_STREAM), seq = VIRTIO_BIT(VSOCK_F_SEQPACKET),
