@@ -664,12 +664,21 @@ static void buffer_changes(void **state)
 	opened();
 	theirs.buf_alloc = 0;
 	came(RST); /* carries no credit */
+	theirs.buf_alloc = 100;
 	opened();
 	came(CREDIT_UPDATE);
 	fine();
 	theirs.buf_alloc = 65536;
 	came(CREDIT_UPDATE);
-	caught("5.10.6.3.2 MUST: buf_alloc was 0, and nobody has changed it");
+	caught("5.10.6.3.2 MUST: buf_alloc was 100, and nobody has changed it");
+}
+
+static void buffer_of_nothing(void **state)
+{
+	(void)state;
+	theirs.buf_alloc = 0;
+	opened();
+	caught("5.10.6.3.2 MUST: a connection begins with a buf_alloc of 0");
 }
 
 static void buffer_is_changed(void **state)
@@ -1291,6 +1300,7 @@ int main(void)
 		T(fwd_cnt_wraps),
 		T(counts_begin_anew),
 		T(buffer_changes),
+		T(buffer_of_nothing),
 		T(buffer_is_changed),
 		T(eor_unasked),
 		T(credit_request_unanswered),
