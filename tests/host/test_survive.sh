@@ -281,18 +281,18 @@ interrupt() { # NAME SIGNAL: of the harness itself
 # The machine does nothing for longer than the limits, the harness no more than its guest; then both go on.
 stalled() {
 	begin stalled
-	"$assay" run --host "$tmp/fake.host" --set MODE=paced --output "$tmp/stalled/run" --test-timeout 15 --grace 1 \
-		--silence 15 --first-line 120 --tests boot.paging.null,boot.paging.nx,boot.paging.text \
+	"$assay" run --host "$tmp/fake.host" --set MODE=paced --output "$tmp/stalled/run" --test-timeout 9 --grace 1 \
+		--silence 9 --first-line 120 --tests boot.paging.null,boot.paging.nx,boot.paging.text \
 		>"$tmp/stalled/out" 2>&1 </dev/null &
 	await "start boot.paging.null" "$tmp/stalled/run/serial.raw"
 	kill -STOP $!
-	sleep 20
+	sleep 13
 	kill -CONT $!
 	sleep 1
-	: >"$tmp/stalled/tmp/go"
+	: >"$tmp/stalled/go"
 	wait $!
 	echo $? >"$tmp/stalled/rc"
-	rm -f "$tmp/stalled/tmp/"{go,started}
+	rm -f "$tmp/stalled/"{go,started}
 }
 
 locked() { # a run that lasts; one that waits in vain; one that comes when the first has ended
@@ -533,7 +533,7 @@ FAKE
 	at_once qemu_kill kill-refdev KILL refdev
 	at_once qemu_kill kill-peer KILL peer
 	at_once run refdev-crash --host ref --boot pvh --fault crash --tests "$fault_tests"
-	at_once run refdev-hang --host ref --boot pvh --fault hang --tests "$fault_tests" --test-timeout 8
+	at_once run refdev-hang --host ref --boot pvh --fault hang --tests "$fault_tests" --test-timeout 8 --grace 4 --silence 8
 	at_once qemu_kill interrupt-qemu INT harness
 	at_once qemu_kill kill-harness KILL harness
 	at_once blanks
