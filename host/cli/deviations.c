@@ -13,7 +13,7 @@
 void deviations_add(struct deviations *d, const char *glob, const char *reason, bool at_times)
 {
 	d->v = xrealloc(d->v, (d->n + 1) * sizeof(*d->v));
-	d->v[d->n++] = (struct deviation){ xstrdup(glob), xstrdup(reason), at_times };
+	d->v[d->n++] = (struct deviation){ xstrdup(glob), xstrdup(reason), at_times, NULL };
 }
 
 /* The first word of *s, which it cuts off and passes by. */
@@ -27,13 +27,26 @@ static char *take_word(char **s)
 	return word;
 }
 
+/* says="TEXT" at *s, which it passes by: TEXT, to be freed; NULL: it is not there. */
+static char *take_says(char **s)
+{
+	static const char key[] = "says=\"";
+	char *from = *s + strlen(key), *to, *text;
+
+	if (strncmp(*s, key, strlen(key)) != 0 || !(to = strchr(from, '"')))
+		return NULL;
+	text = xstrndup(from, (size_t)(to - from));
+	*s = to + 1 + strspn(to + 1, " \t");
+	return text;
+}
+
 /* False: it is neither empty nor a comment nor a deviation with a reason. */
 static bool parse_line(struct deviations *d, char *line)
 {
 	static const char at_times[] = "at-times";
 	size_t n = strlen(line);
 	bool sometimes;
-	char *glob;
+	char *glob, *says;
 
 	while (n && isspace((unsigned char)line[n - 1]))
 		line[--n] = '\0';
@@ -46,9 +59,13 @@ static bool parse_line(struct deviations *d, char *line)
 		    (isblank((unsigned char)line[n]) || !line[n]);
 	if (sometimes)
 		take_word(&line);
-	if (!*line)
+	says = take_says(&line);
+	if (!*line) {
+		free(says);
 		return false;
-	deviations_add(d, glob, line, sometimes);
+	}
+	deviations_add(d, glob, line, sometimes || says);
+	d->v[d->n - 1].says = says;
 	return true;
 }
 
@@ -92,6 +109,7 @@ void deviations_free(struct deviations *d)
 	for (i = 0; i < d->n; i++) {
 		free(d->v[i].glob);
 		free(d->v[i].reason);
+		free(d->v[i].says);
 	}
 	free(d->v);
 	memset(d, 0, sizeof(*d));
@@ -102,11 +120,23 @@ static bool fits(const struct deviation *d, const char *id)
 	return glob_selects(d->glob, strlen(d->glob), id);
 }
 
+static bool says_so(const struct deviation *d, const struct result *t)
+{
+	size_t i;
+
+	if (!d->says || (t->reason && strstr(t->reason, d->says)))
+		return true;
+	for (i = 0; i < t->diag.n; i++)
+		if (strstr(t->diag.v[i], d->says))
+			return true;
+	return false;
+}
+
 void deviations_apply(const struct deviations *d, struct result *t)
 {
 	size_t i;
 
-	for (i = 0; i < d->n && !fits(&d->v[i], t->id); i++)
+	for (i = 0; i < d->n && !(fits(&d->v[i], t->id) && says_so(&d->v[i], t)); i++)
 		;
 	if (i == d->n)
 		return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Deviations that the owner of a host knows of: NAME.known, --known FILE, [known GLOB] of a recipe. A line
- * of a file is "ID-GLOB REASON", or "ID-GLOB at-times REASON" where the test passes as well.
+ * of a file is "ID-GLOB REASON", or "ID-GLOB at-times REASON" where the test passes as well, or
+ * "ID-GLOB says="TEXT" REASON": at times, and only where the test says so why it failed.
  */
 #ifndef HOST_CLI_DEVIATIONS_H
 #define HOST_CLI_DEVIATIONS_H
@@ -11,6 +12,7 @@
 struct deviation {
 	char *glob, *reason;
 	bool at_times; /* a PASS is nothing to report */
+	char *says;    /* or NULL: in the words of the failure */
 };
 
 struct deviations {

@@ -44,6 +44,7 @@ static void parsed(void **state)
 	assert_string_equal(k.v[1].reason, "at-timesx why");
 	deviations_free(&k);
 	assert_int_equal(deviations_parse("a.b at-times\n", &k, &line), -EBADMSG);
+	assert_int_equal(deviations_parse("a.b says=\"x\"\n", &k, &line), -EBADMSG);
 }
 
 static enum verdict apply(const struct deviations *k, const char *id, enum verdict v,
@@ -79,6 +80,22 @@ static void applied(void **state)
 			 V_ERROR); /* a test that did not work is not known */
 	assert_int_equal(apply(&k, "c.d.e", V_FAIL, "three"), V_XFAIL); /* all below it */
 	assert_int_equal(apply(&k, "c.de", V_FAIL, "seen"), V_FAIL);
+	deviations_free(&k);
+}
+
+/* One that is known by its words is none where the test fails of something else. */
+static void by_words(void **state)
+{
+	struct deviations k;
+	unsigned int line;
+
+	(void)state;
+	assert_int_equal(deviations_parse("a.* says=\"ee\" why\nb.* says=\"other words\" why", &k,
+					  &line),
+			 0);
+	assert_int_equal(apply(&k, "a.b", V_FAIL, "why"), V_XFAIL);
+	assert_int_equal(apply(&k, "a.b", V_PASS, "seen"), V_PASS);
+	assert_int_equal(apply(&k, "b.b", V_FAIL, "seen"), V_FAIL);
 	deviations_free(&k);
 }
 
@@ -229,9 +246,9 @@ static void lists(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parsed), cmocka_unit_test(applied),  cmocka_unit_test(at_times),
-		cmocka_unit_test(fits),	  cmocka_unit_test(required), cmocka_unit_test(selected),
-		cmocka_unit_test(shards), cmocka_unit_test(lists),
+		cmocka_unit_test(parsed),   cmocka_unit_test(applied), cmocka_unit_test(at_times),
+		cmocka_unit_test(by_words), cmocka_unit_test(fits),    cmocka_unit_test(required),
+		cmocka_unit_test(selected), cmocka_unit_test(shards),  cmocka_unit_test(lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
