@@ -242,12 +242,6 @@ static const char *option(const char *key)
 	return value;
 }
 
-static bool selected(const char *list, const char *id)
-{
-	return (strncmp(id, "linux.bench.", 12) != 0 || (list && strstr(list, "bench"))) &&
-	       glob_list_selects(list, id);
-}
-
 static void load_modules(void)
 {
 	FILE *order = fopen("/assay/modules/order", "re");
@@ -313,7 +307,7 @@ int main(void)
 	fprintf(report, "# env vsock cid: %llu\n", (unsigned long long)sock_local_cid());
 	list = option("tests");
 	for (test = start_assay_tests; test < stop_assay_tests && n < TESTS_MAX; test++)
-		if (selected(list, test->id))
+		if (glob_list_selects(list, test->id))
 			tests[n++] = test;
 	qsort(tests, n, sizeof(tests[0]), by_id);
 	if (n)
