@@ -43,7 +43,7 @@ all: setup
 	$(inner) build
 run: setup
 	$(inner) build
-	@$(O)/assay run --host ref --host ref-protected:kvmpv,vsock,vsock_protected
+	@$(O)/assay run --host ref --host ref-protected:kvmpv,vsock.stream,vsock.credit,vsock_protected
 # Fuzzers run for some seconds where clang can build them; `make fuzz` sets it up and runs them for long.
 can_fuzz = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 	clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null && echo fuzzers)

@@ -45,7 +45,7 @@ static const struct argp_option options[] = {
 	{ "open", OPT_OPEN, NULL, 0,
 	  "only faults of which no test is named that has to see them (\"?\"), with all tests; they are left out otherwise",
 	  0 },
-	{ "jobs", OPT_JOBS, "N", 0, "runs at a time; default: 2", 0 },
+	{ "jobs", OPT_JOBS, "N", 0, "runs at a time; default: half as many again as CPUs", 0 },
 	{ "repeat", OPT_REPEAT, "N", 0, "each run N times: is it caught each time?", 0 },
 	{ "boot", OPT_BOOT, "efi|pvh", 0, "how the payload starts; default: pvh, the fastest", 0 },
 	{ "machine", OPT_MACHINE, "NAME", 0, "the machine; default: the host's", 0 },
@@ -140,6 +140,25 @@ static void add_option(struct strv *argv, const char *name, const char *value)
 }
 
 /* The command line of a run: this program's own `run`. */
+/* Many a run waits most of its time for what a fault withholds. */
+static unsigned int default_jobs(void)
+{
+	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	const long n = cpus + (cpus + 1) / 2;
+
+	return cpus < 1 ? 1 : n > JOBS_MAX ? JOBS_MAX : (unsigned int)n;
+}
+
+/* One test that fails is enough, and the first one does: the others may only wait for what this fault withholds. */
+static bool one_is_enough(const struct trial *x)
+{
+	const char *globs;
+
+	return !trial_is_healthy(x) && fault_expects(&x->fault, &globs) == FAULT_FAILS &&
+	       !strchr(globs, ',');
+}
+
 static void command_of(const struct faults *f, const struct trial *x, struct strv *argv)
 {
 	const struct faults_options *o = f->o;
@@ -165,6 +184,8 @@ static void command_of(const struct faults *f, const struct trial *x, struct str
 	}
 	if (!trial_is_healthy(x))
 		add_option(argv, "fault", x->fault.id);
+	if (one_is_enough(x))
+		strv_add(argv, "--fail-fast");
 	for (i = 0; i < x->place.set.n; i++)
 		add_option(argv, "set", x->place.set.v[i]);
 }
@@ -362,7 +383,7 @@ static char *default_dir(void)
 
 int cmd_faults(int argc, char **argv)
 {
-	struct faults_options o = { .boot = "pvh", .jobs = 2, .repeat = 1, .timeout = 60 };
+	struct faults_options o = { .boot = "pvh", .jobs = default_jobs(), .repeat = 1, .timeout = 60 };
 	struct faults f = { .o = &o };
 	char *path;
 	int status;

@@ -108,8 +108,8 @@ char *run_invocation(void)
 /* The hash of the payload that this boot starts. */
 static char *payload_hash(const struct run *r)
 {
-	const char *var = strcmp(r->boot, "efi") == 0	     ? "PAYLOAD_IMG" :
-			  strcmp(r->boot, "efi-kernel") == 0 ? "PAYLOAD_EFI" :
+	const char *var = strcmp(r->boot, "efi-kernel") == 0 ? "PAYLOAD_EFI" :
+			  strncmp(r->boot, "efi", 3) == 0    ? "PAYLOAD_IMG" :
 							       "PAYLOAD_ELF";
 	char *command = xasprintf("sha256sum ${%s}", var);
 	struct sbuf why = { 0 };
