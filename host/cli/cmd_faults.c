@@ -383,7 +383,9 @@ static char *default_dir(void)
 
 int cmd_faults(int argc, char **argv)
 {
-	struct faults_options o = { .boot = "pvh", .jobs = default_jobs(), .repeat = 1, .timeout = 60 };
+	struct faults_options o = {
+		.boot = "pvh", .jobs = default_jobs(), .repeat = 1, .timeout = 60
+	};
 	struct faults f = { .o = &o };
 	char *path;
 	int status;

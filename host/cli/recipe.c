@@ -311,6 +311,17 @@ static void add_name(struct strv *names, const char *name, size_t n)
 	free(copy);
 }
 
+static void add_selector(struct strv *names, const char *type)
+{
+	char *upper = xstrdup(type);
+	size_t c;
+
+	for (c = 0; upper[c]; c++)
+		upper[c] = (char)toupper((unsigned char)upper[c]);
+	add_name(names, upper, strlen(upper));
+	free(upper);
+}
+
 static void add_references(struct strv *names, const char *value)
 {
 	const char *at = value;
@@ -344,21 +355,15 @@ double recipe_seconds(const char *text)
 
 void recipe_uses(const struct recipe *r, struct strv *names)
 {
-	size_t i, k, c;
+	size_t i, k;
 
 	for (i = 0; i < r->n; i++) {
 		const struct recipe_section *s = &r->sections[i];
 
 		for (k = 0; k < s->n; k++)
 			add_references(names, s->keys[k].value);
-		if (!known_type(s->type)) {
-			char *upper = xstrdup(s->type);
-
-			for (c = 0; upper[c]; c++)
-				upper[c] = (char)toupper((unsigned char)upper[c]);
-			add_name(names, upper, strlen(upper));
-			free(upper);
-		}
+		if (!known_type(s->type))
+			add_selector(names, s->type);
 	}
 }
 
@@ -642,6 +647,29 @@ const char *vars_get(const struct vars *v, const char *name)
 	bool splits;
 
 	return get(v, name, &splits, 0);
+}
+
+/* Names are read from the front while what their values name is added behind. */
+void vars_uses(const struct vars *v, struct strv *names)
+{
+	const struct recipe *r = v->recipe;
+	size_t i, k;
+
+	for (i = 0; i < r->n; i++) {
+		const struct recipe_section *s = &r->sections[i];
+
+		for (k = 0; known_type(s->type) && k < s->n; k++)
+			add_references(names, s->keys[k].value);
+		if (!known_type(s->type))
+			add_selector(names, s->type);
+	}
+	for (i = 0; i < names->n; i++) {
+		const char *value = lookup(&v->given, names->v[i]);
+
+		value = value ? value : get_recipe(v, names->v[i], 0);
+		if (value)
+			add_references(names, value);
+	}
 }
 
 struct expansion {

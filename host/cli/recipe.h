@@ -56,6 +56,8 @@ void vars_read(struct strv *list, const char *path);
 void vars_free(struct vars *v);
 /* The value of a variable, or NULL. */
 const char *vars_get(const struct vars *v, const char *name);
+/* As recipe_uses(), but only what sections use that apply with these values. */
+void vars_uses(const struct vars *v, struct strv *names);
 /* A template as words, as a shell would split them. False: *err says why. */
 bool vars_words(const struct vars *v, const char *template, struct strv *words, struct sbuf *err);
 /* A template as one string. NULL: *err says why. */

@@ -34,29 +34,44 @@ void run_options_free(struct run_options *o)
 	strv_free(&o->vmm_args);
 }
 
+/* Whether nothing uses a variable, though it is set; `where` ends the sentence that says so. */
+static bool is_idle(const struct run *r, const char *set, const struct strv *names,
+		    const char *where)
+{
+	char *name = xstrndup(set, strcspn(set, "="));
+	const bool idle = !strv_has(names, name);
+
+	if (idle) {
+		fprintf(stderr, "assay: --set %s: nothing of host %s uses ${%s}%s", set,
+			r->recipe->name, name, where);
+		print_suggestions(stderr, name, (const char *const *)names->v, names->n);
+		fputc('\n', stderr);
+	}
+	free(name);
+	return idle;
+}
+
 bool run_check_set(const struct run *r)
 {
+	/* What the harness itself reads. */
 	static const char *const own[] = { "BOOTS", "CIDS", "GUEST_APPEND", "HOST_CIDS", "LAYOUT" };
-	struct strv names = { 0 };
+	struct strv names = { 0 }, active = { 0 };
 	bool ok = true;
 	size_t i;
 
 	recipe_uses(r->recipe, &names);
-	for (i = 0; i < ARRAY_SIZE(own); i++)
+	for (i = 0; i < ARRAY_SIZE(own); i++) {
 		strv_add(&names, own[i]);
-	for (i = 0; i < r->o->set.n; i++) {
-		char *name = xstrndup(r->o->set.v[i], strcspn(r->o->set.v[i], "="));
-
-		if (!strv_has(&names, name)) {
-			fprintf(stderr, "assay: --set %s: nothing of host %s uses ${%s}",
-				r->o->set.v[i], r->recipe->name, name);
-			print_suggestions(stderr, name, (const char *const *)names.v, names.n);
-			fputc('\n', stderr);
-			ok = false;
-		}
-		free(name);
+		strv_add(&active, own[i]);
 	}
+	vars_uses(&r->vars, &active);
+	for (i = 0; i < r->o->set.n; i++)
+		ok &= !is_idle(r, r->o->set.v[i], &names, "") &&
+		      /* Which CPU that will be is not known yet. */
+		      (strcmp(run_choose(r->o->accel, r, "accel", "tcg"), "auto") == 0 ||
+		       !is_idle(r, r->o->set.v[i], &active, " with this machine, boot and values"));
 	strv_free(&names);
+	strv_free(&active);
 	return ok;
 }
 

@@ -317,7 +317,7 @@ static void under_load(struct test_ctx *t, bool (*once)(struct irq_chaos *), con
 		if (!irq_chaos_start(&c))
 			continue;
 		tried++;
-		end = deadline_in(100 * MSEC);
+		end = deadline_in(50 * MSEC);
 		/* A slow host does some as well. */
 		for (n = 0; n < 20 || !deadline_passed(end); n++) {
 			irq_chaos_turn(&c);

@@ -63,6 +63,35 @@ static void uses(void **state)
 	recipe_free(r);
 }
 
+/* What only sections use that do not apply is not used; a value that was given hides the recipe's own. */
+static void uses_now(void **state)
+{
+	struct sbuf err = { 0 };
+	struct strv names = { 0 };
+	struct vars v = { .recipe = recipe_parse(
+				  "t",
+				  "[vars]\nA = ${B}\nMACHINE = q\n[machine q]\nB = ${C}\n"
+				  "[machine p]\nB = ${D}\n[vmm]\ncommand = ${A}\n",
+				  &err) };
+
+	(void)state;
+	assert_non_null(v.recipe);
+	vars_uses(&v, &names);
+	assert_true(strv_has(&names, "C"));
+	assert_true(strv_has(&names, "MACHINE"));
+	assert_false(strv_has(&names, "D"));
+	strv_free(&names);
+	strv_add(&v.given, "MACHINE=p");
+	strv_add(&v.given, "A=${B} ${E}");
+	vars_uses(&v, &names);
+	assert_true(strv_has(&names, "D"));
+	assert_true(strv_has(&names, "E"));
+	assert_false(strv_has(&names, "C"));
+	strv_free(&names);
+	recipe_free((struct recipe *)v.recipe);
+	vars_free(&v);
+}
+
 static void seconds(void **state)
 {
 	(void)state;
@@ -238,9 +267,9 @@ static void circles(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(refused), cmocka_unit_test(parsed), cmocka_unit_test(uses),
-		cmocka_unit_test(seconds), cmocka_unit_test(words),  cmocka_unit_test(precedence),
-		cmocka_unit_test(circles),
+		cmocka_unit_test(refused),    cmocka_unit_test(parsed),	 cmocka_unit_test(uses),
+		cmocka_unit_test(uses_now),   cmocka_unit_test(seconds), cmocka_unit_test(words),
+		cmocka_unit_test(precedence), cmocka_unit_test(circles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
