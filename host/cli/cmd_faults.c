@@ -150,15 +150,6 @@ static unsigned int default_jobs(void)
 	return cpus < 1 ? 1 : n > JOBS_MAX ? JOBS_MAX : (unsigned int)n;
 }
 
-/* One test that fails is enough, and the first one does: the others may only wait for what this fault withholds. */
-static bool one_is_enough(const struct trial *x)
-{
-	const char *globs;
-
-	return !trial_is_healthy(x) && fault_expects(&x->fault, &globs) == FAULT_FAILS &&
-	       !strchr(globs, ',');
-}
-
 static void command_of(const struct faults *f, const struct trial *x, struct strv *argv)
 {
 	const struct faults_options *o = f->o;
@@ -184,7 +175,7 @@ static void command_of(const struct faults *f, const struct trial *x, struct str
 	}
 	if (!trial_is_healthy(x))
 		add_option(argv, "fault", x->fault.id);
-	if (one_is_enough(x))
+	if (trial_ends_early(x))
 		strv_add(argv, "--fail-fast");
 	for (i = 0; i < x->place.set.n; i++)
 		add_option(argv, "set", x->place.set.v[i]);

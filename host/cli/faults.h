@@ -67,6 +67,11 @@ static inline bool trial_is_healthy(const struct trial *x)
 
 /* Which tests see it is not known yet: all run. */
 bool trial_is_open(const struct trial *x);
+/*
+ * Its run ends at the first test that fails, since one is enough: its fault names one test, or one glob. The others may
+ * only wait for what the fault withholds.
+ */
+bool trial_ends_early(const struct trial *x);
 /* Whether the test with this id is one that has to see the fault. */
 bool trial_expects(const struct trial *x, const char *id);
 /* The process has ended: reads what it left in x->dir. */

@@ -33,6 +33,14 @@ bool trial_is_open(const struct trial *x)
 	return fault_expects(&x->fault, &globs) == FAULT_OPEN;
 }
 
+bool trial_ends_early(const struct trial *x)
+{
+	const char *globs;
+
+	return !trial_is_healthy(x) && fault_expects(&x->fault, &globs) == FAULT_FAILS &&
+	       !strchr(globs, ',');
+}
+
 static bool is_noted(const struct trial *x)
 {
 	const char *globs;

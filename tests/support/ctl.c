@@ -82,7 +82,8 @@ static int lose(struct ctl *c, int err)
 	return err;
 }
 
-static int begin(struct ctl *c, enum ctl_op op, const void *arg, size_t len)
+/* A device may carry out a request before it gives the buffer back, so that sending takes as long as the call. */
+static int begin(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint64_t ns)
 {
 	uint8_t buf[sizeof(struct ctl_header) + 512];
 	struct ctl_header h = {
@@ -101,7 +102,7 @@ static int begin(struct ctl *c, enum ctl_op op, const void *arg, size_t len)
 	if (len)
 		memcpy(buf + sizeof(h), arg, len);
 	tell(c, CTL_STEP_BEGINS);
-	n = vsock_send(c->conn, buf, sizeof(h) + len, CALL_NS);
+	n = vsock_send(c->conn, buf, sizeof(h) + len, ns);
 	if (n < 0)
 		return lose(c, (int)n);
 	return (size_t)n == sizeof(h) + len ? 0 : lose(c, -ETIMEDOUT);
@@ -174,7 +175,7 @@ static int finish(struct ctl *c, uint64_t ns, void *out, size_t size)
 static int call(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint64_t ns, void *out,
 		size_t size)
 {
-	const int ret = begin(c, op, arg, len);
+	const int ret = begin(c, op, arg, len, ns);
 
 	return ret || c->ahead ? ret : finish(c, ns, out, size);
 }
@@ -320,7 +321,7 @@ int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, en
 		.timeout_ms = cpu_to_le32(ms),
 	};
 
-	return begin(c, CTL_CONNECT, &a, sizeof(a));
+	return begin(c, CTL_CONNECT, &a, sizeof(a), CALL_NS);
 }
 
 int ctl_connect_end(struct ctl *c, struct ctl_report *r)
