@@ -61,7 +61,7 @@ faults: setup
 # What the suite does not see: changes of the reference host that nobody chose (scripts/mutants has the variables).
 mutants: setup
 	@scripts/setup mutants
-	$(inner) mutants-files
+	$(inner) mutants-files $(if $(filter drivers,$(OF)),units)
 	@scripts/mutants $(O)
 mutants-ci: setup
 	@scripts/setup mutants
@@ -114,6 +114,7 @@ help:
 	@echo "make unit        unit tests on the host only"
 	@echo "make faults      every injected host fault must be caught"
 	@echo "make mutants     changes the reference host at random places: which of them does the suite see?"
+	@echo "                 OF=drivers: the guest's drivers; do the unit tests and the payload see it?"
 	@echo "                 SAMPLE=100 SEED=N FILE=GLOB HOST=NAME,...; make mutants-ci: 30 of them, 80 % or it fails"
 	@echo "make bench       throughput and latency of vsock"
 	@echo "make bench-boot  from QEMU's start to the first line, PVH and OVMF"
@@ -178,7 +179,8 @@ $(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
 # pointers. A backtrace then names the test's function that called into lib/ or a driver, and none above it.
 $(O)/guest/tests/%: G_CFLAGS += -fomit-frame-pointer
 small := tests/% lib/% kvmpv/% boot/% $(patsubst %,drivers/virtio/%,pci.c mmio.c line.c virtio.c vsock.c vsock_config.c rng.c)
-$(patsubst %,$(O)/guest/%.o,$(filter-out kvmpv/bounce.c lib/dma.c,$(filter $(small),$(g_src) $(filter %.c,$(entries))))): G_CFLAGS += -Oz
+g_small := $(patsubst %,$(O)/guest/%.o,$(filter-out kvmpv/bounce.c lib/dma.c,$(filter $(small),$(g_src) $(filter %.c,$(entries)))))
+$(g_small): G_CFLAGS += -Oz
 g_stamp := $(O)/guest/flags
 $(call stamp,$(g_stamp),$(G_CFLAGS) $(EFI_CFLAGS) $(G_LDFLAGS))
 $(O)/guest/%.c.o: %.c $(g_stamp)
@@ -296,6 +298,19 @@ H_LIBS $(H_LIBS)
 REFDEV_OBJ $(refdev_obj) $(peer_obj) $(common_obj)
 REFKVM_OBJ $(call pic_obj,host/ref/kvm/*.c) $(plugin_obj)
 CLANG_FLAGS -resource-dir $(clang_dir) -w $(filter -std=% -D% -I%,$(H_CFLAGS)) $(P_CFLAGS)
+G_CFLAGS $(G_CFLAGS)
+G_SMALL $(g_small)
+G_LINK $(LD) -static $(G_LDFLAGS) -z max-page-size=4096 $(ELF_LDFLAGS) -T linker/payload.lds
+G_OBJ $(g_obj) $(elf_obj)
+G_LIBS $(g_libs) --end-group
+U_CFLAGS $(U_CFLAGS)
+U_LINK $(CC) $(SANITIZE)
+U_LIBS -lcmocka $(H_LIBS)
+$(foreach t,$(unit-tests),UNIT $(t) tests/unit/test_$(t).c $(unit-$(t))$(newline))
+endef
+define newline
+
+
 endef
 mutants-files: build $(O)/assay-mutate
 	$(shell mkdir -p $(O)/mutants)$(file >$(O)/mutants/flags,$(mutants_flags))

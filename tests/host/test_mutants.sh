@@ -108,7 +108,7 @@ cat >"$tmp/expected" <<'LIST'
 50 store dropped: x = o->seen => (void)0
 LIST
 
-echo 1..17
+echo 1..20
 list >"$tmp/list" 2>"$tmp/log"
 result "a small file is listed" $?
 sed 's/ *$//' "$tmp/list" | awk -F '\t' '{ print $2, $3, $4 ": " $5 " => " $6 }' | LC_ALL=C sort -n >"$tmp/seen"
@@ -151,6 +151,8 @@ refused "a sample of none" 'SAMPLE=0' env SAMPLE=0 scripts/mutants "$out"
 refused "SEED that is no number" 'SEED=-3' env SEED=-3 scripts/mutants "$out"
 refused "FILE that is no subject" 'FILE=nope.c' env FILE=nope.c scripts/mutants "$out"
 refused "HOST that is no run" 'HOST=nope' env HOST=nope scripts/mutants "$out"
+refused "OF that is neither" 'OF=nope' env OF=nope scripts/mutants "$out"
+refused "a file of the host's among the drivers'" 'FILE=ring.c' env OF=drivers FILE=ring.c scripts/mutants "$out"
 
 # The list of equivalent mutants: each line fits one, and says why.
 mutants_of() { # EQUIVALENT: status of the check alone
@@ -158,6 +160,8 @@ mutants_of() { # EQUIVALENT: status of the check alone
 }
 mutants_of host/ref/equivalent.txt
 result "the tree's list of equivalent mutants fits" $?
+OF=drivers ONLY=check scripts/mutants "$out" >"$tmp/log" 2>&1
+result "and so does that of the drivers" $?
 printf 'host/ref/dev/config.c\tnone\tx = 1;\t1 => 2\tit is so\n' >"$tmp/eq"
 ! mutants_of "$tmp/eq" && grep -q "no mutant is like that" "$tmp/log"
 result "a line of it that fits none is an error" $?
