@@ -29,7 +29,7 @@ say = $(if $(SILENT),@:,@echo "  $(1)")
 .SUFFIXES:
 
 # --- targets for people ----------------------------------------------------------------------
-.PHONY: setup all run test unit faults mutants mutants-ci bench bench-boot hosts nested linux-guest nested-regression images dist \
+.PHONY: setup all run test unit faults mutants mutants-ci bench bench-boot hosts matrix nested linux-guest nested-regression images dist \
 	lint format fuzz conformance \
 	clean help
 # Jobs come from the first make where it has some.
@@ -77,6 +77,9 @@ hosts: setup
 	@scripts/setup --env $(O)/setup.env qemu-7.2 qemu-10.0 vhost-device-vsock
 	$(inner) build
 	@scripts/hosts $(O)
+matrix: setup
+	$(inner) build
+	@scripts/matrix $(O)
 nested: setup
 	@scripts/setup --env $(O)/setup.env nested
 	$(inner) build
@@ -119,6 +122,7 @@ help:
 	@echo "make bench       throughput and latency of vsock"
 	@echo "make bench-boot  from QEMU's start to the first line, PVH and OVMF"
 	@echo "make hosts       the payload on QEMU 7.2, 10.0 and 11.1, with devices of other projects"
+	@echo "make matrix      subsets of features, kinds of interrupts and SHUFFLES=10 random orders on healthy hosts"
 	@echo "make nested      the payload on real KVM and vhost-vsock, inside an emulated machine"
 	@echo "make linux-guest a Linux guest with its own driver on the reference device"
 	@echo "make nested-regression  a broken vhost_vsock module is caught there, the healthy one passes"
@@ -178,7 +182,7 @@ $(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
 # The EFI image has a limit (tests/host/test_images.sh): what is not on the data path is built as small as can be, and tests have no frame
 # pointers. A backtrace then names the test's function that called into lib/ or a driver, and none above it.
 $(O)/guest/tests/%: G_CFLAGS += -fomit-frame-pointer
-small := tests/% lib/% kvmpv/% boot/% $(patsubst %,drivers/virtio/%,pci.c mmio.c line.c virtio.c vsock.c vsock_config.c rng.c)
+small := tests/% lib/% kvmpv/% boot/% $(patsubst %,drivers/virtio/%,pci.c mmio.c line.c virtio.c without.c vsock.c vsock_config.c rng.c)
 g_small := $(patsubst %,$(O)/guest/%.o,$(filter-out kvmpv/bounce.c lib/dma.c,$(filter $(small),$(g_src) $(filter %.c,$(entries)))))
 $(g_small): G_CFLAGS += -Oz
 g_stamp := $(O)/guest/flags

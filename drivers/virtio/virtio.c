@@ -207,7 +207,7 @@ int virtio_accept(struct virtio_device *d, uint64_t features)
 		return virtio_error(d, ret, "its DMA or interrupts cannot be set up");
 	add_status(d, VIRTIO_S_ACKNOWLEDGE);
 	add_status(d, VIRTIO_S_DRIVER);
-	d->offered = d->ops->device_features(d);
+	d->offered = d->ops->device_features(d) & ~virtio_left_out(d->id);
 	if (!(d->offered & VIRTIO_BIT(VIRTIO_F_VERSION_1))) {
 		add_status(d, VIRTIO_S_FAILED);
 		return virtio_error(d, -ENODEV,
@@ -423,7 +423,7 @@ int virtio_add(struct virtio_device *d)
 		return ret;
 	add_status(d, VIRTIO_S_ACKNOWLEDGE);
 	add_status(d, VIRTIO_S_DRIVER);
-	d->offered = d->ops->device_features(d);
+	d->offered = d->ops->device_features(d) & ~virtio_left_out(d->id);
 	for (i = 0; i < VIRTIO_MAX_QUEUES; i++) {
 		d->max_size[i] = d->ops->queue_max(d, i);
 		if (d->max_size[i])
@@ -572,9 +572,19 @@ static void env_device(struct virtio_device *d)
 		 features);
 }
 
+static void warn_of_irq(void)
+{
+	const char *want = cmdline_get("irq");
+
+	if (want && strcmp(want, virtio_irq_name(best_irq_mode())) != 0)
+		printf("# warning: irq=%s: msix, msix1, intx or poll is wanted\n", want);
+}
+
 static void env_virtio(void)
 {
 	unsigned int i;
+
+	warn_of_irq();
 
 	for (i = 0; i < virtio.count; i++)
 		env_device(virtio.dev[i]);

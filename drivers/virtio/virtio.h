@@ -170,6 +170,8 @@ unsigned int virtio_refusals_lost(void);
 
 /* The environment block's name of a feature bit of a device of this id, NULL: unknown. */
 const char *virtio_feature_name(uint32_t id, unsigned int bit);
+/* The features of a device type that this run leaves out (virtio.without=): nobody sees them in `offered`. */
+uint64_t virtio_left_out(uint32_t id);
 /* "rng", "vsock", ...; "id N" for others. */
 const char *virtio_id_name(uint32_t id);
 /*

@@ -230,8 +230,8 @@ static void choose_tests(const struct faults *f, struct trial *x)
 	const char *globs;
 	const bool healthy = trial_is_healthy(x);
 	/* A run that ends at its first failure must not end at the smoke test's. */
-	const bool smoke = healthy ||
-			   (fault_expects(&x->fault, &globs) != FAULT_NOTED && !trial_ends_early(x));
+	const bool smoke = healthy || (fault_expects(&x->fault, &globs) != FAULT_NOTED &&
+				       !trial_ends_early(x));
 	struct strv ids = { 0 };
 	bool any = false;
 	size_t i;

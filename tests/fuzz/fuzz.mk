@@ -1,4 +1,4 @@
-fuzz-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/vq.c drivers/virtio/split.c lib/dma.c lib/device.c
+fuzz-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/without.c drivers/virtio/vq.c drivers/virtio/split.c lib/dma.c lib/device.c
 fuzz-tests += split
 fuzz-split := $(fuzz-virtio)
 fuzz-refdev := host/common/page_state.c host/peer/peer.c host/peer/control.c \

@@ -1,6 +1,6 @@
 # What reads, judges and writes reports.
 report-src := $(addprefix host/common/,ktap.c ktap_file.c ktap_write.c report.c stamp.c util.c)
-unit-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/vq.c drivers/virtio/split.c lib/dma.c lib/device.c
+unit-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/without.c drivers/virtio/vq.c drivers/virtio/split.c lib/dma.c lib/device.c
 unit-tests += virtio_split virtio_init
 unit-virtio_split := $(unit-virtio)
 unit-virtio_init := $(unit-virtio) drivers/virtio/rng.c

@@ -607,8 +607,12 @@ TEST(shapes_event_beside_rx,
 	struct virtio_device *d = vsock_device(e->vs);
 	const uint64_t before = resets_of(e);
 
+	if (d->irq_mode == VIRTIO_IRQ_POLL)
+		test_skip(
+			t,
+			"the event waits, so that only an interrupt tells that the CID is another one");
 	vsock_hold_rx(e->vs, true);
-	ask_nobody(t, e, 80);
+	ask_nobody(t, e, vq_in_flight(d->vq[0]) + 16);
 	if (!wait_for((vsock_poll(e->vs), !vq_in_flight(d->vq[0]) && !vq_in_flight(d->vq[1])),
 		      2 * test_sec()))
 		test_error(t, "rx does not fill: %u buffers are left", vq_in_flight(d->vq[0]));
