@@ -8,7 +8,8 @@ out=$(realpath "$1")
 assay=$out/assay
 tmp=$(mktemp -d /tmp/ac.XXXXXX)
 trap 'rm -rf "$tmp"' EXIT
-export ASSAY_RUNS=$tmp/runs TMPDIR=$tmp
+# Signs stand before verdicts where the locale has them.
+export ASSAY_RUNS=$tmp/runs TMPDIR=$tmp LC_ALL=C.UTF-8
 n=0
 report() { # OK NAME
 	n=$((n + 1))
@@ -242,6 +243,7 @@ expect 'diff: a new one' 0 'New' 'absent +-> PASS' -- "$assay" diff "$tmp/shard1
 
 expect 'report in each format' 1 '✗ vsock.stream.echo' -- "$assay" report "$tmp/broken" --junit "$tmp/r.xml" \
 	--html "$tmp/r.html" --json "$tmp/r.json" --ktap "$tmp/r.ktap"
+expect 'words instead of signs' 1 '  FAIL vsock.stream.echo' '!✗' -- env LC_ALL=C "$assay" report "$tmp/broken"
 if command -v xmllint >/dev/null; then
 	expect 'JUnit is XML' 0 -- xmllint --noout "$tmp/r.xml"
 else

@@ -9,7 +9,7 @@ out=$(realpath "$1")
 assay=$out/assay
 tmp=$(mktemp -d /tmp/as.XXXXXX)
 mark=ASSAY_SURVIVE=$$.$RANDOM
-export "${mark?}" PAYLOAD="$out/assay.elf"
+export "${mark?}" PAYLOAD="$out/assay.elf" LC_ALL=C.UTF-8
 trap 'rm -rf "$tmp"' EXIT
 
 n=0
