@@ -331,6 +331,23 @@ uint16_t device_ring_stop(struct device *d, unsigned int queue)
 	return r->last_avail;
 }
 
+void device_ring_reset(struct device *d, unsigned int queue)
+{
+	ring_publish(&d->ring[queue]);
+	ring_stop(&d->ring[queue]);
+}
+
+void device_stop(struct device *d)
+{
+	const bool running = any_running(d);
+
+	for (unsigned int i = 0; i < DEV_QUEUES; i++)
+		device_ring_stop(d, i);
+	if (!running && d->conns)
+		device_reset(d);
+	d->features_acked = 0;
+}
+
 int device_ring_remap(struct device *d, unsigned int queue)
 {
 	struct ring *r = &d->ring[queue];
@@ -993,6 +1010,10 @@ bool device_run(struct device *d)
 	int64_t now = rd_now_ns();
 	bool more;
 
+	if (d->paused) {
+		peer_run_timers(d->peer);
+		return false;
+	}
 	more = run_tx(d);
 	conn_run_todo(d);
 	run_rx(d);
@@ -1029,6 +1050,8 @@ int64_t device_timeout_ns(struct device *d)
 	const int64_t now = rd_now_ns();
 	int64_t best = peer_next_timeout_ns(d->peer);
 
+	if (d->paused)
+		return best;
 	if (d->scan_needed)
 		earlier(&best, d->next_scan_ns, now);
 	if (d->cids_pending)

@@ -115,6 +115,7 @@ struct device {
 	struct tconn *todo;
 	unsigned int num_conns;
 	uint64_t next_seq;
+	bool paused; /* nothing is done for the guest until this is taken back; the registers' side */
 	bool scan_needed; /* some connection has a deadline; transport.c, too */
 	bool dead;	  /* fault dead.after_rst */
 	struct dev_past past;
@@ -146,6 +147,10 @@ void device_detach(struct device *d);
 int device_ring_start(struct device *d, unsigned int queue, uint16_t base);
 /* Returns the avail index to go on from. When the last queue stops, the device is reset. */
 uint16_t device_ring_stop(struct device *d, unsigned int queue);
+/* One queue stops for itself; the device goes on. */
+void device_ring_reset(struct device *d, unsigned int queue);
+/* The driver reset the device: every queue stops, and nothing of it is left. */
+void device_stop(struct device *d);
 /* A running queue's addresses changed. -errno: they are not in memory, and the queue stops. */
 int device_ring_remap(struct device *d, unsigned int queue);
 /* The memory map changed: running queues are looked up again. */

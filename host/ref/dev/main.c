@@ -12,6 +12,8 @@
 #include "host/ref/dev/device.h"
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
+#include "host/ref/dev/pci_function.h"
+#include "host/ref/dev/vfio_user.h"
 #include "host/ref/dev/vhost_user.h"
 
 #ifndef ASSAY_VERSION
@@ -29,13 +31,15 @@ struct device_options {
 	unsigned int num_guest, num_host;
 	uint64_t guest[CTL_MAX_CIDS], host[CTL_MAX_CIDS];
 	struct device *device;
-	struct vhu *vhu;
+	struct vhu *vhu; /* one of them */
+	struct vfu *vfu;
 };
 
 struct options {
 	struct device_options dev[MAX_DEVICES];
 	unsigned int num; /* dev[0]: what stands outside of --device */
 	const char *log, *injected;
+	unsigned int vectors; /* of vfio-user; 0: vhost-user */
 	bool verbose, once, connect, print_config_size;
 };
 
@@ -55,6 +59,7 @@ enum {
 	OPT_CONFIG_BYTES,
 	OPT_ACCESS_PLATFORM,
 	OPT_IN_ORDER,
+	OPT_VFIO,
 };
 
 const char *argp_program_version = "assay-refdev " ASSAY_VERSION;
@@ -73,6 +78,8 @@ static const struct argp_option option_list[] = {
 	{ "access-platform", OPT_ACCESS_PLATFORM, NULL, 0, "offer VIRTIO_F_ACCESS_PLATFORM", 0 },
 	{ "in-order", OPT_IN_ORDER, NULL, 0, "offer VIRTIO_F_IN_ORDER, and use buffers in batches",
 	  0 },
+	{ "vfio", OPT_VFIO, "N", 0,
+	  "be a whole PCI function with N MSI-X vectors (vfio-user in place of vhost-user)", 0 },
 	{ "page-state", OPT_PAGE_STATE, "FILE", 0,
 	  "page states of protected memory: private pages are not touched", 0 },
 	{ "fault", OPT_FAULT, "ID", 0, "inject a fault (may be repeated)", 1 },
@@ -228,6 +235,11 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 	case 'v':
 		all->verbose = true;
 		return 0;
+	case OPT_VFIO:
+		all->vectors = (unsigned int)atoi(arg);
+		if (all->vectors < 1 || all->vectors > PCI_MAX_VECTORS)
+			argp_error(st, "vfio: 1 to %d vectors", PCI_MAX_VECTORS);
+		return 0;
 	case OPT_CONNECT:
 		all->connect = true;
 		return 0;
@@ -320,10 +332,44 @@ static void on_signal(int sig)
 		ended = 1;
 }
 
+/* --- one of the two front ends --- */
+
+static unsigned int poll_fill(struct device_options *o, struct pollfd *fds)
+{
+	return o->vfu ? vfu_poll_fill(o->vfu, fds) : vhu_poll_fill(o->vhu, fds);
+}
+
+static void poll_done(struct device_options *o, const struct pollfd *fds, unsigned int n)
+{
+	if (o->vfu)
+		vfu_poll_done(o->vfu, fds, n);
+	else
+		vhu_poll_done(o->vhu, fds, n);
+}
+
+static void drop(struct device_options *o)
+{
+	if (o->vfu)
+		vfu_drop(o->vfu);
+	else
+		vhu_drop(o->vhu);
+}
+
+static bool work(struct device_options *o)
+{
+	const bool more = device_run(o->device);
+
+	if (o->vfu)
+		vfu_after_run(o->vfu);
+	return more;
+}
+
 static bool all_served(const struct options *all)
 {
 	for (unsigned int i = 0; i < all->num; i++) {
-		if (!vhu_served(all->dev[i].vhu))
+		const struct device_options *o = &all->dev[i];
+
+		if (!(o->vfu ? vfu_served(o->vfu) : vhu_served(o->vhu)))
 			return false;
 	}
 	return true;
@@ -338,9 +384,9 @@ static int wait_for_events(struct options *all, bool busy, const sigset_t *unblo
 
 	for (unsigned int i = 0; i < all->num; i++) {
 		const int64_t t[2] = { busy ? 0 : device_timeout_ns(all->dev[i].device),
-				       vhu_timeout_ns(all->dev[i].vhu) };
+				       all->dev[i].vhu ? vhu_timeout_ns(all->dev[i].vhu) : -1 };
 
-		first[i + 1] = first[i] + vhu_poll_fill(all->dev[i].vhu, fds + first[i]);
+		first[i + 1] = first[i] + poll_fill(&all->dev[i], fds + first[i]);
 		for (unsigned int k = 0; k < 2; k++) {
 			if (t[k] >= 0 && (timeout < 0 || t[k] < timeout))
 				timeout = t[k];
@@ -351,7 +397,7 @@ static int wait_for_events(struct options *all, bool busy, const sigset_t *unblo
 	if (ppoll(fds, first[all->num], timeout < 0 ? NULL : &ts, unblocked) < 0)
 		return errno == EINTR ? 0 : -errno;
 	for (unsigned int i = 0; i < all->num; i++)
-		vhu_poll_done(all->dev[i].vhu, fds + first[i], first[i + 1] - first[i]);
+		poll_done(&all->dev[i], fds + first[i], first[i + 1] - first[i]);
 	return 0;
 }
 
@@ -384,24 +430,27 @@ static int serve(struct options *all)
 		if (dropped) {
 			dropped = 0;
 			for (unsigned int i = 0; i < all->num; i++)
-				vhu_drop(all->dev[i].vhu);
+				drop(&all->dev[i]);
 		}
 		busy = false;
 		for (unsigned int i = 0; i < all->num; i++)
-			busy |= device_run(all->dev[i].device);
+			busy |= work(&all->dev[i]);
 	}
 	return 0;
 }
 
-static int open_device(struct device_options *o, bool connect)
+static int open_device(struct device_options *o, const struct options *all)
 {
 	o->device = device_new(&o->params);
 	if (!o->device) {
 		fprintf(stderr, "assay-refdev: %s: %s\n", o->socket, strerror(errno));
 		return -1;
 	}
-	o->vhu = (connect ? vhu_new_client : vhu_new)(o->socket, o->device);
-	if (!o->vhu) {
+	if (all->vectors)
+		o->vfu = vfu_new(o->socket, o->device, all->vectors);
+	else
+		o->vhu = (all->connect ? vhu_new_client : vhu_new)(o->socket, o->device);
+	if (!o->vhu && !o->vfu) {
 		fprintf(stderr, "assay-refdev: %s: %s\n", o->socket,
 			errno == EADDRINUSE ? "in use by another process, or no socket" :
 					      strerror(errno));
@@ -440,7 +489,7 @@ static int run(struct options *all)
 	for (unsigned int i = 0; i < all->num; i++) {
 		if (i && fault(F_DEVICES_SHARED_CID))
 			all->dev[i].params.cids = all->dev[0].params.cids;
-		if (open_device(&all->dev[i], all->connect))
+		if (open_device(&all->dev[i], all))
 			goto out;
 	}
 	for (unsigned int i = 0; i < all->num; i++)
@@ -450,6 +499,7 @@ static int run(struct options *all)
 out:
 	for (unsigned int i = 0; i < all->num; i++) {
 		vhu_free(all->dev[i].vhu);
+		vfu_free(all->dev[i].vfu);
 		device_free(all->dev[i].device);
 	}
 	fault_end();

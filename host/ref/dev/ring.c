@@ -476,9 +476,14 @@ void ring_push(struct ring *r, const struct ring_chain *c, uint32_t len, bool vi
 
 void ring_signal(struct ring *r)
 {
+	const struct ring *to = r->other && fault(F_IRQ_WRONG_QUEUE) ? r->other : r;
+
 	r->calls++;
 	r->calls_since_start++;
-	signal_fd(r->other && fault(F_IRQ_WRONG_QUEUE) ? r->other->call_fd : r->call_fd);
+	if (to->interrupt)
+		to->interrupt(to->interrupt_arg, to->index);
+	else
+		signal_fd(to->call_fd);
 }
 
 /* 2.7.7: used_event stands behind the available ring of this size. */

@@ -52,6 +52,9 @@ struct ring {
 	bool event_idx, indirect_ok;
 	bool batches; /* IN_ORDER: one used element for all that is published at once (2.7.9) */
 	int kick_fd, call_fd, err_fd; /* -1: none */
+	/* Instead of call_fd; or NULL. */
+	void (*interrupt)(void *arg, unsigned int queue);
+	void *interrupt_arg;
 
 	uint64_t desc_gpa, avail_gpa, used_gpa;
 	struct vring_desc *desc;

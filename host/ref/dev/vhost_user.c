@@ -6,16 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "host/ref/dev/log.h"
+#include "host/ref/dev/usock.h"
 #include "host/ref/dev/vhost_proto.h"
 
-#define MAX_FDS	      VHU_MAX_REGIONS
-#define SEND_LIMIT_MS 2000
-#define CONNECT_NS    10000000ll /* between two tries */
+#define CONNECT_NS 10000000ll /* between two tries */
 
 #define PROTOCOL_FEATURES                                                                          \
 	(1ull << VHU_P_MQ | 1ull << VHU_P_REPLY_ACK | 1ull << VHU_P_BACKEND_REQ |                  \
@@ -36,52 +33,25 @@ struct vhu {
 
 	struct vhu_msg msg; /* as far as it came in */
 	size_t got;
-	int fds[MAX_FDS];
-	unsigned int num_fds;
+	struct usock_fds fds;
 };
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-static void close_message_fds(struct vhu *v)
-{
-	for (unsigned int i = 0; i < v->num_fds; i++)
-		close_fd(&v->fds[i]);
-	v->num_fds = 0;
-}
-
-/* The first descriptor that came with the message becomes the caller's; -1: none. */
-static int take_fd(struct vhu *v)
-{
-	int fd = -1;
-
-	if (v->num_fds) {
-		fd = v->fds[0];
-		v->fds[0] = -1;
-	}
-	return fd;
-}
 
 static void vhu_disconnect(struct vhu *v, const char *why)
 {
 	if (v->fd < 0)
 		return;
 	rd_log("%s: the VMM is gone: %s", v->d->name, why);
-	close_fd(&v->fd);
-	close_fd(&v->backend_fd);
-	close_message_fds(v);
+	usock_close(&v->fd);
+	usock_close(&v->backend_fd);
+	usock_close_fds(&v->fds);
 	v->got = 0;
 	device_detach(v->d);
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		struct ring *r = &v->d->ring[i];
 
-		close_fd(&r->kick_fd);
-		close_fd(&r->call_fd);
-		close_fd(&r->err_fd);
+		usock_close(&r->kick_fd);
+		usock_close(&r->call_fd);
+		usock_close(&r->err_fd);
 		r->enabled = false;
 		r->num = 0;
 		v->addr_set[i] = false;
@@ -99,33 +69,11 @@ void vhu_drop(struct vhu *v)
 
 /* --- sending --- */
 
-static int send_all(int fd, const void *buf, size_t len)
-{
-	const uint8_t *p = buf;
-
-	while (len) {
-		const ssize_t n = send(fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n > 0) {
-			p += n;
-			len -= (size_t)n;
-		} else if (n < 0 && errno == EAGAIN) {
-			struct pollfd w = { .fd = fd, .events = POLLOUT };
-
-			if (poll(&w, 1, SEND_LIMIT_MS) <= 0)
-				return -ETIMEDOUT;
-		} else if (n < 0 && errno != EINTR) {
-			return -errno;
-		}
-	}
-	return 0;
-}
-
 static void reply(struct vhu *v, struct vhu_msg *m, uint32_t size)
 {
 	m->h.flags = VHU_VERSION | VHU_REPLY;
 	m->h.size = size;
-	if (send_all(v->fd, m, sizeof(m->h) + size))
+	if (usock_send(v->fd, m, sizeof(m->h) + size, -1))
 		vhu_disconnect(v, "it takes no reply");
 }
 
@@ -149,7 +97,7 @@ static bool config_changed(void *arg)
 		rd_log("%s: the VMM gave no channel for config changes", v->d->name);
 		return false;
 	}
-	if (send_all(v->backend_fd, &h, sizeof(h))) {
+	if (usock_send(v->backend_fd, &h, sizeof(h), -1)) {
 		rd_log("%s: config change: %s", v->d->name, strerror(errno));
 		return false;
 	}
@@ -165,7 +113,7 @@ static void read_backend(struct vhu *v)
 	if (n > 0)
 		device_config_told(v->d);
 	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		close_fd(&v->backend_fd);
+		usock_close(&v->backend_fd);
 }
 
 /* --- messages --- */
@@ -186,13 +134,13 @@ static int set_mem_table(struct vhu *v, const struct vhu_msg *m)
 	const uint32_t n = m->mem.count;
 	int ret = 0;
 
-	if (n > VHU_MAX_REGIONS || n > v->num_fds || m->h.size < 8 + n * sizeof(struct vhu_region))
+	if (n > VHU_MAX_REGIONS || n > v->fds.n || m->h.size < 8 + n * sizeof(struct vhu_region))
 		return -EINVAL;
 	mem_clear(&v->d->mem);
 	for (uint32_t i = 0; i < n && !ret; i++) {
 		const struct vhu_region *r = &m->mem.region[i];
 
-		ret = mem_add(&v->d->mem, r->gpa, r->size, r->uva, v->fds[i], r->offset);
+		ret = mem_add(&v->d->mem, r->gpa, r->size, r->uva, v->fds.fd[i], r->offset);
 	}
 	device_memory_changed(v->d);
 	return ret;
@@ -203,9 +151,9 @@ static int add_region(struct vhu *v, const struct vhu_msg *m)
 	const struct vhu_region *r = &m->mem_reg.region;
 	int ret;
 
-	if (v->num_fds != 1)
+	if (v->fds.n != 1)
 		return -EINVAL;
-	ret = mem_add(&v->d->mem, r->gpa, r->size, r->uva, v->fds[0], r->offset);
+	ret = mem_add(&v->d->mem, r->gpa, r->size, r->uva, v->fds.fd[0], r->offset);
 	device_memory_changed(v->d);
 	return ret;
 }
@@ -253,16 +201,16 @@ static int set_fd(struct vhu *v, const struct vhu_msg *m)
 	struct ring *r;
 	int *to;
 
-	if (q >= DEV_QUEUES || (!none && v->num_fds != 1))
+	if (q >= DEV_QUEUES || (!none && v->fds.n != 1))
 		return -EINVAL;
 	r = &v->d->ring[q];
 	to = m->h.request == VHU_SET_VRING_KICK ? &r->kick_fd :
 	     m->h.request == VHU_SET_VRING_CALL ? &r->call_fd :
 						  &r->err_fd;
-	close_fd(to);
+	usock_close(to);
 	if (none)
 		return 0;
-	*to = take_fd(v);
+	*to = usock_take_fd(&v->fds, 0);
 	/* Reads and writes must not wait: an empty counter or a full one is no reason to stop. */
 	fcntl(*to, F_SETFL, fcntl(*to, F_GETFL) | O_NONBLOCK);
 	if (to == &r->kick_fd)
@@ -285,7 +233,7 @@ static void stop_queue(struct vhu *v, unsigned int q)
 	struct ring *r = &v->d->ring[q];
 
 	v->base[q] = device_ring_stop(v->d, q);
-	close_fd(&r->kick_fd);
+	usock_close(&r->kick_fd);
 	v->addr_set[q] = false;
 }
 
@@ -417,10 +365,10 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 	case VHU_SET_VRING_ENABLE:
 		return set_enable(v, m);
 	case VHU_SET_BACKEND_REQ_FD:
-		if (v->num_fds != 1)
+		if (v->fds.n != 1)
 			return -EINVAL;
-		close_fd(&v->backend_fd);
-		v->backend_fd = take_fd(v);
+		usock_close(&v->backend_fd);
+		v->backend_fd = usock_take_fd(&v->fds, 0);
 		return 0;
 	case VHU_GET_CONFIG:
 		get_config(v, m);
@@ -452,48 +400,16 @@ static void complete(struct vhu *v)
 		rd_log("%s: vhost-user request %u: %s", v->d->name, request, strerror(-ret));
 	if (ret <= 0 && ack && (v->protocol & 1ull << VHU_P_REPLY_ACK) && v->fd >= 0)
 		reply_u64(v, &v->msg, ret != 0);
-	close_message_fds(v);
+	usock_close_fds(&v->fds);
 	v->got = 0;
-}
-
-/* Descriptors come beside the first byte of a message. */
-static void collect_fds(struct vhu *v, struct msghdr *mh)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
-		size_t n;
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (v->num_fds < MAX_FDS)
-				v->fds[v->num_fds++] = fd;
-			else
-				close(fd);
-		}
-	}
 }
 
 /* Reads on; true: a whole message is there. */
 static bool receive(struct vhu *v)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int) * MAX_FDS)];
-		struct cmsghdr align;
-	} control;
 	const size_t want = v->got < sizeof(v->msg.h) ? sizeof(v->msg.h) :
 							sizeof(v->msg.h) + v->msg.h.size;
-	struct iovec iov = { .iov_base = (uint8_t *)&v->msg + v->got, .iov_len = want - v->got };
-	struct msghdr mh = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
-	};
-	const ssize_t n = recvmsg(v->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const ssize_t n = usock_recv(v->fd, (uint8_t *)&v->msg + v->got, want - v->got, &v->fds);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
@@ -501,7 +417,6 @@ static bool receive(struct vhu *v)
 		vhu_disconnect(v, n == 0 ? "it closed the connection" : strerror(errno));
 		return false;
 	}
-	collect_fds(v, &mh);
 	v->got += (size_t)n;
 	if (v->got < sizeof(v->msg.h))
 		return false;
@@ -513,22 +428,9 @@ static bool receive(struct vhu *v)
 	return v->got == sizeof(v->msg.h) + v->msg.h.size;
 }
 
-static int connect_to(const char *path)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
-	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -1;
-}
-
 static void accept_vmm(struct vhu *v)
 {
-	v->fd = v->client ? connect_to(v->path) :
+	v->fd = v->client ? usock_connect(v->path) :
 			    accept4(v->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (v->fd < 0)
 		return;
@@ -575,7 +477,7 @@ static void read_kick(struct vhu *v, int fd)
 		if (read(fd, &count, sizeof(count)) == sizeof(count))
 			device_kick(v->d, i);
 		else if (errno != EAGAIN && errno != EINTR)
-			close_fd(&r->kick_fd); /* not an eventfd: no use to poll it again */
+			usock_close(&r->kick_fd); /* not an eventfd: no use to poll it again */
 		return;
 	}
 }
@@ -604,48 +506,6 @@ bool vhu_served(const struct vhu *v)
 
 /* --- life --- */
 
-/* Whether somebody listens there. */
-static bool alive(const struct sockaddr_un *sa)
-{
-	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool ret;
-
-	if (fd < 0)
-		return true;
-	ret = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0;
-	close(fd);
-	return ret;
-}
-
-static int listen_at(const char *path)
-{
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct stat st;
-	int fd, err;
-
-	if (strlen(path) >= sizeof(sa.sun_path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	memcpy(sa.sun_path, path, strlen(path));
-	if (stat(path, &st) == 0) {
-		if (!S_ISSOCK(st.st_mode) || alive(&sa)) {
-			errno = EADDRINUSE;
-			return -1;
-		}
-		unlink(path);
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -1;
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, 1) == 0)
-		return fd;
-	err = errno;
-	close(fd);
-	errno = err;
-	return -1;
-}
-
 static struct vhu *new (struct device *d)
 {
 	struct vhu *v = calloc(1, sizeof(*v));
@@ -666,13 +526,13 @@ struct vhu *vhu_new(const char *path, struct device *d)
 
 	if (!v)
 		return NULL;
-	v->listen_fd = listen_at(path);
+	v->listen_fd = usock_listen(path);
 	if (v->listen_fd >= 0)
 		v->path = strdup(path);
 	if (v->path)
 		return v;
 	err = errno;
-	close_fd(&v->listen_fd);
+	usock_close(&v->listen_fd);
 	free(v);
 	errno = err;
 	return NULL;
@@ -710,7 +570,7 @@ void vhu_free(struct vhu *v)
 	if (!v)
 		return;
 	vhu_disconnect(v, "refdev ends");
-	close_fd(&v->listen_fd);
+	usock_close(&v->listen_fd);
 	if (v->path && !v->client)
 		unlink(v->path);
 	free(v->path);

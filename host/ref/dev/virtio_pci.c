@@ -1,0 +1,765 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "host/ref/dev/virtio_pci.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <linux/virtio_config.h>
+
+#include "host/ref/dev/faults.h"
+#include "host/ref/dev/log.h"
+#include "host/ref/dev/usock.h"
+
+#define BIT(n)	(1ull << (n))
+#define SHOW_NS 100000000ll
+
+enum {
+	F_NOTIFICATION_DATA = 38,
+	F_NOTIF_CONFIG_DATA = 39,
+	F_RING_RESET = 40,
+	F_SUSPEND = 43,
+	S_DRIVER_OK = 4,
+	S_FEATURES_OK = 8,
+	S_SUSPEND = 16,
+	S_NEEDS_RESET = 64,
+	ISR_QUEUE = 1,
+	ISR_CONFIG = 2,
+};
+
+/* --- the layout --- */
+
+enum {
+	BAR_MSIX = 0,
+	BAR_VIRTIO = 2,		      /* and 3 */
+	BAR_SHARED = VPCI_SHARED_BAR, /* and the next one */
+	PBA = 16 * PCI_MAX_VECTORS,
+	BAR_MSIX_SIZE = 2 * PBA,
+	COMMON = 0,
+	COMMON_SIZE = 64,
+	ISR = 0x1000,
+	ISR_SIZE = 1,
+	CONFIG = 0x2000,
+	NOTIFY = 0x4000,
+	NOTIFY_SIZE = 0x1000,
+	NOTIFY_STEP = 4, /* bytes between two queues' addresses */
+	BAR_VIRTIO_SIZE = 0x8000,
+	SHARED_SIZE = 0x10000,
+};
+
+enum {
+	CAP_COMMON = 1,
+	CAP_NOTIFY = 2,
+	CAP_ISR = 3,
+	CAP_DEVICE = 4,
+	CAP_WINDOW = 5,
+	CAP_SHARED = 8,
+	CAP_VENDOR = 9,
+	CAP_ID_VENDOR = 9,
+	/* Their places in configuration space. */
+	AT_COMMON = PCI_CAP_FREE,
+	AT_NOTIFY = AT_COMMON + 16,
+	AT_ISR = AT_NOTIFY + 20,
+	AT_DEVICE = AT_ISR + 16,
+	AT_WINDOW = AT_DEVICE + 16,
+	AT_SHARED = AT_WINDOW + 20,
+	AT_VENDOR = AT_SHARED + 24,
+	AT_END = AT_VENDOR + 12,
+};
+_Static_assert((int)AT_END <= 256, "capabilities fit");
+
+static void put_cap(struct virtio_pci *v, unsigned int at, unsigned int next, uint8_t type,
+		    uint8_t bar, uint32_t offset, uint32_t length)
+{
+	struct pci_function *f = &v->pci;
+
+	f->config[at] = CAP_ID_VENDOR;
+	f->config[at + 1] = (uint8_t)next;
+	f->config[at + 2] = (uint8_t)((next ? next : AT_END) - at);
+	f->config[at + 3] = type;
+	f->config[at + 4] = bar;
+	pci_put32(f, at + 8, offset);
+	pci_put32(f, at + 12, length);
+}
+
+static void put_caps(struct virtio_pci *v)
+{
+	struct pci_function *f = &v->pci;
+
+	put_cap(v, AT_COMMON, AT_NOTIFY, CAP_COMMON, BAR_VIRTIO, COMMON, COMMON_SIZE);
+	put_cap(v, AT_NOTIFY, AT_ISR, CAP_NOTIFY, BAR_VIRTIO, NOTIFY, NOTIFY_SIZE);
+	pci_put32(f, AT_NOTIFY + 16, NOTIFY_STEP);
+	put_cap(v, AT_ISR, AT_DEVICE, CAP_ISR, BAR_VIRTIO, ISR, ISR_SIZE);
+	put_cap(v, AT_DEVICE, AT_WINDOW, CAP_DEVICE, BAR_VIRTIO, CONFIG,
+		(uint32_t)v->d->config_space);
+	put_cap(v, AT_WINDOW, AT_SHARED, CAP_WINDOW, 0, 0, 0);
+	f->writable[AT_WINDOW + 4] = 0xff;
+	memset(f->writable + AT_WINDOW + 8, 0xff, 12);
+	put_cap(v, AT_SHARED, AT_VENDOR, CAP_SHARED, BAR_SHARED, 0, SHARED_SIZE);
+	f->config[AT_SHARED + 5] = 1;
+	/* Vendor data: 4.1.4.8; the vendor is nobody. */
+	put_cap(v, AT_VENDOR, 0, CAP_VENDOR, 0, 0, 0);
+	pci_put16(f, AT_VENDOR + 4, 0x1234);
+	memcpy(f->config + AT_VENDOR + 6, "assay", 6);
+}
+
+static void put_header(struct virtio_pci *v)
+{
+	struct pci_function *f = &v->pci;
+
+	pci_put16(f, PCI_VENDOR, 0x1af4);
+	pci_put16(f, PCI_DEVICE, 0x1040 + 19);
+	pci_put16(f, PCI_SUBVENDOR, 0x1af4);
+	pci_put16(f, PCI_SUBSYSTEM, 0x1100);
+	f->config[PCI_REVISION] = 1;
+	f->config[PCI_CLASS + 1] = 0x80; /* a communication device of no other kind */
+	f->config[PCI_CLASS + 2] = 0x07;
+	pci_put32(f, PCI_CAP_MSIX + 4, BAR_MSIX);
+	pci_put32(f, PCI_CAP_MSIX + 8, BAR_MSIX | PBA);
+	pci_function_bar(f, BAR_MSIX, BAR_MSIX_SIZE, false, false);
+	pci_function_bar(f, BAR_VIRTIO, BAR_VIRTIO_SIZE, true, false);
+	pci_function_bar(f, BAR_SHARED, SHARED_SIZE, true, true);
+}
+
+/* --- interrupts --- */
+
+static void update_line(struct virtio_pci *v)
+{
+	pci_set_intx(&v->pci, v->isr && !pci_msix_on(&v->pci));
+}
+
+static bool running(const struct virtio_pci *v)
+{
+	return v->status & S_DRIVER_OK;
+}
+
+static void interrupt(struct virtio_pci *v, uint8_t cause, uint16_t vector)
+{
+	if (pci_msix_on(&v->pci)) {
+		/* 4.1.4.5.1: a config change is shown in ISR all the same. */
+		v->isr |= cause & ISR_CONFIG;
+		pci_raise_vector(&v->pci, vector);
+		return;
+	}
+	v->isr |= cause;
+	update_line(v);
+}
+
+static void on_used(void *arg, unsigned int queue)
+{
+	struct virtio_pci *v = arg;
+
+	interrupt(v, ISR_QUEUE, v->queue[queue].vector);
+}
+
+static void notify_config(struct virtio_pci *v)
+{
+	if (running(v))
+		interrupt(v, ISR_CONFIG, v->config_vector);
+	else
+		v->config_changed = v->status & S_SUSPEND;
+}
+
+/* False: the guest is told by the time that this returns. */
+static bool on_config_changed(void *arg)
+{
+	struct virtio_pci *v = arg;
+
+	if (++v->generation == v->generation_read)
+		v->generation++;
+	notify_config(v);
+	return false;
+}
+
+/* --- life --- */
+
+static void begin_wait(struct vpci_wait *w)
+{
+	w->on = true;
+	w->until_ns = rd_now_ns() + SHOW_NS;
+}
+
+static bool waits(struct virtio_pci *v, struct vpci_wait *w)
+{
+	if (w->on && (pci_signals_taken(&v->pci) || rd_now_ns() >= w->until_ns))
+		w->on = false;
+	return w->on;
+}
+
+/* The device works while the driver wants it to, and while it may reach memory. */
+static void update_pause(struct virtio_pci *v)
+{
+	const bool may = running(v) && pci_masters(&v->pci);
+
+	if (may && v->d->paused)
+		v->d->look_at_tx = true;
+	v->d->paused = !may;
+}
+
+static uint64_t address(const struct vpci_queue *q, unsigned int part)
+{
+	return q->addr[2 * part] | (uint64_t)q->addr[2 * part + 1] << 32;
+}
+
+static void start_queue(struct virtio_pci *v, unsigned int i)
+{
+	const struct vpci_queue *q = &v->queue[i];
+	struct ring *r = &v->d->ring[i];
+
+	if (v->started[i] || !q->enabled || !running(v))
+		return;
+	r->num = q->size;
+	r->desc_uva = address(q, 0);
+	r->avail_uva = address(q, 1);
+	r->used_uva = address(q, 2);
+	v->started[i] = device_ring_start(v->d, i, 0) == 0;
+}
+
+static void start_queues(struct virtio_pci *v)
+{
+	for (unsigned int i = 0; i < DEV_QUEUES; i++)
+		start_queue(v, i);
+}
+
+static void reset_queue(struct virtio_pci *v, unsigned int i)
+{
+	struct vpci_queue *q = &v->queue[i];
+
+	memset(q, 0, sizeof(*q));
+	q->size = VPCI_QUEUE_SIZE;
+	q->vector = VPCI_NO_VECTOR;
+	v->started[i] = false;
+}
+
+static void device_status_zero(struct virtio_pci *v)
+{
+	device_stop(v->d);
+	for (unsigned int i = 0; i < DEV_QUEUES; i++)
+		reset_queue(v, i);
+	v->driver_features = 0;
+	v->device_select = v->driver_select = 0;
+	v->select = 0;
+	v->config_vector = VPCI_NO_VECTOR;
+	v->status = 0;
+	v->config_changed = false;
+	v->isr = 0;
+	pci_drop_pending(&v->pci);
+	update_line(v);
+	update_pause(v);
+}
+
+static void show_later(struct virtio_pci *v, uint8_t before)
+{
+	v->status_shown = before;
+	begin_wait(&v->status_waits);
+}
+
+void virtio_pci_reset(struct virtio_pci *v)
+{
+	pci_function_power_on(&v->pci);
+	device_status_zero(v);
+	v->status_waits.on = false;
+}
+
+static bool negotiated(const struct virtio_pci *v, unsigned int feature)
+{
+	return v->status & S_FEATURES_OK && v->driver_features & BIT(feature);
+}
+
+static void suspend(struct virtio_pci *v)
+{
+	const uint8_t before = v->status;
+
+	v->status = (uint8_t)((before | S_SUSPEND) & ~S_DRIVER_OK);
+	show_later(v, before);
+	update_pause(v);
+}
+
+static void resume(struct virtio_pci *v)
+{
+	v->status = (uint8_t)((v->status | S_DRIVER_OK) & ~S_SUSPEND);
+	update_pause(v);
+	if (v->config_changed)
+		notify_config(v);
+	v->config_changed = false;
+}
+
+/* 2.2.2: a set of features that the device did not offer is not accepted. */
+static bool acceptable(const struct virtio_pci *v)
+{
+	return !(v->driver_features & ~v->offered) && v->driver_features & BIT(VIRTIO_F_VERSION_1);
+}
+
+static void write_status(struct virtio_pci *v, uint8_t s)
+{
+	const uint8_t before = v->status;
+
+	v->status_waits.on = false;
+	if (s == 0) {
+		device_status_zero(v);
+		show_later(v, before);
+		return;
+	}
+	if (before & S_SUSPEND) {
+		if (s & S_DRIVER_OK)
+			resume(v);
+		return;
+	}
+	if (s & S_FEATURES_OK && !(before & S_FEATURES_OK) && !acceptable(v))
+		s &= (uint8_t)~S_FEATURES_OK;
+	if (!(s & S_FEATURES_OK))
+		s &= (uint8_t)~S_DRIVER_OK;
+	v->status = (uint8_t)((s & ~S_SUSPEND) | (before & S_NEEDS_RESET));
+	if (s & S_FEATURES_OK && !(before & S_FEATURES_OK))
+		device_set_features(v->d, v->driver_features);
+	if (running(v) && !(before & S_DRIVER_OK)) {
+		update_pause(v);
+		start_queues(v);
+	}
+	if (s & S_SUSPEND && before & S_DRIVER_OK && negotiated(v, F_SUSPEND))
+		suspend(v);
+}
+
+static uint8_t read_status(struct virtio_pci *v)
+{
+	return waits(v, &v->status_waits) ? v->status_shown : v->status;
+}
+
+void virtio_pci_after_run(struct virtio_pci *v)
+{
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		if (!v->d->ring[i].broken || !v->started[i] || v->status & S_NEEDS_RESET)
+			continue;
+		v->status |= S_NEEDS_RESET;
+		notify_config(v);
+	}
+}
+
+/* --- the common configuration --- */
+
+enum common_register {
+	DEVICE_FEATURE_SELECT = 0,
+	DEVICE_FEATURE = 4,
+	DRIVER_FEATURE_SELECT = 8,
+	DRIVER_FEATURE = 12,
+	CONFIG_MSIX_VECTOR = 16,
+	NUM_QUEUES = 18,
+	DEVICE_STATUS = 20,
+	CONFIG_GENERATION = 21,
+	QUEUE_SELECT = 22,
+	QUEUE_SIZE = 24,
+	QUEUE_MSIX_VECTOR = 26,
+	QUEUE_ENABLE = 28,
+	QUEUE_NOTIFY_OFF = 30,
+	QUEUE_ADDRESS = 32, /* 3 of 64 bits, accessed as halves */
+	QUEUE_NOTIF_CONFIG_DATA = 56,
+	QUEUE_RESET = 58,
+	ADMIN_QUEUE_INDEX = 60,
+	ADMIN_QUEUE_NUM = 62,
+};
+
+static struct vpci_queue *selected(struct virtio_pci *v)
+{
+	return v->select < DEV_QUEUES ? &v->queue[v->select] : NULL;
+}
+
+static uint32_t word(uint64_t features, uint32_t select)
+{
+	return select < 2 ? (uint32_t)(features >> 32 * select) : 0;
+}
+
+/* What the driver writes to notify a queue, with NOTIF_CONFIG_DATA. */
+static uint16_t cookie(unsigned int queue)
+{
+	return (uint16_t)(0x1d00 + 7 * queue);
+}
+
+static unsigned int width_of(unsigned int at)
+{
+	if (at < CONFIG_MSIX_VECTOR || (at >= QUEUE_ADDRESS && at < QUEUE_NOTIF_CONFIG_DATA))
+		return 4;
+	return at == DEVICE_STATUS || at == CONFIG_GENERATION ? 1 : 2;
+}
+
+static uint32_t read_queue(struct virtio_pci *v, unsigned int at)
+{
+	struct vpci_queue *q = selected(v);
+
+	if (!q)
+		return at == QUEUE_MSIX_VECTOR ? VPCI_NO_VECTOR : 0;
+	if (at >= QUEUE_ADDRESS && at < QUEUE_NOTIF_CONFIG_DATA)
+		return q->addr[(at - QUEUE_ADDRESS) / 4];
+	switch (at) {
+	case QUEUE_SIZE:
+		return q->size;
+	case QUEUE_MSIX_VECTOR:
+		return q->vector;
+	case QUEUE_ENABLE:
+		return q->enabled;
+	case QUEUE_NOTIFY_OFF:
+		return v->select;
+	case QUEUE_NOTIF_CONFIG_DATA:
+		return negotiated(v, F_NOTIF_CONFIG_DATA) ? cookie(v->select) : 0;
+	case QUEUE_RESET:
+		return waits(v, &q->resetting);
+	default:
+		return 0;
+	}
+}
+
+static uint32_t read_common(struct virtio_pci *v, unsigned int at)
+{
+	switch (at) {
+	case DEVICE_FEATURE_SELECT:
+		return v->device_select;
+	case DEVICE_FEATURE:
+		return word(v->offered, v->device_select);
+	case DRIVER_FEATURE_SELECT:
+		return v->driver_select;
+	case DRIVER_FEATURE:
+		return word(v->driver_features, v->driver_select);
+	case CONFIG_MSIX_VECTOR:
+		return v->config_vector;
+	case NUM_QUEUES:
+		return DEV_QUEUES;
+	case DEVICE_STATUS:
+		return read_status(v);
+	case CONFIG_GENERATION:
+		return v->generation;
+	case QUEUE_SELECT:
+		return v->select;
+	default:
+		return read_queue(v, at);
+	}
+}
+
+static uint16_t vector_for(const struct virtio_pci *v, uint32_t value)
+{
+	return value < v->pci.vectors ? (uint16_t)value : VPCI_NO_VECTOR;
+}
+
+static void reset_one_queue(struct virtio_pci *v)
+{
+	if (!negotiated(v, F_RING_RESET))
+		return;
+	device_ring_reset(v->d, v->select);
+	reset_queue(v, v->select);
+	begin_wait(&v->queue[v->select].resetting);
+}
+
+static void write_queue(struct virtio_pci *v, unsigned int at, uint32_t value)
+{
+	struct vpci_queue *q = selected(v);
+
+	if (!q)
+		return;
+	if (at == QUEUE_MSIX_VECTOR) {
+		q->vector = vector_for(v, value);
+	} else if (at == QUEUE_RESET) {
+		if (value == 1)
+			reset_one_queue(v);
+	} else if (q->enabled) {
+		return; /* 4.1.4.3.2: configured before it is enabled */
+	} else if (at == QUEUE_SIZE) {
+		if (value && value <= VPCI_QUEUE_SIZE && !(value & (value - 1)))
+			q->size = (uint16_t)value;
+	} else if (at >= QUEUE_ADDRESS && at < QUEUE_NOTIF_CONFIG_DATA) {
+		q->addr[(at - QUEUE_ADDRESS) / 4] = value;
+	} else if (at == QUEUE_ENABLE && value == 1) {
+		q->enabled = true;
+		q->resetting.on = false;
+		start_queue(v, v->select);
+	}
+}
+
+static void write_features(struct virtio_pci *v, uint32_t value)
+{
+	const unsigned int shift = 32 * v->driver_select;
+
+	/* 2.2: they are settled with FEATURES_OK. */
+	if (v->driver_select > 1 || v->status & S_FEATURES_OK)
+		return;
+	v->driver_features &= ~((uint64_t)UINT32_MAX << shift);
+	v->driver_features |= (uint64_t)value << shift;
+}
+
+static void write_common(struct virtio_pci *v, unsigned int at, uint32_t value)
+{
+	/* 3.4.2 SHOULD: but for the status, nothing changes while suspended. */
+	if (v->status & S_SUSPEND && at != DEVICE_STATUS && at != QUEUE_SELECT &&
+	    at != DEVICE_FEATURE_SELECT && at != DRIVER_FEATURE_SELECT)
+		return;
+	switch (at) {
+	case DEVICE_FEATURE_SELECT:
+		v->device_select = value;
+		break;
+	case DRIVER_FEATURE_SELECT:
+		v->driver_select = value;
+		break;
+	case DRIVER_FEATURE:
+		write_features(v, value);
+		break;
+	case CONFIG_MSIX_VECTOR:
+		v->config_vector = vector_for(v, value);
+		break;
+	case DEVICE_STATUS:
+		write_status(v, (uint8_t)value);
+		break;
+	case QUEUE_SELECT:
+		v->select = (uint16_t)value;
+		break;
+	default:
+		write_queue(v, at, value);
+	}
+}
+
+static uint32_t load(const uint8_t *p, uint32_t len)
+{
+	uint32_t value = 0;
+
+	for (uint32_t i = 0; i < len; i++)
+		value |= (uint32_t)p[i] << 8 * i;
+	return value;
+}
+
+static void store(uint8_t *p, uint32_t len, uint32_t value)
+{
+	for (uint32_t i = 0; i < len; i++)
+		p[i] = (uint8_t)(value >> 8 * i);
+}
+
+/* 4.1.3.1: in the width of each field, 64-bit ones by halves as well. What is accessed otherwise is cut to bytes. */
+static void common_read(struct virtio_pci *v, uint32_t off, uint8_t *buf, uint32_t len)
+{
+	for (uint32_t done = 0; done < len;) {
+		const unsigned int width = width_of(off + done);
+		const uint32_t skip = (off + done) % width;
+		const uint32_t part = width - skip < len - done ? width - skip : len - done;
+		const uint32_t value = read_common(v, off + done - skip);
+
+		store(buf + done, part, value >> 8 * skip);
+		done += part;
+	}
+}
+
+static void common_write(struct virtio_pci *v, uint32_t off, const uint8_t *buf, uint32_t len)
+{
+	for (uint32_t done = 0; done < len;) {
+		const unsigned int width = width_of(off + done);
+
+		if ((off + done) % width || len - done < width)
+			return;
+		write_common(v, off + done, load(buf + done, width));
+		done += width;
+	}
+}
+
+/* --- the other structures --- */
+
+static void config_read(struct virtio_pci *v, uint32_t off, uint8_t *buf, uint32_t len)
+{
+	const uint32_t size = (uint32_t)v->d->config_space;
+
+	memset(buf, 0, len);
+	v->generation_read = v->generation;
+	if (off >= size)
+		return;
+	device_config_read(v->d, off, buf, len < size - off ? len : size - off);
+}
+
+static void config_write(struct virtio_pci *v, uint32_t off, const uint8_t *buf, uint32_t len)
+{
+	const uint32_t size = (uint32_t)v->d->config_space;
+
+	if (off >= size || len > size - off || v->status & S_SUSPEND)
+		return;
+	device_config_write(v->d, off, buf, len);
+}
+
+/* The queue that a notification names; DEV_QUEUES: none. */
+static unsigned int notified(const struct virtio_pci *v, uint32_t value)
+{
+	unsigned int i = 0;
+
+	if (!negotiated(v, F_NOTIF_CONFIG_DATA))
+		return value & 0xffff;
+	while (i < DEV_QUEUES && cookie(i) != (value & 0xffff))
+		i++;
+	return i;
+}
+
+/* 4.1.5.2: 16 bits at the queue's own address, or 32 with NOTIFICATION_DATA. */
+static void notify(struct virtio_pci *v, uint32_t off, const uint8_t *buf, uint32_t len)
+{
+	const uint32_t width = negotiated(v, F_NOTIFICATION_DATA) ? 4 : 2;
+	const unsigned int queue = notified(v, load(buf, len < 4 ? len : 4));
+
+	if (len != width || queue >= DEV_QUEUES || off != queue * NOTIFY_STEP) {
+		rd_debug("%s: a notification of %u bytes at %u is no queue's", v->d->name, len,
+			 off);
+		return;
+	}
+	if (running(v))
+		device_kick(v->d, queue);
+}
+
+static void read_isr(struct virtio_pci *v, uint8_t *buf, uint32_t len)
+{
+	memset(buf, 0, len);
+	buf[0] = v->isr;
+	v->isr = 0;
+	update_line(v);
+}
+
+static bool inside(uint64_t off, uint32_t len, uint64_t from, uint64_t size)
+{
+	return off >= from && off - from < size && len <= size - (off - from);
+}
+
+static void bar_read(void *arg, unsigned int bar, uint64_t off, void *buf, uint32_t len)
+{
+	struct virtio_pci *v = arg;
+
+	memset(buf, 0, len);
+	if (bar == BAR_SHARED)
+		memcpy(buf, (const uint8_t *)v->shared + off, len);
+	else if (bar == BAR_MSIX && off >= PBA)
+		pci_read_pba(&v->pci, off - PBA, buf, len);
+	else if (bar != BAR_VIRTIO)
+		return;
+	else if (inside(off, len, COMMON, COMMON_SIZE))
+		common_read(v, (uint32_t)off - COMMON, buf, len);
+	else if (off == ISR)
+		read_isr(v, buf, len);
+	else if (inside(off, len, CONFIG, v->d->config_space))
+		config_read(v, (uint32_t)off - CONFIG, buf, len);
+}
+
+static void bar_write(void *arg, unsigned int bar, uint64_t off, const void *buf, uint32_t len)
+{
+	struct virtio_pci *v = arg;
+
+	if (bar == BAR_SHARED)
+		memcpy((uint8_t *)v->shared + off, buf, len);
+	else if (bar != BAR_VIRTIO)
+		return;
+	else if (inside(off, len, COMMON, COMMON_SIZE))
+		common_write(v, (uint32_t)off - COMMON, buf, len);
+	else if (inside(off, len, CONFIG, v->d->config_space))
+		config_write(v, (uint32_t)off - CONFIG, buf, len);
+	else if (inside(off, len, NOTIFY, NOTIFY_SIZE))
+		notify(v, (uint32_t)off - NOTIFY, buf, len);
+}
+
+/* --- the window in configuration space (4.1.4.9) --- */
+
+/* Bytes of the window; 0: it points nowhere. */
+static uint32_t window(const struct virtio_pci *v, uint8_t *bar, uint32_t *off)
+{
+	const struct pci_function *f = &v->pci;
+	const uint32_t len = pci_get32(f, AT_WINDOW + 12);
+
+	*bar = f->config[AT_WINDOW + 4];
+	*off = pci_get32(f, AT_WINDOW + 8);
+	if ((len != 1 && len != 2 && len != 4) || *bar >= PCI_BARS || *off % len)
+		return 0;
+	return inside(*off, len, 0, f->bar_size[*bar]) ? len : 0;
+}
+
+static bool meets_data(unsigned int at, unsigned int len)
+{
+	return at < AT_WINDOW + 20 && at + len > AT_WINDOW + 16;
+}
+
+static void cap_read(void *arg, unsigned int at, unsigned int len)
+{
+	struct virtio_pci *v = arg;
+	uint32_t off, size;
+	uint8_t bar;
+
+	if (!meets_data(at, len) || len > 4)
+		return; /* the VMM's look at all of it is no access to the window */
+	size = window(v, &bar, &off);
+	if (size)
+		bar_read(v, bar, off, v->pci.config + AT_WINDOW + 16, size);
+}
+
+static void cap_written(void *arg, unsigned int at, unsigned int len)
+{
+	struct virtio_pci *v = arg;
+	uint32_t off, size;
+	uint8_t bar;
+
+	if (!meets_data(at, len))
+		return;
+	size = window(v, &bar, &off);
+	if (size)
+		bar_write(v, bar, off, v->pci.config + AT_WINDOW + 16, size);
+}
+
+static void on_changed(void *arg)
+{
+	struct virtio_pci *v = arg;
+
+	update_pause(v);
+	update_line(v);
+}
+
+static void on_reset(void *arg)
+{
+	device_status_zero(arg);
+}
+
+static const struct pci_function_ops function_ops = {
+	.bar_read = bar_read,
+	.bar_write = bar_write,
+	.cap_read = cap_read,
+	.cap_written = cap_written,
+	.changed = on_changed,
+	.reset = on_reset,
+};
+
+int virtio_pci_init(struct virtio_pci *v, struct device *d, unsigned int vectors)
+{
+	int ret;
+
+	memset(v, 0, sizeof(*v));
+	v->d = d;
+	v->shared_fd = memfd_create("shared", MFD_CLOEXEC);
+	if (v->shared_fd < 0)
+		return -errno;
+	if (ftruncate(v->shared_fd, SHARED_SIZE)) {
+		ret = -errno;
+		goto close;
+	}
+	v->shared = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, v->shared_fd, 0);
+	if (v->shared == MAP_FAILED) {
+		ret = -errno;
+		goto close;
+	}
+	v->offered = device_features(d) | BIT(F_NOTIFICATION_DATA) | BIT(F_NOTIF_CONFIG_DATA) |
+		     BIT(F_RING_RESET) | BIT(F_SUSPEND);
+	pci_function_init(&v->pci, vectors, &function_ops, v);
+	put_header(v);
+	put_caps(v);
+	d->config_changed = on_config_changed;
+	d->config_arg = v;
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		d->ring[i].interrupt = on_used;
+		d->ring[i].interrupt_arg = v;
+		d->ring[i].enabled = true;
+	}
+	virtio_pci_reset(v);
+	return 0;
+close:
+	usock_close(&v->shared_fd);
+	return ret;
+}
+
+void virtio_pci_free(struct virtio_pci *v)
+{
+	pci_function_close(&v->pci);
+	munmap(v->shared, SHARED_SIZE);
+	usock_close(&v->shared_fd);
+}
