@@ -42,6 +42,8 @@ const char *vsock_env_peer_error(void);
  */
 int vsock_env_ask_again(void);
 
+/* Orders CIDs that are `by` above those of `was`, and an event that says so; waits for neither. The first of them. */
+uint64_t vsock_order_cids(struct test_ctx *t, const struct vsock_config *was, uint64_t by);
 /*
  * Moves the guest's CIDs to those of was, plus by, and follows: event, config space, control
  * connection. Any of it missing ends the test as a FAIL. Needs NEED_DEVICE_CTL.

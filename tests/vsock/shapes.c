@@ -454,18 +454,6 @@ static uint64_t resets_of(const struct vsock_env *e)
 	return s.transport_resets;
 }
 
-/* An order for an event, of which nobody waits for more than the host's word. */
-static void order_event(struct test_ctx *t, struct vsock_env *e, uint64_t by)
-{
-	const struct vsock_config *cfg = vsock_config(e->vs);
-	uint64_t cids[VSOCK_MAX_CIDS];
-	uint32_t i;
-
-	for (i = 0; i < cfg->num_guest; i++)
-		cids[i] = cfg->guest[i] + by;
-	CTL_OK(t, ctl_set_cids(e->ctl, cids, cfg->num_guest, cfg->host, cfg->num_host, true));
-}
-
 /* The only buffer for events is with the driver, and another event waits in the device. */
 static struct vsock_env *event_waits(struct test_ctx *t, uint64_t without)
 {
@@ -474,11 +462,11 @@ static struct vsock_env *event_waits(struct test_ctx *t, uint64_t without)
 	const uint64_t before = resets_of(e), cid = vsock_config(e->vs)->guest[0];
 
 	vsock_hold_events(e->vs, true);
-	order_event(t, e, 100);
+	vsock_order_cids(t, vsock_config(e->vs), 100);
 	require(t, wait_for(resets_of(e) > before, 2 * test_sec()), "no event comes");
 	require(t, vsock_env_reconnect() == 0, "the control connection: %s",
 		vsock_env_peer_error());
-	order_event(t, e, -100ull);
+	vsock_order_cids(t, vsock_config(e->vs), -100ull);
 	(void)wait_for((vsock_poll(e->vs), vsock_config(e->vs)->guest[0] == cid), test_sec());
 	(void)wait_for((vsock_poll(e->vs), false), QUIET_NS);
 	return e;
