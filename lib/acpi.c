@@ -240,6 +240,13 @@ uint16_t acpi_pm_timer_port(void)
 	return fadt(76, &port, 4) && port < 0x10000 ? (uint16_t)port : 0;
 }
 
+bool acpi_pm_timer_32(void)
+{
+	uint32_t flags = 0;
+
+	return fadt(112, &flags, 4) && flags & 1u << 8;
+}
+
 static void gas_write8(const struct gas *g, uint8_t v)
 {
 	volatile void *p;
@@ -295,14 +302,30 @@ int acpi_power_off(void)
 	return -EIO; /* the machine is still on */
 }
 
+#define FADT_RESET_REG_SUP (1u << 10)
+
+static bool reset_register(struct gas *reset, uint8_t *value)
+{
+	uint32_t flags = 0;
+
+	return fadt(112, &flags, 4) && flags & FADT_RESET_REG_SUP &&
+	       fadt(116, reset, sizeof(*reset)) && fadt(128, value, 1);
+}
+
+bool acpi_can_reset(void)
+{
+	struct gas reset;
+	uint8_t value;
+
+	return reset_register(&reset, &value);
+}
+
 int acpi_reset(void)
 {
 	struct gas reset = { 0 };
-	uint32_t flags = 0;
 	uint8_t value = 0;
 
-	if (!fadt(112, &flags, 4) || !(flags & 1u << 10) || !fadt(116, &reset, sizeof(reset)) ||
-	    !fadt(128, &value, 1))
+	if (!reset_register(&reset, &value))
 		return -ENODEV;
 	gas_write8(&reset, value);
 	return -EIO;

@@ -3,6 +3,7 @@
 #ifndef LIB_ACPI_H
 #define LIB_ACPI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,8 @@ struct acpi_cpu {
 };
 /* Fills in at most max of the MADT's enabled CPUs. Returns how many the table lists. lib/<arch>/madt.c has it. */
 unsigned int acpi_cpus(struct acpi_cpu *cpus, unsigned int max);
+/* How many of its entries for CPUs have an id that an entry of the same form has as well. */
+unsigned int acpi_cpus_repeated(void);
 
 struct acpi_mcfg {
 	uint64_t base;
@@ -45,8 +48,12 @@ unsigned int acpi_mcfg(struct acpi_mcfg *m, unsigned int max);
 
 /* PM timer port (0 when none), reset register and S5 from the FADT/DSDT. */
 uint16_t acpi_pm_timer_port(void);
+/* Whether the PM timer has 32 bits, not 24. */
+bool acpi_pm_timer_32(void);
 /* Powers off (S5), or resets through the FADT. It returns only if that did not work: -ENODEV, -EIO. */
 int acpi_power_off(void);
 int acpi_reset(void);
+/* Whether the FADT names a reset register. */
+bool acpi_can_reset(void);
 
 #endif

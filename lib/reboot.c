@@ -2,13 +2,18 @@
 /* reboot.h: keeps the record of the run in the platform's NVRAM, with a checksum. */
 #include "lib/reboot.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/acpi.h"
 #include "lib/arch.h"
 #include "lib/cmdline.h"
 #include "lib/console.h"
 #include "lib/ktap.h"
+#include "lib/time.h"
+
+#define RESET_NS (time_sec() / 10)
 
 OPTION("reboot",
        "on: the host starts the payload again after a reset; tests may reset the machine");
@@ -85,6 +90,11 @@ const struct reboot_record *reboot_record(void)
 	return reboot.resumes ? &reboot.n.r : NULL;
 }
 
+bool reboot_without_acpi(void)
+{
+	return reboot.n.state == ASKED && reboot.n.r.acpi_failed;
+}
+
 void reboot_resumed(void)
 {
 	reboot.resumes = false;
@@ -121,8 +131,16 @@ void reboot_end(void)
 
 _Noreturn void reboot_now(const struct reboot_record *r)
 {
+	struct reboot_record again = *r;
+
 	printf(KTAP_INDENT KTAP_RESET "\n");
 	fflush(stdout);
 	store(ASKED, r);
+	/* ACPI 6.5, 4.8.3.6: the system resets right behind the store. An emulated CPU may execute some more. */
+	if (acpi_reset() == -EIO) {
+		wait_for(false, RESET_NS);
+		again.acpi_failed = 1;
+		store(ASKED, &again);
+	}
 	arch_reset();
 }

@@ -17,6 +17,7 @@ struct reboot_record {
 	uint16_t step;		   /* from 1 */
 	uint32_t value;		   /* that the test wants back */
 	uint16_t sum[4], suite[4]; /* pass, fail, skip, error: of all, of the suite so far */
+	uint32_t acpi_failed; /* the reset register of the FADT did nothing: another way did it */
 };
 
 /* At the very start, finds out whether this boot goes on with a run: then nothing is printed until
@@ -25,6 +26,8 @@ void reboot_init(void);
 /* The record of the boot before; NULL: this is the first boot. */
 const struct reboot_record *reboot_record(void);
 void reboot_resumed(void);
+/* Whether the last reset of this run's, if any, was not that of the FADT, though it has one. */
+bool reboot_without_acpi(void);
 
 /* Whether a test may reset the machine; if not, why says what is missing. */
 bool reboot_usable(char *why, size_t size);

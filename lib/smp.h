@@ -31,5 +31,9 @@ int smp_restart(unsigned int cpu, void (*meanwhile)(void *arg), void *arg);
 /* Takes each CPU that is at work out of it, by NMI; how many there were. It is called between tests, so that a
  * function that hangs on another CPU costs one test. A CPU that does not answer the NMI stays busy for good. */
 unsigned int smp_reclaim(void);
+/* Sends one NMI to an idle CPU, which does nothing at it. 0 once it was taken, -EINVAL, -ETIMEDOUT. */
+int smp_nmi_one(unsigned int cpu, uint64_t ns);
+/* How many NMIs a CPU has taken since boot. */
+uint32_t smp_nmis(unsigned int cpu);
 
 #endif

@@ -14,9 +14,15 @@ struct trap_kind {
 	const char *clause;
 	uint32_t vector;
 	void (*provoke)(void *arg);
+	uint8_t code[3]; /* the instruction's bytes */
+	uint8_t size;
+	bool trap; /* the address that is reported is behind it */
 };
 /* The n-th, NULL past the last. */
 const struct trap_kind *trap_kind(unsigned int n);
+
+/* Whether the reported address is that of this instruction or, of a trap, the one behind it. */
+bool trap_ip_fits(const struct trap_kind *k, const struct trap_info *info);
 
 enum trap_access {
 	TRAP_READ,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zlib.h>
 
 #include "host/peer/internal.h"
@@ -224,7 +225,7 @@ static void op_hello(struct peer_conn *c, const struct ctl_header *req)
 	const struct peer_transport_ops *ops = c->p->cfg.ops;
 	struct ctl_hello_reply r = {
 		.version = htole32(ASSAY_CTL_VERSION),
-		.caps = htole32(ops->caps),
+		.caps = htole32(ops->caps | CTL_CAP_TIME),
 		.max_conns = htole32(4096),
 	};
 
@@ -234,6 +235,13 @@ static void op_hello(struct peer_conn *c, const struct ctl_header *req)
 	r.control_guest.cid = htole64(c->guest.cid);
 	r.control_guest.port = htole32(c->guest.port);
 	reply(c, req, 0, &r, sizeof(r));
+}
+
+static void op_time(struct peer_conn *c, const struct ctl_header *req)
+{
+	const struct ctl_time now = { htole64((uint64_t)time(NULL)) };
+
+	reply(c, req, 0, &now, sizeof(now));
 }
 
 static void op_listen(struct peer_conn *c, const struct ctl_header *req, struct ctl_listen *a)
@@ -535,6 +543,9 @@ static void handle(struct peer_conn *c, const struct ctl_header *req, void *a, s
 		break;
 	case CTL_FORGET_ALL:
 		op_forget_all(c, req);
+		break;
+	case CTL_TIME:
+		op_time(c, req);
 		break;
 	default:
 		if (op >= CTL_DEV_INFO)

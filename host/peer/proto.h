@@ -54,6 +54,7 @@ enum ctl_op {
 	CTL_FORGET = 14,  /* ctl_conn_arg -> empty; closes and frees the record */
 	CTL_BARRIER = 15, /* empty -> empty, after all packets received so far were handled */
 	CTL_FORGET_ALL = 16, /* empty -> empty: closes every connection and listener made through control */
+	CTL_TIME = 17, /* empty -> ctl_time: the host's time of day */
 	/* Only where CTL_CAP_DEVICE: the peer lives inside the device. */
 	CTL_DEV_INFO = 32, /* empty -> ctl_dev_info */
 	CTL_SET_CIDS = 33, /* ctl_set_cids -> empty; carried out after the reply was consumed */
@@ -76,6 +77,7 @@ enum ctl_cap {
 	CTL_CAP_ANY_GUEST_PORT = 1 << 8, /* CONNECT works to any guest port */
 	CTL_CAP_MEM_STATE = 1 << 9,
 	CTL_CAP_INTERRUPT = 1 << 10,
+	CTL_CAP_TIME = 1 << 11,
 };
 
 struct ctl_addr {
@@ -102,6 +104,10 @@ struct ctl_hello_reply {
 	uint32_t default_buf;	       /* receive buffer of a new connection, 0 unknown */
 	char name[48];		       /* "assay-refdev 0.1", "assay-peer 0.1 af_vsock" */
 	struct ctl_addr control_guest; /* this very connection as the host sees it, cid 0 unknown */
+} __attribute__((packed));
+
+struct ctl_time {
+	uint64_t seconds; /* since 1970, UTC */
 } __attribute__((packed));
 
 struct ctl_listen {

@@ -18,6 +18,7 @@ enum kvm_hypercall_nr { /* uapi kvm_para.h; 12 to 14 of the RFC collide with ups
 
 enum kvm_feature {
 	KVM_FEATURE_CLOCKSOURCE2 = 3,
+	KVM_FEATURE_STEAL_TIME = 5,
 	KVM_FEATURE_MEM_PROTECTED = 15, /* RFC; upstream: MSI_EXT_DEST_ID */
 	KVM_FEATURE_HC_MAP_GPA_RANGE = 16,
 	KVM_FEATURE_MIGRATION_CONTROL = 17,

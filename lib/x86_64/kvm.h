@@ -50,6 +50,16 @@ struct pvclock_vcpu_time_info {
 };
 _Static_assert(sizeof(struct pvclock_vcpu_time_info) == 32, "msr.rst");
 
+/* The time that a CPU was ready and did not run (msr.rst). */
+struct kvm_steal_time {
+	uint64_t steal;	  /* ns */
+	uint32_t version; /* odd while the host changes it */
+	uint32_t flags;	  /* 0 */
+	uint8_t preempted;
+	uint8_t pad[47];
+};
+_Static_assert(sizeof(struct kvm_steal_time) == 64, "msr.rst");
+
 /* Tell the host the physical addresses of this CPU's system time (0 turns it off) and of the wall clock. false: the
  * register does not exist (#GP). */
 bool kvm_arch_set_system_time(uint64_t pa_and_flags);
@@ -57,6 +67,7 @@ bool kvm_arch_set_wall_clock(uint64_t pa);
 enum kvm_msr {
 	KVM_MSR_SYSTEM_TIME = 0x12,	      /* CPUID bit 0 */
 	KVM_MSR_SYSTEM_TIME_NEW = 0x4b564d01, /* CPUID bit 3 */
+	KVM_MSR_STEAL_TIME = 0x4b564d03,      /* CPUID bit 5 */
 };
 /* Any of them on this CPU. false: the register does not exist (#GP). */
 bool kvm_arch_msr_write(enum kvm_msr msr, uint64_t v);

@@ -60,6 +60,47 @@ unsigned int acpi_cpus(struct acpi_cpu *cpus, unsigned int max)
 	return l.count;
 }
 
+/* The ids that the enabled entries of one form have. */
+struct id_list {
+	uint32_t id[1024];
+	unsigned int count, repeated;
+};
+
+static void add_id(struct id_list *l, uint32_t id)
+{
+	unsigned int i;
+
+	for (i = 0; i < l->count; i++)
+		if (l->id[i] == id) {
+			l->repeated++;
+			return;
+		}
+	if (l->count < sizeof(l->id) / sizeof(l->id[0]))
+		l->id[l->count++] = id;
+}
+
+static void lapic_id(const uint8_t *e, void *arg)
+{
+	if (e[3] != 0xff && u32(e + 4) & 1)
+		add_id(arg, e[3]);
+}
+
+static void x2apic_id(const uint8_t *e, void *arg)
+{
+	if (u32(e + 8) & 1)
+		add_id(arg, u32(e + 4));
+}
+
+unsigned int acpi_cpus_repeated(void)
+{
+	static struct id_list lapic, x2apic;
+
+	lapic.count = lapic.repeated = x2apic.count = x2apic.repeated = 0;
+	acpi_madt_each(MADT_LAPIC, 8, lapic_id, &lapic);
+	acpi_madt_each(MADT_X2APIC, 16, x2apic_id, &x2apic);
+	return lapic.repeated + x2apic.repeated;
+}
+
 struct ioapic_list {
 	struct madt_ioapic *io;
 	unsigned int max, count;

@@ -103,6 +103,7 @@ bool smp_nmi(struct trap_frame *f)
 {
 	struct cpu *c = this_cpu();
 
+	__atomic_fetch_add(&c->nmis, 1, __ATOMIC_RELEASE);
 	/* reclaim() may send several; only the first finds a CPU at work. */
 	if (c->index == 0 || deadline_passed(__atomic_load_n(&c->nmi_until, __ATOMIC_ACQUIRE)))
 		return false;
@@ -129,6 +130,25 @@ static bool reclaim(struct cpu *c)
 			return true;
 	}
 	return false;
+}
+
+uint32_t smp_nmis(unsigned int cpu)
+{
+	return cpu < smp_cpus_online() ? __atomic_load_n(&smp.cpu[cpu]->nmis, __ATOMIC_ACQUIRE) : 0;
+}
+
+int smp_nmi_one(unsigned int cpu, uint64_t ns)
+{
+	const uint32_t before = smp_nmis(cpu);
+	struct cpu *c;
+
+	if (cpu == 0 || cpu >= smp_cpus_online())
+		return -EINVAL;
+	c = smp.cpu[cpu];
+	__atomic_store_n(&c->reclaim, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&c->nmi_until, deadline_in(ns + NMI_NS), __ATOMIC_RELEASE);
+	apic_send_nmi(c->apic_id);
+	return wait_for(smp_nmis(cpu) != before, ns) ? 0 : -ETIMEDOUT;
 }
 
 unsigned int smp_reclaim(void)

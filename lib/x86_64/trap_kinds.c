@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "lib/image.h"
 #include "lib/paging.h"
 
 enum {
@@ -51,11 +52,32 @@ static void non_canonical(void *arg)
 }
 
 static const struct trap_kind kinds[] = {
-	{ "DIV by zero", "Intel SDM 3A, 6.15: #DE", VEC_DE, divide },
-	{ "INT3", "Intel SDM 3A, 6.15: #BP", VEC_BP, breakpoint },
-	{ "UD2", "Intel SDM 3A, 6.15: #UD", VEC_UD, undefined },
-	{ "a load from a non-canonical address", "Intel SDM 3A, 6.15: #GP", VEC_GP, non_canonical },
+	{ "DIV by zero",
+	  "Intel SDM 3A, 6.15: #DE",
+	  VEC_DE,
+	  divide,
+	  { 0xf7, 0xf1 },
+	  2,
+	  .trap = false },
+	{ "INT3", "Intel SDM 3A, 6.15: #BP", VEC_BP, breakpoint, { 0xcc }, 1, .trap = true },
+	{ "UD2", "Intel SDM 3A, 6.15: #UD", VEC_UD, undefined, { 0x0f, 0x0b }, 2, .trap = false },
+	{ "a load from a non-canonical address",
+	  "Intel SDM 3A, 6.15: #GP",
+	  VEC_GP,
+	  non_canonical,
+	  { 0x48, 0x8b, 0x00 },
+	  3,
+	  .trap = false },
 };
+
+bool trap_ip_fits(const struct trap_kind *k, const struct trap_info *info)
+{
+	const uint8_t *at = (const uint8_t *)(uintptr_t)info->ip - (k->trap ? k->size : 0);
+
+	if (at < (const uint8_t *)text_start || at + k->size > (const uint8_t *)text_end)
+		return false;
+	return memcmp(at, k->code, k->size) == 0;
+}
 
 const struct trap_kind *trap_kind(unsigned int n)
 {

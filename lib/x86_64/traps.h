@@ -59,13 +59,14 @@ struct cpu {
 	/* Work of smp.c. */
 	void (*fn)(void *);
 	void *arg;
-	uint32_t busy;	    /* atomic */
-	uint32_t online;    /* atomic */
-	uint32_t failed;    /* atomic: its last work ended in an exception */
-	uint32_t reclaim;   /* atomic: an NMI shall take it out of its work */
-	uint64_t nmi_until; /* atomic: an NMI before this time comes from smp_reclaim() */
-	uint32_t flushed;   /* atomic: generation of the page tables that it has seen */
-	bool lost;	    /* answers not even an NMI */
+	uint32_t busy;	  /* atomic */
+	uint32_t online;  /* atomic */
+	uint32_t failed;  /* atomic: its last work ended in an exception */
+	uint32_t reclaim; /* atomic: an NMI shall take it out of its work */
+	uint64_t nmi_until; /* atomic: an NMI before this time comes from smp_reclaim() or smp_nmi_one() */
+	uint32_t nmis;	  /* atomic: those that it has taken */
+	uint32_t flushed; /* atomic: generation of the page tables that it has seen */
+	bool lost;	  /* answers not even an NMI */
 };
 
 /* The CPU that runs this. */

@@ -14,11 +14,14 @@
 #include <stdio.h>
 
 #include "arch/promises.h"
+#include "lib/cmdline.h"
 #include "lib/smp.h"
 #include "lib/test.h"
 #include "lib/time.h"
 #include "tests/support/cpus.h"
 #include "tests/support/needs.h"
+
+OPTION("cpus", "how many CPUs the machine was given: the firmware has to list as many");
 
 #define CALL_NS test_sec()
 
@@ -36,9 +39,14 @@ TEST(all_online,
      .clause = PROMISE_CPU_START,
      .owner = "CPU start-up of the VMM")
 {
+	const uint64_t promised = cmdline_get_u64("cpus", 0);
+
 	if (smp_cpus_listed() > smp_cpus_present())
 		test_note(t, "%u CPUs are listed, of which %u are started", smp_cpus_listed(),
 			  smp_cpus_present());
+	if (promised)
+		expect_eq(t, smp_cpus_listed(), promised,
+			  "CPUs listed, of those that the machine was given (cpus=)");
 	expect_eq(t, smp_cpus_online(), smp_cpus_present(),
 		  "CPUs online, of those that are to start");
 }
@@ -141,4 +149,31 @@ TEST(nmi,
 	expect_eq(t, smp_reclaim(), 1, "CPUs that were found at work");
 	CPU_OK(t, 1, smp_call(1, visit, &v, CALL_NS));
 	expect_eq(t, v.count, 1, "calls that it ran then");
+}
+
+/* smp_reclaim() sends another NMI where one is lost; here each counts, on each CPU. */
+TEST(nmi_each,
+     .id = "boot.cpus.nmi_each",
+     .clause = PROMISE_NMI,
+     .owner = OWNER_LOCAL_IRQ,
+     .needs = NEED_SMP)
+{
+	enum {
+		ROUNDS = 4
+	};
+	const unsigned int n = smp_cpus_online();
+	uint32_t before[SMP_MAX_CPUS];
+	unsigned int round, cpu, i;
+
+	for (round = 0; round < ROUNDS; round++)
+		for (cpu = 1; cpu < n; cpu++) {
+			for (i = 0; i < n; i++)
+				before[i] = smp_nmis(i);
+			require(t, smp_nmi_one(cpu, CALL_NS) == 0, "NMI %u to CPU %u is lost",
+				round + 1, cpu);
+			(void)wait_for(false, MSEC / 2); /* one that goes elsewhere comes now */
+			for (i = 0; i < n; i++)
+				expect_eq(t, smp_nmis(i) - before[i], i == cpu,
+					  "NMIs on CPU %u by one to CPU %u", i, cpu);
+		}
 }

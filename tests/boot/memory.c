@@ -108,6 +108,69 @@ TEST(ram_holds,
 	expect_eq(t, wrong, 0, "pages of %u that lost what was written", n * BLOCK);
 }
 
+/*
+ * Each page at both ends of a range, where maps are rounded, and one page of each 2 MiB in between. All are written
+ * before the first is read, so that two addresses of one page show.
+ */
+#define EDGE	 (2ull << 20)
+#define STEP	 (2ull << 20)
+#define MAX_HELD 8192
+
+struct held {
+	uint64_t *page[MAX_HELD];
+	unsigned int n;
+};
+
+static void hold(struct held *h, uint64_t pa, uint64_t seed)
+{
+	uint64_t *p = h->n < MAX_HELD ? mem_pages_at(pa, 1) : NULL;
+
+	if (!p)
+		return; /* it is in use, which tells as much */
+	fill(p, 1, seed);
+	h->page[h->n++] = p;
+}
+
+static void hold_range(struct held *h, uint64_t first, uint64_t end, uint64_t seed)
+{
+	const uint64_t tail = end > first + EDGE ? end - EDGE : first;
+	uint64_t pa;
+
+	for (pa = first; pa < end;) {
+		hold(h, pa, seed);
+		if (pa < first + EDGE || pa >= tail)
+			pa += PAGE_SIZE;
+		else
+			pa = pa + STEP < tail ? pa + STEP : tail;
+	}
+}
+
+TEST(ram_ends,
+     .id = "boot.memory.ram_ends",
+     .clause = "UEFI 2.10, 7.2.3 and Xen PVH: a range of RAM in the map is RAM from its first page to its last",
+     .owner = "memory map of the firmware or the VMM")
+{
+	const struct boot_info *b = boot_info_get();
+	const uint64_t seed = test_random(t);
+	static struct held h;
+	unsigned int k;
+	uint32_t i;
+
+	h.n = 0;
+	for (i = 0; i < b->mem_count; i++)
+		if (b->mem[i].type == BOOT_MEM_RAM)
+			hold_range(&h, (b->mem[i].base + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1),
+				   (b->mem[i].base + b->mem[i].size) & ~(PAGE_SIZE - 1), seed);
+	for (k = 0; k < h.n; k++)
+		expect(t, count_wrong(h.page[k], 1, seed) == 0,
+		       "the page at 0x%llx lost what was written",
+		       (unsigned long long)virt_to_phys(h.page[k]));
+	for (k = 0; k < h.n; k++)
+		mem_pages_free(h.page[k], 1);
+	if (!h.n)
+		test_error(t, "no page is free");
+}
+
 #define FOUR_GIB (1ull << 32)
 
 /* Both pages, if they are free RAM: the one at pa and the one at the lower 32 bits of pa. */

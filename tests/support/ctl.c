@@ -489,6 +489,15 @@ int ctl_mem_scan(struct ctl *c, const void *secret, uint32_t len, struct ctl_mem
 	return ret;
 }
 
+int ctl_time(struct ctl *c, uint64_t *seconds)
+{
+	struct ctl_time now = { 0 };
+	const int ret = call(c, CTL_TIME, NULL, 0, CALL_NS, &now, sizeof(now));
+
+	*seconds = le64_to_cpu(now.seconds);
+	return ret;
+}
+
 int ctl_interrupt(struct ctl *c, uint32_t queue_mask, uint32_t count, uint32_t interval_us)
 {
 	const struct ctl_interrupt a = { cpu_to_le32(queue_mask), cpu_to_le32(count),

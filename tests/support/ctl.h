@@ -60,6 +60,7 @@ int ctl_wait(struct ctl *c, uint32_t conn, enum ctl_wait_for what, uint64_t valu
 int ctl_conn(struct ctl *c, enum ctl_op op, uint32_t conn, uint32_t arg, struct ctl_report *r);
 int ctl_barrier(struct ctl *c);
 int ctl_forget_all(struct ctl *c);
+int ctl_time(struct ctl *c, uint64_t *seconds);
 int ctl_dev_info(struct ctl *c, struct ctl_dev_info *out);
 int ctl_set_cids(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host, uint32_t m,
 		 bool event);

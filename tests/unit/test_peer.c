@@ -360,15 +360,18 @@ static void hello(void **state)
 {
 	const struct ctl_hello a = { htole32(1) };
 	struct ctl_hello_reply r;
+	struct ctl_time t;
 
 	(void)state;
 	assert_int_equal(be.listeners, 7); /* control, three services of both types */
 	assert_int_equal(call_with(CTL_HELLO, &a, sizeof(a), &r, sizeof(r)), 0);
 	assert_int_equal(le32toh(r.version), ASSAY_CTL_VERSION);
-	assert_int_equal(le32toh(r.caps), ops.caps);
+	assert_int_equal(le32toh(r.caps), ops.caps | CTL_CAP_TIME);
 	assert_non_null(strstr(r.name, "unit"));
 	assert_int_equal(le64toh(r.control_guest.cid), 3);
 	assert_int_equal(le32toh(r.control_guest.port), 1000);
+	assert_int_equal(call_with(CTL_TIME, NULL, 0, &t, sizeof(t)), 0);
+	assert_true(llabs((long long)le64toh(t.seconds) - (long long)time(NULL)) < 60);
 	assert_int_equal(call(CTL_BARRIER, NULL, 0), 0);
 }
 
@@ -431,7 +434,7 @@ static void nonsense(void **state)
 	peer_on_readable(control->pc);
 	assert_int_equal(reply_status(), -EPROTONOSUPPORT);
 	/* Orders that are unknown, or shorter than their arguments. */
-	assert_int_equal(call(17, NULL, 0), -EOPNOTSUPP);
+	assert_int_equal(call(18, NULL, 0), -EOPNOTSUPP);
 	assert_int_equal(call(0, NULL, 0), -EOPNOTSUPP);
 	for (i = CTL_HELLO; i <= CTL_FORGET; i++)
 		assert_int_equal(call((uint16_t)i, "123", 3), -EINVAL);

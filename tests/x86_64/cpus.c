@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "arch/promises.h"
+#include "lib/acpi.h"
 #include "lib/boot_info.h"
 #include "lib/irq.h"
 #include "lib/mem.h"
@@ -22,6 +23,7 @@
 #include "lib/time.h"
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/cpu.h"
+#include "lib/x86_64/io.h"
 #include "tests/support/needs.h"
 
 #define OWNER_CPU "CPU virtualisation of the VMM"
@@ -29,12 +31,14 @@
 enum {
 	APIC_BASE_BSP = 1u << 8,
 	OSXSAVE = 1u << 27, /* of leaf 1, ecx: what the system has set in CR4 */
+	HTT = 1u << 28,	    /* of leaf 1, edx: ebx has the number of ids in a package */
 	MIB = 1u << 20,
 	WRAP = 65536,
 };
 
 struct identity {
-	uint32_t apic, leaf1, leaf11;
+	uint32_t apic, leaf1, leaf11, ids;
+	bool htt;
 	bool has_leaf11, bsp;
 	uint32_t features[4];
 };
@@ -46,6 +50,8 @@ static void identify(void *arg)
 
 	s->apic = apic_id();
 	s->leaf1 = r.ebx >> 24;
+	s->ids = r.ebx >> 16 & 0xff;
+	s->htt = r.edx & HTT;
 	s->features[0] = r.ecx & ~(uint32_t)OSXSAVE;
 	s->features[1] = r.edx;
 	if (cpuid(0, 0).eax >= 0xb) {
@@ -84,6 +90,7 @@ TEST(identity,
 		id = smp_hw_id(cpu);
 		expect_eq(t, s.apic, id, "APIC id of CPU %u by its %s", cpu, apic_mode());
 		expect_eq(t, s.leaf1, id & 0xff, "APIC id of CPU %u in CPUID leaf 1", cpu);
+		expect(t, !s.htt || s.ids > 0, "CPU %u: HTT, and no APIC id in its package", cpu);
 		if (s.has_leaf11)
 			expect_eq(t, s.leaf11, id, "APIC id of CPU %u in CPUID leaf 0xb", cpu);
 		expect_eq(t, s.bsp, cpu == 0, "IA32_APIC_BASE's flag of the BSP on CPU %u", cpu);
@@ -180,6 +187,77 @@ TEST(timer_after_init,
 	s.ns = 0;
 	if (smp_call(1, set_far, &s, test_sec()))
 		test_error(t, "CPU 1 does not answer");
+}
+
+struct reading {
+	uint64_t before, own, after; /* the first CPU's, the other's, the first's */
+};
+
+static void read_tsc(void *arg)
+{
+	*(uint64_t *)arg = rdtsc();
+}
+
+static struct reading read_both(struct test_ctx *t)
+{
+	struct reading r = { .before = rdtsc() };
+
+	if (smp_call(1, read_tsc, &r.own, test_sec()))
+		test_error(t, "CPU 1 does not answer");
+	r.after = rdtsc();
+	return r;
+}
+
+/* The other counter is ahead of the first one's by own - after to own - before. Both readings must allow the same. */
+TEST(tsc_after_init,
+     .id = "boot.time.tsc_after_init",
+     .clause = "Intel SDM 3A, 9.1.1, table 9-1: INIT leaves the time-stamp counter as it is",
+     .owner = OWNER_COUNTER,
+     .needs = NEED_SMP)
+{
+	const struct reading a = read_both(t);
+	const int ret = smp_restart(1, NULL, NULL);
+	struct reading b;
+
+	if (ret == -ENODEV)
+		test_skip(t, "no page below 1 MiB to start CPUs from");
+	require(t, ret == 0, "CPU 1 does not start again");
+	b = read_both(t);
+	expect(t,
+	       (int64_t)(a.own - a.after) <= (int64_t)(b.own - b.before) &&
+		       (int64_t)(b.own - b.after) <= (int64_t)(a.own - a.before),
+	       "CPU 1 was %lld to %lld ticks ahead of CPU 0, after INIT %lld to %lld",
+	       (long long)(a.own - a.after), (long long)(a.own - a.before),
+	       (long long)(b.own - b.after), (long long)(b.own - b.before));
+}
+
+#define PM_READS 500
+
+/* 24 bits wrap after 4.7 s, between two reads of a CPU that was stopped for long. */
+TEST(pm_timer,
+     .id = "boot.time.pm_timer",
+     .clause = "ACPI 6.5, 4.8.3.3: the PM timer counts up; bits 31:24 are 0 where the FADT's TMR_VAL_EXT is",
+     .owner = "PM timer of the VMM",
+     .needs = NEED_ACPI)
+{
+	const uint16_t port = acpi_pm_timer_port();
+	const uint32_t mask = acpi_pm_timer_32() ? UINT32_MAX : 0xffffff;
+	uint64_t at, last_at = time_now();
+	uint32_t now, last;
+	unsigned int i;
+
+	if (!port)
+		test_skip(t, "the FADT has no port of a PM timer");
+	last = io_in32(port);
+	for (i = 0; i < PM_READS; i++) {
+		now = io_in32(port);
+		at = time_now();
+		expect(t, (now & ~mask) == 0, "a timer of 24 bits reads 0x%x", now);
+		expect(t, ((now - last) & mask) <= mask / 2 || at - last_at > SEC,
+		       "0x%x, then 0x%x", last, now);
+		last = now;
+		last_at = at;
+	}
 }
 
 /* --- accesses ----------------------------------------------------------------------------------- */

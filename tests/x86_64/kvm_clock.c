@@ -216,7 +216,7 @@ TEST(clock_rate,
 
 TEST(clock_again,
      .id = "kvmpv.clock.register_again",
-     .clause = "kvm msr.rst: registering anew does not set the clock back",
+     .clause = "kvm msr.rst: registering anew does not set the clock back; flag 1 is for a guest that the host stopped",
      .owner = OWNER,
      .needs = NEED_KVM)
 {
@@ -229,9 +229,137 @@ TEST(clock_again,
 			require(t, false, "the clock cannot be read");
 		expect(t, now >= last, "registration %u: %llu after %llu", i,
 		       (unsigned long long)now, (unsigned long long)last);
+		expect(t, !(kvm_clock_page(0)->flags & PVCLOCK_GUEST_STOPPED),
+		       "registration %u: the page says that the guest was stopped, which nobody did",
+		       i);
 		last = now;
 		unregister_all(t, 1);
 	}
+}
+
+/* A page of a test's own that the host may write; mem_pages() gives it. */
+static uint8_t *shared_page(struct test_ctx *t)
+{
+	uint8_t *p = mem_pages(1, PAGE_SIZE);
+
+	if (!p)
+		test_error(t, "no memory");
+	if (protect_enabled() && protect_share(gfn_of(p), 1))
+		test_error(t, "a page cannot be shared");
+	return p;
+}
+
+static bool all_bytes(const volatile uint8_t *p, size_t n, uint8_t v)
+{
+	while (n-- && *p++ == v)
+		;
+	return n == SIZE_MAX;
+}
+
+/* The second address is written while the clock is on at the first. */
+TEST(clock_moved,
+     .id = "kvmpv.clock.moved",
+     .clause = "kvm msr.rst: the clock is at the address that was written last",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	enum {
+		STEP = 64
+	};
+	unsigned int i;
+	uint8_t *p;
+
+	if (!clock_offered())
+		test_skip(t, "KVM_FEATURE_CLOCKSOURCE2 (bit 3) is not offered");
+	p = shared_page(t);
+	memset(p, 0xa5, PAGE_SIZE);
+	for (i = 0; i < 4; i++) {
+		require(t, kvm_arch_set_system_time((virt_to_phys(p) + i * STEP) | 1),
+			"MSR_KVM_SYSTEM_TIME_NEW does not exist");
+		expect(t, !all_bytes(p + i * STEP, sizeof(struct pvclock_vcpu_time_info), 0xa5),
+		       "address %u is not filled", i);
+	}
+	kvm_arch_set_system_time(0);
+	protect_pages_free(p, 1);
+}
+
+/* Reading needs a version that tells one state of the page from the next. */
+TEST(clock_version,
+     .id = "kvmpv.clock.version",
+     .clause = "kvm msr.rst: the page is read between two equal, even versions: each update has another one",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	struct pvclock_vcpu_time_info now, last = { 0 };
+	unsigned int i;
+	uint8_t *p;
+
+	if (!clock_offered())
+		test_skip(t, "KVM_FEATURE_CLOCKSOURCE2 (bit 3) is not offered");
+	p = shared_page(t);
+	for (i = 0; i < 4; i++) {
+		require(t, kvm_arch_set_system_time(virt_to_phys(p) | 1),
+			"MSR_KVM_SYSTEM_TIME_NEW does not exist");
+		rmb();
+		memcpy(&now, p, sizeof(now));
+		expect(t, !(now.version & 1), "version %u behind the write of the register",
+		       (unsigned int)now.version);
+		expect(t,
+		       now.version != last.version || (now.tsc_timestamp == last.tsc_timestamp &&
+						       now.system_time == last.system_time),
+		       "update %u has version %u, as the one before it", i,
+		       (unsigned int)now.version);
+		last = now;
+	}
+	kvm_arch_set_system_time(0);
+	protect_pages_free(p, 1);
+}
+
+TEST(clock_private,
+     .id = "kvmpv.clock.private_page",
+     .clause = "RFCv2, map_gpa: the host has no access to a private page, for its clock either",
+     .owner = OWNER,
+     .needs = NEED_KVM | NEED_PROTECT)
+{
+	uint8_t *p;
+
+	if (!clock_offered())
+		test_skip(t, "KVM_FEATURE_CLOCKSOURCE2 (bit 3) is not offered");
+	kvmpv_protected(t);
+	p = kvmpv_pages(t, 1);
+	memset(p, 0xa5, PAGE_SIZE);
+	/* A host may refuse the address. */
+	(void)kvm_arch_set_system_time(virt_to_phys(p) | 1);
+	(void)wait_for(false, MSEC);
+	(void)kvm_arch_set_system_time(0);
+	expect(t, all_bytes(p, PAGE_SIZE, 0xa5), "the host wrote into a private page");
+	protect_pages_free(p, 1);
+}
+
+TEST(steal_time,
+     .id = "kvmpv.steal_time.filled",
+     .clause = "kvm msr.rst: with CPUID bit 5 MSR_KVM_STEAL_TIME keeps its value, and the host fills the structure",
+     .owner = "KVM (steal time)",
+     .needs = NEED_KVM)
+{
+	volatile struct kvm_steal_time *s;
+	uint64_t seen = 0, want;
+	uint8_t *p;
+
+	if (!(kvm_arch_features() >> KVM_FEATURE_STEAL_TIME & 1))
+		test_skip(t, "KVM_FEATURE_STEAL_TIME (bit 5) is not offered");
+	p = shared_page(t);
+	s = (volatile struct kvm_steal_time *)p;
+	want = virt_to_phys(p) | 1;
+	require(t, kvm_arch_msr_write(KVM_MSR_STEAL_TIME, want), "the register does not exist");
+	expect(t, kvm_arch_msr_read(KVM_MSR_STEAL_TIME, &seen) && seen == want,
+	       "the register reads 0x%llx, not 0x%llx", (unsigned long long)seen,
+	       (unsigned long long)want);
+	expect(t, wait_for(s->version && !(s->version & 1), test_sec()),
+	       "the structure is not filled: version %u", (unsigned int)s->version);
+	expect_eq(t, s->flags, 0, "flags, which are always 0");
+	kvm_arch_msr_write(KVM_MSR_STEAL_TIME, 0);
+	protect_pages_free(p, 1);
 }
 
 TEST(clock_cpus,
@@ -306,4 +434,31 @@ TEST(clock_wall,
 	expect(t, !(w.version & 1) && w.version, "version %u", (unsigned int)w.version);
 	expect(t, w.nsec < 1000000000u, "nsec %u", (unsigned int)w.nsec);
 	expect(t, w.sec > 1577836800u, "sec %u lies before 2020", (unsigned int)w.sec);
+}
+
+#define CLOCKS_APART 600 /* seconds; time zones differ by more */
+
+/* The wall clock is the time of day at which the system time was 0. */
+TEST(clock_of_day,
+     .id = "kvmpv.clock.time_of_day",
+     .clause = "kvm msr.rst: the wall clock is that of the boot, in seconds since 1970: with the system time, it is now",
+     .owner = OWNER,
+     .needs = NEED_KVM | NEED_VSOCK | NEED_PEER)
+{
+	struct pvclock_wall_clock w = { 0 };
+	struct vsock_env *e = kvmpv_device(t);
+	uint64_t ns = 0, host;
+	int64_t apart;
+
+	if (!ctl_can(e->ctl, CTL_CAP_TIME))
+		test_skip(t, "the peer does not tell the time");
+	register_all(t, 1);
+	require(t, kvm_clock_read(0, &ns) == 0, "the clock cannot be read");
+	unregister_all(t, 1);
+	require(t, kvm_wall_clock(&w) == 0, "MSR_KVM_WALL_CLOCK_NEW does not exist");
+	CTL_OK(t, ctl_time(e->ctl, &host));
+	apart = (int64_t)(w.sec + ns / SEC - host);
+	expect(t, apart >= -CLOCKS_APART && apart <= CLOCKS_APART,
+	       "the wall clock and the system time are %lld s ahead of the host's time",
+	       (long long)apart);
 }

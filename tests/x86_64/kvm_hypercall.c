@@ -15,6 +15,7 @@
 #include "kvmpv/x86_64/kvm.h"
 #include "lib/errname.h"
 #include "lib/smp.h"
+#include "lib/x86_64/cpu.h"
 #include "lib/x86_64/kvm.h"
 
 #define OWNER	   "KVM (CPUID)"
@@ -104,6 +105,33 @@ TEST(cpuid_all_cpus,
 			for (i = 0; i < 4; i++)
 				expect_eq(t, l.r[i], first.r[i], "leaf 0x%x, e%cx, on CPU %u",
 					  (unsigned int)l.leaf, 'a' + i, cpu);
+		}
+	}
+}
+
+/* A leaf without subleaves does not look at ecx (Intel SDM 2A, CPUID). */
+TEST(cpuid_subleaves,
+     .id = "kvmpv.cpuid.subleaves",
+     .clause = "kvm cpuid.rst: KVM's leaves have no subleaves: they are the same, whatever ecx holds",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	static const uint32_t ecx[] = { 1, 2, 0x80000000, UINT32_MAX };
+	const uint32_t base = kvm_arch_base();
+	uint32_t leaf, first[4];
+	unsigned int i;
+
+	for (leaf = base; leaf <= base + 1; leaf++) {
+		kvm_arch_leaf(leaf, first);
+		for (i = 0; i < sizeof(ecx) / sizeof(ecx[0]); i++) {
+			const struct cpuid_regs r = cpuid(leaf, ecx[i]);
+
+			expect(t,
+			       r.eax == first[0] && r.ebx == first[1] && r.ecx == first[2] &&
+				       r.edx == first[3],
+			       "leaf 0x%x with ecx 0x%x: 0x%x 0x%x 0x%x 0x%x", (unsigned int)leaf,
+			       (unsigned int)ecx[i], (unsigned int)r.eax, (unsigned int)r.ebx,
+			       (unsigned int)r.ecx, (unsigned int)r.edx);
 		}
 	}
 }
@@ -225,12 +253,15 @@ TEST(hypercall_user,
      .needs = NEED_KVM,
      .liveness = true)
 {
-	static const uint64_t numbers[] = { KVM_HC_VAPIC_POLL_IRQ, KVM_HC_UNASSIGNED };
+	/* Each number: a host may look at the privilege call by call. */
+	static const uint64_t numbers[] = { KVM_HC_VAPIC_POLL_IRQ, KVM_HC_MAP_GPA_RANGE,
+					    KVM_HC_MEM_SHARE, KVM_HC_MEM_UNSHARE,
+					    KVM_HC_UNASSIGNED };
 	struct kvm_call c = { 0 };
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		c.nr = numbers[i];
 		ret = kvm_arch_call_user(kvm_arch_opcode(), &c);
 		if (ret)

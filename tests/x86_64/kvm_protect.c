@@ -114,7 +114,7 @@ TEST(enable_sticky,
 
 TEST(enable_twice,
      .id = "kvmpv.enable.twice",
-     .clause = "RFCv2: enabling again answers 0 (or refuses) and never lifts protection",
+     .clause = "RFCv2: enabling again answers 0 (another interface may refuse) and never lifts protection",
      .owner = OWNER,
      .needs = STATE)
 {
@@ -124,6 +124,9 @@ TEST(enable_twice,
 	int64_t ret;
 
 	ret = protect_retry(ops->enable);
+	/* kvm_protect_all_memory() does not look whether it has been called. */
+	if (kvmpv_is("rfc"))
+		expect_answer(t, ret, 0, "a second enable");
 	expect(t, ret <= 0 && ret != -KVM_ENOSYS && ret != -KVM_EINVAL, "a second enable: %s",
 	       kvm_text(ret));
 	if (kvmpv_is("rfc"))
@@ -247,6 +250,7 @@ static bool convert_exactly(struct test_ctx *t, struct vsock_env *e, uint8_t *pa
 	expect_answer(t, ret, 0, "unshare of %llu pages", (unsigned long long)n);
 	expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages after unsharing %llu",
 		  (unsigned long long)n);
+	expect_answer(t, protect_unshare(gfn_of(pages), n), 0, "the same unshare again");
 	expect(t, pattern_check(pages + n * PAGE_SIZE, 4096, 99, 0) < 0,
 	       "the page behind %llu unshared ones changed", (unsigned long long)n);
 	return true;
@@ -279,6 +283,7 @@ TEST(share_middle,
      .needs = STATE)
 {
 	struct vsock_env *e;
+	unsigned int i;
 	uint8_t *p;
 	uint64_t before;
 	int64_t ret;
@@ -296,6 +301,12 @@ TEST(share_middle,
 	expect_answer(t, protect_share(gfn_of(p) + 2, 5), 0, "share across the gap");
 	expect_eq(t, kvmpv_shared_pages(t, e), before + 8, "shared pages");
 	expect_answer(t, protect_unshare(gfn_of(p), 10), 0, "unshare more than is shared");
+	expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages behind that");
+	/* Every other page is private already. */
+	for (i = 0; i < 10; i += 2)
+		expect_answer(t, protect_share(gfn_of(p) + i, 1), 0, "share page %u", i);
+	expect_eq(t, kvmpv_shared_pages(t, e), before + 5, "shared pages, every other one");
+	expect_answer(t, protect_unshare(gfn_of(p), 10), 0, "unshare every other page");
 	expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages at the end");
 	mem_pages_free(p, 10);
 }
@@ -306,7 +317,11 @@ TEST(share_contents,
      .owner = OWNER,
      .needs = NEEDS)
 {
+	enum {
+		PAGES = 4
+	};
 	int64_t pos, ret;
+	unsigned int n;
 	uint8_t *p;
 
 	kvmpv_protected(t);
@@ -315,19 +330,55 @@ TEST(share_contents,
 			  protect_query(NULL, 0)->name);
 	if (!protect_keeps_contents())
 		test_skip(t, "protect.contents=lost: this host is said to lose them");
+	p = kvmpv_pages(t, PAGES);
+	for (n = 1; n <= PAGES; n++) {
+		pattern_fill(p, n * PAGE_SIZE, 1234, 0);
+		expect_answer(t, protect_share(gfn_of(p), n), 0, "share");
+		pos = pattern_check(p, n * PAGE_SIZE, 1234, 0);
+		expect(t, pos < 0, "byte %lld changed when %u pages were shared", (long long)pos,
+		       n);
+		pattern_fill(p, n * PAGE_SIZE, 1234, 0);
+		ret = protect_unshare(gfn_of(p), n);
+		if (ret == -KVM_EOPNOTSUPP)
+			test_skip(t, "sharing keeps the contents; unsharing is not supported here");
+		expect_answer(t, ret, 0, "unshare");
+		pos = pattern_check(p, n * PAGE_SIZE, 1234, 0);
+		expect(t, pos < 0, "byte %lld changed when %u pages were unshared", (long long)pos,
+		       n);
+	}
+	mem_pages_free(p, PAGES);
+}
+
+/* What a host counts for each sharing must be given back. */
+TEST(share_often,
+     .id = "kvmpv.share.often",
+     .clause = "RFCv2, map_gpa: a page is shared and made private any number of times",
+     .owner = OWNER,
+     .needs = STATE)
+{
+	enum {
+		TIMES = 300
+	};
+	struct vsock_env *e;
+	unsigned int i;
+	uint64_t before;
+	int64_t ret;
+	uint8_t *p;
+
+	kvmpv_protected(t);
+	e = kvmpv_device(t);
 	p = kvmpv_pages(t, 1);
-	pattern_fill(p, PAGE_SIZE, 1234, 0);
-	expect_answer(t, protect_share(gfn_of(p), 1), 0, "share");
-	pos = pattern_check(p, PAGE_SIZE, 1234, 0);
-	expect(t, pos < 0, "byte %lld changed when the page was shared", (long long)pos);
-	pattern_fill(p, PAGE_SIZE, 1234, 0);
-	ret = protect_unshare(gfn_of(p), 1);
-	if (ret == -KVM_EOPNOTSUPP)
-		test_skip(t, "sharing keeps the contents; unsharing is not supported here");
-	expect_answer(t, ret, 0, "unshare");
-	pos = pattern_check(p, PAGE_SIZE, 1234, 0);
-	expect(t, pos < 0, "byte %lld changed when the page was unshared", (long long)pos);
-	mem_pages_free(p, 1);
+	before = kvmpv_shared_pages(t, e);
+	for (i = 0; i < TIMES; i++) {
+		expect_answer(t, protect_share(gfn_of(p), 1), 0, "share %u", i + 1);
+		ret = protect_unshare(gfn_of(p), 1);
+		if (ret == -KVM_EOPNOTSUPP)
+			break;
+		expect_answer(t, ret, 0, "unshare %u", i + 1);
+	}
+	expect_answer(t, protect_share(gfn_of(p), 1), 0, "share behind %u of them", i);
+	expect_eq(t, kvmpv_shared_pages(t, e), before + 1, "shared pages behind %u sharings", i);
+	protect_pages_free(p, 1);
 }
 
 /* The frame behind the memory slot that has our image, by the memory map: a range across it is refused. */
@@ -352,6 +403,8 @@ TEST(share_negative,
 {
 	const struct protect_ops *ops = kvmpv_protected(t);
 	const uint64_t end = ram_end(), hole = 0xd0000000ull >> PAGE_SHIFT;
+	uint8_t *const page = kvmpv_pages(t, 1);
+	const uint64_t own = gfn_of(page);
 	const uint64_t beyond = 1ull << (paging_phys_bits() - PAGE_SHIFT);
 	const struct {
 		const char *what;
@@ -370,13 +423,19 @@ TEST(share_negative,
 		{ "a wrap-around of frames", end - 1, UINT64_MAX - end + 2, -KVM_EINVAL },
 		{ "the highest frame", UINT64_MAX >> PAGE_SHIFT, 1, 0 },
 		{ "a frame of no address", UINT64_MAX, 1, 0 },
+		/* Frames of no memory, whose lower bits are those of a page of ours. */
+		{ "2^32 frames above RAM", (1ull << 32) + own, 1, 0 },
+		{ "2^40 frames above RAM", (1ull << 40) + own, 1, 0 },
+		{ "2^52 frames above RAM", (1ull << 52) + own, 1, 0 },
 	};
 	uint64_t before;
 	struct vsock_env *e;
 	unsigned int i, k;
 
-	if (!kvmpv_is("rfc"))
+	if (!kvmpv_is("rfc")) {
+		mem_pages_free(page, 1);
 		test_skip(t, "these answers are the RFC's; see kvmpv.map_gpa.*");
+	}
 	e = kvmpv_device(t);
 	before = kvmpv_shared_pages(t, e);
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -394,6 +453,7 @@ TEST(share_negative,
 				  cases[i].what);
 		}
 	}
+	mem_pages_free(page, 1);
 }
 
 TEST(share_edges,
@@ -518,6 +578,23 @@ TEST(share_under_dma,
 
 /* --- MAP_GPA_RANGE --------------------------------------------------------------------------- */
 
+/* Numbers that mean something in the RFC only. */
+TEST(share_absent,
+     .id = "kvmpv.share.absent",
+     .clause = "kvm hypercalls.rst: -KVM_ENOSYS for a call that the host does not have: 13 and 14 without the RFC's protection",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	static const uint64_t calls[] = { KVM_HC_MEM_SHARE, KVM_HC_MEM_UNSHARE };
+	unsigned int i;
+
+	if (protect_query(NULL, 0) && kvmpv_is("rfc"))
+		test_skip(t, "the calls have a meaning here");
+	for (i = 0; i < 4; i++)
+		expect_answer(t, kvm_hypercall(calls[i % 2], 0x100, i / 2, 0, 0), -KVM_ENOSYS,
+			      "hypercall %u of %u pages", (unsigned int)calls[i % 2], i / 2);
+}
+
 TEST(map_gpa_absent,
      .id = "kvmpv.map_gpa.absent",
      .clause = "kvm hypercalls.rst, 8: -KVM_ENOSYS where KVM_FEATURE_HC_MAP_GPA_RANGE is not exposed",
@@ -591,6 +668,46 @@ TEST(map_gpa_negative,
 		       i ? "across the end of memory" : "a hole", kvm_text(ret));
 	}
 	protect_unshare(gfn_of(p), 1);
+	mem_pages_free(p, 1);
+}
+
+/* Addresses and counts whose lower 32 bits are those of a page of ours: it keeps its state. */
+TEST(map_gpa_wide,
+     .id = "kvmpv.map_gpa.wide_numbers",
+     .clause = "kvm hypercalls.rst, 8: the address and the number of pages have 64 bits",
+     .owner = OWNER,
+     .needs = STATE)
+{
+	struct vsock_env *e;
+	uint64_t before, pa;
+	unsigned int i;
+	uint8_t *p;
+
+	if (!kvmpv_is("map_gpa"))
+		test_skip(t, "hypercall 12 is the RFC's here");
+	kvmpv_protected(t);
+	e = kvmpv_device(t);
+	p = kvmpv_pages(t, 1);
+	pa = virt_to_phys(p);
+	before = kvmpv_shared_pages(t, e);
+	const struct {
+		const char *what;
+		uint64_t gpa, n;
+	} cases[] = {
+		{ "an address of no memory, the lower 32 bits ours", (1ull << 44) + (uint32_t)pa,
+		  1 },
+		{ "the highest addresses, the lower 32 bits ours", (1ull << 51) + (uint32_t)pa, 1 },
+		{ "2^32 pages and one", pa, (1ull << 32) + 1 },
+		{ "2^40 pages and one", pa, (1ull << 40) + 1 },
+	};
+	/* The VMM decides what it answers. */
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const int64_t ret = map_gpa_retry(cases[i].gpa, cases[i].n, MAP_GPA_DECRYPTED);
+
+		expect(t, ret <= 0, "%s: %s", cases[i].what, kvm_text(ret));
+		expect_eq(t, kvmpv_shared_pages(t, e), before, "shared pages after: %s",
+			  cases[i].what);
+	}
 	mem_pages_free(p, 1);
 }
 

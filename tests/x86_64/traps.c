@@ -28,7 +28,7 @@
 
 TEST(instructions,
      .id = "boot.trap.instructions",
-     .clause = "Intel SDM 3A, 6.15: an instruction that must trap does, on its vector",
+     .clause = "Intel SDM 3A, 6.5, 6.15: an instruction that must trap does, on its vector; a fault has its address, a trap the one behind it",
      .owner = "CPU virtualisation of the VMM")
 {
 	const struct trap_kind *k;
@@ -40,6 +40,8 @@ TEST(instructions,
 		expect(t, trap_call(k->provoke, NULL, &info) == -EFAULT, "%s does not trap (%s)",
 		       k->name, k->clause);
 		expect_eq(t, info.vector, k->vector, "vector of %s", k->name);
+		expect(t, trap_ip_fits(k, &info), "%s: the handler is told of 0x%llx", k->name,
+		       (unsigned long long)info.ip);
 	}
 }
 

@@ -701,7 +701,7 @@ void refkvm_hypercall(struct refkvm *k, struct refkvm_call *c)
 	c->clobber_rbx = fault(F_KVM_HYPERCALL_CLOBBERS_RBX);
 	c->clobber_rcx = fault(F_KVM_HYPERCALL_CLOBBERS_RCX);
 	c->rax = (uint64_t)ret;
-	if (!c->long_mode && !(ret < 0 && fault(F_OUTSIDE_KV_MODE32_RESULT_64)))
+	if (!c->long_mode)
 		c->rax = (uint32_t)c->rax;
 	if (c->long_mode && ret < 0 && fault(F_OUTSIDE_KV_RESULT_32))
 		c->rax = (uint32_t)c->rax;

@@ -15,6 +15,8 @@
 	"Intel SDM 3A, 11.6.1: an IPI of delivery mode NMI interrupts the processor it is sent to"
 #define PROMISE_TIMER                                                                              \
 	"Intel SDM 3A, 11.5.4: the local APIC's timer interrupts once, and not before its time"
+#define PROMISE_TIMER_TIME                                                                         \
+	"Intel SDM 3A, 11.5.4: the local APIC's timer interrupts when its count is over"
 #define PROMISE_HALT "Intel SDM 2A, HLT: an enabled interrupt resumes execution"
 #define PROMISE_IPI                                                                                \
 	"Intel SDM 3A, 11.6.1: an IPI arrives on its vector, once, at each processor, the sender too"
