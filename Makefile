@@ -29,7 +29,7 @@ say = $(if $(SILENT),@:,@echo "  $(1)")
 .SUFFIXES:
 
 # --- targets for people ----------------------------------------------------------------------
-.PHONY: setup all run test unit faults mutants mutants-ci bench bench-boot hosts matrix nested linux-guest nested-regression images dist \
+.PHONY: setup all run test unit faults mutants mutants-ci bench bench-boot hosts matrix chaos nested linux-guest nested-regression images dist \
 	lint format fuzz conformance \
 	clean help
 # Jobs come from the first make where it has some.
@@ -77,6 +77,9 @@ hosts: setup
 	@scripts/setup --env $(O)/setup.env qemu-7.2 qemu-10.0 vhost-device-vsock
 	$(inner) build
 	@scripts/hosts $(O)
+chaos: setup
+	$(inner) build
+	@scripts/chaos $(O)
 matrix: setup
 	$(inner) build
 	@scripts/matrix $(O)
@@ -122,6 +125,7 @@ help:
 	@echo "make bench       throughput and latency of vsock"
 	@echo "make bench-boot  from QEMU's start to the first line, PVH and OVMF"
 	@echo "make hosts       the payload on QEMU 7.2, 10.0 and 11.1, with devices of other projects"
+	@echo "make chaos       SEEDS=20 runs on a device that answers at random: each must end with a report"
 	@echo "make matrix      subsets of features, kinds of interrupts and SHUFFLES=10 random orders on healthy hosts"
 	@echo "make nested      the payload on real KVM and vhost-vsock, inside an emulated machine"
 	@echo "make linux-guest a Linux guest with its own driver on the reference device"

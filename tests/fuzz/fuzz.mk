@@ -2,7 +2,7 @@ fuzz-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/w
 fuzz-tests += split
 fuzz-split := $(fuzz-virtio)
 fuzz-refdev := host/common/page_state.c host/peer/peer.c host/peer/control.c \
-	$(addprefix host/ref/dev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c) \
+	$(addprefix host/ref/dev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) \
 	host/ref/fault/fault.c host/common/injected.c
 fuzz-tests += refdev_tx
 fuzz-refdev_tx := tests/unit/fake_guest.c $(fuzz-refdev)

@@ -6,7 +6,7 @@ unit-virtio_split := $(unit-virtio)
 unit-virtio_init := $(unit-virtio) drivers/virtio/rng.c
 unit-fault := host/ref/fault/fault.c host/common/injected.c
 unit-refdev := tests/unit/fake_guest.c host/common/page_state.c host/peer/peer.c host/peer/control.c \
-	$(addprefix host/ref/dev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c) $(unit-fault)
+	$(addprefix host/ref/dev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) $(unit-fault)
 unit-tests += injected fault_list refdev_ring
 unit-fault_list := host/cli/fault_list.c host/cli/recipe.c host/common/util.c lib/glob.c
 unit-injected := host/common/injected.c

@@ -13,6 +13,7 @@
 
 #include "drivers/virtio/vsock_config.h"
 #include "host/ref/dev/conn.h"
+#include "host/ref/dev/chaos.h"
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/transport.h"
@@ -421,6 +422,8 @@ void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len)
 			     space);
 	if (off + len > d->config_space)
 		d->config_space = off + len;
+	if (chaos_strikes())
+		chaos_bytes(space, sizeof(space) < 64 ? sizeof(space) : 64);
 	memcpy(buf, space + off, len);
 }
 
@@ -684,10 +687,19 @@ static void leak(struct device *d, size_t used)
 	}
 }
 
+static void spoil(struct ring_chain *c)
+{
+	const struct ring_piece *first = &c->piece[c->n_out];
+
+	if (c->n_in && first->len && chaos_strikes())
+		chaos_bytes(first->p, first->len < 64 ? first->len : 64);
+}
+
 static void finish_rx(struct device *d, size_t len, bool victim)
 {
 	const struct ring_piece *first = &d->chain.piece[d->chain.n_out];
 
+	spoil(&d->chain);
 	if (fault_on(F_MEM_LEAK))
 		leak(d, len);
 	if (victim && len > first->len && fault(F_OUTSIDE_VS_RX_USED_FIRST))
@@ -836,6 +848,7 @@ static uint32_t write_event(struct device *d, const struct virtio_vsock_event *e
 	if (d->chain.n_in > 1 && fault(F_OUTSIDE_VS_EVENT_FIRST_DESC))
 		d->chain.n_in = 1;
 	len = (uint32_t)chain_write(&d->chain, 0, ev, sizeof(*ev));
+	spoil(&d->chain);
 	if (d->chain.in_len > len && fault(F_OUTSIDE_VS_EVENT_LEN_BUFFER))
 		len = (uint32_t)d->chain.in_len;
 	return fault(F_OUTSIDE_VS_EVENT_LEN_ZERO) ? 0 : len;

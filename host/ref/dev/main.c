@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "host/common/util.h"
+#include "host/ref/dev/chaos.h"
 #include "host/ref/dev/device.h"
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
@@ -60,6 +61,7 @@ enum {
 	OPT_ACCESS_PLATFORM,
 	OPT_IN_ORDER,
 	OPT_VFIO,
+	OPT_CHAOS,
 };
 
 const char *argp_program_version = "assay-refdev " ASSAY_VERSION;
@@ -83,6 +85,8 @@ static const struct argp_option option_list[] = {
 	{ "page-state", OPT_PAGE_STATE, "FILE", 0,
 	  "page states of protected memory: private pages are not touched", 0 },
 	{ "fault", OPT_FAULT, "ID", 0, "inject a fault (may be repeated)", 1 },
+	{ "chaos", OPT_CHAOS, "SEED", 0, "answer at random: what is wrong follows from the seed",
+	  1 },
 	{ "injected", OPT_INJECTED, "FILE", 0, "count there how often each fault was injected", 1 },
 	{ "log", OPT_LOG, "FILE", 0, "log there (default: standard error)", 2 },
 	{ "verbose", 'v', NULL, 0, "log connections and queues, too", 2 },
@@ -204,6 +208,18 @@ static _Noreturn void no_such_fault(const char *id)
 	exit(USAGE_ERROR);
 }
 
+static void take_chaos(struct argp_state *st, const char *arg)
+{
+	char *end;
+	unsigned long long seed;
+
+	errno = 0;
+	seed = strtoull(arg, &end, 0);
+	if (errno || end == arg || *end)
+		argp_error(st, "chaos: '%s' is no number", arg);
+	chaos_begin(seed);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *st)
 {
 	struct options *all = st->input;
@@ -226,6 +242,9 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 		if (fault_enable(arg) == 0)
 			return 0;
 		no_such_fault(arg);
+	case OPT_CHAOS:
+		take_chaos(st, arg);
+		return 0;
 	case OPT_INJECTED:
 		all->injected = arg;
 		return 0;

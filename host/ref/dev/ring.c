@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/ref/dev/chaos.h"
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
 
@@ -464,11 +465,26 @@ static void push_faulty(struct ring *r, const struct ring_chain *c, uint32_t len
 		r->used_idx = (uint16_t)(r->used_idx + r->num);
 }
 
+static void push_chaos(struct ring *r, uint32_t id, uint32_t len)
+{
+	if (chaos_strikes())
+		len = chaos_number(len);
+	if (chaos_strikes())
+		id = chaos_number(r->num);
+	if (chaos_strikes())
+		r->used_idx = (uint16_t)(r->used_idx + chaos_number(r->num));
+	put_used(r, id, len);
+	if (chaos_strikes())
+		put_used(r, id, len);
+}
+
 void ring_push(struct ring *r, const struct ring_chain *c, uint32_t len, bool victim)
 {
 	if (!r->running || !ring_memory_ok(r))
 		return;
-	if (victim)
+	if (chaos_strikes())
+		push_chaos(r, c->head, len);
+	else if (victim)
 		push_faulty(r, c, len);
 	else
 		put_used(r, c->head, len);
@@ -478,6 +494,8 @@ void ring_signal(struct ring *r)
 {
 	const struct ring *to = r->other && fault(F_IRQ_WRONG_QUEUE) ? r->other : r;
 
+	if (chaos_strikes())
+		return;
 	r->calls++;
 	r->calls_since_start++;
 	if (to->interrupt)
