@@ -481,6 +481,7 @@ static bool bad_checksum(unsigned int cpu, const struct plugin_site *s)
 	return false;
 }
 
+#define MADT_ADDRESS 36
 #define MADT_ENTRIES 44
 #define MADT_ID	     3 /* of a local APIC, in its entry */
 #define CHECKSUM     9
@@ -576,6 +577,14 @@ static bool other_gsi_base(uint8_t *t, uint32_t *length)
 	return false;
 }
 
+/* The address is left out where each CPU tells its own. */
+static bool no_apic_address(uint8_t *t, uint32_t *length)
+{
+	(void)length;
+	memset(t + MADT_ADDRESS, 0, 4);
+	return true;
+}
+
 #define FADT_DSDT	 40
 #define FADT_RESET_VALUE 128
 #define FADT_X_DSDT	 140
@@ -633,6 +642,13 @@ static bool madt_gsi_base(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)s;
 	change_table(cpu, "APIC", other_gsi_base);
+	return false;
+}
+
+static bool madt_apic_address(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	change_table(cpu, "APIC", no_apic_address);
 	return false;
 }
 
@@ -748,6 +764,29 @@ static bool map_high_end(unsigned int cpu, const struct plugin_site *s)
 {
 	(void)s;
 	return change_ram_at(cpu, FOUR_GIB, UINT64_MAX, two_mib_more);
+}
+
+/* What the tables were put into is RAM, and nobody takes it out of the map. */
+static bool map_tables_in_ram(unsigned int cpu, const struct plugin_site *site)
+{
+	struct start_info s;
+	struct range r;
+	uint32_t rsdt, i;
+
+	(void)site;
+	if (!at_start(cpu, &s) || !plugin_read(s.rsdp + 16, &rsdt, 4))
+		return false;
+	for (i = 0; i < s.entries; i++) {
+		const uint64_t at = s.memmap + i * sizeof(r);
+
+		if (!plugin_read(at, &r, sizeof(r)) || r.type == RAM || rsdt < r.addr ||
+		    rsdt - r.addr >= r.size)
+			continue;
+		r.type = RAM;
+		plugin_write(at, &r, sizeof(r));
+		injected();
+	}
+	return false;
 }
 
 #define HMA	0x100000u
@@ -873,4 +912,12 @@ const struct fault machine_faults[F_COUNT] = {
 	[F_OUTSIDE_CP_MAP_LOW_HOLE] = { .kinds = BIT(K_CLI), .early = true, .hook = map_low_hole },
 	[F_OUTSIDE_CP_MAP_HIGH_END] = { .kinds = BIT(K_CLI), .early = true, .hook = map_high_end },
 	[F_OUTSIDE_CP_A20_OFF] = { .memory = a20_off },
+	[F_OUTSIDE2_CP_CPUID_X2APIC_AP] = { .kinds = BIT(K_CPUID), .behind = outside_cpuid_x2apic },
+	[F_OUTSIDE2_CP_TSC_RATE_AP] = { .kinds = BIT(K_RDTSC), .behind = outside_tsc_rate_ap },
+	[F_OUTSIDE2_CP_MADT_APIC_ADDRESS] = { .kinds = BIT(K_CLI),
+					      .early = true,
+					      .hook = madt_apic_address },
+	[F_OUTSIDE2_CP_MAP_TABLES_IN_RAM] = { .kinds = BIT(K_CLI),
+					      .early = true,
+					      .hook = map_tables_in_ram },
 };

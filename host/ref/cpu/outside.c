@@ -306,6 +306,14 @@ void outside_cpuid_nx(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t r
 		set(cpu, R_RDX, plugin_reg(cpu, R_RDX) & ~(1ull << 20));
 }
 
+/* The first CPU's leaves are patched for what the machine has, and those of the others are not. */
+void outside_cpuid_x2apic(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	(void)rcx;
+	if (kind == K_CPUID && cpu != 0 && (uint32_t)rax == 1)
+		set(cpu, R_RCX, plugin_reg(cpu, R_RCX) & ~(1ull << 21));
+}
+
 /* --- clocks ------------------------------------------------------------------------------------------ */
 
 static uint64_t tsc_now;		/* as some CPU read it last */
@@ -333,6 +341,21 @@ void outside_tsc_from_startup(unsigned int cpu, enum kind kind, uint64_t rax, ui
 		__atomic_store_n(&tsc_now, v, __ATOMIC_RELAXED);
 	if (tsc_start[cpu] && v > tsc_start[cpu])
 		set_edx_eax(cpu, v - tsc_start[cpu]);
+}
+
+/* The multiplier of the host's counter is set for the first CPU only. */
+void outside_tsc_rate_ap(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	static uint64_t first[PLUGIN_CPUS];
+	const uint64_t v = plugin_reg(cpu, R_RDX) << 32 | (uint32_t)plugin_reg(cpu, R_RAX);
+
+	(void)rax;
+	(void)rcx;
+	if (kind != K_RDTSC || cpu == 0)
+		return;
+	if (!first[cpu])
+		first[cpu] = v;
+	set_edx_eax(cpu, first[cpu] + (v - first[cpu]) / 2);
 }
 
 static bool is_pm_timer(unsigned int cpu, enum kind kind)

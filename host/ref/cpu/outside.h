@@ -24,6 +24,8 @@ void outside_apic_base_bsp(unsigned int cpu, enum kind kind, uint64_t rax, uint6
 void outside_cpuid_id(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_cpuid_topology(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_cpuid_count(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void outside_cpuid_x2apic(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void outside_tsc_rate_ap(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_cpuid_nx(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_tsc_from_startup(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_pm_timer_back(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);

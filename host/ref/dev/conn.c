@@ -20,6 +20,7 @@
 #define MAX_PAYLOAD  (64 * 1024)  /* of a packet to the guest */
 #define TX_LIMIT     (256 * 1024) /* bytes queued for the guest, a connection */
 #define CLOSE_NS     8000000000ll /* how long a closed connection waits for the guest's RST */
+#define SMALL	     128	  /* bytes of a payload that a fault copies behind another one */
 #define MAX_MESSAGES 65536 /* unread message ends of a connection: beyond it, the guest floods */
 
 /* --- the table --- */
@@ -300,6 +301,9 @@ static void wait_for_rst(struct tconn *c)
 void conn_close(struct tconn *c)
 {
 	c->pc = NULL;
+	if (c->state == TC_ESTABLISHED && c->guest_shut == SHUT_SEND &&
+	    fault_on_conn(F_OUTSIDE2_VS_CLOSE_UNTOLD, c->host_port))
+		c->state = TC_CLOSED;
 	if (c->state == TC_ESTABLISHED && (c->guest_shut & SHUT_BOTH) != SHUT_BOTH) {
 		/* What was not read is lost, but its credit must not stop the guest. */
 		c->fwd_cnt += (uint32_t)c->rx.len;
@@ -377,6 +381,8 @@ static bool credit_unseen(const struct tconn *c, const struct virtio_vsock_hdr *
 		fault_on_conn(F_OUTSIDE_VS_CREDIT_IN_REQUEST, c->host_port)) ||
 	       (op == VIRTIO_VSOCK_OP_RESPONSE &&
 		fault_on_conn(F_OUTSIDE_VS_CREDIT_IN_RESPONSE, c->host_port)) ||
+	       (op == VIRTIO_VSOCK_OP_SHUTDOWN &&
+		fault_on_conn(F_OUTSIDE2_VS_CREDIT_IN_SHUTDOWN, c->host_port)) ||
 	       ((c->host_shut_sent & SHUT_RCV) &&
 		fault_on_conn(F_OUTSIDE_VS_CREDIT_HALF_CLOSED, c->host_port));
 }
@@ -462,6 +468,11 @@ static bool refused_wrongly(struct device *d, const struct virtio_vsock_hdr *h)
 	    (d->past.silent > 250 && fault(F_HOSTILE_SILENT_KEPT)) ||
 	    (d->past.refused > 1500 && fault(F_HOSTILE_FLOOD_REFUSED)))
 		return true;
+	if (find_twin(d, h, guest) && fault(F_OUTSIDE2_VS_CIDS_PORT_TAKEN))
+		return true;
+	if (d->sibling != d && d->sibling && find_twin(d->sibling, h, guest) &&
+	    fault(F_OUTSIDE2_VS_DEVICES_PORT_TAKEN))
+		return true;
 	if (is_past(&d->past.ended, host, port, guest, from, type) &&
 	    fault(F_OUTSIDE_VS_REUSE_REFUSED)) {
 		d->past.ended.valid = false;
@@ -533,6 +544,7 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 		return;
 	}
 	c->state = TC_ESTABLISHED;
+	c->from_guest = true;
 	c->pending = TP_RESPONSE;
 	c->rx_packets = 1;
 	note_credit(c, h);
@@ -628,10 +640,16 @@ static bool ends_message(const struct tconn *c, const struct virtio_vsock_hdr *h
 
 	if (c->type != VIRTIO_VSOCK_TYPE_SEQPACKET)
 		return false;
+	if (!(flags & VIRTIO_VSOCK_SEQ_EOM) && c->rx_put - c->rx_message >= 65536 &&
+	    fault_on_conn(F_OUTSIDE2_VS_MESSAGE_64K, c->host_port))
+		return true;
 	if (!(flags & VIRTIO_VSOCK_SEQ_EOM))
 		return (flags & VIRTIO_VSOCK_SEQ_EOR) &&
 		       fault_on_conn(F_OUTSIDE_VS_EOR_IS_EOM, c->host_port);
 	if (c->rx_data_packets % 2 && fault(F_SEQPACKET_EOM_IGNORED))
+		return false;
+	if ((flags & VIRTIO_VSOCK_SEQ_EOR) &&
+	    fault_on_conn(F_OUTSIDE2_VS_EOM_WITH_EOR, c->host_port))
 		return false;
 	return h->len || !fault_on_conn(F_OUTSIDE_VS_EMPTY_FROM_GUEST, c->host_port);
 }
@@ -647,6 +665,11 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 	const uint64_t unacked = (uint32_t)c->rx_put - c->fwd_told;
 
 	c->rx_data_packets++;
+	if (c->host_shut == SHUT_RCV &&
+	    fault_on_conn(F_OUTSIDE2_VS_CROSSING_RESETS, c->host_port)) {
+		end_by_rst(c, -ECONNRESET);
+		return;
+	}
 	if (unacked <= c->buf_alloc)
 		c->buf_grace = c->buf_alloc;
 	if ((unacked + len > c->buf_grace &&
@@ -672,6 +695,10 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 		peer_on_shutdown(c->pc, SHUT_SEND);
 		return;
 	}
+	/* The end of the message in front of it is that of a buffer which has room for this one. */
+	if (len && len <= SMALL && c->rx_ends.len && c->rx_message == c->rx_put &&
+	    fault_on_conn(F_OUTSIDE2_VS_SMALL_MERGED, c->host_port))
+		c->rx_ends.len -= sizeof(c->rx_put);
 	if (!append_rx(c, chain, len) ||
 	    (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET && c->rx_ends.len >= 8 * MAX_MESSAGES)) {
 		end_by_rst(c, -ECONNRESET);
@@ -679,8 +706,11 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 	}
 	if (c->rx_data_packets % 3 == 0 && fault_on_conn(F_DATA_DUPLICATED, c->host_port))
 		append_rx(c, chain, len);
-	if (ends_message(c, h) && !fifo_put(&c->rx_ends, &c->rx_put, sizeof(c->rx_put)))
-		return;
+	if (ends_message(c, h)) {
+		if (!fifo_put(&c->rx_ends, &c->rx_put, sizeof(c->rx_put)))
+			return;
+		c->rx_message = c->rx_put;
+	}
 	peer_on_readable(c->pc);
 }
 
@@ -751,15 +781,27 @@ static void receive_rst(struct tconn *c)
 
 	if (fault_on_conn(F_RST_IGNORED, c->host_port))
 		return;
-	if (c->state == TC_CONNECTING)
+	if (c->state == TC_CONNECTING) {
 		err = -ECONNREFUSED;
-	else if (c->host_shut == SHUT_BOTH || c->guest_shut == SHUT_BOTH)
+		c->d->past.host_refused++;
+	}
+	if (c->state != TC_CONNECTING && (c->host_shut == SHUT_BOTH || c->guest_shut == SHUT_BOTH))
 		err = 0;
 	if (fault_on_conn(F_DEAD_AFTER_RST, c->host_port))
 		c->d->dead = true;
 	c->d->past.by_rst += c->host_port != ASSAY_CTL_PORT;
 	c->d->past.silent += !c->rx_put && c->host_port != ASSAY_CTL_PORT;
 	conn_end(c, err);
+}
+
+/* Faults: after an answer to the host's connect the next one's turn has come. */
+static void next_connect(struct device *d)
+{
+	for (struct tconn *o = d->conns; o && fault_on(F_OUTSIDE2_VS_CONNECTS_IN_TURN);
+	     o = o->next) {
+		if (o->state == TC_CONNECTING)
+			conn_queue(o);
+	}
 }
 
 static void receive_connecting(struct tconn *c, const struct virtio_vsock_hdr *h)
@@ -812,7 +854,9 @@ static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
 		c->credit_requests++;
 		if (!fault_on_conn(F_CREDIT_NO_ANSWER_TO_REQUEST, c->host_port) &&
 		    !((c->guest_shut & SHUT_RCV) &&
-		      fault_on_conn(F_OUTSIDE_VS_CREDIT_GUEST_DEAF, c->host_port)))
+		      fault_on_conn(F_OUTSIDE_VS_CREDIT_GUEST_DEAF, c->host_port)) &&
+		    !((c->host_shut & SHUT_SEND) &&
+		      fault_on_conn(F_OUTSIDE2_VS_NO_ANSWER_WHEN_MUTE, c->host_port)))
 			c->pending |= TP_CREDIT_ANSWER;
 		conn_queue(c);
 		return;
@@ -956,10 +1000,12 @@ void conn_receive(struct device *d, const struct virtio_vsock_hdr *h,
 	}
 	c->rx_packets++;
 	note_credit(credit_owner(c, h), h);
-	if (c->state == TC_CONNECTING)
+	if (c->state == TC_CONNECTING) {
 		receive_connecting(c, h);
-	else
+		next_connect(d);
+	} else {
 		receive_connected(c, h, chain);
+	}
 }
 
 /* --- packets to the guest --- */
@@ -978,6 +1024,9 @@ static bool waits_for_other(const struct tconn *c)
 
 static bool data_allowed(const struct tconn *c)
 {
+	if (c->tx.len && c->from_guest && c->tx_data_packets && !c->rx_data_packets &&
+	    fault_on_conn(F_OUTSIDE2_VS_ONE_PACKET_UNASKED, c->host_port))
+		return false;
 	if (c->tx.len && fault_on(F_OUTSIDE_VS_ONE_BLOCKS_ALL) && waits_for_other(c) &&
 	    fault_on_conn(F_OUTSIDE_VS_ONE_BLOCKS_ALL, c->host_port))
 		return false;
@@ -992,6 +1041,10 @@ static bool data_allowed(const struct tconn *c)
 static unsigned int shut_due(const struct tconn *c)
 {
 	const unsigned int due = c->host_shut & ~c->host_shut_sent;
+
+	if (due && c->host_shut == SHUT_RCV &&
+	    fault_on_conn(F_OUTSIDE2_VS_HOST_DEAF_UNTOLD, c->host_port))
+		return 0;
 
 	if (due && c->host_shut_sent && fault_on_conn(F_OUTSIDE_VS_SECOND_HALF_CLOSE, c->host_port))
 		return 0;
@@ -1009,6 +1062,18 @@ static bool has_empty_message(const struct tconn *c)
 	return end == c->tx_got;
 }
 
+/* Faults: another connect of the host waits for its answer. */
+static bool connect_waits(const struct tconn *c)
+{
+	for (const struct tconn *o = c->d->conns; o && fault_on(F_OUTSIDE2_VS_CONNECTS_IN_TURN);
+	     o = o->next) {
+		if (o->state == TC_CONNECTING && !(o->pending & TP_REQUEST) &&
+		    fault(F_OUTSIDE2_VS_CONNECTS_IN_TURN))
+			return true;
+	}
+	return false;
+}
+
 static bool has_packet(const struct tconn *c)
 {
 	const unsigned int shut = shut_due(c);
@@ -1016,7 +1081,7 @@ static bool has_packet(const struct tconn *c)
 	if (c->state == TC_CLOSED)
 		return false;
 	if (c->state == TC_CONNECTING)
-		return c->pending & TP_REQUEST;
+		return (c->pending & TP_REQUEST) && !connect_waits(c);
 	if (c->pending || (shut & SHUT_RCV))
 		return true;
 	if (data_allowed(c) && ((c->tx.len && guest_free(c)) || has_empty_message(c)))
@@ -1032,6 +1097,12 @@ void conn_queue(struct tconn *c)
 		return;
 	c->in_send = true;
 	c->send_next = NULL;
+	if (d->send_last && c->tx_packets > 1 && c->tx.len &&
+	    fault_on_conn(F_OUTSIDE2_VS_SERVED_FIRST, c->host_port)) {
+		c->send_next = d->send_first;
+		d->send_first = c;
+		return;
+	}
 	if (d->send_last)
 		d->send_last->send_next = c;
 	else
@@ -1212,8 +1283,11 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 
 	if (!data_allowed(c) || (n == 0 && !has_empty_message(c)))
 		return false;
-	if (n > guest_free(c))
+	if (n > guest_free(c)) {
 		n = guest_free(c);
+		if (n && fault_on_conn(F_OUTSIDE2_VS_CREDIT_PLUS_ONE, c->host_port))
+			n++;
+	}
 	if (n > room)
 		n = room;
 	if (n > MAX_PAYLOAD)
@@ -1263,6 +1337,8 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 	*payload = 0;
 	if (c->state == TC_CLOSED)
 		return false;
+	if (c->pending & TP_REQUEST && connect_waits(c))
+		return false;
 	if (c->pending & TP_REQUEST) {
 		fill(c, h, VIRTIO_VSOCK_OP_REQUEST, 0, 0);
 	} else if (c->state == TC_CONNECTING) {
@@ -1303,6 +1379,8 @@ static void data_sent(struct tconn *c, size_t payload)
 	fifo_drop(&c->tx, payload);
 	c->tx_got += payload;
 	c->tx_cnt += (uint32_t)payload;
+	if (payload && fault_on_conn(F_OUTSIDE2_VS_HEADERS_USE_CREDIT, c->host_port))
+		c->tx_cnt += sizeof(struct virtio_vsock_hdr);
 	if (c->tx_cnt - c->guest_fwd_cnt > c->guest_buf_alloc)
 		fault_on_conn(F_CREDIT_IGNORED, c->host_port);
 	c->tx_data_packets++;

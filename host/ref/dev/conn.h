@@ -93,6 +93,8 @@ struct tconn {
 	uint32_t fwd_bias;  /* what fwd_cnt in packets is wrong by */
 	uint32_t fwd_shown; /* fwd_cnt of the last packet without data */
 	bool tx_split;	    /* the message under way began in an earlier packet */
+	bool from_guest;    /* who connected */
+	uint64_t rx_message; /* offset at which the message from the guest that is under way begins */
 };
 
 /* --- the table --- */

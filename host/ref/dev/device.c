@@ -21,10 +21,12 @@
 #define BIT(n)	       (1ull << (n))
 #define TX_BUDGET      256   /* chains a round */
 #define TX_BATCH       32    /* chains a published index */
+#define ENOUGH	       64    /* chains a round, for a fault */
 #define TX_POLL_NS     50000 /* how long an empty tx queue is looked at before it asks for kicks */
 #define SCAN_NS	       100000000ll
 #define CIDS_ASK_NS    10000000ll
 #define CIDS_GIVE_UP   500000000ll
+#define CIDS_LATE_NS   20000000ll
 #define CONFIG_TOLD_NS 500000000ll
 #define FAULT_PACKETS  60 /* crash, hang */
 #define AGAIN_MAX      1000000
@@ -214,7 +216,7 @@ static void device_reset(struct device *d)
 	if (!d->config_index || !fault(F_OUTSIDE_VS_INDEX_KEPT))
 		d->config_index = 0;
 	d->cids_next.event = 0;
-	d->cids_waits = false;
+	d->cids_waits = d->event_told = false;
 	d->irq.count = 0;
 	if (fault_on(F_MEM_TOUCHED_AT_RESET))
 		touch_private(d);
@@ -431,6 +433,14 @@ void device_config_write(struct device *d, uint32_t off, const void *buf, uint32
 {
 	uint8_t index[4];
 
+	if (len && off + len <= sizeof(d->forged) && d->cids.layout != CTL_LAYOUT_INDEXED &&
+	    fault(F_OUTSIDE2_VS_CONFIG_WRITABLE)) {
+		if (!d->forged_len)
+			d->forged_len = config_build(&d->cids, 0, 0, d->forged);
+		memcpy(d->forged + off, buf, len);
+		return;
+	}
+
 	/* Only the index can be written. The VMM hands over the whole space. */
 	if (d->cids.layout != CTL_LAYOUT_INDEXED || off > VSOCK_INDEXED_INDEX ||
 	    off + len < VSOCK_INDEXED_INDEX + sizeof(index))
@@ -594,6 +604,8 @@ static bool tx_paused(struct device *d)
 /* Nothing is written into a buffer of tx. */
 static uint32_t tx_used_len(const struct ring_chain *c)
 {
+	if (fault(F_OUTSIDE2_VS_TX_USED_LEN))
+		return (uint32_t)c->out_len;
 	return c->in_len && fault(F_OUTSIDE_VS_TX_WRITABLE_LEN) ? (uint32_t)c->in_len : 0;
 }
 
@@ -611,7 +623,8 @@ static bool run_tx(struct device *d)
 		return false;
 	}
 	ring_want_kicks(r, false);
-	while (done < TX_BUDGET && !tx_paused(d) && !d->dead) {
+	while (done < (fault_on(F_OUTSIDE2_VS_BUDGET_FORGETS) ? ENOUGH : TX_BUDGET) &&
+	       !tx_paused(d) && !d->dead) {
 		const uint64_t bad = r->bad_chains;
 		const int ret = ring_pop(r, &d->chain);
 
@@ -634,6 +647,10 @@ static bool run_tx(struct device *d)
 			ring_publish(r);
 	}
 	ring_publish(r);
+	if (done >= ENOUGH && ring_pending(r) && fault(F_OUTSIDE2_VS_BUDGET_FORGETS)) {
+		d->look_at_tx = false;
+		return false;
+	}
 	if (done) {
 		d->tx_worked_ns = rd_now_ns();
 		d->rx_dry = false;
@@ -786,12 +803,22 @@ static bool deliver_conn(struct device *d)
 	return false;
 }
 
+/* Whether another device of this process has packets and no rx buffer. */
+static bool sibling_waits(const struct device *d)
+{
+	const struct device *s = d->sibling;
+
+	return s && s != d && s->ring[DEV_RX].running && (s->reply_first || s->send_first) &&
+	       !ring_pending(&s->ring[DEV_RX]);
+}
+
 /* Faults: rx is not served though there is a packet and a buffer. */
 static bool rx_waits(struct device *d)
 {
 	if (!(d->reply_first || d->send_first) || !ring_pending(&d->ring[DEV_RX]))
 		return false;
 	return (d->rx_dry && fault(F_OUTSIDE_VS_RX_DRY)) ||
+	       (sibling_waits(d) && fault(F_OUTSIDE2_VS_DEVICES_WAIT)) ||
 	       (d->rx_gated && fault(F_OUTSIDE_VS_EVENT_GATES_RX)) ||
 	       (d->look_at_tx && ring_pending(&d->ring[DEV_TX]) &&
 		fault(F_OUTSIDE_VS_RX_WAITS_FOR_TX));
@@ -874,6 +901,8 @@ static void run_events(struct device *d)
 		if (ret == 0) {
 			if (ring_want_kicks(r, true))
 				continue;
+			if (fault(F_OUTSIDE2_VS_EVENT_NO_BUFFER))
+				d->events = 0;
 			break;
 		}
 		ev.id = htole32(fault(F_EVENT_WRONG_ID) ? 1 : VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
@@ -937,7 +966,7 @@ static void device_apply_cids(struct device *d)
 	    !(d->changes > 1 && fault(F_OUTSIDE_VS_CONFIG_SECOND_SILENT)) &&
 	    d->config_changed(d->config_arg))
 		d->events_at_ns = rd_now_ns() + CONFIG_TOLD_NS;
-	if (s->event && !fault(F_EVENT_NO_TRANSPORT_RESET) &&
+	if (s->event && !d->event_told && !fault(F_EVENT_NO_TRANSPORT_RESET) &&
 	    !(d->ring[DEV_EVENT].used_idx && fault(F_EVENT_ONLY_FIRST)))
 		d->events++;
 }
@@ -974,8 +1003,18 @@ static void run_cids(struct device *d, int64_t now)
 		}
 		return;
 	}
-	if (now >= d->cids_at_ns)
-		device_apply_cids(d);
+	if (now < d->cids_at_ns)
+		return;
+	/* The event first: the driver reads what was before the change. */
+	if (d->cids_next.event && !d->event_told && fault(F_OUTSIDE2_VS_EVENT_FIRST)) {
+		d->event_told = true;
+		d->cids_waits = false;
+		d->cids_at_ns = now + CIDS_LATE_NS;
+		d->events++;
+		return;
+	}
+	device_apply_cids(d);
+	d->event_told = false;
 }
 
 static void run_interrupts(struct device *d, int64_t now)

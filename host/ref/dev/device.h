@@ -64,6 +64,7 @@ struct dev_past {
 	struct past_conn ended; /* the last one that ended in this life of the device */
 	struct past_conn open_at_reset[DEV_PAST_CONNS];
 	unsigned int refused, by_rst, by_shutdown, lost_at_reset, silent; /* counts, over resets */
+	unsigned int host_refused; /* connects of the host, likewise */
 };
 
 /* Everybody may read it. Who else than device.c writes a part of it is said there. */
@@ -93,6 +94,7 @@ struct device {
 	unsigned int stale;	    /* fault ring.written_after_reset: writes that are left */
 	struct dev_cids cids_shown; /* fault outside.vs_config_stale: those at the last reset */
 	unsigned int changes;	    /* of the config since the last reset */
+	bool event_told;	    /* fault outside2.vs_event_first: of the change that is due */
 	bool rx_dry;   /* faults: rx ran empty, and no packet came from the guest since */
 	bool rx_gated; /* fault outside.vs_event_gates_rx: an event was sent, and nothing notified */
 	int64_t stale_at_ns;

@@ -397,6 +397,8 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 			rd_log("queue %u (%s): malformed chain at descriptor %u", r->index, r->name,
 			       c->head);
 		ring_push(r, c, bad_chain_len(c), false);
+		if (r->index == TX && ready > 1 && fault(F_OUTSIDE2_VS_BAD_CHAIN_SKIPS))
+			r->last_avail++;
 	}
 }
 

@@ -70,6 +70,18 @@ static int rd_listen(void *be, uint64_t cid, uint32_t port, uint16_t type)
 	return 0;
 }
 
+/* Faults: connections of a listener that ends. Their ends of the peer find out. */
+static void end_accepted(struct device *d, uint64_t cid, uint32_t port, uint16_t type)
+{
+	for (struct tconn *c = d->conns, *next; c; c = next) {
+		next = c->next;
+		if (c->state == TC_ESTABLISHED && c->from_guest && c->host_port == port &&
+		    c->type == type && (cid == ASSAY_CID_ANY || c->host_cid == cid) &&
+		    fault_on_conn(F_OUTSIDE2_VS_UNLISTEN_RESETS, port))
+			conn_reset(c);
+	}
+}
+
 static void rd_unlisten(void *be, uint64_t cid, uint32_t port, uint16_t type)
 {
 	struct device *d = be;
@@ -81,6 +93,7 @@ static void rd_unlisten(void *be, uint64_t cid, uint32_t port, uint16_t type)
 		    (l->type == type || fault_on_conn(F_OUTSIDE_VS_UNLISTEN_TYPE, port))) {
 			*p = l->next;
 			free(l);
+			end_accepted(d, cid, port, type);
 			return;
 		}
 	}
@@ -120,6 +133,8 @@ static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, u
 		return -ENETUNREACH;
 	if (!conn_type_offered(d, type))
 		return -EOPNOTSUPP;
+	if (d->past.host_refused > 64 && fault(F_OUTSIDE2_VS_LEAK_HOST_PORTS))
+		return -EADDRNOTAVAIL;
 	if (d->sibling && fault(F_DEVICES_CONNECT_BY_OTHER))
 		d = d->sibling;
 	if (local.port == 0)

@@ -540,6 +540,131 @@ static uint64_t status_missed(const struct access *a, uint64_t v)
 		       v;
 }
 
+/* --- the second set: outside2.* --------------------------------------------------------------- */
+
+#define MAX_DEVICES 16
+
+/* The devices that were selected from so far; under reffront's lock, as every hook. */
+static struct place *device[MAX_DEVICES];
+static unsigned int devices;
+
+static void note_device(struct place *p)
+{
+	unsigned int i;
+
+	for (i = 0; i < devices && device[i] != p; i++)
+		;
+	if (i == devices && i < MAX_DEVICES)
+		device[devices++] = p;
+}
+
+/* The selector is the transport's, of which there is one. */
+static void select_in_all(const struct access *a)
+{
+	unsigned int i;
+
+	if (!stores(a, COMMON, COMMON_AT(queue_select)))
+		return;
+	note_device(a->place);
+	for (i = 0; i < devices; i++)
+		if (device[i] != a->place)
+			plugin_inject(device[i]->base + COMMON_AT(queue_select),
+				      a->place->queue_select, 2);
+}
+
+/* What was accepted is kept where what is offered was. */
+static uint64_t offer_accepted(const struct access *a, uint64_t v)
+{
+	const struct place *p = a->place;
+
+	return loads(a, COMMON, COMMON_AT(device_feature)) && p->device_select < 2 &&
+			       p->status & VIRTIO_S_FEATURES_OK ?
+		       v & p->accepted[p->device_select] :
+		       v;
+}
+
+/* Each fourth load finds that the configuration was touched, by whoever looked at it. */
+static uint64_t restless(const struct access *a, uint64_t v)
+{
+	static unsigned int loads_so_far, added;
+
+	if (!loads(a, COMMON, COMMON_AT(config_generation)))
+		return v;
+	added += ++loads_so_far % 4 == 0;
+	return (v + added) & 0xff;
+}
+
+static uint64_t vector_written_last(const struct access *a, uint64_t v)
+{
+	return loads(a, COMMON, COMMON_AT(config_msix_vector)) ? a->place->queue_vector : v;
+}
+
+/* The loop over the queues begins at the one that was named. */
+static void reset_two(const struct access *a)
+{
+	struct place *p = a->place;
+	const uint16_t q = p->queue_select;
+
+	if (!stores(a, COMMON, COMMON_AT(queue_reset)) || !a->value || q + 1u >= FRONT_QUEUES ||
+	    !p->queue[q + 1].enabled)
+		return;
+	plugin_inject(p->base + COMMON_AT(queue_select), q + 1u, 2);
+	plugin_inject(p->base + COMMON_AT(queue_reset), 1, 2);
+	plugin_inject(p->base + COMMON_AT(queue_select), q, 2);
+}
+
+static struct place *function[MAX_DEVICES];
+static unsigned int functions;
+
+/* Where the BAR that has the common configuration is in memory. */
+static uint64_t bar_of_common(const struct place *f)
+{
+	const uint32_t n = cap_field(f, VIRTIO_PCI_CAP_COMMON_CFG, CAP_BAR, 1);
+	const uint32_t low = n < 5 ? (uint32_t)plugin_load(f->base + CFG_BAR0 + 4ull * n, 4) : 0;
+	const uint64_t high = (low & 6) == 4 ? plugin_load(f->base + CFG_BAR0 + 4 + 4ull * n, 4) :
+					       0;
+
+	return high << 32 | (low & ~15u);
+}
+
+/* One reset is for the device and its function. */
+static void reset_function(const struct access *a)
+{
+	unsigned int i;
+
+	if (a->store && a->size == 2 && at_cap(a, CAP_MSIX, MSIX_CONTROL)) {
+		for (i = 0; i < functions && function[i] != a->place; i++)
+			;
+		if (i == functions && i < MAX_DEVICES)
+			function[functions++] = a->place;
+	}
+	if (!stores(a, COMMON, COMMON_AT(device_status)) || a->value)
+		return;
+	for (i = 0; i < functions; i++)
+		if (bar_of_common(function[i]) == a->place->base &&
+		    function[i]->control & MSIX_ENABLE)
+			plugin_inject(function[i]->base + function[i]->cap[CAP_MSIX] + MSIX_CONTROL,
+				      0, 2);
+}
+
+static void note_ready(const struct access *a)
+{
+	if (stores(a, MMIO, VIRTIO_MMIO_QUEUE_READY))
+		a->place->shown = a->value & 1;
+	if (stores(a, MMIO, VIRTIO_MMIO_STATUS) && !a->value)
+		a->place->shown = 0;
+}
+
+static uint64_t ready_of_any(const struct access *a, uint64_t v)
+{
+	return loads(a, MMIO, VIRTIO_MMIO_QUEUE_READY) ? a->place->shown : v;
+}
+
+static bool third_features(const struct place *p)
+{
+	return p->device_select >= 2;
+}
+
 /* --- the faults -------------------------------------------------------------------------------- */
 
 const struct fault front_outside[F_COUNT] = {
@@ -634,4 +759,20 @@ const struct fault front_outside[F_COUNT] = {
 							0) } },
 	[F_OUTSIDE_FR_MMIO_READY_STAYS] = { .load = ready_still },
 	[F_OUTSIDE_FR_MMIO_STATUS_LOST] = { .load = status_missed },
+
+	[F_OUTSIDE2_FR_SELECT_SHARED] = { .hook = select_in_all },
+	[F_OUTSIDE2_FR_ADDRESSES_READ_0] = { .rule = { LOAD(COMMON, COMMON_AT(queue_desc_lo), 24,
+							    SET, 0) } },
+	[F_OUTSIDE2_FR_GENERATION_RESTLESS] = { .load = restless },
+	[F_OUTSIDE2_FR_OFFER_IS_ACCEPTED] = { .load = offer_accepted },
+	[F_OUTSIDE2_FR_CONFIG_VECTOR_FOLLOWS] = { .load = vector_written_last },
+	[F_OUTSIDE2_FR_FAILED_HIDDEN] = { .rule = { STATUS(AND, 0xff & ~VIRTIO_S_FAILED) } },
+	[F_OUTSIDE2_FR_QUEUE_RESET_TWO] = { .hook = reset_two },
+	[F_OUTSIDE2_FR_RESET_DISABLES_MSIX] = { .hook = reset_function },
+	[F_OUTSIDE2_FR_NOTIFY_CFG_SHORT] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_NOTIFY_CFG,
+								  CAP_LENGTH, 4, SET, 4) } },
+	[F_OUTSIDE2_FR_MMIO_FEATURE_SELECT] = { .rule = { STORE(MMIO,
+								VIRTIO_MMIO_DEVICE_FEATURES_SEL, 4,
+								AND, 1, .when = third_features) } },
+	[F_OUTSIDE2_FR_MMIO_READY_ONE_REGISTER] = { .hook = note_ready, .load = ready_of_any },
 };

@@ -200,12 +200,34 @@ static void send_of(const struct function *f, bool pending)
 	}
 }
 
+/* A word of each entry that was set up becomes 0. */
+static void change_table(const struct function *f, unsigned int word)
+{
+	unsigned int i;
+
+	for (i = 0; i < irq.entries; i++) {
+		struct entry *e = &irq.entry[i];
+
+		if (e->at < f->table || e->at >= f->end || !e->word[word])
+			continue;
+		plugin_inject(e->at + 4ull * word, 0, 4);
+		e->word[word] = 0;
+	}
+}
+
 /* Message Control gets `value`: faults from outside. */
 static void on_control_outside(const struct function *f, uint16_t value)
 {
 	if (irq.fault == F_OUTSIDE_IR_FUNCTION_UNMASK_SENDS_MASKED &&
 	    f->control & ~value & MSIX_FUNCTION_MASK)
 		send_of(f, true);
+	if (irq.fault == F_OUTSIDE2_IR_FUNCTION_UNMASK_UNMASKS &&
+	    f->control & ~value & MSIX_FUNCTION_MASK)
+		change_table(f, CONTROL);
+	if (irq.fault == F_OUTSIDE2_IR_DISABLE_CLEARS && f->control & ~value & MSIX_ENABLE) {
+		change_table(f, ADDR_LO);
+		change_table(f, DATA);
+	}
 	if (irq.fault == F_OUTSIDE_IR_ENABLE_SENDS && value & ~f->control & MSIX_ENABLE)
 		send_of(f, false);
 }
@@ -284,7 +306,7 @@ static void on_mask(struct entry *e, uint32_t old)
 }
 
 /* The guest wrote another word of an entry, which was `old`: faults from outside. */
-static void on_message(const struct entry *e, unsigned int word, uint32_t old)
+static void on_message(struct entry *e, unsigned int word, uint32_t old)
 {
 	const struct function *f = function_of(e);
 	const uint32_t value = e->word[word];
@@ -292,6 +314,11 @@ static void on_message(const struct entry *e, unsigned int word, uint32_t old)
 	if (irq.fault == F_OUTSIDE_IR_FUNCTION_MASK_OLD_ROUTE && f &&
 	    f->control & MSIX_FUNCTION_MASK && old && old != value)
 		plugin_inject(e->at + 4ull * word, old, 4);
+	if (irq.fault == F_OUTSIDE2_IR_MASKED_DATA_OLD && word == DATA && e->word[CONTROL] & 1 &&
+	    old && old != value) {
+		plugin_inject(e->at + 4ull * word, old, 4);
+		e->word[word] = old;
+	}
 	if (irq.fault == F_OUTSIDE_IR_ALL_TO_CPU0 && word == ADDR_LO && value & DESTINATION &&
 	    value >> 20 == MSI_ADDRESS)
 		plugin_inject(e->at, value & ~DESTINATION, 4);

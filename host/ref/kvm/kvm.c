@@ -317,6 +317,8 @@ static uint64_t faulty_count(const struct refkvm_range *s, uint64_t gfn, uint64_
 		return n + 1;
 	if (share && fault(F_KVM_SHARE_ONE_SHORT))
 		return n - 1;
+	if (n > FRAMES_2M && fault(F_OUTSIDE2_KV_RANGE_OVER_2M))
+		return FRAMES_2M;
 	if (n < FRAMES_2M && gfn / FRAMES_2M != (gfn + n - 1) / FRAMES_2M &&
 	    fault(F_OUTSIDE_KV_SPLIT_AT_2M))
 		return FRAMES_2M - gfn % FRAMES_2M;
@@ -403,6 +405,8 @@ static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t 
 	if (!share && shared_run(k, gfn, n) > 0 && shared_run(k, gfn, n) < n &&
 	    fault(F_OUTSIDE_KV_UNSHARE_STOPS))
 		n = shared_run(k, gfn, n);
+	if (!share && n > 1 && k->was_shared[gfn + n - 1] && fault(F_OUTSIDE2_KV_UNSHARE_ONE_SHORT))
+		n--;
 	if (!share && n > 1 && k->was_shared[gfn + n - 1] && fault(F_OUTSIDE_KV_UNSHARE_ZEROES))
 		zero_page(k, gfn + n - 1);
 	convert_pages(k, gfn, faulty_count(s, gfn, n, share), share ? PAGE_SHARED : PAGE_PRIVATE);
@@ -438,6 +442,8 @@ static uint64_t cut_frame(uint64_t gfn)
 {
 	if (gfn >> 32 && fault(F_OUTSIDE_KV_FRAME_32))
 		gfn = (uint32_t)gfn;
+	if (gfn >> 52 && fault(F_OUTSIDE2_KV_FRAME_52))
+		gfn &= (1ull << 52) - 1;
 	if (gfn >> 40 && fault(F_OUTSIDE_KV_FRAME_40))
 		gfn &= (1ull << 40) - 1;
 	return gfn;
@@ -598,6 +604,8 @@ static int64_t map_gpa_range(struct refkvm *k, unsigned int cpu, uint64_t gpa, u
 		return fault(F_KVM_MAP_GPA_WRAP_OK) ? 0 : -EINVAL;
 	if ((attrs >> 5 || (attrs & 0xf) > 2) && !fault(F_KVM_MAP_GPA_RESERVED_BITS_OK))
 		return -EINVAL;
+	if ((attrs & 0xf) == 1 && fault(F_OUTSIDE2_KV_MAP_GPA_UNITS))
+		n *= FRAMES_2M;
 	s = find_slot(k, gfn);
 	if (!s || n > s->first + s->count - gfn)
 		return -EINVAL;
@@ -656,6 +664,8 @@ static int64_t checked_dispatch(struct refkvm *k, const struct refkvm_call *c)
 {
 	int64_t ret;
 
+	if (c->cpu && fault(F_OUTSIDE2_KV_AP_REFUSED))
+		return -KVM_EPERM;
 	if (c->cpl > 0 && c->rax == KVM_HC_MEM_SHARE && fault(F_OUTSIDE_KV_CPL3_SHARE))
 		return dispatch(k, c);
 	if (c->cpl > 0 && !fault(F_KVM_HYPERCALL_CPL3_ALLOWED))
@@ -759,7 +769,10 @@ static void write_system_time(struct refkvm *k, unsigned int cpu, uint64_t gpa, 
 			      1000000000ull * k->clock[cpu].writes;
 	if (cpu != 0 && fault(F_KVM_CLOCK_AP_OFFSET))
 		ns -= ns < 3000000000ull ? ns : 3000000000ull;
-	clock_scale(fault(F_KVM_CLOCK_RATE) ? k->tsc_hz / 2 : k->tsc_hz, &mul, &shift);
+	clock_scale(fault(F_KVM_CLOCK_RATE) || (cpu && fault(F_OUTSIDE2_KV_CLOCK_AP_RATE)) ?
+			    k->tsc_hz / 2 :
+			    k->tsc_hz,
+		    &mul, &shift);
 	t.tsc_to_system_mul = mul;
 	t.tsc_shift = shift;
 	k->clock[cpu].version += 2;
@@ -825,7 +838,8 @@ bool refkvm_wrmsr(struct refkvm *k, unsigned int cpu, uint32_t msr, uint64_t val
 	case MSR_KVM_WALL_CLOCK_NEW:
 		pthread_mutex_lock(&k->lock);
 		k->wall_clock_msr = value;
-		write_wall_clock(k, value, tsc);
+		if (msr != MSR_KVM_WALL_CLOCK || !fault(F_OUTSIDE2_KV_WALL_OLD_MSR))
+			write_wall_clock(k, value, tsc);
 		pthread_mutex_unlock(&k->lock);
 		return true;
 	default:

@@ -149,6 +149,8 @@ static bool do_hypercall(unsigned int cpu, enum kind kind)
 	plugin_set_reg(cpu, R_RAX, c.rax);
 	if ((int64_t)c.rax < 0 && fault(F_OUTSIDE_KV_ERROR_IN_RDX))
 		plugin_set_reg(cpu, R_RDX, UINT32_MAX);
+	if (c.long_mode && (int64_t)c.rax < 0 && fault(F_OUTSIDE2_KV_ERROR_CLEARS_RSI))
+		plugin_set_reg(cpu, R_RSI, 0);
 	if (c.long_mode && fault(F_OUTSIDE_KV_CLEARS_R11))
 		plugin_set_reg(cpu, R_R8 + 3, 0);
 	if (c.clobber_rbx)
