@@ -17,6 +17,13 @@
 #include "tests/irq/irq.h"
 #include "tests/vsock/env.h"
 
+enum {
+	PCI_COMMAND = 4,
+	PCI_COMMAND_INTX_OFF = 1 << 10,
+	PCI_STATUS = 6,
+	PCI_STATUS_INTERRUPT = 1 << 3,
+};
+
 #define ROUNDS 32
 #define CAUSES 5 /* while it is masked */
 
@@ -93,6 +100,7 @@ TEST(irq_config,
 	struct virtio_device *d = e ? vsock_device(e->vs) : NULL;
 	unsigned int k, cpu;
 	uint64_t before;
+	int cause;
 
 	if (!e)
 		test_error(t, "the device does not come up: %s", err_text(opened));
@@ -119,7 +127,48 @@ TEST(irq_config,
 			test_note(t, "change %u: more than one interrupt", k + 1);
 		expect_eq(t, __atomic_load_n(&config_cpu, __ATOMIC_RELAXED), cpu,
 			  "CPU that took it");
+		/* Of a line the cause is shown until it is taken, and the handler has taken it. */
+		cause = virtio_irq_ctl(d, VIRTIO_IRQ_ACK, VIRTIO_EVENT_CONFIG, 0);
+		expect(t, cause < 0 || !(cause & 2), "change %u is shown after it was taken",
+		       k + 1);
 	}
+}
+
+/* With every event unmapped nothing interrupts; the driver polls. */
+TEST(irq_config_unmapped,
+     .id = "irq.deliver.config_unmapped",
+     .clause = "virtio 1.4, 4.1.5.4.1 MUST NOT: interrupt for a change of the configuration while config_msix_vector is NO_VECTOR",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VSOCK | NEED_DEVICE_CTL | NEED_MSIX,
+     .timeout = 20 * SEC)
+{
+	const int opened = vsock_env_open();
+	struct vsock_env *e = opened ? NULL : vsock_env_ctl(t);
+	const struct vsock_config *c = e ? vsock_config(e->vs) : NULL;
+	struct virtio_device *d = e ? vsock_device(e->vs) : NULL;
+	struct virtio_pci *p = d ? virtio_pci(d) : NULL;
+	uint64_t before;
+	uint16_t q;
+
+	if (!e)
+		test_error(t, "the device does not come up: %s", err_text(opened));
+	if (!p || d->irq_mode < VIRTIO_IRQ_MSIX1)
+		test_skip(t, "the vsock device does not interrupt by MSI-X");
+	require_eq(t, virtio_pci_set_config_vector(p, VIRTIO_NO_VECTOR), VIRTIO_NO_VECTOR,
+		   "config_msix_vector unmapped");
+	for (q = 0; q < d->num_queues; q++)
+		require_eq(t, virtio_pci_set_queue_vector(p, q, VIRTIO_NO_VECTOR), VIRTIO_NO_VECTOR,
+			   "queue_msix_vector of queue %u unmapped", q);
+	/* What was on its way by then is taken now. */
+	(void)wait_for(vsock_poll(e->vs) < 0, MSEC);
+	before = __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) +
+		 __atomic_load_n(&d->irqs.shared, __ATOMIC_RELAXED);
+	CTL_OK(t, ctl_set_cids(e->ctl, c->guest, c->num_guest, c->host, c->num_host, false));
+	(void)wait_for(vsock_poll(e->vs) < 0, QUIET_NS);
+	expect_eq(t,
+		  __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) +
+			  __atomic_load_n(&d->irqs.shared, __ATOMIC_RELAXED) - before,
+		  0, "interrupts of a change without a vector");
 }
 
 /* A driver that polls sees the bit, whatever tells of it: 4.1.4.5.1 has no exception for MSI-X. */
@@ -296,6 +345,151 @@ TEST(irq_withdrawn,
 		irq_round(t, &a, "after that");
 	}
 	actor_tried(t, tried, "whose interrupts are a level-triggered line");
+}
+
+static bool line_interrupts(const struct actor *a)
+{
+	return irq_total() || __atomic_load_n(&a->d->irqs.unexpected, __ATOMIC_RELAXED);
+}
+
+static bool shows_interrupt(const struct virtio_pci *p)
+{
+	return pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT;
+}
+
+TEST(irq_line_disabled,
+     .id = "irq.line.disabled",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.2.2: Interrupt Disable keeps the function from asserting its line",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, tried = 0;
+	const struct virtio_pci *p;
+	uint32_t command;
+	struct actor a;
+
+	for (i = 0; irq_subject(t, i, &a); i++) {
+		p = virtio_pci(a.d);
+		if (a.d->irq_mode != VIRTIO_IRQ_INTX || !p)
+			continue;
+		tried++;
+		command = pci_read(p->pci, PCI_COMMAND, 2) & ~(uint32_t)PCI_COMMAND_INTX_OFF;
+		pci_write(p->pci, PCI_COMMAND, 2, command | PCI_COMMAND_INTX_OFF);
+		expect(t, pci_read(p->pci, PCI_COMMAND, 2) & PCI_COMMAND_INTX_OFF,
+		       "%s: Interrupt Disable reads 0 once set", actor_who(&a));
+		actor_one(t, &a);
+		(void)wait_for(shows_interrupt(p), QUIET_NS);
+		expect(t, !wait_for(line_interrupts(&a), QUIET_NS),
+		       "%s: an interrupt with Interrupt Disable set", actor_who(&a));
+		pci_write(p->pci, PCI_COMMAND, 2, command);
+		expect(t, wait_for(irq_total(), ANSWER_NS),
+		       "%s: nothing comes when Interrupt Disable is cleared (%s)", actor_who(&a),
+		       irq_state(a.d, a.queue));
+		irq_round(t, &a, "after that");
+	}
+	actor_tried(t, tried, "on PCI, whose interrupts are a line");
+}
+
+/* The cause is not read before the reset: the reset takes it back. */
+TEST(irq_line_reset,
+     .id = "irq.line.after_reset",
+     .clause = "virtio 1.4, 2.4.1 MUST NOT: notify after a reset: the ISR is 0 and the line is low",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, tried = 0;
+	struct virtio_pci *p;
+	struct actor a;
+
+	for (i = 0; irq_subject(t, i, &a); i++) {
+		p = virtio_pci(a.d);
+		if (a.d->irq_mode != VIRTIO_IRQ_INTX || !p ||
+		    virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 1))
+			continue;
+		tried++;
+		actor_one(t, &a);
+		(void)wait_for(shows_interrupt(p), ANSWER_NS);
+		require(t, vt_clear_status(a.d), "%s: status 0x%02x long after a reset",
+			actor_who(&a), a.d->ops->get_status(a.d));
+		expect(t, !shows_interrupt(p), "%s: Status.Interrupt after a reset", actor_who(&a));
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 0);
+		expect(t, !wait_for(line_interrupts(&a), QUIET_NS),
+		       "%s: an interrupt after a reset (%s)", actor_who(&a),
+		       irq_state(a.d, a.queue));
+		expect_eq(t, mmio_read8(p->isr), 0, "%s: ISR after a reset", actor_who(&a));
+		vt_must_reset(t, a.d);
+	}
+	actor_tried(t, tried, "on PCI, whose interrupts are a line that can be masked");
+}
+
+/* The pending bit is irq.mask.source's: some hosts do not show it. */
+TEST(irq_masked_silent,
+     .id = "irq.masked.each_vector",
+     .clause = "PCIe 6.0, 6.1.4.4, 7.7.2.8: the mask bit of each entry keeps its vector from sending, and no other",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, tried = 0;
+	struct actor a;
+
+	for (i = 0; irq_subject(t, i, &a); i++) {
+		if (a.d->irq_mode < VIRTIO_IRQ_MSIX1)
+			continue;
+		tried++;
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 1);
+		irq_watch(a.d, a.queue);
+		actor_one(t, &a);
+		expect(t, !wait_for(irq_total(), QUIET_NS),
+		       "%s: an interrupt with the vector masked", actor_who(&a));
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 0);
+		expect(t, wait_for(irq_total(), ANSWER_NS),
+		       "%s: nothing comes when the vector is unmasked (%s)", actor_who(&a),
+		       irq_state(a.d, a.queue));
+		if (a.d->irq_mode != VIRTIO_IRQ_MSIX)
+			continue;
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, VIRTIO_EVENT_CONFIG, 1);
+		irq_round(t, &a, "another entry masked");
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, VIRTIO_EVENT_CONFIG, 0);
+	}
+	actor_tried(t, tried, "that interrupts by MSI-X");
+}
+
+/* Without MSI-X the cause is the line's, which nobody has routed. */
+TEST(irq_msix_off,
+     .id = "irq.masked.msix_off",
+     .clause = "PCIe 6.0, 7.7.2.2: a function whose MSI-X Enable is 0 sends no message",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, tried = 0;
+	struct virtio_pci *p;
+	struct actor a;
+	uint64_t stray;
+
+	for (i = 0; irq_subject(t, i, &a); i++) {
+		p = virtio_pci(a.d);
+		if (a.d->irq_mode < VIRTIO_IRQ_MSIX1)
+			continue;
+		tried++;
+		stray = irq_spurious_count(NULL);
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_ENABLE, 0, 0);
+		irq_watch(a.d, a.queue);
+		actor_one(t, &a);
+		expect(t, !wait_for(irq_total(), QUIET_NS), "%s: an interrupt with MSI-X off",
+		       actor_who(&a));
+		expect_eq(t, irq_spurious_count(NULL), stray,
+			  "%s: interrupts on vectors that nobody has", actor_who(&a));
+		if (p->isr)
+			(void)mmio_read8(p->isr); /* lowers the line */
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_ENABLE, 0, 1);
+		(void)wait_for(irq_total(), QUIET_NS / 4);
+		irq_round(t, &a, "with MSI-X on again");
+	}
+	actor_tried(t, tried, "that interrupts by MSI-X");
 }
 
 /* --- under load ----------------------------------------------------------------------------------- */

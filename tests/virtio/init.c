@@ -309,7 +309,7 @@ TEST(init_config_early,
      .needs = NEED_VIRTIO)
 {
 	const struct bring_up full = { .features = VIRTIO_RING_FEATURES };
-	uint8_t early[64], again[64], late[64];
+	uint8_t first[64], early[64], again[64], late[64];
 	struct virtio_device *d;
 	uint32_t len, gen;
 	unsigned int i, compared = 0;
@@ -320,10 +320,13 @@ TEST(init_config_early,
 		if (!len)
 			continue;
 		vt_must_reset(t, d);
+		read_config(t, d, first, len, "in reset");
 		vt_add_status(d, VIRTIO_S_ACKNOWLEDGE);
 		vt_add_status(d, VIRTIO_S_DRIVER);
 		gen = d->ops->config_generation(d);
 		read_config(t, d, early, len, "early");
+		expect(t, !blank(first, len) || blank(early, len),
+		       "%s: the configuration is not there before ACKNOWLEDGE", vt_who(d));
 		read_config(t, d, again, len, "early again");
 		expect(t, memcmp(early, again, len) == 0 || d->ops->config_generation(d) != gen,
 		       "%s: two reads before FEATURES_OK differ, with the generation unchanged at %u",

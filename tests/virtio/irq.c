@@ -260,6 +260,31 @@ TEST(irq_after_queue_reset,
 	actor_tried(t, tried, "that offers RING_RESET");
 }
 
+/* A change of the configuration may be told before, on the same vector: its generation tells. */
+TEST(irq_before_ok,
+     .id = "virtio.irq.none_before_driver_ok",
+     .clause = "virtio 1.4, 2.1.2 MUST NOT: send used buffer notifications before DRIVER_OK",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .no_driver_ok = true };
+	uint32_t generation;
+	unsigned int i;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		generation = a.d->ops->config_generation(a.d);
+		(void)wait_for(count(&a), QUIET_NS / 2);
+		expect(t, !count(&a) || a.d->ops->config_generation(a.d) != generation,
+		       "%s: %u interrupts before DRIVER_OK", actor_who(&a),
+		       (unsigned int)count(&a));
+		vt_must_reset(t, a.d);
+	}
+	actor_tried(t, i, "whose interrupts can be set up");
+}
+
 /* The n-th actor on PCI with MSI-X, up with one vector for all. */
 static bool msix_actor(struct test_ctx *t, unsigned int n, struct actor *a)
 {

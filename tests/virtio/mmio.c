@@ -75,6 +75,8 @@ TEST(mmio_queues,
      .needs = NEED_VIRTIO_MMIO)
 {
 	static const uint16_t beyond[] = { 0, 1, 100, 1000 };
+	/* Their lower 8 bits are those of queues that exist. */
+	static const uint16_t far[] = { 256, 512, 769 };
 	const struct bring_up full = { 0 };
 	struct virtio_mmio *m;
 	unsigned int i, k;
@@ -87,6 +89,8 @@ TEST(mmio_queues,
 			expect(t, rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX) <= 32768,
 			       "%s: queue %u: QueueSizeMax %u (2.7: at most 32768)", m->vdev.name,
 			       q, (unsigned int)rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX));
+			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX), m->vdev.max_size[q],
+				  "%s: queue %u: QueueSizeMax in use", m->vdev.name, q);
 			expect(t, !m->vdev.max_size[q] || rd(m, VIRTIO_MMIO_QUEUE_READY) == 1,
 			       "%s: queue %u: QueueReady reads 0x%x in use", m->vdev.name, q,
 			       (unsigned int)rd(m, VIRTIO_MMIO_QUEUE_READY));
@@ -97,6 +101,11 @@ TEST(mmio_queues,
 			select_queue(m, q);
 			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX), 0,
 				  "%s: QueueSizeMax of queue %u of %u", m->vdev.name, q, n);
+		}
+		for (k = 0; n && k < sizeof(far) / sizeof(far[0]); k++) {
+			select_queue(m, far[k]);
+			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_SIZE_MAX), 0,
+				  "%s: QueueSizeMax of queue %u of %u", m->vdev.name, far[k], n);
 		}
 		reset(t, m);
 		for (q = 0; q < m->vdev.max_queues; q++) {
@@ -216,6 +225,32 @@ TEST(mmio_queue_stopped,
 			  m->vdev.name);
 	}
 	actor_tried(t, tried, "on MMIO");
+}
+
+/* The register alone; that the queue is left alone is virtio.mmio.queue_not_ready. */
+TEST(mmio_ready,
+     .id = "virtio.mmio.queue_ready",
+     .clause = "virtio 1.4, 4.2.2: QueueReady reads the last value that was written to it",
+     .owner = OWNER_MMIO,
+     .needs = NEED_VIRTIO_MMIO)
+{
+	const struct bring_up full = { 0 };
+	struct virtio_mmio *m;
+	unsigned int i;
+	uint16_t q;
+
+	EACH(m, i) {
+		vt_up(t, &m->vdev, &full);
+		for (q = 0; q < m->vdev.max_queues; q++) {
+			if (!m->vdev.max_size[q])
+				continue;
+			select_queue(m, q);
+			wr(m, VIRTIO_MMIO_QUEUE_READY, 0);
+			expect(t, wait_for(rd(m, VIRTIO_MMIO_QUEUE_READY) == 0, ANSWER_NS),
+			       "%s: queue %u: QueueReady reads 0x%x after 0 was written",
+			       m->vdev.name, q, (unsigned int)rd(m, VIRTIO_MMIO_QUEUE_READY));
+		}
+	}
 }
 
 TEST(mmio_generation,

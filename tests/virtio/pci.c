@@ -16,9 +16,15 @@ enum {
 	PCI_COMMAND = 4,
 	PCI_COMMAND_MEMORY = 1 << 1,
 	PCI_COMMAND_MASTER = 1 << 2,
+	PCI_BAR = 0x10,
 	PCI_STATUS = 6,
 	PCI_STATUS_INTERRUPT = 1 << 3,
+	MSIX_TABLE_SIZE = 0x7ff, /* of Message Control */
 };
+
+/* Selectors of queues that do not exist, whose lower 8 bits are those of queues that do. */
+static const uint16_t far_queues[] = { 256, 512, 769 };
+#define FAR (sizeof(far_queues) / sizeof(far_queues[0]))
 
 #define EACH(p, i) for (i = 0; (p = vt_pci(i)); i++)
 /* Those that cannot be driven as well: configuration space is all that these tests read. */
@@ -325,6 +331,14 @@ TEST(pci_queue_sizes,
 			expect_eq(t, mmio_read16(&p->common->queue_size), 0,
 				  "%s: queue_size of queue %u of %u", p->vdev.name, q, n);
 		}
+		for (k = 0; k < FAR; k++) {
+			if (far_queues[k] < n || is_admin_queue(p, far_queues[k]))
+				continue;
+			mmio_write16(&p->common->queue_select, far_queues[k]);
+			expect_eq(t, mmio_read16(&p->common->queue_size), 0,
+				  "%s: queue_size of queue %u of %u", p->vdev.name, far_queues[k],
+				  n);
+		}
 		mmio_write16(&p->common->queue_select, 0);
 	}
 }
@@ -378,6 +392,19 @@ TEST(pci_driver_feature,
 		seen |= mmio_read32(&p->common->driver_feature);
 		expect_eq(t, seen & offered, offered, "%s: features written and read back",
 			  p->vdev.name);
+		/* Each bit alone: a word that stands for the other one shows. */
+		for (k = 0; k < 64; k++) {
+			if (!(offered & VIRTIO_BIT(k)))
+				continue;
+			p->vdev.ops->driver_features(&p->vdev, VIRTIO_BIT(k));
+			mmio_write32(&p->common->driver_feature_select, 1);
+			seen = (uint64_t)mmio_read32(&p->common->driver_feature) << 32;
+			mmio_write32(&p->common->driver_feature_select, 0);
+			seen |= mmio_read32(&p->common->driver_feature);
+			expect(t, (seen & offered) == VIRTIO_BIT(k),
+			       "%s: feature %u alone reads 0x%llx", p->vdev.name, k,
+			       (unsigned long long)seen);
+		}
 		p->vdev.ops->driver_features(&p->vdev, 0);
 		mmio_write32(&p->common->driver_feature_select, 1);
 		expect_eq(t, mmio_read32(&p->common->driver_feature), 0,
@@ -490,6 +517,87 @@ TEST(pci_memory_space,
 		       "%s: a load without Memory Space is answered", p->vdev.name);
 		expect_eq(t, mmio_read8(&p->common->device_status), VIRTIO_S_ACKNOWLEDGE,
 			  "%s: device_status after a store without Memory Space", p->vdev.name);
+	}
+}
+
+static void set_master(const struct virtio_pci *p, bool on)
+{
+	const uint32_t command = pci_read(p->pci, PCI_COMMAND, 2);
+
+	pci_write(p->pci, PCI_COMMAND, 2,
+		  on ? command | PCI_COMMAND_MASTER : command & ~(uint32_t)PCI_COMMAND_MASTER);
+}
+
+/* What a device would do without Bus Master is a store of its own to our memory: the used ring. */
+TEST(pci_bus_master,
+     .id = "virtio.pci.bus_master",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.2.2: Bus Master 0 disables the function from generating accesses",
+     .owner = OWNER_PCI,
+     .needs = NEED_VIRTIO_PCI)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, tried = 0;
+	struct virtio_pci *p;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		if (!p)
+			continue;
+		tried++;
+		actor_up(t, &a, &how);
+		actor_one(t, &a);
+		set_master(p, false);
+		expect_eq(t, pci_read(p->pci, PCI_COMMAND, 2) & PCI_COMMAND_MASTER, 0,
+			  "%s: Bus Master after 0 was written", p->vdev.name);
+		actor_prepare(&a, true);
+		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+		actor_post(&a, 0);
+		vq_notify(a.vq);
+		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: buffers used with Bus Master 0",
+			  p->vdev.name);
+		set_master(p, true);
+		/* QEMU's devices stop for good. */
+		actor_up(t, &a, &how);
+		actor_one(t, &a);
+	}
+	actor_tried(t, tried, "on PCI");
+}
+
+/* As a driver asks for a BAR's size, with decoding off. The other bits of the lower ones are the BAR's type. */
+TEST(pci_bar_type,
+     .id = "virtio.pci.bar_type",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.2.5.1: the type bits of a BAR are read-only, and size is a power of two",
+     .owner = OWNER_PCI,
+     .needs = NEED_VIRTIO_FUNCTION)
+{
+	struct virtio_pci *p;
+	uint32_t command, was, all, type;
+	unsigned int i, bar;
+
+	need_function(t);
+	EACH_FUNCTION(p, i)
+	{
+		command = pci_read(p->pci, PCI_COMMAND, 2);
+		pci_write(p->pci, PCI_COMMAND, 2, command & ~3u);
+		for (bar = 0; bar < 6; bar++) {
+			was = pci_read(p->pci, PCI_BAR + 4 * bar, 4);
+			/* The upper half of a BAR of 64 bits has no type. */
+			if (bar && p->pci->bar[bar - 1].is64)
+				continue;
+			pci_write(p->pci, PCI_BAR + 4 * bar, 4, UINT32_MAX);
+			all = pci_read(p->pci, PCI_BAR + 4 * bar, 4);
+			pci_write(p->pci, PCI_BAR + 4 * bar, 4, was);
+			type = was & 1 ? 3 : 15;
+			expect_eq(t, all & type, was & type,
+				  "%s: type bits of BAR %u after all ones were written",
+				  p->vdev.name, bar);
+			all = ~(all & ~type) + 1; /* the size, if it has less than 4 GiB */
+			expect(t, !(all & (all - 1)) || was & 1, "%s: BAR %u has 0x%x bytes",
+			       p->vdev.name, bar, (unsigned int)all);
+		}
+		pci_write(p->pci, PCI_COMMAND, 2, command);
 	}
 }
 
@@ -644,6 +752,18 @@ TEST(pci_msix_map,
 				expect_eq(t, virtio_pci_set_queue_vector(p, q, (uint16_t)k), k,
 					  "%s: queue_msix_vector of queue %u", p->vdev.name, q);
 		}
+		/* A register for each event: they differ, and are read when all are written. */
+		virtio_pci_set_config_vector(p, (uint16_t)(n - 1));
+		for (q = 0; q < p->vdev.max_queues; q++)
+			virtio_pci_set_queue_vector(p, q, (uint16_t)(q % n));
+		expect_eq(t, mmio_read16(&p->common->config_msix_vector), n - 1,
+			  "%s: config_msix_vector behind the queues'", p->vdev.name);
+		for (q = 0; q < p->vdev.max_queues; q++) {
+			mmio_write16(&p->common->queue_select, q);
+			expect_eq(t, mmio_read16(&p->common->queue_msix_vector), q % n,
+				  "%s: queue_msix_vector of queue %u, behind the others",
+				  p->vdev.name, q);
+		}
 		expect_eq(t, virtio_pci_set_config_vector(p, VIRTIO_NO_VECTOR), VIRTIO_NO_VECTOR,
 			  "%s: config_msix_vector unmapped", p->vdev.name);
 		for (q = 0; q < p->vdev.max_queues; q++)
@@ -741,7 +861,7 @@ TEST(pci_msix_access,
 
 TEST(pci_msix_control,
      .id = "virtio.pci.msix_control",
-     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.1: registers may be accessed by any byte enables: Message Control",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.1, PCIe 6.0, 7.7.2.2: Message Control is accessed by any byte enables; Table Size is read-only",
      .owner = OWNER_PCI,
      .needs = NEED_MSIX)
 {
@@ -755,6 +875,15 @@ TEST(pci_msix_control,
 	unsigned int i, k, on;
 	uint32_t v, bit;
 
+	EACH_MSIX(p, i)
+	{
+		v = pci_read(p->pci, p->msix.cap + 2, 2);
+		pci_write(p->pci, p->msix.cap + 2, 2, v ^ MSIX_TABLE_SIZE);
+		expect_eq(t, pci_read(p->pci, p->msix.cap + 2, 2) & MSIX_TABLE_SIZE,
+			  v & MSIX_TABLE_SIZE, "%s: Table Size, which is read-only, once written",
+			  p->vdev.name);
+		pci_write(p->pci, p->msix.cap + 2, 2, v);
+	}
 	EACH_MSIX(p, i)
 	for (k = 0; k < 6; k++) {
 		const unsigned int at = p->msix.cap + width[k / 2].off, size = width[k / 2].size;

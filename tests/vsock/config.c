@@ -133,3 +133,59 @@ TEST(config_streams_implied,
 	expect(t, !(vsock_device(vs)->ops->get_status(vsock_device(vs)) & VIRTIO_S_NEEDS_RESET),
 	       "the device gives up at a stream without feature bits");
 }
+
+/* The same CIDs in another order, so that connections live on; by 0 puts them back. */
+static void rotate_cids(struct test_ctx *t, struct vsock_env *e, const struct vsock_config *was,
+			uint32_t by)
+{
+	struct virtio_device *d = vsock_device(e->vs);
+	const uint64_t before = __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED);
+	uint64_t cids[VSOCK_MAX_CIDS] = { 0 };
+	uint32_t i;
+
+	for (i = 0; i < was->num_guest; i++)
+		cids[i] = was->guest[(i + by) % was->num_guest];
+	CTL_OK(t, ctl_set_cids(e->ctl, cids, was->num_guest, was->host, was->num_host, false));
+	require(t,
+		wait_for(vsock_poll(e->vs) >= 0 &&
+				 __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) != before,
+			 IO_NS),
+		"no notification in time of a change of the configuration");
+}
+
+/* A counter that is too narrow, or that stands still, hides a change from a driver that reads it in two halves. */
+TEST(config_generation,
+     .id = "vsock.config.generation",
+     .clause = "virtio 1.4, 4.1.4.3.1, 4.2.2.1 MUST: another config_generation once the configuration has changed, however often",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL | NEED_MULTI_CID,
+     .timeout = 10 * SEC)
+{
+	enum {
+		CHANGES = 4,
+		BYTES = 32
+	};
+	struct vsock_env *e = vsock_env_ctl(t);
+	const struct vsock_config was = *vsock_config(e->vs);
+	struct virtio_device *d = vsock_device(e->vs);
+	uint8_t before[BYTES], after[BYTES];
+	uint32_t len = d->ops->config_len(d), gen;
+	unsigned int n, k;
+
+	len = len < BYTES ? len : BYTES;
+	if (d->irq_mode == VIRTIO_IRQ_POLL)
+		test_skip(t, "the device has no interrupt to notify by");
+	for (n = 1; n <= CHANGES; n++) {
+		if (virtio_config_read(d, 0, before, len))
+			test_error(t, "config space cannot be read: %s", d->error);
+		gen = d->ops->config_generation(d);
+		for (k = n; k--;)
+			rotate_cids(t, e, &was, k % 2 ? 0 : 1);
+		if (virtio_config_read(d, 0, after, len))
+			test_error(t, "config space cannot be read: %s", d->error);
+		require(t, memcmp(before, after, len) != 0, "the configuration is as it was");
+		expect(t, d->ops->config_generation(d) != gen,
+		       "%u changes, and the generation is %u as before", n, (unsigned int)gen);
+		rotate_cids(t, e, &was, 0);
+	}
+}
