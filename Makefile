@@ -314,7 +314,7 @@ G_LIBS $(g_libs) --end-group
 U_CFLAGS $(U_CFLAGS)
 U_LINK $(CC) $(SANITIZE)
 U_LIBS -lcmocka $(H_LIBS)
-$(foreach t,$(unit-tests),UNIT $(t) tests/unit/test_$(t).c $(unit-$(t))$(newline))
+$(foreach t,$(unit-tests),UNIT $(t) $(or $(unit-link-$(t)),-) tests/unit/test_$(t).c $(unit-$(t))$(newline))
 endef
 define newline
 
@@ -345,7 +345,7 @@ $(O)/unit/obj/%.c.o: %.c $(u_stamp) | $(fault_ids)
 define unit_rule
 $(O)/unit/$(1): $(patsubst %,$(O)/unit/obj/%.o,tests/unit/test_$(1).c $(unit-$(1)))
 	$$(call say,UNITLD  $$@)
-	$$(Q)$(CC) $$(SANITIZE) -o $$@ $$^ -lcmocka $$(H_LIBS)
+	$$(Q)$(CC) $$(SANITIZE) $$(unit-link-$(1)) -o $$@ $$^ -lcmocka $$(H_LIBS)
 endef
 $(foreach t,$(unit-tests),$(eval $(call unit_rule,$(t))))
 

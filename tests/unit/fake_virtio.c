@@ -19,12 +19,33 @@
 const char *fake_cmdline_key, *fake_cmdline_value;
 uint64_t fake_time_step = 10 * USEC;
 uint64_t fake_sec = SEC;
+unsigned int fake_fail;
 static size_t pages_out, pages_kept;
 static long maps_out;
+static size_t synced;
+
+static bool fails(void)
+{
+	return fake_fail && --fake_fail == 0;
+}
+
+/* Who links with --wrap has these in place of the C library's; fuzzers don't. */
+void *__real_calloc(size_t n, size_t size) __attribute__((weak));
+void *__real_malloc(size_t size) __attribute__((weak));
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return fails() ? NULL : __real_malloc(size);
+}
 
 void *mem_pages(size_t n, size_t align)
 {
-	void *p = aligned_alloc(align, n * PAGE_SIZE);
+	void *p = fails() ? NULL : aligned_alloc(align, n * PAGE_SIZE);
 
 	if (!p)
 		return NULL;
@@ -59,6 +80,14 @@ size_t fake_pages_out(void)
 long fake_maps_out(void)
 {
 	return maps_out;
+}
+
+size_t fake_synced(void)
+{
+	const size_t n = synced;
+
+	synced = 0;
+	return n;
 }
 
 uint64_t time_now(void)
@@ -107,6 +136,8 @@ static void count_free(struct dma_layer *l, void *p, size_t size, dma_addr_t add
 
 static int count_map(struct dma_layer *l, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
 {
+	if (fails())
+		return -EIO;
 	maps_out++;
 	return l->lower->ops->map(l->lower, buf, len, dir, addr);
 }
@@ -116,6 +147,17 @@ static void count_unmap(struct dma_layer *l, dma_addr_t addr, void *buf, size_t 
 {
 	maps_out--;
 	l->lower->ops->unmap(l->lower, addr, buf, len, dir);
+}
+
+static void count_sync(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
+		       enum dma_dir dir)
+{
+	(void)l;
+	(void)addr;
+	(void)buf;
+	synced += len;
+	if (dir != DMA_FROM_DEVICE)
+		abort();
 }
 
 static void no_sync(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
@@ -133,7 +175,7 @@ static const struct dma_ops counting_ops = {
 	.free = count_free,
 	.map = count_map,
 	.unmap = count_unmap,
-	.sync_for_cpu = no_sync,
+	.sync_for_cpu = count_sync,
 	.sync_for_device = no_sync,
 };
 

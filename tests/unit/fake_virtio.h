@@ -77,6 +77,10 @@ size_t fake_pages_out(void);
 /* Pages that were given up for good (mem_keep()). */
 size_t fake_pages_kept(void);
 long fake_maps_out(void);
+/* Bytes that the driver took over from the device since it was asked. */
+size_t fake_synced(void);
+/* The how-manieth allocation or mapping from now on fails; 0: none. */
+extern unsigned int fake_fail;
 /* The value of any command-line key that is asked for; NULL: none is given. */
 extern const char *fake_cmdline_key, *fake_cmdline_value;
 /* The clock moves by this much with each look at it, ns. */

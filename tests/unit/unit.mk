@@ -1,7 +1,11 @@
 # What reads, judges and writes reports.
 report-src := $(addprefix host/common/,ktap.c ktap_file.c ktap_write.c report.c stamp.c util.c)
 unit-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/without.c drivers/virtio/vq.c drivers/virtio/split.c lib/dma.c lib/device.c
-unit-tests += virtio_split virtio_init
+# fake_virtio.c says which allocation fails.
+fake-heap := -Wl,--wrap=calloc,--wrap=malloc
+unit-tests += virtio_split virtio_init virtio_edges
+unit-virtio_edges := $(unit-virtio)
+unit-link-virtio_edges := $(fake-heap)
 unit-virtio_split := $(unit-virtio)
 unit-virtio_init := $(unit-virtio) drivers/virtio/rng.c
 unit-fault := host/ref/fault/fault.c host/common/injected.c
@@ -19,6 +23,7 @@ unit-tests += vsock_config
 unit-vsock_config := drivers/virtio/vsock_config.c
 unit-tests += vsock
 unit-vsock := $(unit-virtio) $(addprefix drivers/virtio/,vsock.c vsock_conn.c vsock_config.c)
+unit-link-vsock := $(fake-heap)
 unit-tests += vsock_oracle
 unit-vsock_oracle := tests/vsock/oracle.c
 unit-tests += lib_text lib_mem lib_acpi lib_pci

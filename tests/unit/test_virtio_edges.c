@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The driver's queues when memory runs out, at the wrap of indexes, and with a device that writes less than it may. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "drivers/virtio/transport.h"
+#include "drivers/virtio/vq_impl.h"
+#include "tests/unit/fake_virtio.h"
+
+#define BASE	 (VIRTIO_BIT(VIRTIO_F_VERSION_1))
+#define INDIRECT VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC)
+
+static struct fake_device dev;
+static char tokens[8], bytes[16];
+
+static void negotiate(uint64_t features)
+{
+	fake_init(&dev, VIRTIO_ID_RNG, BASE | features, 1, false);
+	assert_int_equal(virtio_negotiate(&dev.vdev, features), 0);
+}
+
+static struct virtqueue *start(uint64_t features, uint16_t size)
+{
+	negotiate(features);
+	assert_int_equal(virtio_queues_setup(&dev.vdev, 1, size), 0);
+	assert_int_equal(virtio_driver_ok(&dev.vdev), 0);
+	return dev.vdev.vq[0];
+}
+
+static void stop(void)
+{
+	assert_int_equal(virtio_reset(&dev.vdev), 0);
+	assert_int_equal(fake_pages_out(), 0);
+	assert_int_equal(fake_maps_out(), 0);
+}
+
+/* Whatever cannot be allocated: an error, nothing that stays, and no queue that the device has. */
+static void set_up_without_memory(void **state)
+{
+	static const uint64_t features[] = { 0, INDIRECT };
+	unsigned int f, n;
+	int ret;
+
+	(void)state;
+	for (f = 0; f < 2; f++) {
+		for (n = 1;; n++) {
+			negotiate(features[f]);
+			fake_fail = n;
+			ret = virtio_queues_setup(&dev.vdev, 1, 8);
+			if (fake_fail)
+				break;
+			assert_int_equal(ret, -ENOMEM);
+			assert_non_null(strstr(dev.vdev.error, "no memory for queue 0 of 8"));
+			assert_null(dev.vdev.vq[0]);
+			assert_false(dev.q[0].enabled);
+			stop();
+		}
+		fake_fail = 0;
+		assert_int_equal(ret, 0);
+		assert_int_equal(n, 6 + f); /* queue, chains, maps, links, rings; tables */
+		stop();
+	}
+}
+
+/* The same for a chain that has a table of its own: then the queue is as it was, and the chain can be posted. */
+static void add_without_memory(void **state)
+{
+	struct virtqueue *vq = start(INDIRECT, 8);
+	struct vq_seg s[6];
+	struct fake_chain c;
+	unsigned int n, i;
+	void *token;
+	uint32_t len;
+	int ret;
+
+	(void)state;
+	for (i = 0; i < 6; i++)
+		s[i] = (struct vq_seg){ &bytes[i], 1 };
+	for (n = 1;; n++) {
+		fake_fail = n;
+		ret = vq_add(vq, s, 3, s + 3, 3, tokens);
+		if (fake_fail)
+			break;
+		assert_int_equal(ret, n == 1 || n == 8 ? -ENOMEM : -EIO);
+		assert_int_equal(vq_free_count(vq), 8);
+		assert_int_equal(vq_in_flight(vq), 0);
+		assert_int_equal(fake_maps_out(), 0);
+		assert_int_equal(dev.q[0].avail->idx, 0);
+	}
+	fake_fail = 0;
+	assert_int_equal(ret, 0);
+	assert_int_equal(n, 9); /* maps, six mappings, the table */
+	assert_true(fake_pop(&dev, 0, &c));
+	assert_int_equal(c.n, 6);
+	assert_int_equal(c.writable, 3);
+	fake_push(&dev, 0, c.head, 3);
+	assert_int_equal(vq_get(vq, &token, &len), 1);
+	stop();
+}
+
+/* A failure halfway through the readable segments posts no shorter chain. */
+static void direct_add_fails(void **state)
+{
+	struct virtqueue *vq = start(0, 8);
+	const struct vq_seg s[2] = { { bytes, 1 }, { bytes + 1, 1 } };
+	unsigned int n;
+
+	(void)state;
+	for (n = 1; n <= 4; n++) {
+		fake_fail = n;
+		assert_int_equal(vq_add(vq, s, 2, s, 2, tokens), -EIO);
+		assert_int_equal(fake_maps_out(), 0);
+		assert_int_equal(vq_free_count(vq), 8);
+	}
+	assert_int_equal(vq_add(vq, s, 2, s, 2, tokens), 0);
+	assert_int_equal(vq_free_count(vq), 4);
+	stop();
+}
+
+static void staging_without_memory(void **state)
+{
+	struct virtqueue *vq = start(0, 8);
+	const struct vq_raw_desc d = { 1, 2, 0, 0 };
+
+	(void)state;
+	fake_fail = 1;
+	assert_int_equal(vq_raw_stage(vq, 7, &d), -ENOMEM);
+	assert_int_equal(vq_raw_stage(vq, 7, &d), 0);
+	stop();
+}
+
+/* Of what a device may write, only the bytes that it says it wrote are taken, the first segments before the others. */
+static void takes_what_was_written(void **state)
+{
+	static const uint32_t written[] = { 0, 1, 4, 5, 8, 12 };
+	struct virtqueue *vq = start(INDIRECT, 8);
+	const struct vq_seg out = { bytes, 4 };
+	const struct vq_seg in[] = { { bytes + 4, 4 }, { bytes + 8, 4 }, { bytes + 12, 4 } };
+	struct fake_chain c;
+	unsigned int i;
+	void *token;
+	uint32_t len;
+
+	(void)state;
+	for (i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+		assert_int_equal(vq_add(vq, &out, 1, in, 3, tokens), 0);
+		assert_true(fake_pop(&dev, 0, &c));
+		fake_push(&dev, 0, c.head, written[i]);
+		(void)fake_synced();
+		assert_int_equal(vq_get(vq, &token, &len), 1);
+		assert_int_equal(len, written[i]);
+		assert_int_equal(fake_synced(), written[i]);
+	}
+	assert_int_equal(vq_add(vq, &out, 1, in, 3, tokens), 0);
+	stop(); /* never used: nothing is taken */
+	assert_int_equal(fake_synced(), 0);
+}
+
+/* A buffer of more than 2^32 bytes in all may be used with any length. */
+static void writable_saturates(void **state)
+{
+	struct virtqueue *vq = start(0, 8);
+	const struct vq_seg in[] = { { bytes, 0xffffffff }, { bytes, 16 } };
+	struct fake_chain c;
+	void *token;
+	uint32_t len;
+
+	(void)state;
+	assert_int_equal(vq_add(vq, NULL, 0, in, 2, tokens), 0);
+	assert_true(fake_pop(&dev, 0, &c));
+	fake_push(&dev, 0, c.head, 0xffffffff);
+	assert_int_equal(vq_get(vq, &token, &len), 1);
+	assert_int_equal(len, 0xffffffff);
+	stop();
+}
+
+/* With EVENT_IDX each third buffer is told, whatever the index is; it wraps here. */
+static void kicks_at_the_wrap(void **state)
+{
+	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 4);
+	const struct vq_seg s = { bytes, 4 };
+	le16 *event = (le16 *)&dev.q[0].used->ring[4];
+	struct fake_chain c;
+	unsigned int i;
+	void *token;
+	uint32_t len;
+
+	(void)state;
+	for (i = 0; i < 66000; i++) {
+		assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens), 0);
+		assert_true(fake_pop(&dev, 0, &c)); /* which asks for the next one */
+		*event = cpu_to_le16((uint16_t)(i - i % 3 + 2));
+		vq_kick(vq);
+		assert_int_equal(dev.q[0].notifies, (i + 1) / 3);
+		fake_push(&dev, 0, c.head, 4);
+		assert_int_equal(vq_get(vq, &token, &len), 1);
+		assert_int_equal(le16_to_cpu(dev.q[0].avail->ring[4]), (uint16_t)(i + 1));
+	}
+	stop();
+}
+
+/* The largest queue, and those that are none. */
+static void sizes(void **state)
+{
+	static const uint16_t bad[] = { 0, 3, 5, 6, 65535, 32767 };
+	struct virtqueue *vq;
+	dma_addr_t desc, driver, device;
+	unsigned int i;
+
+	(void)state;
+	negotiate(0);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_null(vq_create(&dev.vdev, 0, bad[i]));
+	for (i = 1; i <= 32768; i *= 2) {
+		vq = vq_create(&dev.vdev, 3, (uint16_t)i);
+		assert_non_null(vq);
+		assert_int_equal(vq_size(vq), i);
+		assert_int_equal(vq_index(vq), 3);
+		assert_int_equal(vq_free_count(vq), i);
+		vq_addresses(vq, &desc, &driver, &device);
+		/* 2.7: 16, 2 and 4; none reaches into the next. */
+		assert_int_equal(desc % 16 + driver % 2 + device % 4, 0);
+		assert_true(driver >= desc + 16ull * i);
+		assert_true(device >= driver + 6 + 2ull * i);
+		vq_destroy(vq);
+	}
+	vq_destroy(NULL);
+	assert_int_equal(fake_pages_out(), 0);
+}
+
+/* Every entry of the rings is used, up to the last; ASan watches their ends. */
+static void whole_ring(void **state)
+{
+	const uint64_t features = INDIRECT | VIRTIO_BIT(VIRTIO_F_EVENT_IDX);
+	const struct vq_seg s[2] = { { bytes, 4 }, { bytes + 4, 4 } };
+	struct fake_chain c;
+	unsigned int i, round;
+	void *token;
+	uint32_t len;
+	struct virtqueue *vq;
+
+	(void)state;
+	for (round = 0; round < 2; round++) {
+		vq = start(round ? features : 0, 64);
+		for (i = 0; i < (round ? 64 : 32); i++)
+			assert_int_equal(vq_add(vq, s, 1, s + 1, 1, &tokens[i % 8]), 0);
+		assert_int_equal(vq_free_count(vq), 0);
+		assert_int_equal(vq_add(vq, s, 1, NULL, 0, tokens), -ENOSPC);
+		assert_int_equal(vq_in_flight(vq), i);
+		for (i = 0; i < (round ? 64 : 32); i++) {
+			assert_true(fake_pop(&dev, 0, &c));
+			assert_int_equal(c.n, 2);
+			fake_push(&dev, 0, c.head, 4);
+		}
+		for (i = 0; i < (round ? 64 : 32); i++) {
+			assert_int_equal(vq_get(vq, &token, &len), 1);
+			assert_ptr_equal(token, &tokens[i % 8]);
+		}
+		stop();
+	}
+}
+
+/* What was used before a reset is judged at each place of the ring; what is in flight besides is no matter. */
+static void audit_everywhere(void **state)
+{
+	const struct vq_seg s = { bytes, 4 };
+	unsigned int taken, bad, i;
+	struct fake_chain c;
+	void *token;
+	uint32_t len;
+
+	(void)state;
+	for (taken = 0; taken < 6; taken++) {
+		for (bad = 0; bad < 3; bad++) {
+			struct virtqueue *vq = start(0, 4);
+
+			for (i = 0; i < taken; i++) {
+				assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens), 0);
+				assert_true(fake_pop(&dev, 0, &c));
+				fake_push(&dev, 0, c.head, 4);
+				assert_int_equal(vq_get(vq, &token, &len), 1);
+			}
+			for (i = 0; i < 4; i++)
+				assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens), 0);
+			for (i = 0; i < 3; i++) {
+				assert_true(fake_pop(&dev, 0, &c));
+				fake_push(&dev, 0, c.head, i == bad ? 5 : 4);
+			}
+			vq_audit(vq);
+			assert_non_null(strstr(vq_error(vq), "len 5"));
+			stop();
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(set_up_without_memory),
+		cmocka_unit_test(add_without_memory),
+		cmocka_unit_test(direct_add_fails),
+		cmocka_unit_test(staging_without_memory),
+		cmocka_unit_test(takes_what_was_written),
+		cmocka_unit_test(writable_saturates),
+		cmocka_unit_test(kicks_at_the_wrap),
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(whole_ring),
+		cmocka_unit_test(audit_everywhere),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
