@@ -1561,6 +1561,252 @@ static void own_tx_buffer(void **state)
 	assert_memory_equal(&sent[0].h, &h, sizeof(h));
 }
 
+/* --- buffers cut in other ways ----------------------------------------------------------------- */
+
+static void open_in_a_manner(const struct vsock_manner *m)
+{
+	prepare(VIRTIO_BIT(VSOCK_F_STREAM) | SEQ);
+	vsock_set_manner(m);
+	assert_int_equal(vsock_open(0, 0, &vs), 0);
+	vsock_set_manner(NULL);
+}
+
+static uint16_t posted(unsigned int queue)
+{
+	return le16_to_cpu(dev.q[queue].avail->idx);
+}
+
+/* rx buffers of five descriptors that begin anywhere in a page: all of them, and what is in each, come whole. */
+static void rx_in_pieces(void **state)
+{
+	static const struct vsock_manner m = {
+		.rx_bytes = 4 * 30 + 7000, .rx_off = 2000, .rx_pieces = 5, .rx_piece = 30, .rx_count = 7
+	};
+	struct fake_chain c;
+	unsigned int i, k;
+
+	(void)state;
+	open_in_a_manner(&m);
+	assert_int_equal(posted(VQ_RX), 7);
+	for (i = 0; i < 7; i++) {
+		assert_true(fake_pop(&dev, VQ_RX, &c));
+		assert_int_equal(c.n, 5);
+		assert_int_equal(c.writable, m.rx_bytes);
+		assert_int_equal((uintptr_t)c.seg[0].p % 4096, 2000);
+		for (k = 0; k < 4; k++) {
+			assert_int_equal(c.seg[k].len, 30);
+			assert_ptr_equal(c.seg[k].p + 30, c.seg[k + 1].p);
+		}
+		memset(c.seg[4].p, 0, c.seg[4].len); /* ASan: it is there to its last byte */
+	}
+	assert_false(fake_pop(&dev, VQ_RX, &c));
+}
+
+/* Without indirect tables fewer of them have room. */
+static void direct_pieces(void **state)
+{
+	static const struct vsock_manner m = { .without = VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC),
+					       .queue_size = 32,
+					       .rx_pieces = 3,
+					       .rx_piece = 16,
+					       .ev_first = 1 };
+	struct fake_chain c;
+
+	(void)state;
+	open_in_a_manner(&m);
+	assert_int_equal(dev.accepted & m.without, 0);
+	assert_int_equal(dev.q[VQ_RX].size, 32);
+	assert_int_equal(posted(VQ_RX), 10);
+	assert_int_equal(posted(VQ_EVENT), 8);
+	assert_true(fake_pop(&dev, VQ_RX, &c));
+	assert_int_equal(c.n, 3);
+	assert_int_equal(c.writable, 16384);
+	assert_true(fake_pop(&dev, VQ_EVENT, &c));
+	assert_int_equal(c.n, 2);
+	assert_int_equal(c.seg[0].len, 1);
+	assert_int_equal(c.seg[1].len, 3);
+	assert_ptr_equal(c.seg[0].p + 1, c.seg[1].p);
+}
+
+/* One that is larger than an event: what the device says it wrote beside it, it must have written. */
+static void large_events(void **state)
+{
+	static const struct vsock_manner m = { .ev_bytes = 24, .ev_count = 2 };
+	const uint32_t words[6] = { 0, 1, 2, 3, 4, 5 };
+	struct fake_chain c;
+
+	(void)state;
+	open_in_a_manner(&m);
+	assert_int_equal(posted(VQ_EVENT), 2);
+	event(0, 4);
+	assert_int_equal(stats().transport_resets, 1);
+	event(0, 8); /* of which 4 are as the driver left them */
+	assert_int_equal(stats().transport_resets, 1);
+	assert_int_equal(stats().rx_malformed, 1);
+	assert_true(fake_pop(&dev, VQ_EVENT, &c));
+	assert_int_equal(c.writable, 24);
+	fake_copy_in(&c, words, 24);
+	fake_push(&dev, VQ_EVENT, c.head, 24);
+	polled(1);
+	assert_int_equal(stats().transport_resets, 2);
+}
+
+static void held_events(void **state)
+{
+	struct fake_chain c;
+	unsigned int i, told;
+
+	(void)state;
+	vsock_hold_events(vs, true);
+	for (i = 0; i < 8; i++)
+		event(0, 4);
+	assert_int_equal(stats().transport_resets, 8);
+	assert_false(fake_pop(&dev, VQ_EVENT, &c));
+	told = dev.q[VQ_EVENT].notifies;
+	vsock_hold_events(vs, false);
+	assert_int_equal(dev.q[VQ_EVENT].notifies, told + 1);
+	for (i = 0; i < 20; i++)
+		event(0, 4);
+	assert_int_equal(stats().transport_resets, 28);
+}
+
+static void held_requests(void **state)
+{
+	struct vsock_listener *l = listen_at(VSOCK_CID_ANY, 80, 4);
+	struct vsock_stray s[4];
+	struct vsock_conn *c;
+
+	(void)state;
+	vsock_hold_requests(vs, true);
+	inject(&(struct vsock_hdr){ .src_cid = 2,
+				    .src_port = 4999,
+				    .dst_cid = 3,
+				    .dst_port = 80,
+				    .type = VSOCK_STREAM,
+				    .op = VSOCK_OP_REQUEST },
+	       NULL, 0);
+	polled(1);
+	assert_int_equal(vsock_accept(l, MSEC, &c), -ETIMEDOUT);
+	assert_int_equal(num_sent, 0); /* neither answered nor refused */
+	assert_int_equal(vsock_strays(vs, s, 4), 1);
+	vsock_hold_requests(vs, false);
+	request(3, 80, 5000, VSOCK_STREAM);
+	assert_int_equal(vsock_accept(l, MSEC, &c), 0);
+}
+
+/* --- memory runs out ----------------------------------------------------------------------------- */
+
+static void open_without_memory(void **state)
+{
+	unsigned int n;
+	int ret;
+
+	for (n = 1;; n++) {
+		prepare(VIRTIO_BIT(VSOCK_F_STREAM) | SEQ);
+		fake_fail = n;
+		ret = vsock_open(0, 0, &vs);
+		if (fake_fail)
+			break;
+		assert_true(ret == -ENOMEM || ret == -EIO);
+		assert_int_equal(vs == NULL, n == 1);
+		assert_false(dev.status & VIRTIO_S_DRIVER_OK);
+		down(state);
+	}
+	fake_fail = 0;
+	assert_int_equal(ret, 0);
+	assert_true(n > 3 * 6 + 48 + 8); /* queues, rx buffers, events */
+}
+
+/* Nothing stays of a connection, and no place in the queue is lost, however often it fails. */
+static void connect_without_memory(void **state)
+{
+	const struct vsock_addr l = { 0, ANY }, r = { VSOCK_CID_HOST, 1 };
+	struct vsock_conn *c;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 300; i++) {
+		fake_fail = 1 + i % 2; /* the connection, its first packet */
+		assert_int_equal(vsock_connect(vs, VSOCK_STREAM, l, r, SEC, &c), -ENOMEM);
+		assert_null(c);
+		assert_int_equal(stats().conns, 0);
+	}
+	assert_int_equal(num_sent, 0);
+	for (i = 0; i < 100; i++) {
+		fake_fail = 3; /* the packet's buffer is not mapped: it waits for another try */
+		(void)vsock_connect(vs, VSOCK_STREAM, l, r, MSEC, &c);
+		assert_int_equal(fake_fail, 0);
+		assert_null(c);
+		polled(0);
+	}
+	connected(VSOCK_STREAM);
+}
+
+static void listen_without_memory(void **state)
+{
+	const struct vsock_addr at = { VSOCK_CID_ANY, 80 };
+	struct vsock_listener *l;
+
+	(void)state;
+	fake_fail = 1;
+	assert_int_equal(vsock_listen(vs, VSOCK_STREAM, at, 4, &l), -ENOMEM);
+	assert_null(l);
+	assert_int_equal(stats().listeners, 0);
+	listen_at(VSOCK_CID_ANY, 80, 4);
+	assert_int_equal(stats().listeners, 1);
+}
+
+/* The host is told that a connection failed, and that data was lost. */
+static void receive_without_memory(void **state)
+{
+	struct vsock_listener *l = listen_at(VSOCK_CID_ANY, 80, 4);
+	struct vsock_conn *c;
+
+	(void)state;
+	inject(&(struct vsock_hdr){ .src_cid = 2,
+				    .src_port = 5000,
+				    .dst_cid = 3,
+				    .dst_port = 80,
+				    .type = VSOCK_STREAM,
+				    .op = VSOCK_OP_REQUEST },
+	       NULL, 0);
+	fake_fail = 1;
+	polled(1);
+	assert_int_equal(last()->h.op, VSOCK_OP_RST);
+	assert_int_equal(last()->h.dst_port, 5000);
+	assert_int_equal(vsock_accept(l, MSEC, &c), -ETIMEDOUT);
+	assert_int_equal(stats().conns, 0);
+	c = connected(VSOCK_STREAM);
+	host_sends(c, "abc", 3, 0);
+	fake_fail = 1;
+	polled(1);
+	assert_int_equal(fake_fail, 0);
+	assert_int_equal(last()->h.op, VSOCK_OP_RST);
+	assert_int_equal(vsock_conn_state(c), VSOCK_RESET);
+	assert_int_equal(vsock_readable(c), 0);
+}
+
+static void send_without_memory(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 200; i++) {
+		fake_fail = 1 + i % 2; /* header, payload */
+		assert_int_equal(vsock_send(c, "abc", 3, MSEC), -EIO);
+		assert_int_equal(credit(c).tx_cnt, 0);
+	}
+	num_sent = 0;
+	assert_int_equal(vsock_send(c, "abc", 3, MSEC), 3);
+	assert_int_equal(num_sent, 1);
+	fake_fail = 1;
+	assert_int_equal(vsock_conn_packet(c, VSOCK_OP_RW, 0, "abc", 3), -ENOMEM);
+	assert_int_equal(credit(c).tx_cnt, 3);
+	assert_int_equal(vsock_conn_packet(c, VSOCK_OP_RW, 0, "abc", 3), 0);
+	assert_int_equal(credit(c).tx_cnt, 6);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 
 int main(void)
@@ -1610,6 +1856,16 @@ int main(void)
 		T(left_while_sending),
 		T(own_tx_buffer),
 		/* The last one: what it leaves allocated stays so. */
+		cmocka_unit_test_teardown(rx_in_pieces, down),
+		cmocka_unit_test_teardown(direct_pieces, down),
+		cmocka_unit_test_teardown(large_events, down),
+		T(held_events),
+		T(held_requests),
+		cmocka_unit_test_teardown(open_without_memory, down),
+		T(connect_without_memory),
+		T(listen_without_memory),
+		T(receive_without_memory),
+		T(send_without_memory),
 		cmocka_unit_test_setup(close_without_reset, up),
 	};
 
