@@ -179,9 +179,15 @@ static const struct dma_ops counting_ops = {
 	.sync_for_device = no_sync,
 };
 
+bool fake_restricted;
+
 static int count(struct device *d)
 {
-	return dma_push(d, &counting_ops, NULL);
+	static struct dma_ops restricted;
+
+	restricted = counting_ops;
+	restricted.restricted = true;
+	return dma_push(d, fake_restricted ? &restricted : &counting_ops, NULL);
 }
 
 static struct device_policy counting = { .attach = count };
@@ -291,6 +297,8 @@ static int fake_queue_enable(struct virtio_device *d, uint16_t queue, uint16_t s
 {
 	struct fake_queue *q = &to_fake(d)->q[queue];
 
+	if (to_fake(d)->refuse_enable)
+		return -EIO;
 	q->size = size;
 	q->desc = phys_to_virt(desc);
 	q->avail = phys_to_virt(driver);

@@ -36,7 +36,7 @@ struct fake_device {
 	void (*on_notify)(struct fake_device *f, uint16_t queue);
 	void *arg;
 	/* Misbehaviour. */
-	bool refuse_features_ok, refuse_driver_ok;
+	bool refuse_features_ok, refuse_driver_ok, refuse_enable;
 	unsigned int slow_reset;       /* status reads that are not 0 yet */
 	bool never_resets;	       /* the status never gets 0 */
 	unsigned int torn_reads;       /* config reads after which the generation moves on */
@@ -81,6 +81,8 @@ long fake_maps_out(void);
 size_t fake_synced(void);
 /* The how-manieth allocation or mapping from now on fails; 0: none. */
 extern unsigned int fake_fail;
+/* Devices that are attached from now on must come through a back end of DMA. */
+extern bool fake_restricted;
 /* The value of any command-line key that is asked for; NULL: none is given. */
 extern const char *fake_cmdline_key, *fake_cmdline_value;
 /* The clock moves by this much with each look at it, ns. */

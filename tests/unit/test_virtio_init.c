@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -262,6 +263,233 @@ static void names(void **state)
 	assert_null(virtio_feature_name(VIRTIO_ID_RNG, 1));
 }
 
+/* As the specification numbers them (5, 6, 5.10.3, 5.13.3). */
+static void all_names(void **state)
+{
+	static const struct {
+		uint32_t id;
+		const char *name;
+	} ids[] = {
+		{ 1, "net" },	  { 2, "block" },  { 3, "console" }, { 4, "rng" },
+		{ 5, "balloon" }, { 8, "scsi" },   { 9, "9p" },	     { 16, "gpu" },
+		{ 18, "input" },  { 19, "vsock" }, { 20, "crypto" }, { 23, "iommu" },
+		{ 24, "mem" },	  { 26, "fs" },	   { 27, "pmem" },   { 28, "id 28" },
+	};
+	static const struct {
+		uint32_t id;
+		unsigned int bit;
+		const char *name;
+	} bits[] = {
+		{ 4, 28, "INDIRECT_DESC" },
+		{ 4, 29, "EVENT_IDX" },
+		{ 4, 30, "(30: vhost-user)" },
+		{ 4, 32, "VERSION_1" },
+		{ 4, 33, "ACCESS_PLATFORM" },
+		{ 4, 34, "RING_PACKED" },
+		{ 4, 35, "IN_ORDER" },
+		{ 4, 36, "ORDER_PLATFORM" },
+		{ 4, 37, "SR_IOV" },
+		{ 4, 38, "NOTIFICATION_DATA" },
+		{ 4, 39, "NOTIF_CONFIG_DATA" },
+		{ 4, 40, "RING_RESET" },
+		{ 4, 41, "ADMIN_VQ" },
+		{ 19, 0, "STREAM" },
+		{ 19, 1, "SEQPACKET" },
+		{ 19, 2, "NO_IMPLIED_STREAM" },
+		{ 19, 3, NULL },
+		{ 19, 50, "INDEXED_CID(experimental)" },
+		{ 23, 0, "INPUT_RANGE" },
+		{ 23, 1, "DOMAIN_RANGE" },
+		{ 23, 2, "MAP_UNMAP" },
+		{ 23, 3, "BYPASS" },
+		{ 23, 4, "PROBE" },
+		{ 23, 5, "MMIO" },
+		{ 23, 6, "BYPASS_CONFIG" },
+		{ 23, 7, NULL },
+		{ 4, 0, NULL },
+	};
+	static const char *const modes[] = { "poll", "intx", "msix1", "msix" };
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		assert_string_equal(virtio_id_name(ids[i].id), ids[i].name);
+	for (i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
+		if (bits[i].name)
+			assert_string_equal(virtio_feature_name(bits[i].id, bits[i].bit),
+					    bits[i].name);
+		else
+			assert_null(virtio_feature_name(bits[i].id, bits[i].bit));
+	}
+	for (i = 0; i < 4; i++)
+		assert_string_equal(virtio_irq_name((enum virtio_irq_mode)i), modes[i]);
+}
+
+/* --- what goes wrong on the way up, each with its words ---------------------------------------- */
+
+static void queue_errors(void **state)
+{
+	(void)state;
+	fake_init(&dev, VIRTIO_ID_RNG, V1, VIRTIO_MAX_QUEUES, false);
+	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
+	assert_int_equal(virtio_queues_setup(&dev.vdev, VIRTIO_MAX_QUEUES + 1, 0), -ENOSPC);
+	assert_int_equal(virtio_queues_setup(&dev.vdev, VIRTIO_MAX_QUEUES, 0), 0);
+	assert_int_equal(dev.vdev.num_queues, VIRTIO_MAX_QUEUES);
+	assert_int_equal(virtio_queue_setup(&dev.vdev, 1, 0), -EIO);
+	assert_non_null(strstr(dev.vdev.error, "queue 1 is enabled before"));
+	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
+	dev.refuse_enable = true;
+	assert_int_equal(virtio_queue_setup(&dev.vdev, 0, 0), -EIO);
+	assert_null(dev.vdev.vq[0]);
+	dev.refuse_enable = false;
+	dev.q[1].max = 1;
+	assert_int_equal(virtio_queue_setup(&dev.vdev, 1, 0), 0);
+	assert_int_equal(dev.q[1].size, 1);
+	assert_int_equal(virtio_reset(&dev.vdev), 0);
+	assert_int_equal(fake_pages_out(), 0);
+}
+
+/* 6.2: protected memory needs ACCESS_PLATFORM. */
+static void restricted_device(void **state)
+{
+	const uint64_t platform = VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM);
+
+	(void)state;
+	fake_restricted = true;
+	fake_init(&dev, VIRTIO_ID_RNG, V1, 1, false);
+	assert_int_equal(virtio_negotiate(&dev.vdev, 0), -EPERM);
+	assert_int_equal(dev.status, 1 | 2 | VIRTIO_S_FAILED);
+	fake_init(&dev, VIRTIO_ID_RNG, V1 | platform, 1, false);
+	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
+	assert_int_equal(dev.accepted, V1 | platform);
+	fake_restricted = false;
+	assert_int_equal(virtio_reset(&dev.vdev), 0);
+}
+
+static unsigned int queue_calls[4], config_calls;
+
+static void note_queue(struct virtio_device *d, uint16_t queue)
+{
+	assert_ptr_equal(d, &dev.vdev);
+	queue_calls[queue]++;
+}
+
+static void note_config(struct virtio_device *d)
+{
+	assert_ptr_equal(d, &dev.vdev);
+	config_calls++;
+}
+
+/* Each cause is counted as its own, and told to who asked. */
+static void interrupts(void **state)
+{
+	const struct virtio_irq_counts *n = &dev.vdev.irqs;
+
+	(void)state;
+	fake_init(&dev, VIRTIO_ID_RNG, V1, 3, false);
+	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
+	assert_int_equal(virtio_queues_setup(&dev.vdev, 3, 0), 0);
+	assert_int_equal(virtio_driver_ok(&dev.vdev), 0);
+	virtio_irq_queue(&dev.vdev, 2); /* nobody asked */
+	virtio_irq_shared(&dev.vdev);
+	virtio_irq_config(&dev.vdev);
+	dev.vdev.on_queue = note_queue;
+	dev.vdev.on_config = note_config;
+	virtio_irq_queue(&dev.vdev, 1);
+	assert_int_equal(queue_calls[1], 1);
+	assert_int_equal(queue_calls[0] + queue_calls[2], 0);
+	virtio_irq_shared(&dev.vdev);
+	virtio_irq_config(&dev.vdev);
+	assert_int_equal(queue_calls[0], 1);
+	assert_int_equal(queue_calls[1], 2);
+	assert_int_equal(queue_calls[2], 1);
+	assert_int_equal(queue_calls[3], 0);
+	assert_int_equal(config_calls, 1);
+	assert_int_equal(n->shared, 2);
+	assert_int_equal(n->config, 2);
+	assert_int_equal(n->queue[1] + n->queue[2], 2);
+	assert_int_equal(virtio_reset(&dev.vdev), 0);
+	/* The next set-up counts anew. */
+	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
+	assert_int_equal(virtio_queues_setup(&dev.vdev, 3, 0), 0);
+	assert_int_equal(n->shared + n->config + n->queue[1], 0);
+	assert_int_equal(virtio_reset(&dev.vdev), 0);
+}
+
+/* --- the registry ---------------------------------------------------------------------------------- */
+
+static void refusals(void **state)
+{
+	unsigned int i;
+	char name[16];
+
+	(void)state;
+	assert_null(virtio_refused(0));
+	for (i = 0; i < 35; i++) {
+		snprintf(name, sizeof(name), "pci %u", i);
+		virtio_refuse(name, virtio_refusal_of(i == 1 ? -ETIMEDOUT : -ENOSPC),
+			      i == 2 ? &dev.vdev : NULL, "because of %u", i);
+	}
+	assert_int_equal(virtio_refusals_lost(), 3);
+	assert_string_equal(virtio_refused(31)->name, "pci 31");
+	assert_string_equal(virtio_refused(31)->reason, "because of 31");
+	assert_null(virtio_refused(32));
+	assert_string_equal(virtio_refused(0)->reason, "because of 0");
+	assert_int_equal(virtio_refused(0)->kind, VIRTIO_REFUSED_RESOURCE);
+	assert_int_equal(virtio_refused(1)->kind, VIRTIO_REFUSED_RESET);
+	assert_ptr_equal(virtio_refused(2)->dev, &dev.vdev);
+	assert_null(virtio_refused(1)->dev);
+}
+
+/* Devices stay in the order in which they were found; each has its own number among its kind. */
+static void registry(void **state)
+{
+	static struct fake_device f[33];
+	unsigned int i, before = 0;
+	uint32_t id;
+
+	(void)state;
+	while (virtio_get(before))
+		before++;
+	for (i = 0; i + before < 32; i++) {
+		id = i % 2 ? VIRTIO_ID_BLOCK : VIRTIO_ID_NET;
+		fake_init(&f[i], id, V1 | VIRTIO_BIT(i % 24), i % 3 + 1, false);
+		if (i == 1)
+			f[i].q[1].max = 0;
+		f[i].q[0].max = (uint16_t)(i + 2);
+		assert_int_equal(virtio_add(&f[i].vdev), 0);
+		assert_int_equal(f[i].vdev.offered, f[i].offered);
+		assert_int_equal(f[i].vdev.max_queues, i == 1 ? 1 : i % 3 + 1);
+		assert_int_equal(f[i].vdev.max_size[0], i + 2);
+		assert_false(f[i].vdev.more_queues);
+		assert_int_equal(f[i].status, 0);
+		assert_int_equal(f[i].status_log[1], 1);
+		assert_int_equal(f[i].status_log[2], 3);
+		assert_ptr_equal(virtio_get(before + i), &f[i].vdev);
+		assert_ptr_equal(virtio_find(id, i / 2), &f[i].vdev);
+	}
+	assert_null(virtio_get(32));
+	assert_null(virtio_find(VIRTIO_ID_NET, 16));
+	fake_init(&f[32], VIRTIO_ID_NET, V1, 1, false);
+	assert_int_equal(virtio_add(&f[32].vdev), -ENOSPC);
+	assert_null(virtio_get(32));
+}
+
+static void never_added(void **state)
+{
+	unsigned int n = 0;
+
+	(void)state;
+	while (virtio_get(n))
+		n++;
+	fake_init(&dev, VIRTIO_ID_NET, V1, 1, false);
+	dev.status = 1;
+	dev.never_resets = true;
+	assert_int_equal(virtio_add(&dev.vdev), -ETIMEDOUT);
+	assert_null(virtio_get(n));
+	assert_null(virtio_find(VIRTIO_ID_NET, 0));
+}
+
 /* --- rng ------------------------------------------------------------------------------- */
 
 static uint32_t rng_len;
@@ -302,6 +530,40 @@ static void rng_reads(void **state)
 	assert_int_equal(fake_maps_out(), 0);
 }
 
+static void rng_fails(void **state)
+{
+	struct rng *r;
+	char b[16], big[600];
+
+	(void)state;
+	rng_dev.refuse_features_ok = true;
+	assert_int_equal(rng_open(0, &r), -EINVAL);
+	assert_int_equal(rng_dev.status, 0);
+	rng_dev.refuse_features_ok = false;
+	rng_dev.q[0].max = 0;
+	assert_int_equal(rng_open(0, &r), -ENODEV);
+	assert_int_equal(rng_dev.status, 0);
+	rng_dev.q[0].max = 64;
+	rng_dev.refuse_driver_ok = true;
+	assert_int_equal(rng_open(0, &r), -EIO);
+	assert_int_equal(rng_dev.status, 0);
+	rng_dev.refuse_driver_ok = false;
+	assert_int_equal(rng_open(0, &r), 0);
+	rng_dev.on_notify = answer;
+	rng_len = 600;
+	assert_int_equal(rng_read(r, b, 0, SEC), -EINVAL);
+	assert_int_equal(rng_read(r, big, sizeof(big), SEC), 512); /* a buffer is not longer */
+	rng_dev.on_notify = NULL;
+	assert_int_equal(rng_read(r, big, sizeof(big), MSEC), -ETIMEDOUT);
+	fake_push(&rng_dev, 0, 77, 4);
+	assert_int_equal(rng_read(r, b, 4, MSEC), -EPROTO);
+	assert_int_equal(rng_read(r, b, 4, MSEC), -EPROTO);
+	rng_close(NULL);
+	rng_close(r);
+	assert_null(rng_dev.vdev.driver);
+	assert_int_equal(fake_pages_out(), 0);
+}
+
 /* A device whose reset does not end writes to its buffer later: the sanitizer sees it if that was freed. */
 static void rng_late_write(void **state)
 {
@@ -340,8 +602,16 @@ int main(void)
 		cmocka_unit_test(access_width),
 		cmocka_unit_test(config_copies),
 		cmocka_unit_test(names),
+		cmocka_unit_test(all_names),
+		cmocka_unit_test(queue_errors),
+		cmocka_unit_test(restricted_device),
+		cmocka_unit_test(interrupts),
+		cmocka_unit_test(refusals),
+		cmocka_unit_test(never_added),
 		cmocka_unit_test(rng_reads),
+		cmocka_unit_test(rng_fails),
 		cmocka_unit_test(rng_late_write),
+		cmocka_unit_test(registry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

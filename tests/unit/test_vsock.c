@@ -1579,9 +1579,11 @@ static uint16_t posted(unsigned int queue)
 /* rx buffers of five descriptors that begin anywhere in a page: all of them, and what is in each, come whole. */
 static void rx_in_pieces(void **state)
 {
-	static const struct vsock_manner m = {
-		.rx_bytes = 4 * 30 + 7000, .rx_off = 2000, .rx_pieces = 5, .rx_piece = 30, .rx_count = 7
-	};
+	static const struct vsock_manner m = { .rx_bytes = 4 * 30 + 7000,
+					       .rx_off = 2000,
+					       .rx_pieces = 5,
+					       .rx_piece = 30,
+					       .rx_count = 7 };
 	struct fake_chain c;
 	unsigned int i, k;
 
