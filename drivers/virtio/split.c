@@ -9,31 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drivers/virtio/chain.h"
 #include "drivers/virtio/split.h"
 #include "drivers/virtio/vq_impl.h"
 #include "lib/mmio.h"
-
-/* Segments that a chain's own room in the pools takes; longer chains get memory of their own. */
-#define POOL_SEGS 4
-
-struct seg_map { /* one segment while the device has it */
-	dma_addr_t addr;
-	void *buf;
-	uint32_t len;
-	enum dma_dir dir;
-};
-
-struct chain {		      /* of one head descriptor */
-	void *token;	      /* NULL: not posted */
-	struct seg_map *maps; /* the pool's, or allocated */
-	uint32_t segs;
-	uint32_t writable; /* bytes, saturating */
-	uint16_t descs;	   /* taken from the table: 1 with an indirect table */
-	bool audited;	   /* split_audit() saw its used element */
-	/* An indirect table too long for the pool. */
-	struct vring_desc *table;
-	dma_addr_t table_addr;
-};
 
 struct vq_split {
 	struct virtqueue vq;
@@ -47,13 +26,9 @@ struct vq_split {
 	le16 *used_event;  /* ours: behind avail */
 	le16 *avail_event; /* the device's: behind used */
 	size_t avail_off, used_off;
-	struct vring_desc *pool; /* size * POOL_SEGS, with INDIRECT_DESC */
-	size_t pool_size;
-	dma_addr_t pool_addr;
 	/* Private. */
-	struct chain *chain;
-	struct seg_map *map_pool;
-	uint16_t *next; /* free list, and the order within a chain */
+	struct chains chains; /* by head descriptor */
+	uint16_t *next;	      /* free list, and the order within a chain */
 	uint16_t free_head, free_count;
 	uint16_t in_flight;
 	uint16_t avail_idx, kicked_idx, last_used;
@@ -67,7 +42,8 @@ static struct vq_split *to_split(const struct virtqueue *vq)
 
 /* --- descriptors ----------------------------------------------------------------------- */
 
-static void write_desc(struct vring_desc *d, const struct seg_map *m, uint16_t flags, uint16_t next)
+static void write_desc(struct vring_desc *d, const struct chain_seg *m, uint16_t flags,
+		       uint16_t next)
 {
 	WRITE_ONCE(d->addr, cpu_to_le64(m->addr));
 	WRITE_ONCE(d->len, cpu_to_le32(m->len));
@@ -75,91 +51,17 @@ static void write_desc(struct vring_desc *d, const struct seg_map *m, uint16_t f
 	WRITE_ONCE(d->next, cpu_to_le16(next));
 }
 
-static uint16_t seg_flags(const struct chain *c, unsigned int i)
-{
-	return (uint16_t)((c->maps[i].dir == DMA_FROM_DEVICE ? VRING_DESC_F_WRITE : 0) |
-			  (i + 1 < c->segs ? VRING_DESC_F_NEXT : 0));
-}
-
-/* written: bytes that the device says it wrote, from the first writable segment on. */
-static void unmap_segs(struct vq_split *s, struct chain *c, uint32_t written)
-{
-	struct device *dev = &s->vq.dev->dev;
-	unsigned int i;
-
-	for (i = 0; i < c->segs; i++) {
-		struct seg_map *m = &c->maps[i];
-
-		if (m->dir == DMA_FROM_DEVICE) {
-			const uint32_t n = written < m->len ? written : m->len;
-
-			dma_sync_for_cpu(dev, m->addr, m->buf, n, m->dir);
-			written -= n;
-		}
-		dma_unmap(dev, m->addr, m->buf, m->len, m->dir);
-	}
-}
-
-/* Gives back what a chain holds but its descriptors. */
-static void release_chain(struct vq_split *s, uint16_t head, uint32_t written)
-{
-	struct chain *c = &s->chain[head];
-
-	unmap_segs(s, c, written);
-	if (c->maps != &s->map_pool[head * POOL_SEGS])
-		free(c->maps);
-	if (c->table)
-		dma_free(&s->vq.dev->dev, c->table, c->segs * sizeof(*c->table), c->table_addr);
-	memset(c, 0, sizeof(*c));
-}
-
-static int map_segs(struct vq_split *s, struct chain *c, const struct vq_seg *seg, unsigned int n,
-		    enum dma_dir dir)
-{
-	struct device *dev = &s->vq.dev->dev;
-	unsigned int i;
-	int ret;
-
-	for (i = 0; i < n; i++) {
-		struct seg_map *m = &c->maps[c->segs];
-
-		*m = (struct seg_map){ .buf = seg[i].buf, .len = seg[i].len, .dir = dir };
-		ret = dma_map(dev, m->buf, m->len, dir, &m->addr);
-		if (ret)
-			return ret;
-		c->segs++;
-		if (dir == DMA_FROM_DEVICE)
-			c->writable = c->writable + m->len < c->writable ? UINT32_MAX :
-									   c->writable + m->len;
-	}
-	return 0;
-}
-
-/* Where the chain's segments are described: the pool's table of this head, or one of its own. */
-static struct vring_desc *indirect_table(struct vq_split *s, uint16_t head, dma_addr_t *addr)
-{
-	struct chain *c = &s->chain[head];
-
-	if (c->segs <= POOL_SEGS) {
-		*addr = s->pool_addr + head * POOL_SEGS * sizeof(*s->pool);
-		return &s->pool[head * POOL_SEGS];
-	}
-	c->table = dma_alloc(&s->vq.dev->dev, c->segs * sizeof(*c->table), 16, &c->table_addr);
-	*addr = c->table_addr;
-	return c->table;
-}
-
 static int post_indirect(struct vq_split *s, uint16_t head)
 {
-	struct chain *c = &s->chain[head];
-	struct seg_map whole = { .len = c->segs * (uint32_t)sizeof(struct vring_desc) };
-	struct vring_desc *t = indirect_table(s, head, &whole.addr);
+	struct chain *c = &s->chains.chain[head];
+	struct chain_seg whole = { .len = c->segs * CHAIN_ENTRY };
+	struct vring_desc *t = chain_table(&s->chains, head, &whole.addr);
 	unsigned int i;
 
 	if (!t)
 		return -ENOMEM;
 	for (i = 0; i < c->segs; i++)
-		write_desc(&t[i], &c->maps[i], seg_flags(c, i),
+		write_desc(&t[i], &c->seg[i], chain_flags(c, i),
 			   (uint16_t)(i + 1 < c->segs ? i + 1 : 0));
 	c->descs = 1;
 	/* 2.7.5.3.1: INDIRECT and NEXT are never both set. */
@@ -169,12 +71,12 @@ static int post_indirect(struct vq_split *s, uint16_t head)
 
 static void post_direct(struct vq_split *s, uint16_t head)
 {
-	struct chain *c = &s->chain[head];
+	struct chain *c = &s->chains.chain[head];
 	uint16_t at = head;
 	unsigned int i;
 
 	for (i = 0; i < c->segs; i++) {
-		write_desc(&s->desc[at], &c->maps[i], seg_flags(c, i),
+		write_desc(&s->desc[at], &c->seg[i], chain_flags(c, i),
 			   i + 1 < c->segs ? s->next[at] : 0);
 		at = s->next[at];
 	}
@@ -214,22 +116,16 @@ static int split_add(struct virtqueue *vq, const struct vq_seg *out, unsigned in
 
 	if (s->free_count < (indirect ? 1 : n))
 		return -ENOSPC;
-	c = &s->chain[head];
-	c->maps = n <= POOL_SEGS ? &s->map_pool[head * POOL_SEGS] : calloc(n, sizeof(*c->maps));
-	if (!c->maps)
-		return -ENOMEM;
-	/* 2.7.4.2: writable ones after all readable ones. */
-	ret = map_segs(s, c, out, n_out, DMA_TO_DEVICE);
-	if (!ret)
-		ret = map_segs(s, c, in, n_in, DMA_FROM_DEVICE);
+	ret = chain_map(&s->chains, head, out, n_out, in, n_in);
 	if (!ret && indirect)
 		ret = post_indirect(s, head);
 	else if (!ret)
 		post_direct(s, head);
 	if (ret) {
-		release_chain(s, head, 0);
+		chain_release(&s->chains, head, 0);
 		return ret;
 	}
+	c = &s->chains.chain[head];
 	c->token = token;
 	take_descs(s, c->descs);
 	s->in_flight++;
@@ -288,18 +184,18 @@ static int split_get(struct virtqueue *vq, void **token, uint32_t *len)
 		return vq_break(vq,
 				"queue %u: used element %u has id %u, the queue has %u descriptors",
 				vq->index, s->last_used, id, vq->size);
-	if (!s->chain[id].token)
+	if (!chain_posted(&s->chains, id))
 		return vq_break(vq, "queue %u: used element %u has id %u, not a buffer in flight",
 				vq->index, s->last_used, id);
-	if (written > s->chain[id].writable)
+	if (written > s->chains.chain[id].writable)
 		return vq_break(
 			vq,
 			"queue %u: used element %u (id %u): len %u, the buffer has %u writable bytes",
-			vq->index, s->last_used, id, written, s->chain[id].writable);
-	*token = s->chain[id].token;
+			vq->index, s->last_used, id, written, s->chains.chain[id].writable);
+	*token = s->chains.chain[id].token;
 	*len = written;
-	descs = s->chain[id].descs;
-	release_chain(s, (uint16_t)id, written);
+	descs = s->chains.chain[id].descs;
+	chain_release(&s->chains, (uint16_t)id, written);
 	give_descs(s, (uint16_t)id, descs);
 	s->in_flight--;
 	s->last_used++;
@@ -344,17 +240,17 @@ static int audit_element(struct vq_split *s, uint16_t at)
 	const struct vring_used_elem *e = &s->used->ring[at & (s->vq.size - 1)];
 	const uint32_t id = le32_to_cpu(READ_ONCE(e->id)), written = le32_to_cpu(READ_ONCE(e->len));
 
-	if (id >= s->vq.size || !s->chain[id].token || s->chain[id].audited)
+	if (!chain_posted(&s->chains, id) || s->chains.chain[id].audited)
 		return vq_break(
 			&s->vq,
 			"queue %u: used element %u, the last before a reset, has id %u, not a buffer in flight",
 			s->vq.index, at, id);
-	if (written > s->chain[id].writable)
+	if (written > s->chains.chain[id].writable)
 		return vq_break(
 			&s->vq,
 			"queue %u: used element %u (id %u): len %u, the buffer has %u writable bytes",
-			s->vq.index, at, id, written, s->chain[id].writable);
-	s->chain[id].audited = true;
+			s->vq.index, at, id, written, s->chains.chain[id].writable);
+	s->chains.chain[id].audited = true;
 	return 0;
 }
 
@@ -389,15 +285,9 @@ static void split_destroy(struct virtqueue *vq)
 {
 	struct vq_split *s = to_split(vq);
 	struct device *dev = &vq->dev->dev;
-	unsigned int i;
 
-	for (i = 0; s->chain && i < vq->size; i++)
-		if (s->chain[i].token)
-			release_chain(s, (uint16_t)i, 0);
+	chains_free(&s->chains);
 	dma_free(dev, s->mem, s->mem_size, s->mem_addr);
-	dma_free(dev, s->pool, s->pool_size, s->pool_addr);
-	free(s->chain);
-	free(s->map_pool);
 	free(s->next);
 	free(s);
 }
@@ -406,7 +296,7 @@ static void split_destroy(struct virtqueue *vq)
 
 static void put_desc(struct vq_split *s, uint16_t i, const struct vq_raw_desc *d)
 {
-	const struct seg_map m = { .addr = d->addr, .len = d->len };
+	const struct chain_seg m = { .addr = d->addr, .len = d->len };
 
 	write_desc(&s->desc[i & (s->vq.size - 1)], &m, d->flags, d->next);
 }
@@ -473,12 +363,21 @@ static int raw_want_nth(struct virtqueue *vq, uint16_t n)
 	return 0;
 }
 
+static void raw_entry(void *table, uint16_t i, const struct vq_raw_desc *d)
+{
+	const struct vring_desc e = { cpu_to_le64(d->addr), cpu_to_le32(d->len),
+				      cpu_to_le16(d->flags), cpu_to_le16(d->next) };
+
+	memcpy((uint8_t *)table + i * sizeof(e), &e, sizeof(e));
+}
+
 static const struct vq_raw_ops raw_ops = {
 	.post = raw_post,
 	.used_count = raw_used_count,
 	.used = raw_used,
 	.take = raw_take,
 	.want_nth = raw_want_nth,
+	.entry = raw_entry,
 };
 
 static const struct vq_ops split_ops = {
@@ -589,11 +488,7 @@ static bool alloc_shared(struct vq_split *s, uint16_t size)
 	s->used = (struct vring_used *)(mem + s->used_off);
 	s->used_event = &s->avail->ring[size];
 	s->avail_event = (le16 *)&s->used->ring[size];
-	if (!s->indirect)
-		return true;
-	s->pool_size = size * POOL_SEGS * sizeof(*s->pool);
-	s->pool = dma_alloc(dev, s->pool_size, 64, &s->pool_addr);
-	return s->pool;
+	return true;
 }
 
 struct virtqueue *split_create(struct virtio_device *d, uint16_t index, uint16_t size)
@@ -609,10 +504,9 @@ struct virtqueue *split_create(struct virtio_device *d, uint16_t index, uint16_t
 	s->vq = (struct virtqueue){ .ops = &split_ops, .dev = d, .index = index, .size = size };
 	s->indirect = virtio_has(d, VIRTIO_F_INDIRECT_DESC);
 	s->event_idx = virtio_has(d, VIRTIO_F_EVENT_IDX);
-	s->chain = calloc(size, sizeof(*s->chain));
-	s->map_pool = calloc((size_t)size * POOL_SEGS, sizeof(*s->map_pool));
 	s->next = calloc(size, sizeof(*s->next));
-	if (!s->chain || !s->map_pool || !s->next || !alloc_shared(s, size)) {
+	if (chains_init(&s->chains, &d->dev, size, s->indirect) || !s->next ||
+	    !alloc_shared(s, size)) {
 		split_destroy(&s->vq);
 		return NULL;
 	}

@@ -14,6 +14,8 @@
 #include "lib/env.h"
 #include "lib/time.h"
 
+OPTION("ring",
+       "split: packed rings are used by tests about them only; else wherever they are offered");
 OPTION("irq", "the best kind of interrupt to use: msix, msix1 (one vector), intx or poll");
 
 #define MAX_DEVICES   32
@@ -25,8 +27,7 @@ OPTION("irq", "the best kind of interrupt to use: msix, msix1 (one vector), intx
 #define GENERIC_KNOWN                                                                              \
 	(VIRTIO_RING_FEATURES | VIRTIO_BIT(VIRTIO_F_VERSION_1) |                                   \
 	 VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) |              \
-	 VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA) | VIRTIO_BIT(VIRTIO_F_NOTIF_CONFIG_DATA) |         \
-	 VIRTIO_BIT(VIRTIO_F_RING_RESET))
+	 VIRTIO_BIT(VIRTIO_F_NOTIF_CONFIG_DATA) | VIRTIO_BIT(VIRTIO_F_RING_RESET))
 /* 2.2: 24 to 40 and 43 are queues' and negotiation's, 44 to 49 reserved; the rest belongs to the device. */
 #define GENERIC_MASK 0x0003f9ffff000000ull
 /* Accepted wherever they are offered. */
@@ -196,7 +197,8 @@ static void add_status(struct virtio_device *d, uint8_t bit)
 	d->ops->set_status(d, d->ops->get_status(d) | bit);
 }
 
-int virtio_accept(struct virtio_device *d, uint64_t features)
+/* needs_packed: of the features, those that are accepted with RING_PACKED only. */
+static int agree(struct virtio_device *d, uint64_t features, uint64_t needs_packed)
 {
 	int ret = virtio_reset(d);
 
@@ -223,6 +225,8 @@ int virtio_accept(struct virtio_device *d, uint64_t features)
 				    (unsigned long long)d->offered);
 	}
 	d->accepted = d->offered & features;
+	if (!virtio_has(d, VIRTIO_F_RING_PACKED))
+		d->accepted &= ~needs_packed;
 	d->ops->driver_features(d, d->accepted);
 	add_status(d, VIRTIO_S_FEATURES_OK);
 	if (!(d->ops->get_status(d) & VIRTIO_S_FEATURES_OK)) {
@@ -235,9 +239,24 @@ int virtio_accept(struct virtio_device *d, uint64_t features)
 	return ret;
 }
 
+int virtio_accept(struct virtio_device *d, uint64_t features)
+{
+	return agree(d, features, 0);
+}
+
+bool virtio_packed_wanted(void)
+{
+	const char *want = cmdline_get("ring");
+
+	return !want || strcmp(want, "split") != 0;
+}
+
 int virtio_negotiate(struct virtio_device *d, uint64_t wanted)
 {
-	return virtio_accept(d, (wanted | ALWAYS) & (GENERIC_KNOWN | ~GENERIC_MASK));
+	if (!virtio_packed_wanted())
+		wanted &= ~VIRTIO_BIT(VIRTIO_F_RING_PACKED);
+	return agree(d, (wanted | ALWAYS) & (GENERIC_KNOWN | ~GENERIC_MASK),
+		     VIRTIO_BIT(VIRTIO_F_IN_ORDER));
 }
 
 const char *virtio_irq_name(enum virtio_irq_mode mode)
@@ -295,7 +314,9 @@ int virtio_queue_setup(struct virtio_device *d, uint16_t i, uint16_t size)
 		return virtio_error(d, -ENODEV, "queue %u does not exist", i);
 	if (d->ops->queue_enabled(d, i))
 		return virtio_error(d, -EIO, "queue %u is enabled before its set-up", i);
-	size = power_of_two(size && size < max ? size : max);
+	size = size && size < max ? size : max;
+	if (!virtio_has(d, VIRTIO_F_RING_PACKED))
+		size = power_of_two(size);
 	d->vq[i] = vq_create(d, i, size);
 	if (!d->vq[i])
 		return virtio_error(d, -ENOMEM, "no memory for queue %u of %u entries", i, size);

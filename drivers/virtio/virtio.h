@@ -49,7 +49,10 @@ enum virtio_feature { /* 6: bit numbers */
 #define VIRTIO_BIT(n) (1ull << (n))
 
 /* What a driver passes to virtio_negotiate() beside its device's own bits: all that the rings can do. */
-#define VIRTIO_RING_FEATURES (VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) | VIRTIO_BIT(VIRTIO_F_EVENT_IDX))
+#define VIRTIO_RING_FEATURES                                                                       \
+	(VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) | VIRTIO_BIT(VIRTIO_F_EVENT_IDX) |                     \
+	 VIRTIO_BIT(VIRTIO_F_RING_PACKED) | VIRTIO_BIT(VIRTIO_F_IN_ORDER) |                        \
+	 VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA))
 
 #define VIRTIO_MAX_QUEUES 8
 #define VIRTIO_NO_VECTOR  0xffff
@@ -191,7 +194,7 @@ int virtio_reset(struct virtio_device *d);
 /*
  * 3.1.1 steps 1 to 6: reset, ACKNOWLEDGE, DRIVER, features (offered & wanted, VERSION_1 and, where
  * offered, ACCESS_PLATFORM always), FEATURES_OK, read back. 0, -ENODEV (no VERSION_1), -EINVAL
- * (FEATURES_OK refused; FAILED is set), -ETIMEDOUT.
+ * (FEATURES_OK refused; FAILED is set), -ETIMEDOUT. ring=split leaves RING_PACKED out; IN_ORDER comes with it only.
  */
 int virtio_negotiate(struct virtio_device *d, uint64_t wanted);
 /*
@@ -201,7 +204,7 @@ int virtio_negotiate(struct virtio_device *d, uint64_t wanted);
 int virtio_accept(struct virtio_device *d, uint64_t features);
 /*
  * Step 7: interrupts (the best mode that the device and irq= allow), then n queues with at most `size`
- * entries each (0: the device's maximum; cut to a power of two). 0, -ENODEV (no such queue), -ENOMEM,
+ * entries each (0: the device's maximum; a split ring's is cut to a power of two). 0, -ENODEV (no such queue), -ENOMEM,
  * -EIO, -ENOSPC.
  */
 /* The i-th of them, for a caller that set the interrupts up itself. */
@@ -209,6 +212,9 @@ int virtio_queue_setup(struct virtio_device *d, uint16_t i, uint16_t size);
 int virtio_queues_setup(struct virtio_device *d, uint16_t n, uint16_t size);
 /* Step 8. Kicks are allowed after it. 0, -EIO (NEEDS_RESET is set, status does not stick). */
 int virtio_driver_ok(struct virtio_device *d);
+
+/* Whether drivers use packed rings where they are offered. */
+bool virtio_packed_wanted(void);
 
 static inline bool virtio_has(const struct virtio_device *d, unsigned int feature)
 {

@@ -70,6 +70,11 @@ struct vq_raw_desc {
 };
 /* -EINVAL: the queue has no such number; -ENOMEM: no private memory, which only the first call takes. */
 int vq_raw_stage(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d);
+/*
+ * Writes the i-th entry of an indirect table, anywhere in memory. Where the layout has no `next` and NEXT, entries are
+ * chained by their order.
+ */
+void vq_raw_entry(const struct virtqueue *vq, void *table, uint16_t i, const struct vq_raw_desc *d);
 /* Makes the chains from these heads available, all at once. Their ids are the heads. Tells nobody. */
 void vq_raw_post(struct virtqueue *vq, const uint16_t *heads, unsigned int n);
 /* Whether the device wants to be told about what was posted since the last call. */

@@ -12,8 +12,8 @@
 
 struct virtqueue *vq_create(struct virtio_device *d, uint16_t index, uint16_t size)
 {
-	/* virtio_negotiate() accepts RING_PACKED only where there is code for it. */
-	return virtio_has(d, VIRTIO_F_RING_PACKED) ? NULL : split_create(d, index, size);
+	return virtio_has(d, VIRTIO_F_RING_PACKED) ? packed_create(d, index, size) :
+						     split_create(d, index, size);
 }
 
 void vq_destroy(struct virtqueue *vq)
@@ -58,7 +58,7 @@ int vq_add(struct virtqueue *vq, const struct vq_seg *out, unsigned int n_out,
 
 	if (vq->broken)
 		return -EPROTO;
-	/* 2.7.5.3.1: a chain is at most as long as the queue, indirect or not. */
+	/* 2.7.5.3.1, 2.8.17: a chain is at most as long as the queue, indirect or not. */
 	if (!token || n_out > vq->size || n_in > vq->size || n_out + n_in == 0 ||
 	    n_out + n_in > vq->size)
 		return -EINVAL;
@@ -139,6 +139,11 @@ int vq_raw_stage(struct virtqueue *vq, uint16_t i, const struct vq_raw_desc *d)
 		return -ENOMEM;
 	vq->staged[i] = *d;
 	return 0;
+}
+
+void vq_raw_entry(const struct virtqueue *vq, void *table, uint16_t i, const struct vq_raw_desc *d)
+{
+	vq->ops->raw->entry(table, i, d);
 }
 
 void vq_raw_post(struct virtqueue *vq, const uint16_t *heads, unsigned int n)

@@ -12,6 +12,7 @@ struct vq_raw_ops {
 	void (*used)(struct virtqueue *vq, unsigned int k, uint32_t *id, uint32_t *len);
 	void (*take)(struct virtqueue *vq, unsigned int n);
 	int (*want_nth)(struct virtqueue *vq, uint16_t n);
+	void (*entry)(void *table, uint16_t i, const struct vq_raw_desc *d);
 };
 
 struct vq_ops {
@@ -51,6 +52,7 @@ struct virtqueue {
 
 /* NULL: no memory. */
 struct virtqueue *split_create(struct virtio_device *d, uint16_t index, uint16_t size);
+struct virtqueue *packed_create(struct virtio_device *d, uint16_t index, uint16_t size);
 
 /* Marks the queue broken, once, with the reason; returns -EPROTO. */
 int vq_break(struct virtqueue *vq, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,8 +1,8 @@
-fuzz-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/without.c drivers/virtio/vq.c drivers/virtio/split.c lib/dma.c lib/device.c
+fuzz-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/without.c drivers/virtio/vq.c drivers/virtio/chain.c drivers/virtio/split.c drivers/virtio/packed.c lib/dma.c lib/device.c
 fuzz-tests += split
 fuzz-split := $(fuzz-virtio)
 fuzz-refdev := host/common/page_state.c host/peer/peer.c host/peer/control.c \
-	$(addprefix host/ref/dev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) \
+	$(addprefix host/ref/dev/,ring.c ring_packed.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) \
 	host/ref/fault/fault.c host/common/injected.c
 fuzz-tests += refdev_tx
 fuzz-refdev_tx := tests/unit/fake_guest.c $(fuzz-refdev)

@@ -124,7 +124,6 @@ static struct vq_raw_desc real(const struct actor *a, const struct ill_desc *d)
 /* Stages it; the head to post. */
 static uint16_t stage(struct actor *a, const struct ill *c)
 {
-	struct vring_desc *table = (struct vring_desc *)table_page.mem;
 	unsigned int i;
 
 	for (i = 0; i < c->n; i++) {
@@ -133,15 +132,14 @@ static uint16_t stage(struct actor *a, const struct ill *c)
 		if (!c->indirect)
 			(void)vq_raw_stage(a->vq, (uint16_t)i, &d);
 		else
-			table[i] = (struct vring_desc){ cpu_to_le64(d.addr), cpu_to_le32(d.len),
-							cpu_to_le16(d.flags), cpu_to_le16(d.next) };
+			vq_raw_entry(a->vq, table_page.mem, (uint16_t)i, &d);
 	}
 	if (c->indirect) {
 		const struct vq_raw_desc d = {
 			.addr = table_page.addr,
 			.len = c->table_len == NO_BYTES ? 0 :
 			       c->table_len		? c->table_len :
-							  (uint32_t)(c->n * sizeof(*table)),
+					      (uint32_t)(c->n * sizeof(struct vring_desc)),
 			.flags = (uint16_t)(INDIRECT | c->more_flags),
 			.next = 1,
 		};
@@ -273,10 +271,10 @@ TEST(hostile_index,
 	char what[32];
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
+	for (i = 0; actor_of(i, RINGS_SPLIT, &a); i++) {
 		actor_up(t, &a, &how);
 		for (k = 0; k < sizeof(jumps) / sizeof(jumps[0]); k++) {
-			struct vq_split *s = actor_split(t, &a);
+			struct vq_split *s = actor_split(&a);
 
 			snprintf(what, sizeof(what), "avail.idx is %u", jumps[k]);
 			actor_prepare(&a, true);

@@ -13,6 +13,9 @@
 
 #define FAKE_MAX_SEGS 64
 
+/* What a ring of a device may be whose side fake_take() and fake_use() play. */
+#define FAKE_RING_FEATURES (VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) | VIRTIO_BIT(VIRTIO_F_EVENT_IDX))
+
 struct fake_queue {
 	uint16_t max; /* 0: does not exist */
 	uint16_t size;

@@ -38,15 +38,15 @@ static void order(void **state)
 static void only_offered_and_known(void **state)
 {
 	const uint64_t always = V1 | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM);
-	const uint64_t packed = VIRTIO_BIT(VIRTIO_F_RING_PACKED), own = VIRTIO_BIT(3);
+	const uint64_t suspend = VIRTIO_BIT(VIRTIO_F_SUSPEND), own = VIRTIO_BIT(3);
 
 	(void)state;
 	fake_init(&dev, VIRTIO_ID_RNG, ~0ull, 1, false);
 	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
 	assert_int_equal(dev.accepted & always, always);
 	/* Wanted, but there is no code for it; of the device's own bits only the wanted ones. */
-	assert_int_equal(virtio_negotiate(&dev.vdev, packed | own | VIRTIO_BIT(42)), 0);
-	assert_int_equal(dev.accepted & packed, 0);
+	assert_int_equal(virtio_negotiate(&dev.vdev, suspend | own | VIRTIO_BIT(42)), 0);
+	assert_int_equal(dev.accepted & suspend, 0);
 	assert_int_equal(dev.accepted & own, own);
 	assert_true(dev.accepted & VIRTIO_BIT(42));
 	assert_int_equal(dev.accepted & VIRTIO_BIT(4), 0);
@@ -56,6 +56,32 @@ static void only_offered_and_known(void **state)
 	dev.offered = V1;
 	assert_int_equal(virtio_negotiate(&dev.vdev, ~0ull), 0);
 	assert_int_equal(dev.accepted, V1);
+}
+
+/* A split ring's driver has no code for IN_ORDER. ring=split leaves the packed one out. */
+static void layouts(void **state)
+{
+	const uint64_t packed = VIRTIO_BIT(VIRTIO_F_RING_PACKED),
+		       in_order = VIRTIO_BIT(VIRTIO_F_IN_ORDER);
+
+	(void)state;
+	fake_init(&dev, VIRTIO_ID_RNG, V1 | packed | in_order, 1, false);
+	assert_int_equal(virtio_negotiate(&dev.vdev, VIRTIO_RING_FEATURES), 0);
+	assert_int_equal(dev.accepted, V1 | packed | in_order);
+	assert_int_equal(virtio_negotiate(&dev.vdev, in_order), 0);
+	assert_int_equal(dev.accepted, V1);
+	fake_cmdline_key = "ring";
+	fake_cmdline_value = "split";
+	assert_int_equal(virtio_negotiate(&dev.vdev, VIRTIO_RING_FEATURES), 0);
+	assert_int_equal(dev.accepted, V1);
+	/* Who chooses bit by bit gets what it chose. */
+	assert_int_equal(virtio_accept(&dev.vdev, V1 | packed), 0);
+	assert_int_equal(dev.accepted, V1 | packed);
+	fake_cmdline_key = NULL;
+	dev.offered = V1 | in_order;
+	assert_int_equal(virtio_negotiate(&dev.vdev, VIRTIO_RING_FEATURES), 0);
+	assert_int_equal(dev.accepted, V1);
+	assert_int_equal(virtio_reset(&dev.vdev), 0);
 }
 
 static void no_version_1(void **state)
@@ -510,7 +536,7 @@ static void rng_reads(void **state)
 	char b[16];
 
 	(void)state;
-	fake_init(&rng_dev, VIRTIO_ID_RNG, V1 | VIRTIO_RING_FEATURES, 1, true);
+	fake_init(&rng_dev, VIRTIO_ID_RNG, V1 | FAKE_RING_FEATURES, 1, true);
 	rng_dev.on_notify = answer;
 	rng_len = 12;
 	assert_int_equal(rng_open(1, &r), -ENODEV);
@@ -589,6 +615,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(order),
 		cmocka_unit_test(only_offered_and_known),
+		cmocka_unit_test(layouts),
 		cmocka_unit_test(no_version_1),
 		cmocka_unit_test(features_refused),
 		cmocka_unit_test(driver_refused),

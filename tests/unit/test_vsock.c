@@ -16,7 +16,7 @@
 #include "drivers/virtio/vsock_internal.h"
 #include "tests/unit/fake_virtio.h"
 
-#define BASE	 (VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_RING_FEATURES)
+#define BASE	 (VIRTIO_BIT(VIRTIO_F_VERSION_1) | FAKE_RING_FEATURES)
 #define SEQ	 VIRTIO_BIT(VSOCK_F_SEQPACKET)
 #define ANY	 VSOCK_PORT_ANY
 #define BOTH	 (VSOCK_SHUTDOWN_RCV | VSOCK_SHUTDOWN_SEND)

@@ -1,6 +1,6 @@
 # What reads, judges and writes reports.
 report-src := $(addprefix host/common/,ktap.c ktap_file.c ktap_write.c report.c stamp.c util.c)
-unit-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/without.c drivers/virtio/vq.c drivers/virtio/split.c lib/dma.c lib/device.c
+unit-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/without.c drivers/virtio/vq.c drivers/virtio/chain.c drivers/virtio/split.c drivers/virtio/packed.c lib/dma.c lib/device.c
 # fake_virtio.c says which allocation fails.
 fake-heap := -Wl,--wrap=calloc,--wrap=malloc
 unit-tests += virtio_split virtio_init virtio_edges
@@ -10,7 +10,7 @@ unit-virtio_split := $(unit-virtio)
 unit-virtio_init := $(unit-virtio) drivers/virtio/rng.c
 unit-fault := host/ref/fault/fault.c host/common/injected.c
 unit-refdev := tests/unit/fake_guest.c host/common/page_state.c host/peer/peer.c host/peer/control.c \
-	$(addprefix host/ref/dev/,ring.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) $(unit-fault)
+	$(addprefix host/ref/dev/,ring.c ring_packed.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) $(unit-fault)
 unit-tests += injected fault_list refdev_ring
 unit-fault_list := host/cli/fault_list.c host/cli/recipe.c host/common/util.c lib/glob.c
 unit-injected := host/common/injected.c

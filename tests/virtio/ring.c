@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtio.ring.*: the split virtqueue (2.7), seen through devices that act on what they are given: rng
+ * virtio.ring.*: the virtqueue, split (2.7) and packed (2.8; packed.c has what only that has), seen through devices that act on what they are given: rng
  * fills a writable buffer, vsock takes a packet and answers a request to a closed port with an RST.
  * Descriptors are written by hand, so that each layout is the one that the clause speaks of. Interrupts
- * are off: used.idx is polled.
+ * are off: the ring is polled.
  */
 #include <stdio.h>
 #include <string.h>
@@ -73,7 +73,7 @@ static const struct cut {
 };
 
 /* Writes the pieces from descriptor (or table entry) `first` on. Returns bytes in all. */
-static void cut_up(struct actor *a, const struct cut *c, struct vring_desc *table)
+static void cut_up(struct actor *a, const struct cut *c, uint8_t *table)
 {
 	uint32_t done = 0, len, off;
 	uint8_t whole[64];
@@ -86,14 +86,10 @@ static void cut_up(struct actor *a, const struct cut *c, struct vring_desc *tabl
 		off = 512 + i * 128 + i; /* apart, and not aligned */
 		memcpy(a->mem + off, whole + done, len);
 		flags = (uint16_t)(actor_flags(a) | (i + 1 < c->n ? VRING_DESC_F_NEXT : 0));
-		if (!table) {
+		if (table)
+			actor_entry(a, table, (uint16_t)i, off, len, flags, (uint16_t)(i + 1));
+		else
 			actor_desc(a, (uint16_t)i, off, len, flags, (uint16_t)(i + 1));
-			continue;
-		}
-		table[i].addr = cpu_to_le64(a->addr + off);
-		table[i].len = cpu_to_le32(len);
-		table[i].flags = cpu_to_le16(flags);
-		table[i].next = cpu_to_le16((uint16_t)(i + 1));
 	}
 	if (!a->writes)
 		memset(a->mem, 0xee, a->len); /* a device that looks only here finds no request */
@@ -141,7 +137,7 @@ TEST(ring_framing,
 	unsigned int i, k;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++)
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++)
 		for (k = 0; k < sizeof(cuts) / sizeof(cuts[0]); k++) {
 			/* Anew each time: a device that broke over one layout is not judged by the next. */
 			actor_up(t, &a, &poll_plain);
@@ -160,18 +156,13 @@ static bool has_feature(const struct actor *a, unsigned int bit)
 	return a->d->offered & VIRTIO_BIT(bit);
 }
 
-static struct vring_desc *table_of(struct actor *a)
-{
-	return (struct vring_desc *)(a->mem + TABLE);
-}
-
 static void need_feature(struct test_ctx *t, unsigned int bit, const char *name)
 {
 	struct actor a;
 	unsigned int i;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++)
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++)
 		if (has_feature(&a, bit))
 			return;
 	test_skip(t, "no rng or vsock device offers %s (bit %u)", name, bit);
@@ -185,7 +176,7 @@ static void indirect_cut(struct test_ctx *t, struct actor *a, const struct cut *
 
 	snprintf(what, sizeof(what), "%s, %s", how, c->name);
 	actor_prepare(a, false);
-	cut_up(a, c, table_of(a));
+	cut_up(a, c, a->mem + TABLE);
 	actor_desc(a, 0, TABLE, (uint32_t)(c->n * sizeof(struct vring_desc)),
 		   (uint16_t)(VRING_DESC_F_INDIRECT | more_flags), 0);
 	if (!chain_used(t, a, 0, what, &id, &len))
@@ -207,7 +198,7 @@ TEST(ring_indirect,
 	unsigned int i, k;
 
 	need_feature(t, VIRTIO_F_INDIRECT_DESC, "INDIRECT_DESC");
-	for (i = 0; actor_get(i, &a); i++)
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++)
 		for (k = 0;
 		     has_feature(&a, VIRTIO_F_INDIRECT_DESC) && k < sizeof(cuts) / sizeof(cuts[0]);
 		     k++) {
@@ -231,7 +222,7 @@ TEST(ring_indirect_write,
 	unsigned int i;
 
 	need_feature(t, VIRTIO_F_INDIRECT_DESC, "INDIRECT_DESC");
-	for (i = 0; actor_get(i, &a); i++) {
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
 		if (!has_feature(&a, VIRTIO_F_INDIRECT_DESC))
 			continue;
 		actor_up(t, &a, &how);
@@ -253,14 +244,13 @@ TEST(ring_chain_indirect,
 {
 	const struct bring_up how = { .features = INDIRECT, .irq = VIRTIO_IRQ_POLL };
 	const uint16_t next = VRING_DESC_F_NEXT;
-	struct vring_desc *table;
-	static uint8_t copy[TABLE];
+	static uint8_t copy[2 * sizeof(struct vring_desc)];
 	struct actor a;
 	unsigned int i;
 	uint16_t f;
 
 	need_feature(t, VIRTIO_F_INDIRECT_DESC, "INDIRECT_DESC");
-	for (i = 0; actor_get(i, &a); i++) {
+	for (i = 0; actor_of(i, RINGS_SPLIT, &a); i++) {
 		if (!has_feature(&a, VIRTIO_F_INDIRECT_DESC))
 			continue;
 		actor_up(t, &a, &how);
@@ -268,17 +258,14 @@ TEST(ring_chain_indirect,
 			continue;
 		actor_prepare(&a, false);
 		f = actor_flags(&a);
-		table = table_of(&a);
-		table[0] = (struct vring_desc){ cpu_to_le64(a.addr + 20), cpu_to_le32(8),
-						cpu_to_le16(f | next), cpu_to_le16(1) };
-		table[1] = (struct vring_desc){ cpu_to_le64(a.addr + 28), cpu_to_le32(a.len - 28),
-						cpu_to_le16(f), 0 };
-		memcpy(copy, a.mem + TABLE, 2 * sizeof(*table));
+		actor_entry(&a, a.mem + TABLE, 0, 20, 8, f | next, 1);
+		actor_entry(&a, a.mem + TABLE, 1, 28, a.len - 28, f, 0);
+		memcpy(copy, a.mem + TABLE, sizeof(copy));
 		actor_desc(&a, 0, 0, 8, f | next, 1);
 		actor_desc(&a, 1, 8, 12, f | next, 2);
-		actor_desc(&a, 2, TABLE, 2 * sizeof(*table), VRING_DESC_F_INDIRECT, 0);
+		actor_desc(&a, 2, TABLE, sizeof(copy), VRING_DESC_F_INDIRECT, 0);
 		send_chain(t, &a, 0, a.writes ? a.len : 0, "two descriptors and a table");
-		expect(t, memcmp(copy, a.mem + TABLE, 2 * sizeof(*table)) == 0,
+		expect(t, memcmp(copy, a.mem + TABLE, sizeof(copy)) == 0,
 		       "%s: the indirect table was written", vt_who(a.d));
 	}
 }
@@ -295,7 +282,7 @@ TEST(ring_readable,
 	struct actor a;
 	unsigned int i, tried = 0;
 
-	for (i = 0; actor_get(i, &a); i++) {
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
 		/* 5.4.6.1: a driver gives an entropy device no readable buffer. */
 		if (a.writes)
 			continue;
@@ -323,7 +310,7 @@ TEST(ring_bounds,
 	unsigned int i, k;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
 		actor_up(t, &a, &poll_plain);
 		/* Each receive buffer of a vsock device gets its answer. */
 		for (k = 0; k < 4; k++) {
@@ -349,9 +336,9 @@ TEST(ring_table,
 	uint16_t k;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
+	for (i = 0; actor_of(i, RINGS_SPLIT, &a); i++) {
 		actor_up(t, &a, &poll_plain);
-		s = actor_split(t, &a);
+		s = actor_split(&a);
 		for (k = 1; k < vq_size(a.vq); k++)
 			vq_split_set_desc(s, k,
 					  &(const struct vq_raw_desc){
@@ -387,7 +374,7 @@ TEST(ring_used_len,
 	unsigned int i;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
 		actor_up(t, &a, &poll_plain);
 		for (n = 1; n <= 4096; n *= 4) {
 			actor_prepare(&a, true);
@@ -423,7 +410,7 @@ TEST(ring_used_flags,
 	uint16_t flags;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++)
+	for (i = 0; actor_of(i, RINGS_SPLIT, &a); i++)
 		for (k = 0; k < (has_feature(&a, VIRTIO_F_EVENT_IDX) ? 2u : 1u); k++) {
 			how.features = k ? EVENT : 0;
 			actor_up(t, &a, &how);
@@ -431,7 +418,7 @@ TEST(ring_used_flags,
 				actor_prepare(&a, true);
 				require(t, actor_round(&a), "%s: buffer %u is not used",
 					vt_who(a.d), round);
-				flags = vq_split_used_flags(actor_split(t, &a));
+				flags = vq_split_used_flags(actor_split(&a));
 				expect(t, flags <= (k ? 0 : 1),
 				       "%s: used.flags 0x%04x %s EVENT_IDX", vt_who(a.d), flags,
 				       k ? "with" : "without");
@@ -452,7 +439,7 @@ TEST(ring_spurious_kicks,
 	unsigned int i, k;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
 		actor_up(t, &a, &poll_plain);
 		for (k = 0; k < 500; k++)
 			vq_notify(a.vq);
@@ -484,7 +471,7 @@ TEST(ring_event_idx_kicks,
 	bool told;
 
 	need_feature(t, VIRTIO_F_EVENT_IDX, "EVENT_IDX");
-	for (i = 0; actor_get(i, &a); i++) {
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
 		if (!has_feature(&a, VIRTIO_F_EVENT_IDX))
 			continue;
 		actor_up(t, &a, &how);
@@ -559,7 +546,7 @@ TEST(ring_sizes,
 	unsigned int i, size;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++)
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++)
 		for (size = 1; size <= a.d->max_size[a.queue]; size *= 2) {
 			how.size = (uint16_t)size;
 			actor_up(t, &a, &how);
@@ -581,7 +568,7 @@ TEST(ring_wrap,
 	unsigned int i, done, wrapped = 0;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
+	for (i = 0; actor_of(i, RINGS_SPLIT, &a); i++) {
 		actor_up(t, &a, &poll_plain);
 		done = run_many(t, &a, 65536 + 100, deadline_in(test_time_left(t) / 3));
 		if (done < 65536 + 100) {
@@ -590,7 +577,7 @@ TEST(ring_wrap,
 			continue;
 		}
 		wrapped++;
-		expect_eq(t, vq_split_used_idx(actor_split(t, &a)), 100,
+		expect_eq(t, vq_split_used_idx(actor_split(&a)), 100,
 			  "%s: used.idx after 65636 buffers", vt_who(a.d));
 	}
 	if (!wrapped)
@@ -646,7 +633,7 @@ TEST(ring_in_order,
 	uint16_t n;
 
 	need_feature(t, VIRTIO_F_IN_ORDER, "IN_ORDER");
-	for (i = 0; actor_get(i, &a); i++) {
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
 		if (!has_feature(&a, VIRTIO_F_IN_ORDER))
 			continue;
 		for (n = 1; n <= a.d->max_size[a.queue]; n = (uint16_t)(2 * n + 1))

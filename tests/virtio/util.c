@@ -133,7 +133,8 @@ const char *vt_who(const struct virtio_device *d)
 {
 	static char text[64];
 
-	snprintf(text, sizeof(text), "%s %s", d->name, virtio_id_name(d->id));
+	snprintf(text, sizeof(text), "%s %s%s", d->name, virtio_id_name(d->id),
+		 virtio_has(d, VIRTIO_F_RING_PACKED) ? " (packed)" : "");
 	return text;
 }
 
@@ -357,27 +358,49 @@ static bool vsock_cid(struct virtio_device *d, uint64_t *cid)
 	return true;
 }
 
-bool actor_get(unsigned int n, struct actor *a)
+/* Whether actor n is this device's, by the layout of its rings; n counts down otherwise. */
+static bool is_nth(struct actor *a, enum rings rings, unsigned int *n)
+{
+	const bool offers = a->d->offered & VIRTIO_BIT(VIRTIO_F_RING_PACKED);
+	const bool usual = offers && virtio_packed_wanted();
+	const bool has[] = {
+		rings == RINGS_USUAL ? !usual : rings != RINGS_PACKED,
+		rings == RINGS_USUAL ? usual : offers && rings != RINGS_SPLIT,
+	};
+	unsigned int packed;
+
+	for (packed = 0; packed < 2; packed++) {
+		if (!has[packed])
+			continue;
+		a->packed = packed;
+		if ((*n)-- == 0)
+			return true;
+	}
+	return false;
+}
+
+bool actor_of(unsigned int n, enum rings rings, struct actor *a)
 {
 	struct virtio_device *d;
 	unsigned int i;
 
-	memset(a, 0, sizeof(*a));
 	for (i = 0; (d = virtio_find(VIRTIO_ID_RNG, i)); i++) {
-		if (n--)
-			continue;
 		*a = (struct actor){ .d = d, .writes = true, .len = RNG_LEN };
-		return true;
+		if (is_nth(a, rings, &n))
+			return true;
 	}
 	for (i = 0; (d = virtio_find(VIRTIO_ID_VSOCK, i)); i++) {
-		if (d->max_queues < 2 || !vsock_cid(d, &a->cid) || n--)
-			continue;
-		a->d = d;
-		a->queue = 1;
-		a->len = sizeof(struct vsock_hdr);
-		return true;
+		*a = (struct actor){ .d = d, .queue = 1, .len = sizeof(struct vsock_hdr) };
+		if (d->max_queues >= 2 && vsock_cid(d, &a->cid) && is_nth(a, rings, &n))
+			return true;
 	}
+	*a = (struct actor){ 0 };
 	return false;
+}
+
+bool actor_get(unsigned int n, struct actor *a)
+{
+	return actor_of(n, RINGS_USUAL, a);
 }
 
 void actor_need(struct test_ctx *t)
@@ -417,6 +440,8 @@ static void bring_actor_up(struct test_ctx *t, struct actor *a, const struct bri
 	uint32_t skew = (uint32_t)test_random(t);
 
 	h.no_driver_ok = true; /* the receive buffers come first */
+	if (a->packed)
+		h.features |= VIRTIO_BIT(VIRTIO_F_RING_PACKED);
 	vt_up(t, a->d, &h);
 	a->vq = a->d->vq[a->queue];
 	a->posted = 0;
@@ -505,6 +530,14 @@ void actor_desc(struct actor *a, uint16_t i, uint32_t off, uint32_t len, uint16_
 	(void)vq_raw_stage(a->vq, i, &d); /* the first one's memory is taken in actor_up() */
 }
 
+void actor_entry(struct actor *a, void *table, uint16_t i, uint32_t off, uint32_t len,
+		 uint16_t flags, uint16_t next)
+{
+	const struct vq_raw_desc d = { a->addr + off, len, flags, next };
+
+	vq_raw_entry(a->vq, table, i, &d);
+}
+
 void actor_post(struct actor *a, uint16_t head)
 {
 	vq_raw_post(a->vq, &head, 1);
@@ -565,13 +598,14 @@ void actor_used(struct actor *a, unsigned int k, uint32_t *id, uint32_t *len)
 	vq_raw_used(a->vq, k, id, len);
 }
 
-struct vq_split *actor_split(struct test_ctx *t, struct actor *a)
+struct vq_split *actor_split(struct actor *a)
 {
-	struct vq_split *s = vq_split(a->vq);
+	return vq_split(a->vq);
+}
 
-	if (!s)
-		test_skip(t, "%s: no split ring", a->d->name);
-	return s;
+struct vq_packed *actor_packed(struct actor *a)
+{
+	return vq_packed(a->vq);
 }
 
 void actor_done(struct actor *a, unsigned int n)
@@ -658,7 +692,7 @@ bool actor_mode_up(struct test_ctx *t, unsigned int n, const struct bring_up *ho
 	struct bring_up h = *how;
 	unsigned int i, m;
 
-	for (i = 0; actor_get(i, a); i++)
+	for (i = 0; actor_of(i, how->rings, a); i++)
 		for (m = 0; m < 3; m++) {
 			if (virtio_reset(a->d))
 				test_error(t, "%s: %s", a->d->name, a->d->error);

@@ -8,6 +8,7 @@
 #ifndef TESTS_VIRTIO_UTIL_H
 #define TESTS_VIRTIO_UTIL_H
 
+#include "drivers/virtio/packed.h"
 #include "drivers/virtio/split.h"
 #include "drivers/virtio/virtio.h"
 #include "drivers/virtio/virtqueue.h"
@@ -30,7 +31,15 @@ uint64_t vt_quiet_ns(void);
 struct virtio_mmio;
 struct virtio_pci;
 
+enum rings {
+	RINGS_USUAL, /* those that a driver takes */
+	RINGS_EACH,  /* each device with split rings, then with packed ones where it offers them */
+	RINGS_SPLIT,
+	RINGS_PACKED,
+};
+
 struct bring_up {
+	enum rings rings;  /* of actor_mode_up() */
 	uint64_t features; /* of those offered; VERSION_1 and ACCESS_PLATFORM come on top */
 	enum virtio_irq_mode irq;
 	uint16_t size;	   /* 0: the device's largest */
@@ -80,6 +89,7 @@ uint8_t *vt_dma(struct test_ctx *t, struct virtio_device *d, size_t size, dma_ad
 struct actor {
 	struct virtio_device *d;
 	uint16_t queue;
+	bool packed;  /* its rings are packed ones */
 	bool writes;  /* rng: a writable buffer; vsock: a readable one of `len` bytes */
 	uint32_t len; /* of a plain buffer */
 	uint64_t cid; /* vsock: our CID */
@@ -95,6 +105,8 @@ struct actor {
 
 /* The n-th actor of this machine: rng devices, then vsock devices whose config makes sense. */
 bool actor_get(unsigned int n, struct actor *a);
+/* The same by the layout of the rings. */
+bool actor_of(unsigned int n, enum rings rings, struct actor *a);
 /* Ends the test as a SKIP if there is none at all. */
 void actor_need(struct test_ctx *t);
 /* Ends the test as a SKIP if none was tried: "no rng or vsock device " and what they lack. */
@@ -113,6 +125,9 @@ void actor_prepare(struct actor *a, bool quiet);
 /* Stages descriptor i: len bytes at mem + off. */
 void actor_desc(struct actor *a, uint16_t i, uint32_t off, uint32_t len, uint16_t flags,
 		uint16_t next);
+/* The i-th entry of an indirect table at `table`, anywhere in the actor's memory; as actor_desc(). */
+void actor_entry(struct actor *a, void *table, uint16_t i, uint32_t off, uint32_t len,
+		 uint16_t flags, uint16_t next);
 /* WRITE for an actor that writes, else 0. */
 uint16_t actor_flags(const struct actor *a);
 /* Makes the chain from head available; nobody is told. */
@@ -123,8 +138,10 @@ void actor_post_batch(struct actor *a, uint16_t n);
 unsigned int actor_wait(struct actor *a, unsigned int n, uint64_t ns);
 /* The element that was used k buffers after the last actor_done(). */
 void actor_used(struct actor *a, unsigned int k, uint32_t *id, uint32_t *len);
-/* The parts of a split ring, for clauses about it; a SKIP on another layout. */
-struct vq_split *actor_split(struct test_ctx *t, struct actor *a);
+/* The parts of a split ring, for clauses about it; NULL: it is none. */
+struct vq_split *actor_split(struct actor *a);
+/* The same of a packed one. */
+struct vq_packed *actor_packed(struct actor *a);
 /* Counts n buffers as taken back. */
 void actor_done(struct actor *a, unsigned int n);
 /* One plain buffer (descriptor 0), told and waited for; actor_round() takes it back, too. true: used in time. */

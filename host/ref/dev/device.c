@@ -18,6 +18,10 @@
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/transport.h"
 
+#ifndef VIRTIO_F_NOTIFICATION_DATA
+#define VIRTIO_F_NOTIFICATION_DATA 38 /* headers before Linux 6.5 do not have it */
+#endif
+
 #define BIT(n)	       (1ull << (n))
 #define TX_BUDGET      256   /* chains a round */
 #define TX_BATCH       32    /* chains a published index */
@@ -64,6 +68,10 @@ static uint64_t features_of(const struct device_params *p)
 		f |= BIT(49);
 	if (p->in_order || fault_on(F_RING_NOT_IN_ORDER))
 		f |= BIT(VIRTIO_F_IN_ORDER);
+	if (p->packed)
+		f |= BIT(VIRTIO_F_RING_PACKED);
+	if (p->notification_data)
+		f |= BIT(VIRTIO_F_NOTIFICATION_DATA);
 	return f;
 }
 
@@ -281,6 +289,7 @@ void device_set_features(struct device *d, uint64_t features)
 
 		d->ring[i].event_idx = event_idx ||
 				       (d->ring[i].event_idx && fault(F_OUTSIDE_VS_EVENT_IDX_KEPT));
+		d->ring[i].packed = features & BIT(VIRTIO_F_RING_PACKED);
 		d->ring[i].indirect_ok = features & BIT(VIRTIO_RING_F_INDIRECT_DESC);
 		d->ring[i].batches = features & BIT(VIRTIO_F_IN_ORDER) &&
 				     !fault_on(F_RING_NOT_IN_ORDER);
@@ -289,9 +298,10 @@ void device_set_features(struct device *d, uint64_t features)
 	device_memory_changed(d);
 }
 
-int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
+int device_ring_start(struct device *d, unsigned int queue, uint32_t base)
 {
 	struct ring *r = &d->ring[queue];
+	const bool is_new = base == ring_new_base(r);
 	int ret;
 
 	/* Without the page states nothing tells what may be touched. */
@@ -302,14 +312,14 @@ int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
 		rd_log("%s: queue %u does not start: %s", d->name, queue, strerror(-ret));
 		return ret;
 	}
-	rd_debug("%s: queue %u started, size %u, from %u", d->name, queue, r->num, base);
-	if (queue == DEV_TX && !(base && fault(F_OUTSIDE_VS_TX_RESUME)))
+	rd_debug("%s: queue %u started, size %u, from 0x%x", d->name, queue, r->num, base);
+	if (queue == DEV_TX && !(!is_new && fault(F_OUTSIDE_VS_TX_RESUME)))
 		d->look_at_tx = true;
-	if (queue == DEV_RX && base == 0 && d->info.resets >= 2 && ring_pending(r) &&
+	if (queue == DEV_RX && is_new && d->info.resets >= 2 && ring_pending(r) &&
 	    fault(F_OUTSIDE_VS_RX_FIRST_LOST))
 		r->last_avail++;
 	/* Moved or stopped in the middle: connections did not survive (5.10.6.7). */
-	if (queue == DEV_EVENT && (base != 0 || fault(F_EVENT_UNASKED)))
+	if (queue == DEV_EVENT && (!is_new || fault(F_EVENT_UNASKED)))
 		d->events = 1;
 	if (queue == DEV_RX && d->info.resets && fault(F_IRQ_STALE_AFTER_RESET)) {
 		r->again = AGAIN_MAX; /* as long as it runs */
@@ -318,7 +328,7 @@ int device_ring_start(struct device *d, unsigned int queue, uint16_t base)
 	return 0;
 }
 
-uint16_t device_ring_stop(struct device *d, unsigned int queue)
+uint32_t device_ring_stop(struct device *d, unsigned int queue)
 {
 	struct ring *r = &d->ring[queue];
 	const bool was_running = r->running;
@@ -331,7 +341,7 @@ uint16_t device_ring_stop(struct device *d, unsigned int queue)
 		d->stale = STALE_WRITES;
 	if (was_running && !any_running(d))
 		device_reset(d);
-	return r->last_avail;
+	return ring_base(r);
 }
 
 void device_ring_reset(struct device *d, unsigned int queue)

@@ -45,7 +45,7 @@ struct device_params {
 	struct dev_cids cids;
 	const uint8_t *config_bytes; /* forged config, or NULL */
 	size_t config_bytes_len;
-	bool access_platform, in_order;
+	bool access_platform, in_order, packed, notification_data;
 	const char *page_state; /* file of protected memory's page states, or NULL */
 };
 
@@ -146,9 +146,9 @@ int device_attach(struct device *d);
 /* The VMM went away: memory unmapped, everything reset. */
 void device_detach(struct device *d);
 /* 0, -errno as ring_start(). */
-int device_ring_start(struct device *d, unsigned int queue, uint16_t base);
-/* Returns the avail index to go on from. When the last queue stops, the device is reset. */
-uint16_t device_ring_stop(struct device *d, unsigned int queue);
+int device_ring_start(struct device *d, unsigned int queue, uint32_t base);
+/* Returns where to go on from. When the last queue stops, the device is reset. */
+uint32_t device_ring_stop(struct device *d, unsigned int queue);
 /* One queue stops for itself; the device goes on. */
 void device_ring_reset(struct device *d, unsigned int queue);
 /* The driver reset the device: every queue stops, and nothing of it is left. */

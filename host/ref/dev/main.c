@@ -58,10 +58,12 @@ enum {
 	OPT_CONNECT,
 	OPT_PRINT_CONFIG_SIZE,
 	OPT_CONFIG_BYTES,
-	OPT_ACCESS_PLATFORM,
-	OPT_IN_ORDER,
 	OPT_VFIO,
 	OPT_CHAOS,
+	OPT_ACCESS_PLATFORM, /* this one and what follows take no value */
+	OPT_IN_ORDER,
+	OPT_PACKED,
+	OPT_NOTIFICATION_DATA,
 };
 
 const char *argp_program_version = "assay-refdev " ASSAY_VERSION;
@@ -74,11 +76,14 @@ static const struct argp_option option_list[] = {
 	  "config layout: upstream, multi, multi-host, indexed (default: by the CIDs)", 0 },
 	{ "device", OPT_DEVICE,
 	  "socket=PATH,cids=3:4[,host-cids=7:8][,layout=NAME][,page-state=FILE]"
-	  "[,config-bytes=HEX][,access-platform]",
+	  "[,config-bytes=HEX][,access-platform][,in-order][,packed][,notification-data]",
 	  0, "one more device, as above", 0 },
 	{ "config-bytes", OPT_CONFIG_BYTES, "HEX", 0, "show these config bytes instead", 0 },
 	{ "access-platform", OPT_ACCESS_PLATFORM, NULL, 0, "offer VIRTIO_F_ACCESS_PLATFORM", 0 },
 	{ "in-order", OPT_IN_ORDER, NULL, 0, "offer VIRTIO_F_IN_ORDER, and use buffers in batches",
+	  0 },
+	{ "packed", OPT_PACKED, NULL, 0, "offer VIRTIO_F_RING_PACKED", 0 },
+	{ "notification-data", OPT_NOTIFICATION_DATA, NULL, 0, "offer VIRTIO_F_NOTIFICATION_DATA",
 	  0 },
 	{ "vfio", OPT_VFIO, "N", 0,
 	  "be a whole PCI function with N MSI-X vectors (vfio-user in place of vhost-user)", 0 },
@@ -156,6 +161,12 @@ static void take(struct argp_state *st, struct device_options *o, int key, char 
 	case OPT_IN_ORDER:
 		o->params.in_order = true;
 		break;
+	case OPT_PACKED:
+		o->params.packed = true;
+		break;
+	case OPT_NOTIFICATION_DATA:
+		o->params.notification_data = true;
+		break;
 	}
 }
 
@@ -173,6 +184,8 @@ static void take_device(struct argp_state *st, struct options *all, char *arg)
 		{ "config-bytes", OPT_CONFIG_BYTES },
 		{ "access-platform", OPT_ACCESS_PLATFORM },
 		{ "in-order", OPT_IN_ORDER },
+		{ "packed", OPT_PACKED },
+		{ "notification-data", OPT_NOTIFICATION_DATA },
 	};
 	struct device_options *o;
 
@@ -190,7 +203,7 @@ static void take_device(struct argp_state *st, struct options *all, char *arg)
 			i++;
 		if (i == sizeof(parts) / sizeof(parts[0]))
 			argp_error(st, "device: '%s' is not understood", part);
-		if (!value && parts[i].key != OPT_ACCESS_PLATFORM && parts[i].key != OPT_IN_ORDER)
+		if (!value && parts[i].key < OPT_ACCESS_PLATFORM)
 			argp_error(st, "device: %s needs a value", part);
 		take(st, o, parts[i].key, value, ":+");
 	}
@@ -233,6 +246,8 @@ static error_t parse(int key, char *arg, struct argp_state *st)
 	case OPT_CONFIG_BYTES:
 	case OPT_ACCESS_PLATFORM:
 	case OPT_IN_ORDER:
+	case OPT_PACKED:
+	case OPT_NOTIFICATION_DATA:
 		take(st, &all->dev[0], key, arg, ",:");
 		return 0;
 	case OPT_DEVICE:

@@ -9,15 +9,9 @@
 #include "host/ref/dev/chaos.h"
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
+#include "host/ref/dev/ring_impl.h"
 
 #define HDR_SIZE 44 /* of a vsock packet: tells header from payload in violations */
-
-/* The queues of a vsock device (enum dev_queue), for faults of one of them. */
-enum {
-	RX,
-	TX,
-	EVENT
-};
 
 void ring_init(struct ring *r, unsigned int index, const char *name, const struct guest_mem *mem)
 {
@@ -55,6 +49,8 @@ int ring_map(struct ring *r)
 	r->desc = NULL;
 	r->avail = NULL;
 	r->used = NULL;
+	if (r->packed)
+		return packed_map(r);
 	if (r->num == 0 || r->num > RING_MAX_SIZE || (r->num & (r->num - 1)) ||
 	    (r->num < 4 && fault(F_OUTSIDE_VS_QUEUE_TINY)))
 		return -EINVAL;
@@ -83,21 +79,28 @@ static void start_elsewhere(struct ring *r, uint16_t base, uint16_t used)
 		r->used_idx = used;
 }
 
-int ring_start(struct ring *r, uint16_t base)
+uint32_t ring_new_base(const struct ring *r)
+{
+	return r->packed ? RING_BASE_PACKED : RING_BASE_SPLIT;
+}
+
+static uint16_t packed_base(struct ring_pos at)
+{
+	return (uint16_t)(at.slot | (at.wrap ? 0x8000 : 0));
+}
+
+uint32_t ring_base(const struct ring *r)
+{
+	if (!r->packed)
+		return r->last_avail;
+	return packed_base(r->next_avail) | (uint32_t)packed_base(r->next_used) << 16;
+}
+
+static void start_split(struct ring *r, uint16_t base)
 {
 	const uint16_t used = r->used_idx;
-	int ret;
 
-	r->running = false;
-	r->broken = r->broken && fault(F_OUTSIDE_VS_BROKEN_KEPT);
-	ret = ring_map(r);
-	if (ret)
-		return ret;
 	r->last_avail = base;
-	r->kick_wanted = true;
-	r->trips = 0;
-	r->calls_since_start = 0;
-	r->running = true;
 	r->used_idx = base;
 	/* The page may be private; then the first pop finds out. */
 	if (mem_allowed(r->mem, r->used_gpa, used_bytes(r), NULL))
@@ -105,11 +108,33 @@ int ring_start(struct ring *r, uint16_t base)
 	if (mem_allowed(r->mem, r->avail_gpa, avail_bytes(r), NULL))
 		start_elsewhere(r, base, used);
 	r->old_event = base;
-	r->was_silenced = false;
 	r->published = r->used_idx;
 	/* Resumed, not new: what the driver was told before is not known. */
 	r->signalled = r->used_idx;
 	r->signalled_valid = base == 0;
+}
+
+int ring_start(struct ring *r, uint32_t base)
+{
+	int ret;
+
+	r->running = false;
+	r->broken = r->broken && fault(F_OUTSIDE_VS_BROKEN_KEPT);
+	ret = ring_map(r);
+	if (ret)
+		return ret;
+	if (r->packed) {
+		ret = packed_start(r, base);
+		if (ret)
+			return ret;
+	}
+	r->kick_wanted = true;
+	r->trips = 0;
+	r->calls_since_start = 0;
+	r->was_silenced = false;
+	r->running = true;
+	if (!r->packed)
+		start_split(r, (uint16_t)base);
 	return 0;
 }
 
@@ -127,7 +152,7 @@ static void signal_fd(int fd)
 		rd_debug("eventfd %d: %s", fd, strerror(errno));
 }
 
-static void ring_break(struct ring *r, const char *why, unsigned int value)
+void ring_break(struct ring *r, const char *why, unsigned int value)
 {
 	rd_log("queue %u (%s) stops: %s (%u)", r->index, r->name, why, value);
 	r->broken = true;
@@ -135,8 +160,7 @@ static void ring_break(struct ring *r, const char *why, unsigned int value)
 	signal_fd(r->err_fd);
 }
 
-/* False: the page is private; the queue is stopped as a real host's fault would. */
-static bool may_touch(struct ring *r, uint64_t gpa, uint64_t len, enum ctl_mem_reason reason)
+bool ring_may_touch(struct ring *r, uint64_t gpa, uint64_t len, enum ctl_mem_reason reason)
 {
 	uint64_t bad = gpa;
 
@@ -150,13 +174,15 @@ static bool may_touch(struct ring *r, uint64_t gpa, uint64_t len, enum ctl_mem_r
 	return false;
 }
 
-static bool ring_memory_ok(struct ring *r)
+bool ring_memory_ok(struct ring *r)
 {
 	if (!r->mem->ps.file)
 		return true;
-	return may_touch(r, r->desc_gpa, sizeof(struct vring_desc) * r->num, CTL_MEM_RING) &&
-	       may_touch(r, r->avail_gpa, avail_bytes(r), CTL_MEM_RING) &&
-	       may_touch(r, r->used_gpa, used_bytes(r), CTL_MEM_RING);
+	if (r->packed)
+		return packed_memory_ok(r);
+	return ring_may_touch(r, r->desc_gpa, sizeof(struct vring_desc) * r->num, CTL_MEM_RING) &&
+	       ring_may_touch(r, r->avail_gpa, avail_bytes(r), CTL_MEM_RING) &&
+	       ring_may_touch(r, r->used_gpa, used_bytes(r), CTL_MEM_RING);
 }
 
 static bool stuck(const struct ring *r)
@@ -182,6 +208,8 @@ bool ring_pending(const struct ring *r)
 
 	if (!r->running || r->broken || stuck(r))
 		return false;
+	if (r->packed)
+		return packed_pending(r);
 	avail = le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE));
 	return avail != r->last_avail && !hidden_by_wrap(r, avail);
 }
@@ -199,11 +227,9 @@ static bool buffer_refused(const struct ring *r, uint64_t gpa, uint64_t len)
 	       (known && here == len && one_more == len && fault(F_OUTSIDE_VS_LAST_BYTE_OF_RAM));
 }
 
-/* Adds one descriptor's buffer to the chain. 0, -EBADMSG, -EIO (private). */
-static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_desc *d,
-		     bool writable)
+int ring_add_buffer(struct ring *r, struct ring_chain *c, uint64_t gpa, uint64_t left,
+		    bool writable)
 {
-	uint64_t gpa = le64toh(d->addr), left = le32toh(d->len);
 	const uint64_t before = writable ? 0 : c->out_len;
 
 	if (gpa >> 32 && fault(F_RING_DESC_HIGH))
@@ -223,7 +249,8 @@ static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_de
 
 		if (!p || c->n_out + c->n_in == RING_MAX_PIECES)
 			return -EBADMSG;
-		if (!may_touch(r, gpa, len, before < HDR_SIZE ? CTL_MEM_HEADER : CTL_MEM_PAYLOAD))
+		if (!ring_may_touch(r, gpa, len,
+				    before < HDR_SIZE ? CTL_MEM_HEADER : CTL_MEM_PAYLOAD))
 			return -EIO;
 		piece = &c->piece[c->n_out + c->n_in];
 		*piece = (struct ring_piece){ .p = p, .len = (uint32_t)len, .gpa = gpa };
@@ -238,6 +265,12 @@ static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_de
 		left -= len;
 	}
 	return 0;
+}
+
+static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_desc *d,
+		     bool writable)
+{
+	return ring_add_buffer(r, c, le64toh(d->addr), le32toh(d->len), writable);
 }
 
 /* Faults: indirect tables that a device refuses, though each is one that a driver may make. */
@@ -280,7 +313,7 @@ static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vrin
 	table = mem_at(r->mem, gpa, &avail);
 	if (!table || avail < bytes)
 		return -EBADMSG;
-	if (!may_touch(r, gpa, bytes, CTL_MEM_INDIRECT))
+	if (!ring_may_touch(r, gpa, bytes, CTL_MEM_INDIRECT))
 		return -EIO;
 	c->indirect = true;
 	if (c->out_len + c->in_len && fault(F_OUTSIDE_VS_BEFORE_TABLE_LOST)) {
@@ -361,8 +394,26 @@ static uint32_t bad_chain_len(const struct ring_chain *c)
 	return len && fault(F_OUTSIDE_VS_BAD_CHAIN_LEN) ? (uint32_t)len : 0;
 }
 
+void ring_chain_begin(struct ring_chain *c)
+{
+	c->indirect = false;
+	c->n_out = c->n_in = 0;
+	c->out_len = c->in_len = 0;
+}
+
+void ring_count_bad(struct ring *r, const struct ring_chain *c)
+{
+	if (rd_log_due(++r->bad_chains))
+		rd_log("queue %u (%s): malformed chain at %s %u", r->index, r->name,
+		       r->packed ? "id" : "descriptor", c->head);
+}
+
 int ring_pop(struct ring *r, struct ring_chain *c)
 {
+	if (r->packed)
+		return !r->running || r->broken || !ring_memory_ok(r) ? -EIO :
+		       stuck(r)					      ? 0 :
+									packed_pop(r, c);
 	for (;;) {
 		uint16_t avail, ready;
 		int ret;
@@ -387,15 +438,11 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 		}
 		r->last_avail++;
 		r->chains++;
-		c->indirect = false;
-		c->n_out = c->n_in = 0;
-		c->out_len = c->in_len = 0;
+		ring_chain_begin(c);
 		ret = walk(r, c);
 		if (ret != -EBADMSG)
 			return ret ? ret : 1;
-		if (rd_log_due(++r->bad_chains))
-			rd_log("queue %u (%s): malformed chain at descriptor %u", r->index, r->name,
-			       c->head);
+		ring_count_bad(r, c);
 		ring_push(r, c, bad_chain_len(c), false);
 		if (r->index == TX && ready > 1 && fault(F_OUTSIDE2_VS_BAD_CHAIN_SKIPS))
 			r->last_avail++;
@@ -404,7 +451,10 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 
 void ring_unpop(struct ring *r)
 {
-	r->last_avail--;
+	if (r->packed)
+		packed_unpop(r);
+	else
+		r->last_avail--;
 	r->chains--;
 }
 
@@ -484,7 +534,9 @@ void ring_push(struct ring *r, const struct ring_chain *c, uint32_t len, bool vi
 {
 	if (!r->running || !ring_memory_ok(r))
 		return;
-	if (chaos_strikes())
+	if (r->packed)
+		packed_push(r, c, len);
+	else if (chaos_strikes())
 		push_chaos(r, c->head, len);
 	else if (victim)
 		push_faulty(r, c, len);
@@ -611,11 +663,31 @@ static void forget_used(struct ring *r, uint16_t from)
 		r->used->ring[i & (r->num - 1)] = (struct vring_used_elem){ 0 };
 }
 
+void ring_notify(struct ring *r, bool wanted)
+{
+	if (wanted && ++r->due % 7 == 0 && fault(F_IRQ_LOST_SOME))
+		return;
+	if (!wanted || fault(F_IRQ_LOST) ||
+	    (r->calls_since_start >= 31 && fault(F_IRQ_STALLS_AFTER_32)))
+		return;
+	ring_signal(r);
+	if (fault(F_IRQ_DOUBLE)) {
+		if (!r->again)
+			r->again_ns = rd_now_ns() + 2000000;
+		r->again++;
+	}
+}
+
 void ring_publish(struct ring *r)
 {
 	const uint16_t old = r->published;
 	bool wanted, stale = false;
 
+	if (r->packed) {
+		if (r->running && ring_memory_ok(r))
+			packed_publish(r);
+		return;
+	}
 	if (!r->running || r->used_idx == old || !ring_memory_ok(r))
 		return;
 	if ((uint16_t)(r->used_idx - old) > 1 && fault(F_RING_NOT_IN_ORDER))
@@ -634,17 +706,7 @@ void ring_publish(struct ring *r)
 	if (wanted &&
 	    ((stale && fault(F_OUTSIDE_VS_USED_EVENT_CACHED)) || forgotten(r, old, r->used_idx)))
 		return;
-	if (wanted && ++r->due % 7 == 0 && fault(F_IRQ_LOST_SOME))
-		return;
-	if (!wanted || fault(F_IRQ_LOST) ||
-	    (r->calls_since_start >= 31 && fault(F_IRQ_STALLS_AFTER_32)))
-		return;
-	ring_signal(r);
-	if (fault(F_IRQ_DOUBLE)) {
-		if (!r->again)
-			r->again_ns = rd_now_ns() + 2000000;
-		r->again++;
-	}
+	ring_notify(r, wanted);
 }
 
 /* Faults: avail_event of some queue stays what it is. */
@@ -678,7 +740,9 @@ bool ring_want_kicks(struct ring *r, bool on)
 	if (!r->running || r->broken || !ring_memory_ok(r))
 		return false;
 	r->kick_wanted = on;
-	if (r->event_idx) {
+	if (r->packed) {
+		packed_want_kicks(r, on);
+	} else if (r->event_idx) {
 		uint16_t *avail_event = (uint16_t *)(void *)&r->used->ring[r->num];
 
 		if (!event_forgotten(r))

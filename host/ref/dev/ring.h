@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The device's side of a virtqueue, split layout (2.7). Whatever the driver
+ * The device's side of a virtqueue, split (2.7) or packed (2.8, ring_packed.c). Whatever the driver
  * writes, nothing outside of the guest's memory is touched and every walk
  * ends: a malformed chain is given back with length 0 and counted; an avail
  * index or head that makes no sense, or memory that is private, breaks the
  * queue until it is started anew.
  *
- * Users see chains only, so that another layout fits behind the same calls.
+ * Users see chains only, whatever the layout.
  */
 #ifndef HOST_REF_DEV_RING_H
 #define HOST_REF_DEV_RING_H
@@ -23,6 +23,13 @@
 #define RING_MAX_SIZE	1024 /* entries of a queue */
 #define RING_MAX_PIECES 1024 /* of a chain, direct or indirect, cut at region borders */
 
+/*
+ * Where a queue starts that nobody used: indexes in split rings; in packed ones slots of available and of used
+ * descriptors, each with its wrap counter in bit 15.
+ */
+#define RING_BASE_SPLIT	 0u
+#define RING_BASE_PACKED 0x80008000u
+
 struct ring_piece {
 	uint8_t *p;
 	uint32_t len;
@@ -30,12 +37,26 @@ struct ring_piece {
 };
 
 struct ring_chain {
-	uint16_t head;
-	uint16_t tail; /* the last descriptor of the table in the queue, for faults */
+	uint16_t head;	/* packed: the buffer's id */
+	uint16_t tail;	/* the last descriptor of the table in the queue, for faults */
+	uint16_t descs; /* packed: that it takes of the ring */
 	bool indirect;
 	unsigned int n_out, n_in; /* pieces: readable ones first */
 	uint64_t out_len, in_len;
 	struct ring_piece piece[RING_MAX_PIECES];
+};
+
+/* A slot of a packed ring, and the wrap counter there. */
+struct ring_pos {
+	uint16_t slot;
+	bool wrap;
+};
+
+/* A buffer of a packed ring that was used, and is not shown yet. */
+struct ring_done {
+	uint16_t id, descs;
+	uint32_t len;
+	bool complete; /* all that may be written is */
 };
 
 struct ring {
@@ -47,10 +68,11 @@ struct ring {
 	void *arg;
 
 	uint16_t num;
-	uint64_t desc_uva, avail_uva, used_uva;
+	uint64_t desc_uva, avail_uva, used_uva; /* packed: ring, driver area, device area */
+	bool packed;
 	bool enabled, running, broken;
 	bool event_idx, indirect_ok;
-	bool batches; /* IN_ORDER: one used element for all that is published at once (2.7.9) */
+	bool batches; /* IN_ORDER: one used element for all that is published at once (2.7.9, 2.8.8) */
 	int kick_fd, call_fd, err_fd; /* -1: none */
 	/* Instead of call_fd; or NULL. */
 	void (*interrupt)(void *arg, unsigned int queue);
@@ -64,6 +86,13 @@ struct ring {
 	uint16_t used_idx;   /* next used entry to write; published up to published */
 	uint16_t published, signalled;
 	bool signalled_valid, kick_wanted;
+
+	/* Of a packed ring. */
+	struct vring_packed_desc *pdesc;
+	struct vring_packed_desc_event *driver_event, *device_event;
+	struct ring_pos next_avail, before_pop, next_used;
+	struct ring_done done[RING_MAX_SIZE];
+	unsigned int num_done;
 
 	uint64_t kicks, calls, chains, bad_chains;
 	uint64_t calls_since_start;
@@ -82,8 +111,12 @@ struct ring {
 void ring_init(struct ring *r, unsigned int index, const char *name, const struct guest_mem *mem);
 /* Looks the addresses up (also after the memory map changed). 0, -EFAULT, -EINVAL (size, alignment). */
 int ring_map(struct ring *r);
-/* From avail index `base` on. As ring_map(). */
-int ring_start(struct ring *r, uint16_t base);
+/* From `base` on, see RING_BASE_*. As ring_map(). */
+int ring_start(struct ring *r, uint32_t base);
+/* Where a queue starts that is new. */
+uint32_t ring_new_base(const struct ring *r);
+/* Where it goes on after a stop. */
+uint32_t ring_base(const struct ring *r);
 void ring_stop(struct ring *r);
 
 /*

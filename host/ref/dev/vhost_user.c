@@ -28,7 +28,8 @@ struct vhu {
 	bool served;
 	uint64_t features, protocol;
 	uint8_t status;
-	uint16_t base[DEV_QUEUES];
+	uint32_t base[DEV_QUEUES];
+	bool base_known[DEV_QUEUES]; /* else a queue is new */
 	bool addr_set[DEV_QUEUES];
 
 	struct vhu_msg msg; /* as far as it came in */
@@ -55,7 +56,7 @@ static void vhu_disconnect(struct vhu *v, const char *why)
 		r->enabled = false;
 		r->num = 0;
 		v->addr_set[i] = false;
-		v->base[i] = 0;
+		v->base_known[i] = false;
 	}
 	v->features = v->protocol = 0;
 	v->status = 0;
@@ -126,7 +127,7 @@ static void update_queue(struct vhu *v, unsigned int q)
 
 	if (r->running || !enabled || r->kick_fd < 0 || !v->addr_set[q])
 		return;
-	device_ring_start(v->d, q, v->base[q]);
+	device_ring_start(v->d, q, v->base_known[q] ? v->base[q] : ring_new_base(r));
 }
 
 static int set_mem_table(struct vhu *v, const struct vhu_msg *m)
@@ -233,6 +234,7 @@ static void stop_queue(struct vhu *v, unsigned int q)
 	struct ring *r = &v->d->ring[q];
 
 	v->base[q] = device_ring_stop(v->d, q);
+	v->base_known[q] = true;
 	usock_close(&r->kick_fd);
 	v->addr_set[q] = false;
 }
@@ -265,7 +267,7 @@ static void stop_all(struct vhu *v)
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		stop_queue(v, i);
 		v->d->ring[i].enabled = false;
-		v->base[i] = 0;
+		v->base_known[i] = false;
 	}
 }
 
@@ -351,7 +353,10 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 	case VHU_SET_VRING_ADDR:
 		return set_vring_addr(v, m);
 	case VHU_SET_VRING_BASE:
-		v->base[m->state.index] = (uint16_t)m->state.num;
+		/* A split ring's index has 16 bits. */
+		v->base[m->state.index] = d->ring[m->state.index].packed ? m->state.num :
+									   (uint16_t)m->state.num;
+		v->base_known[m->state.index] = true;
 		return 0;
 	case VHU_GET_VRING_BASE:
 		stop_queue(v, m->state.index);

@@ -213,7 +213,7 @@ static void start_queue(struct virtio_pci *v, unsigned int i)
 	r->desc_uva = address(q, 0);
 	r->avail_uva = address(q, 1);
 	r->used_uva = address(q, 2);
-	v->started[i] = device_ring_start(v->d, i, 0) == 0;
+	v->started[i] = device_ring_start(v->d, i, ring_new_base(r)) == 0;
 }
 
 static void start_queues(struct virtio_pci *v)
