@@ -27,7 +27,8 @@ OPTION("irq", "the best kind of interrupt to use: msix, msix1 (one vector), intx
 #define GENERIC_KNOWN                                                                              \
 	(VIRTIO_RING_FEATURES | VIRTIO_BIT(VIRTIO_F_VERSION_1) |                                   \
 	 VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTIO_BIT(VIRTIO_F_ORDER_PLATFORM) |              \
-	 VIRTIO_BIT(VIRTIO_F_NOTIF_CONFIG_DATA) | VIRTIO_BIT(VIRTIO_F_RING_RESET))
+	 VIRTIO_BIT(VIRTIO_F_NOTIF_CONFIG_DATA) | VIRTIO_BIT(VIRTIO_F_RING_RESET) |                \
+	 VIRTIO_BIT(VIRTIO_F_SUSPEND))
 /* 2.2: 24 to 40 and 43 are queues' and negotiation's, 44 to 49 reserved; the rest belongs to the device. */
 #define GENERIC_MASK 0x0003f9ffff000000ull
 /* Accepted wherever they are offered. */

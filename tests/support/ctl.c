@@ -414,23 +414,32 @@ int ctl_dev_info(struct ctl *c, struct ctl_dev_info *out)
 	return ret;
 }
 
-int ctl_set_cids(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host, uint32_t m,
-		 bool event)
+static int set_cids(struct ctl *c, struct ctl_set_cids a, const uint64_t *guest, uint32_t n,
+		    const uint64_t *host, uint32_t m)
 {
-	struct ctl_set_cids a = {
-		.num_guest = cpu_to_le32(n),
-		.num_host = cpu_to_le32(m),
-		.event = cpu_to_le32(event),
-	};
 	uint32_t i;
 
 	if (n + m > CTL_MAX_CIDS)
 		return -EINVAL;
+	a.num_guest = cpu_to_le32(n);
+	a.num_host = cpu_to_le32(m);
 	for (i = 0; i < n + m; i++)
 		a.cids[i] = cpu_to_le64(i < n ? guest[i] : host[i - n]);
-	if (event)
+	if (a.event)
 		tell(c, CTL_STEP_EVENT);
 	return call(c, CTL_SET_CIDS, &a, sizeof(a), CALL_NS, NULL, 0);
+}
+
+int ctl_set_cids(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host, uint32_t m,
+		 bool event)
+{
+	return set_cids(c, (struct ctl_set_cids){ .event = cpu_to_le32(event) }, guest, n, host, m);
+}
+
+int ctl_config_notice(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host,
+		      uint32_t m, uint32_t ms)
+{
+	return set_cids(c, (struct ctl_set_cids){ .delay_ms = cpu_to_le32(ms) }, guest, n, host, m);
 }
 
 int ctl_raw_send(struct ctl *c, const struct vsock_hdr *h, uint32_t payload_len, uint32_t seed)

@@ -62,6 +62,9 @@ int ctl_barrier(struct ctl *c);
 int ctl_forget_all(struct ctl *c);
 int ctl_time(struct ctl *c, uint64_t *seconds);
 int ctl_dev_info(struct ctl *c, struct ctl_dev_info *out);
+/* A notification of the configuration in `ms`, with the CIDs as they are. */
+int ctl_config_notice(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host,
+		      uint32_t m, uint32_t ms);
 int ctl_set_cids(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host, uint32_t m,
 		 bool event);
 int ctl_raw_send(struct ctl *c, const struct vsock_hdr *h, uint32_t payload_len, uint32_t seed);

@@ -225,13 +225,14 @@ TEST(pci_shm,
 
 TEST(pci_vendor_cap,
      .id = "virtio.pci.vendor_data",
-     .clause = "virtio 1.4, 4.1.4.8.1 MUST: a vendor data capability's vendor_id is not 0x1af4, its size a multiple of 4",
+     .clause = "virtio 1.4, 4.1.4.8.1 MUST: vendor_id is not 0x1af4, the size a multiple of 4; MUST NOT: reads of vendor data have side effects",
      .owner = OWNER_PCI,
      .needs = NEED_VIRTIO_FUNCTION)
 {
 	const struct virtio_pci_cap_info *c;
 	struct virtio_pci *p;
-	unsigned int i, k, found = 0;
+	unsigned int i, k, at, found = 0;
+	uint8_t seen[256];
 
 	need_function(t);
 	EACH_FUNCTION(p, i)
@@ -240,6 +241,14 @@ TEST(pci_vendor_cap,
 		if (c->type != VIRTIO_PCI_CAP_VENDOR_CFG)
 			continue;
 		found++;
+		/* All of configuration space: a read may have done something elsewhere. */
+		for (at = 0; at < sizeof(seen); at++)
+			seen[at] = (uint8_t)pci_read(p->pci, at, 1);
+		for (at = c->at; at < c->at + c->cap_len && at < sizeof(seen); at++)
+			(void)pci_read(p->pci, at, 1);
+		for (at = 0; at < sizeof(seen); at++)
+			expect_eq(t, pci_read(p->pci, at, 1), seen[at],
+				  "%s: byte 0x%02x after vendor data was read", p->vdev.name, at);
 		expect(t, pci_read(p->pci, c->at + 4, 2) != VIRTIO_PCI_VENDOR,
 		       "%s: vendor data capability at 0x%02x with vendor_id 0x1af4", p->vdev.name,
 		       c->at);

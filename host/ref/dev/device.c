@@ -1074,6 +1074,8 @@ bool device_run(struct device *d)
 
 	if (d->paused) {
 		peer_run_timers(d->peer);
+		if (d->changes_while_paused)
+			run_cids(d, now);
 		return false;
 	}
 	more = run_tx(d);
@@ -1112,7 +1114,7 @@ int64_t device_timeout_ns(struct device *d)
 	const int64_t now = rd_now_ns();
 	int64_t best = peer_next_timeout_ns(d->peer);
 
-	if (d->paused)
+	if (d->paused && !d->changes_while_paused)
 		return best;
 	if (d->scan_needed)
 		earlier(&best, d->next_scan_ns, now);

@@ -118,8 +118,9 @@ struct device {
 	unsigned int num_conns;
 	uint64_t next_seq;
 	bool paused; /* nothing is done for the guest until this is taken back; the registers' side */
-	bool scan_needed; /* some connection has a deadline; transport.c, too */
-	bool dead;	  /* fault dead.after_rst */
+	bool changes_while_paused; /* fault vfio.suspended_config */
+	bool scan_needed;	   /* some connection has a deadline; transport.c, too */
+	bool dead;		   /* fault dead.after_rst */
 	struct dev_past past;
 
 	/* transport.c: the peer's listeners and orders. */

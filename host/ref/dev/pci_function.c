@@ -122,7 +122,7 @@ void pci_function_close(struct pci_function *f)
 bool pci_masters(const struct pci_function *f)
 {
 	return pci_get16(f, PCI_COMMAND) & PCI_COMMAND_MASTER &&
-	       !(pci_get16(f, PM_CONTROL) & PM_STATE);
+	       (!(pci_get16(f, PM_CONTROL) & PM_STATE) || fault(F_VFIO_D3_RUNS));
 }
 
 void pci_config_read(struct pci_function *f, uint32_t off, void *buf, uint32_t len)
@@ -156,6 +156,7 @@ static void function_level_reset(struct pci_function *f)
 void pci_config_write(struct pci_function *f, uint32_t off, const void *buf, uint32_t len)
 {
 	const uint8_t *from = buf;
+	const bool was_off = f->config[PM_CONTROL] & PM_STATE;
 	bool reset = false;
 
 	if (off >= sizeof(f->config))
@@ -169,7 +170,11 @@ void pci_config_write(struct pci_function *f, uint32_t off, const void *buf, uin
 		if (off + i == EXPRESS_CONTROL + 1 && from[i] & EXPRESS_FLR >> 8)
 			reset = true;
 	}
-	if (reset) {
+	if (reset && !fault(F_VFIO_FLR_IGNORED)) {
+		function_level_reset(f);
+		return;
+	}
+	if (was_off && !(f->config[PM_CONTROL] & PM_STATE) && fault(F_VFIO_D3_RESETS)) {
 		function_level_reset(f);
 		return;
 	}
@@ -177,6 +182,8 @@ void pci_config_write(struct pci_function *f, uint32_t off, const void *buf, uin
 		pci_drop_pending(f);
 	if (meets(off, len, MSIX_CONTROL, 2) || meets(off, len, PCI_COMMAND, 2) ||
 	    meets(off, len, PM_CONTROL, 2)) {
+		if (f->level && meets(off, len, PCI_COMMAND, 2) && fault(F_VFIO_INTX_FORGOTTEN))
+			f->line_waits = true;
 		f->ops->changed(f->arg);
 		send_pending(f);
 		update_line(f);
@@ -195,6 +202,14 @@ static void signal_fd(struct pci_function *f, int fd)
 	/* A counter that is full is signalled already. */
 	if (write(fd, &one, sizeof(one)) != sizeof(one))
 		rd_debug("eventfd %d takes no signal", fd);
+}
+
+/* Takes a signal back that the VMM has not taken note of yet. False: there is none. */
+static bool take_back(int fd)
+{
+	uint64_t count;
+
+	return fd >= 0 && read(fd, &count, sizeof(count)) == sizeof(count);
 }
 
 static bool may_send(const struct pci_function *f, unsigned int vector)
@@ -224,11 +239,15 @@ void pci_raise_vector(struct pci_function *f, unsigned int vector)
 void pci_drop_pending(struct pci_function *f)
 {
 	memset(f->pending, 0, sizeof(f->pending));
+	for (unsigned int i = 0; i < f->vectors; i++)
+		take_back(f->vector_fd[i]);
 }
 
 void pci_read_pba(const struct pci_function *f, uint64_t off, uint8_t *buf, uint32_t len)
 {
 	memset(buf, 0, len);
+	if (fault(F_VFIO_PBA_EMPTY))
+		return;
 	for (uint32_t i = 0; i < 8 * len && off * 8 + i < f->vectors; i++) {
 		if (f->pending[off * 8 + i])
 			buf[i / 8] |= (uint8_t)(1 << i % 8);
@@ -250,8 +269,10 @@ void pci_set_intx(struct pci_function *f, bool level)
 	f->level = level;
 	if (level)
 		f->config[PCI_STATUS] |= PCI_STATUS_INTERRUPT;
-	else
+	else if (!(f->config[PCI_STATUS] & PCI_STATUS_INTERRUPT) || !fault(F_VFIO_STATUS_STUCK))
 		f->config[PCI_STATUS] &= (uint8_t)~PCI_STATUS_INTERRUPT;
+	if (!level && f->line_waits && take_back(f->intx_fd))
+		f->line_waits = false;
 	update_line(f);
 }
 

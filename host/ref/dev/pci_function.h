@@ -102,7 +102,7 @@ static inline bool pci_msix_on(const struct pci_function *f)
 }
 
 void pci_raise_vector(struct pci_function *f, unsigned int vector);
-/* Nothing that is pending is sent any more. */
+/* Nothing that is pending is sent any more, and what is under way is taken back. */
 void pci_drop_pending(struct pci_function *f);
 void pci_set_intx(struct pci_function *f, bool level);
 /* The pending bits as the guest reads them. */

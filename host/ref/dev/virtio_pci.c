@@ -12,8 +12,9 @@
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/usock.h"
 
-#define BIT(n)	(1ull << (n))
-#define SHOW_NS 100000000ll
+#define BIT(n)	  (1ull << (n))
+#define SHOW_NS	  100000000ll
+#define SETTLE_NS 200000ll /* from an eventfd that is read to the interrupt */
 
 enum {
 	F_NOTIFICATION_DATA = 38,
@@ -83,6 +84,27 @@ static void put_cap(struct virtio_pci *v, unsigned int at, unsigned int next, ui
 	pci_put32(f, at + 12, length);
 }
 
+/* Faults: capabilities that break a rule. */
+static void spoil_caps(struct virtio_pci *v)
+{
+	struct pci_function *f = &v->pci;
+
+	if (fault(F_VFIO_NOTIFY_CAP_LEN))
+		f->config[AT_NOTIFY + 2] = 16;
+	if (fault(F_VFIO_SHM_OUTSIDE_BAR))
+		pci_put32(f, AT_SHARED + 12, 2 * SHARED_SIZE);
+	if (fault(F_VFIO_VENDOR_IS_VIRTIO))
+		pci_put16(f, AT_VENDOR + 4, 0x1af4);
+	if (fault(F_VFIO_VENDOR_LEN))
+		f->config[AT_VENDOR + 2] = 10;
+	if (fault(F_VFIO_REVISION_0))
+		f->config[PCI_REVISION] = 0;
+	if (fault(F_VFIO_SUBSYSTEM_LOW))
+		pci_put16(f, PCI_SUBSYSTEM, 19);
+	if (fault(F_VFIO_NOTIFY_SHORT))
+		pci_put32(f, AT_NOTIFY + 12, NOTIFY_STEP * (DEV_QUEUES - 1));
+}
+
 static void put_caps(struct virtio_pci *v)
 {
 	struct pci_function *f = &v->pci;
@@ -102,6 +124,7 @@ static void put_caps(struct virtio_pci *v)
 	put_cap(v, AT_VENDOR, 0, CAP_VENDOR, 0, 0, 0);
 	pci_put16(f, AT_VENDOR + 4, 0x1234);
 	memcpy(f->config + AT_VENDOR + 6, "assay", 6);
+	spoil_caps(v);
 }
 
 static void put_header(struct virtio_pci *v)
@@ -136,6 +159,12 @@ static bool running(const struct virtio_pci *v)
 
 static void interrupt(struct virtio_pci *v, uint8_t cause, uint16_t vector)
 {
+	if (vector == VPCI_NO_VECTOR && pci_msix_on(&v->pci) && fault(F_VFIO_NO_VECTOR_IS_0))
+		vector = 0;
+	if (vector != VPCI_NO_VECTOR && vector >= 8 && fault(F_VFIO_HIGH_VECTOR))
+		vector %= 8;
+	if (cause == ISR_CONFIG && fault(F_VFIO_ISR_CONFIG_BIT))
+		cause = ISR_QUEUE;
 	if (pci_msix_on(&v->pci)) {
 		/* 4.1.4.5.1: a config change is shown in ISR all the same. */
 		v->isr |= cause & ISR_CONFIG;
@@ -155,10 +184,10 @@ static void on_used(void *arg, unsigned int queue)
 
 static void notify_config(struct virtio_pci *v)
 {
-	if (running(v))
+	if (v->was_suspended && running(v) && fault(F_VFIO_RESUME_SILENT))
+		return;
+	if (running(v) || (v->status & S_SUSPEND && fault(F_VFIO_SUSPENDED_CONFIG)))
 		interrupt(v, ISR_CONFIG, v->config_vector);
-	else
-		v->config_changed = v->status & S_SUSPEND;
 }
 
 /* False: the guest is told by the time that this returns. */
@@ -166,7 +195,7 @@ static bool on_config_changed(void *arg)
 {
 	struct virtio_pci *v = arg;
 
-	if (++v->generation == v->generation_read)
+	if (!fault(F_VFIO_GENERATION) && ++v->generation == v->generation_read)
 		v->generation++;
 	notify_config(v);
 	return false;
@@ -174,23 +203,36 @@ static bool on_config_changed(void *arg)
 
 /* --- life --- */
 
-static void begin_wait(struct vpci_wait *w)
+static void begin_wait(struct virtio_pci *v, struct vpci_wait *w)
 {
-	w->on = true;
+	/* Nothing was signalled since the last time: nothing can be under way. */
+	w->on = v->signals_settled != v->pci.signals;
 	w->until_ns = rd_now_ns() + SHOW_NS;
+	w->taken_ns = 0;
 }
 
 static bool waits(struct virtio_pci *v, struct vpci_wait *w)
 {
-	if (w->on && (pci_signals_taken(&v->pci) || rd_now_ns() >= w->until_ns))
-		w->on = false;
-	return w->on;
+	const int64_t now = rd_now_ns();
+
+	if (!w->on)
+		return false;
+	if (!w->taken_ns && pci_signals_taken(&v->pci))
+		w->taken_ns = now;
+	if (now < w->until_ns && !(w->taken_ns && now >= w->taken_ns + SETTLE_NS))
+		return true;
+	w->on = false;
+	v->signals_settled = v->pci.signals;
+	return false;
 }
 
 /* The device works while the driver wants it to, and while it may reach memory. */
 static void update_pause(struct virtio_pci *v)
 {
-	const bool may = running(v) && pci_masters(&v->pci);
+	const bool master = pci_masters(&v->pci) ||
+			    (running(v) && fault(F_VFIO_BUS_MASTER_IGNORED));
+	const bool may = (running(v) || (v->status & S_SUSPEND && fault(F_VFIO_SUSPENDED_RUNS))) &&
+			 master;
 
 	if (may && v->d->paused)
 		v->d->look_at_tx = true;
@@ -226,10 +268,18 @@ static void reset_queue(struct virtio_pci *v, unsigned int i)
 {
 	struct vpci_queue *q = &v->queue[i];
 
+	const struct vpci_queue old = *q;
+
 	memset(q, 0, sizeof(*q));
 	q->size = VPCI_QUEUE_SIZE;
 	q->vector = VPCI_NO_VECTOR;
 	v->started[i] = false;
+	if (old.size && old.size != q->size && fault(F_VFIO_QUEUE_SIZE_KEPT))
+		q->size = old.size;
+	if (old.enabled && fault(F_VFIO_QUEUE_ENABLE_KEPT))
+		q->enabled = true;
+	if (i == DEV_EVENT && old.size && old.vector != q->vector && fault(F_VFIO_VECTOR_KEPT))
+		q->vector = old.vector;
 }
 
 static void device_status_zero(struct virtio_pci *v)
@@ -240,9 +290,10 @@ static void device_status_zero(struct virtio_pci *v)
 	v->driver_features = 0;
 	v->device_select = v->driver_select = 0;
 	v->select = 0;
-	v->config_vector = VPCI_NO_VECTOR;
+	if (!fault(F_VFIO_CONFIG_VECTOR_KEPT))
+		v->config_vector = VPCI_NO_VECTOR;
 	v->status = 0;
-	v->config_changed = false;
+	v->was_suspended = false;
 	v->isr = 0;
 	pci_drop_pending(&v->pci);
 	update_line(v);
@@ -252,7 +303,7 @@ static void device_status_zero(struct virtio_pci *v)
 static void show_later(struct virtio_pci *v, uint8_t before)
 {
 	v->status_shown = before;
-	begin_wait(&v->status_waits);
+	begin_wait(v, &v->status_waits);
 }
 
 void virtio_pci_reset(struct virtio_pci *v)
@@ -272,17 +323,21 @@ static void suspend(struct virtio_pci *v)
 	const uint8_t before = v->status;
 
 	v->status = (uint8_t)((before | S_SUSPEND) & ~S_DRIVER_OK);
+	if (fault(F_VFIO_SUSPEND_DRIVER_OK))
+		v->status |= S_DRIVER_OK;
+	v->was_suspended = true;
+	v->d->changes_while_paused = fault_on(F_VFIO_SUSPENDED_CONFIG);
 	show_later(v, before);
 	update_pause(v);
 }
 
+/* What of the config changed meanwhile changes now, and is notified (3.4.2). */
 static void resume(struct virtio_pci *v)
 {
 	v->status = (uint8_t)((v->status | S_DRIVER_OK) & ~S_SUSPEND);
 	update_pause(v);
-	if (v->config_changed)
-		notify_config(v);
-	v->config_changed = false;
+	if (fault(F_VFIO_RESUME_DEAD))
+		v->d->paused = true;
 }
 
 /* 2.2.2: a set of features that the device did not offer is not accepted. */
@@ -306,8 +361,11 @@ static void write_status(struct virtio_pci *v, uint8_t s)
 			resume(v);
 		return;
 	}
-	if (s & S_FEATURES_OK && !(before & S_FEATURES_OK) && !acceptable(v))
+	if (s & S_FEATURES_OK && !(before & S_FEATURES_OK) &&
+	    (!acceptable(v) || (v->refused && fault(F_VFIO_FEATURES_REFUSED)))) {
+		v->refused = true;
 		s &= (uint8_t)~S_FEATURES_OK;
+	}
 	if (!(s & S_FEATURES_OK))
 		s &= (uint8_t)~S_DRIVER_OK;
 	v->status = (uint8_t)((s & ~S_SUSPEND) | (before & S_NEEDS_RESET));
@@ -317,7 +375,8 @@ static void write_status(struct virtio_pci *v, uint8_t s)
 		update_pause(v);
 		start_queues(v);
 	}
-	if (s & S_SUSPEND && before & S_DRIVER_OK && negotiated(v, F_SUSPEND))
+	if (s & S_SUSPEND && negotiated(v, F_SUSPEND) &&
+	    (before & S_DRIVER_OK || fault(F_VFIO_SUSPEND_EARLY)))
 		suspend(v);
 }
 
@@ -326,13 +385,26 @@ static uint8_t read_status(struct virtio_pci *v)
 	return waits(v, &v->status_waits) ? v->status_shown : v->status;
 }
 
+/* Fault vfio.shm_streams: what the device took last lies in the shared memory. */
+static void stream_to_shared(struct virtio_pci *v)
+{
+	const struct ring_chain *c = &v->d->chain;
+
+	if (v->d->ring[DEV_TX].chains && c->n_out && c->piece[0].len <= SHARED_SIZE &&
+	    fault(F_VFIO_SHM_STREAMS))
+		memcpy(v->shared, c->piece[0].p, c->piece[0].len);
+}
+
 void virtio_pci_after_run(struct virtio_pci *v)
 {
+	if (fault_on(F_VFIO_SHM_STREAMS) && running(v))
+		stream_to_shared(v);
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		if (!v->d->ring[i].broken || !v->started[i] || v->status & S_NEEDS_RESET)
 			continue;
 		v->status |= S_NEEDS_RESET;
-		notify_config(v);
+		if (!fault(F_VFIO_NEEDS_RESET_SILENT))
+			notify_config(v);
 	}
 }
 
@@ -361,11 +433,15 @@ enum common_register {
 
 static struct vpci_queue *selected(struct virtio_pci *v)
 {
+	if (v->select == DEV_QUEUES && fault(F_VFIO_QUEUE_SELECT))
+		return &v->queue[DEV_QUEUES - 1];
 	return v->select < DEV_QUEUES ? &v->queue[v->select] : NULL;
 }
 
 static uint32_t word(uint64_t features, uint32_t select)
 {
+	if (select >= 2 && fault(F_VFIO_FEATURE_SELECT))
+		select %= 2;
 	return select < 2 ? (uint32_t)(features >> 32 * select) : 0;
 }
 
@@ -394,7 +470,8 @@ static uint32_t read_queue(struct virtio_pci *v, unsigned int at)
 	case QUEUE_SIZE:
 		return q->size;
 	case QUEUE_MSIX_VECTOR:
-		return q->vector;
+		return v->select && fault(F_VFIO_VECTOR_OF_QUEUE_0) ? v->queue[0].vector :
+								      q->vector;
 	case QUEUE_ENABLE:
 		return q->enabled;
 	case QUEUE_NOTIFY_OFF:
@@ -418,7 +495,8 @@ static uint32_t read_common(struct virtio_pci *v, unsigned int at)
 	case DRIVER_FEATURE_SELECT:
 		return v->driver_select;
 	case DRIVER_FEATURE:
-		return word(v->driver_features, v->driver_select);
+		return word(v->driver_features,
+			    fault(F_VFIO_DRIVER_FEATURE) ? v->device_select : v->driver_select);
 	case CONFIG_MSIX_VECTOR:
 		return v->config_vector;
 	case NUM_QUEUES:
@@ -436,6 +514,8 @@ static uint32_t read_common(struct virtio_pci *v, unsigned int at)
 
 static uint16_t vector_for(const struct virtio_pci *v, uint32_t value)
 {
+	if (value == v->pci.vectors && fault(F_VFIO_VECTOR_BEYOND))
+		return (uint16_t)value;
 	return value < v->pci.vectors ? (uint16_t)value : VPCI_NO_VECTOR;
 }
 
@@ -443,9 +523,10 @@ static void reset_one_queue(struct virtio_pci *v)
 {
 	if (!negotiated(v, F_RING_RESET))
 		return;
-	device_ring_reset(v->d, v->select);
+	if (!fault(F_VFIO_QUEUE_RESET_RUNS))
+		device_ring_reset(v->d, v->select);
 	reset_queue(v, v->select);
-	begin_wait(&v->queue[v->select].resetting);
+	begin_wait(v, &v->queue[v->select].resetting);
 }
 
 static void write_queue(struct virtio_pci *v, unsigned int at, uint32_t value)
@@ -462,10 +543,11 @@ static void write_queue(struct virtio_pci *v, unsigned int at, uint32_t value)
 	} else if (q->enabled) {
 		return; /* 4.1.4.3.2: configured before it is enabled */
 	} else if (at == QUEUE_SIZE) {
-		if (value && value <= VPCI_QUEUE_SIZE && !(value & (value - 1)))
+		if (value && value <= VPCI_QUEUE_SIZE && !(value & (value - 1)) &&
+		    !(value < VPCI_QUEUE_SIZE && fault(F_VFIO_QUEUE_SIZE_IGNORED)))
 			q->size = (uint16_t)value;
 	} else if (at >= QUEUE_ADDRESS && at < QUEUE_NOTIF_CONFIG_DATA) {
-		q->addr[(at - QUEUE_ADDRESS) / 4] = value;
+		q->addr[(at - QUEUE_ADDRESS) / 4 ^ fault(F_VFIO_HALVES_SWAPPED)] = value;
 	} else if (at == QUEUE_ENABLE && value == 1) {
 		q->enabled = true;
 		q->resetting.on = false;
@@ -565,6 +647,8 @@ static void config_read(struct virtio_pci *v, uint32_t off, uint8_t *buf, uint32
 	v->generation_read = v->generation;
 	if (off >= size)
 		return;
+	if (off % 8 == 4 && len == 4 && fault(F_VFIO_CONFIG_HALVES))
+		off -= 4;
 	device_config_read(v->d, off, buf, len < size - off ? len : size - off);
 }
 
@@ -584,6 +668,8 @@ static unsigned int notified(const struct virtio_pci *v, uint32_t value)
 
 	if (!negotiated(v, F_NOTIF_CONFIG_DATA))
 		return value & 0xffff;
+	if (fault(F_VFIO_COOKIE_IGNORED))
+		return value & 0xffff;
 	while (i < DEV_QUEUES && cookie(i) != (value & 0xffff))
 		i++;
 	return i;
@@ -593,14 +679,17 @@ static unsigned int notified(const struct virtio_pci *v, uint32_t value)
 static void notify(struct virtio_pci *v, uint32_t off, const uint8_t *buf, uint32_t len)
 {
 	const uint32_t width = negotiated(v, F_NOTIFICATION_DATA) ? 4 : 2;
-	const unsigned int queue = notified(v, load(buf, len < 4 ? len : 4));
+	unsigned int queue = notified(v, load(buf, len < 4 ? len : 4));
+
+	if (len == 4 && width == 4 && load(buf, 4) >> 16 && fault(F_VFIO_NOTIFICATION_DATA))
+		queue = load(buf, 4);
 
 	if (len != width || queue >= DEV_QUEUES || off != queue * NOTIFY_STEP) {
 		rd_debug("%s: a notification of %u bytes at %u is no queue's", v->d->name, len,
 			 off);
 		return;
 	}
-	if (running(v))
+	if (running(v) || (v->status & S_SUSPEND && fault_on(F_VFIO_SUSPENDED_RUNS)))
 		device_kick(v->d, queue);
 }
 
@@ -608,6 +697,8 @@ static void read_isr(struct virtio_pci *v, uint8_t *buf, uint32_t len)
 {
 	memset(buf, 0, len);
 	buf[0] = v->isr;
+	if (v->isr && fault(F_VFIO_ISR_KEPT))
+		return;
 	v->isr = 0;
 	update_line(v);
 }
@@ -678,6 +769,8 @@ static void cap_read(void *arg, unsigned int at, unsigned int len)
 	uint32_t off, size;
 	uint8_t bar;
 
+	if (at >= AT_VENDOR && at < AT_END && fault(F_VFIO_VENDOR_READ))
+		v->pci.config[AT_END - 1]++;
 	if (!meets_data(at, len) || len > 4)
 		return; /* the VMM's look at all of it is no access to the window */
 	size = window(v, &bar, &off);
@@ -694,6 +787,8 @@ static void cap_written(void *arg, unsigned int at, unsigned int len)
 	if (!meets_data(at, len))
 		return;
 	size = window(v, &bar, &off);
+	if (size == 2 && fault(F_VFIO_WINDOW_WIDTH))
+		size = 1;
 	if (size)
 		bar_write(v, bar, off, v->pci.config + AT_WINDOW + 16, size);
 }
@@ -708,7 +803,8 @@ static void on_changed(void *arg)
 
 static void on_reset(void *arg)
 {
-	device_status_zero(arg);
+	if (!fault(F_VFIO_FLR_KEEPS_STATUS))
+		device_status_zero(arg);
 }
 
 static const struct pci_function_ops function_ops = {
@@ -740,6 +836,8 @@ int virtio_pci_init(struct virtio_pci *v, struct device *d, unsigned int vectors
 	}
 	v->offered = device_features(d) | BIT(F_NOTIFICATION_DATA) | BIT(F_NOTIF_CONFIG_DATA) |
 		     BIT(F_RING_RESET) | BIT(F_SUSPEND);
+	if (fault(F_VFIO_ONE_VECTOR))
+		vectors = 1;
 	pci_function_init(&v->pci, vectors, &function_ops, v);
 	put_header(v);
 	put_caps(v);

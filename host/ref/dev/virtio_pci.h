@@ -23,6 +23,7 @@
 struct vpci_wait {
 	bool on;
 	int64_t until_ns; /* then it is shown whatever the VMM does */
+	int64_t taken_ns; /* when the VMM had taken note of all signals */
 };
 
 struct vpci_queue {
@@ -41,13 +42,16 @@ struct virtio_pci {
 	uint64_t offered, driver_features;
 	uint8_t status, status_shown; /* as it is; as it is read while status_waits */
 	struct vpci_wait status_waits;
+	uint64_t signals_settled;	     /* pci.signals when nothing was under way */
 	uint8_t generation, generation_read; /* now; when the config was read last */
 	uint8_t isr;
 	uint16_t config_vector;
 	uint16_t select;
 	struct vpci_queue queue[DEV_QUEUES];
 	bool started[DEV_QUEUES];
-	bool config_changed; /* while suspended: the guest is told on resume */
+	/* For faults. */
+	bool was_suspended; /* since the last reset */
+	bool refused;	    /* FEATURES_OK, ever */
 };
 
 /* 0, -errno. */

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio.pci.*: a virtio device as a PCI function (4.1.1: it meets the PCI specifications): what power states,
+ * a function-level reset and new addresses of its BARs do to it, and the parts of 4.1 that few
+ * devices offer.
+ *
+ * How hosts break it: devices outside of the VMM (vhost-user, vfio) do not hear of the command register, of D3 or of
+ * a function-level reset, and go on with memory that is no longer theirs; notifications with more in them than a
+ * queue's number are compared as a whole.
+ *
+ * How it is seen here: a buffer is made available while the device may not take it; registers are read before and
+ * after. A device that may lose its state in such a step is reset and must work again.
+ */
+#include <string.h>
+
+#include "drivers/virtio/pci.h"
+#include "lib/mmio.h"
+#include "tests/virtio/util.h"
+
+#define OWNER_FUNCTION "the VMM's PCI emulation of the device"
+
+enum {
+	CAP_POWER = 0x01,
+	CAP_EXPRESS = 0x10,
+	POWER_CONTROL = 4,
+	POWER_STATE = 3,
+	NO_SOFT_RESET = 1 << 3,
+	EXPRESS_CAPS = 4,
+	EXPRESS_FLR_CAPABLE = 1 << 28,
+	EXPRESS_CONTROL = 8,
+	EXPRESS_FLR = 1 << 15,
+	COMMAND = 4,
+	COMMAND_MEMORY = 1 << 1,
+	COMMAND_MASTER = 1 << 2,
+	BAR_0 = 0x10,
+};
+
+static uint64_t interrupts(const struct actor *a)
+{
+	return __atomic_load_n(&a->d->irqs.shared, __ATOMIC_RELAXED);
+}
+
+/* A buffer is there, and the device is told of it. */
+static void post(struct actor *a)
+{
+	actor_prepare(a, true);
+	actor_desc(a, 0, 0, a->len, actor_flags(a), 0);
+	actor_post(a, 0);
+}
+
+/* Whatever happened to it: reset and brought up again it works. */
+static void works_again(struct test_ctx *t, struct actor *a)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+
+	actor_up(t, a, &how);
+	actor_one(t, a);
+}
+
+/* Through the window in configuration space, which a function in D3hot answers to. */
+static void notify_by_window(struct virtio_pci *p, const struct actor *a)
+{
+	const uint32_t off = (uint32_t)(p->notify_cap->offset +
+					(p->notify_at[a->queue] - p->notify));
+
+	if (p->window_cap)
+		virtio_pci_window_write(p, p->notify_cap->bar, off, 2, p->notify_data[a->queue]);
+}
+
+static void judge_d3(struct test_ctx *t, struct virtio_pci *p, struct actor *a, unsigned int cap)
+{
+	const unsigned int at = cap + POWER_CONTROL;
+	const uint32_t was = pci_read(p->pci, at, 2);
+	const unsigned int used = vq_raw_used_count(a->vq);
+	const uint8_t status = a->d->ops->get_status(a->d);
+
+	post(a);
+	pci_write(p->pci, at, 2, was | POWER_STATE);
+	expect_eq(t, pci_read(p->pci, at, 2) & POWER_STATE, POWER_STATE,
+		  "%s: the power state after D3hot was written", vt_who(a->d));
+	notify_by_window(p, a);
+	expect(t, !wait_for(vq_raw_used_count(a->vq) != used, QUIET_NS),
+	       "%s: a buffer is used in D3hot", vt_who(a->d));
+	pci_write(p->pci, at, 2, was & ~(uint32_t)POWER_STATE);
+	/* 10 ms are the specification's. */
+	expect(t, wait_for(!(pci_read(p->pci, at, 2) & POWER_STATE), ANSWER_NS),
+	       "%s: the power state is not D0 again", vt_who(a->d));
+	if (was & NO_SOFT_RESET)
+		expect(t, wait_for(a->d->ops->get_status(a->d) == status, ANSWER_NS),
+		       "%s: device_status 0x%02x before D3hot, 0x%02x in D0, with No_Soft_Reset",
+		       vt_who(a->d), status, a->d->ops->get_status(a->d));
+}
+
+TEST(function_power,
+     .id = "virtio.pci.power",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI PM 1.2, 3.2.4, 5.4.1: D3hot starts no transaction; with No_Soft_Reset D0 finds the state",
+     .owner = OWNER_FUNCTION,
+     .needs = NEED_VIRTIO_PCI)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, cap, tried = 0;
+	struct virtio_pci *p;
+	uint32_t command;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		cap = p ? pci_find_cap(p->pci, CAP_POWER, 0) : 0;
+		if (!cap)
+			continue;
+		tried++;
+		command = pci_read(p->pci, COMMAND, 2);
+		actor_up(t, &a, &how);
+		actor_one(t, &a);
+		judge_d3(t, p, &a, cap);
+		pci_write(p->pci, COMMAND, 2, command);
+		works_again(t, &a);
+	}
+	actor_tried(t, tried, "on PCI with power states");
+}
+
+struct saved {
+	uint32_t command, bar[6];
+};
+
+static void save(const struct virtio_pci *p, struct saved *s)
+{
+	unsigned int k;
+
+	s->command = pci_read(p->pci, COMMAND, 2);
+	for (k = 0; k < 6; k++)
+		s->bar[k] = pci_read(p->pci, BAR_0 + 4 * k, 4);
+}
+
+static void restore(const struct virtio_pci *p, const struct saved *s)
+{
+	unsigned int k;
+
+	for (k = 0; k < 6; k++)
+		pci_write(p->pci, BAR_0 + 4 * k, 4, s->bar[k]);
+	pci_write(p->pci, COMMAND, 2, s->command);
+}
+
+static void judge_flr(struct test_ctx *t, struct virtio_pci *p, unsigned int cap)
+{
+	const uint32_t both = COMMAND_MEMORY | COMMAND_MASTER;
+	struct saved s;
+	uint16_t q;
+
+	save(p, &s);
+	pci_write(p->pci, cap + EXPRESS_CONTROL, 2,
+		  pci_read(p->pci, cap + EXPRESS_CONTROL, 2) | EXPRESS_FLR);
+	/* 100 ms are the specification's. */
+	expect(t, wait_for(!(pci_read(p->pci, COMMAND, 2) & both), ANSWER_NS),
+	       "%s: command 0x%04x after a function-level reset", p->vdev.name,
+	       (unsigned int)pci_read(p->pci, COMMAND, 2));
+	restore(p, &s);
+	expect_eq(t, mmio_read8(&p->common->device_status), 0,
+		  "%s: device_status after a function-level reset", p->vdev.name);
+	expect_eq(t, mmio_read16(&p->common->config_msix_vector), VIRTIO_NO_VECTOR,
+		  "%s: config_msix_vector after a function-level reset", p->vdev.name);
+	for (q = 0; q < p->vdev.max_queues; q++) {
+		mmio_write16(&p->common->queue_select, q);
+		expect_eq(t, mmio_read16(&p->common->queue_enable), 0,
+			  "%s: queue %u: queue_enable after a function-level reset", p->vdev.name,
+			  q);
+	}
+}
+
+TEST(function_flr,
+     .id = "virtio.pci.flr",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.0, 6.6.2: a function-level reset resets registers and state, and stops the device",
+     .owner = OWNER_FUNCTION,
+     .needs = NEED_VIRTIO_PCI)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, cap, tried = 0, used;
+	struct virtio_pci *p;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		cap = p ? pci_find_cap(p->pci, CAP_EXPRESS, 0) : 0;
+		if (!cap || !(pci_read(p->pci, cap + EXPRESS_CAPS, 4) & EXPRESS_FLR_CAPABLE))
+			continue;
+		tried++;
+		actor_up(t, &a, &how);
+		actor_one(t, &a);
+		used = vq_raw_used_count(a.vq);
+		post(&a);
+		judge_flr(t, p, cap);
+		expect(t, !wait_for(vq_raw_used_count(a.vq) != used, QUIET_NS),
+		       "%s: a buffer is used after a function-level reset", vt_who(a.d));
+		works_again(t, &a);
+	}
+	actor_tried(t, tried, "on PCI that can be reset by function");
+}
+
+/* --- BARs at other addresses ----------------------------------------------------------------- */
+
+static bool taken(uint64_t from, uint64_t size)
+{
+	const struct pci_dev *d;
+	unsigned int i, k;
+
+	for (i = 0; (d = pci_get(i)); i++)
+		for (k = 0; k < 6; k++)
+			if (d->bar[k].size && !d->bar[k].io &&
+			    from < d->bar[k].base + d->bar[k].size && d->bar[k].base < from + size)
+				return true;
+	return false;
+}
+
+/* Where devices without an address would be put; 0: there is no room. */
+static uint64_t free_place(uint64_t size)
+{
+	uint64_t at;
+
+	for (at = arch_pci_hole.to - size; at >= arch_pci_hole.from; at -= size)
+		if (!(at % size) && !taken(at, size))
+			return at;
+	return 0;
+}
+
+static void place(const struct pci_dev *d, unsigned int bar, uint64_t base)
+{
+	const uint32_t command = pci_read(d, COMMAND, 2);
+
+	/* PCI 3.0, 6.2.5.1: the function does not decode while its address changes. */
+	pci_write(d, COMMAND, 2, command & ~(uint32_t)COMMAND_MEMORY);
+	pci_write(d, BAR_0 + 4 * bar, 4, (uint32_t)base);
+	if (d->bar[bar].is64)
+		pci_write(d, BAR_0 + 4 * bar + 4, 4, (uint32_t)(base >> 32));
+	pci_write(d, COMMAND, 2, command);
+}
+
+TEST(function_bar_moved,
+     .id = "virtio.pci.bar_moved",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.2.5.1: the function answers where its BAR says, and nowhere else",
+     .owner = OWNER_FUNCTION,
+     .needs = NEED_VIRTIO_PCI)
+{
+	const volatile uint8_t *old, *new;
+	struct virtio_pci *p;
+	struct pci_dev there;
+	unsigned int i, tried = 0;
+	uint64_t base, at;
+	uint8_t bar;
+
+	for (i = 0; (p = vt_pci(i)); i++) {
+		bar = p->common_cap->bar;
+		base = p->pci->bar[bar].base;
+		at = free_place(p->pci->bar[bar].size);
+		/* Behind a bridge only its window is decoded. */
+		if (p->pci->bus || !at)
+			continue;
+		tried++;
+		there = *p->pci;
+		there.bar[bar].base = at;
+		vt_add_status(&p->vdev, VIRTIO_S_ACKNOWLEDGE);
+		place(p->pci, bar, at);
+		old = &p->common->device_status;
+		new = pci_map_bar(&there, bar);
+		require(t, new != NULL, "%s: BAR %u cannot be mapped", p->vdev.name, bar);
+		new += p->common_cap->offset +
+		       offsetof(struct virtio_pci_common_cfg, device_status);
+		expect_eq(t, mmio_read8(new), VIRTIO_S_ACKNOWLEDGE,
+			  "%s: device_status at the BAR's new address", p->vdev.name);
+		expect(t, mmio_read8(old) != VIRTIO_S_ACKNOWLEDGE,
+		       "%s: device_status is read at the BAR's old address as well", p->vdev.name);
+		place(p->pci, bar, base);
+		expect_eq(t, mmio_read8(old), VIRTIO_S_ACKNOWLEDGE,
+			  "%s: device_status after the BAR was moved back", p->vdev.name);
+	}
+	if (!tried)
+		test_skip(t, "no virtio function on the first bus, or no room beside it");
+}
+
+/* --- what few devices offer -------------------------------------------------------------------- */
+
+/* 4.1.5.2: how the queue is named, and whether the next index is told as well. Both change from one to the next. */
+TEST(function_notifications,
+     .id = "virtio.pci.notifications",
+     .clause = "virtio 1.4, 4.1.5.2 and 6: NOTIFICATION_DATA and NOTIF_CONFIG_DATA: the queue is told of by what was negotiated",
+     .owner = "the VMM's PCI transport (notifications)",
+     .needs = NEED_VIRTIO_PCI)
+{
+	static const uint64_t sets[] = { VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA),
+					 VIRTIO_BIT(VIRTIO_F_NOTIF_CONFIG_DATA),
+					 VIRTIO_BIT(VIRTIO_F_NOTIFICATION_DATA) |
+						 VIRTIO_BIT(VIRTIO_F_NOTIF_CONFIG_DATA) };
+	unsigned int i, k, n, tried = 0;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++)
+		for (k = 0; k < sizeof(sets) / sizeof(sets[0]); k++) {
+			const struct bring_up how = { .irq = VIRTIO_IRQ_POLL, .features = sets[k] };
+
+			if (!virtio_pci(a.d) || (a.d->offered & sets[k]) != sets[k])
+				continue;
+			tried++;
+			actor_up(t, &a, &how);
+			for (n = 0; n < 4; n++)
+				actor_one(t, &a);
+		}
+	actor_tried(t, tried, "on PCI that offers NOTIFICATION_DATA or NOTIF_CONFIG_DATA");
+}
+
+TEST(function_msix_last,
+     .id = "virtio.pci.msix_last",
+     .clause = "virtio 1.4, 4.1.5.1.2.1 MUST: any event maps to any vector, the last one of the table as well, and interrupts by it",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX)
+{
+	const struct bring_up half = { .irq = VIRTIO_IRQ_MSIX1, .no_driver_ok = true };
+	unsigned int i, w, last, tried = 0;
+	volatile uint8_t *table;
+	struct virtio_pci *p;
+	struct actor a;
+	uint64_t before;
+	uint16_t q;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		if (!p || !p->has_msix || p->msix.count < 2)
+			continue;
+		tried++;
+		actor_up(t, &a, &half);
+		last = p->msix.count - 1;
+		table = p->msix.table;
+		for (w = 0; w < 3; w++)
+			mmio_write32(table + 16 * last + 4 * w, mmio_read32(table + 4 * w));
+		pci_msix_mask(&p->msix, 0, true);
+		pci_msix_mask(&p->msix, last, false);
+		for (q = 0; q < a.d->max_queues; q++)
+			expect_eq(t, virtio_pci_set_queue_vector(p, q, (uint16_t)last), last,
+				  "%s: queue_msix_vector of queue %u", vt_who(a.d), q);
+		require(t, virtio_driver_ok(a.d) == 0, "%s: %s", vt_who(a.d), a.d->error);
+		before = interrupts(&a);
+		actor_one(t, &a);
+		expect(t, wait_for(interrupts(&a) > before, ANSWER_NS),
+		       "%s: no interrupt by vector %u of %u", vt_who(a.d), last, p->msix.count);
+		pci_msix_mask(&p->msix, last, true);
+	}
+	actor_tried(t, tried, "with two MSI-X vectors");
+}
+
+TEST(function_queue_defaults,
+     .id = "virtio.pci.queue_defaults",
+     .clause = "virtio 1.4, 4.1.4.3: on reset queue_size is the largest size that the device supports",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO_PCI)
+{
+	struct virtio_pci *p;
+	unsigned int i;
+	uint16_t q;
+
+	for (i = 0; (p = vt_pci(i)); i++) {
+		for (q = 0; q < p->vdev.max_queues; q++) {
+			mmio_write16(&p->common->queue_select, q);
+			if (p->vdev.max_size[q] > 2)
+				mmio_write16(&p->common->queue_size, 2);
+		}
+		vt_must_reset(t, &p->vdev);
+		for (q = 0; q < p->vdev.max_queues; q++) {
+			mmio_write16(&p->common->queue_select, q);
+			expect_eq(t, mmio_read16(&p->common->queue_size), p->vdev.max_size[q],
+				  "%s: queue %u: queue_size after a reset", p->vdev.name, q);
+		}
+	}
+}
+
+/* --- shared memory ------------------------------------------------------------------------------ */
+
+#define LOOK_AT 65536u /* bytes of a region */
+
+static const struct virtio_pci_cap_info *shared_region(const struct virtio_pci *p)
+{
+	unsigned int k;
+
+	for (k = 0; k < p->num_caps; k++)
+		if (p->cap[k].type == VIRTIO_PCI_CAP_SHARED_MEMORY_CFG && p->cap[k].in_bar)
+			return &p->cap[k];
+	return NULL;
+}
+
+static bool region_has(const volatile uint8_t *at, uint32_t size, const uint8_t *what, uint32_t n)
+{
+	uint8_t piece[32];
+	uint32_t off, k;
+
+	for (off = 0; off + n <= size; off += 4) {
+		for (k = 0; k < n; k += 4) {
+			const uint32_t v = mmio_read32(at + off + k);
+
+			memcpy(piece + k, &v, sizeof(v));
+			if (memcmp(piece + k, what + k, 4) != 0)
+				break;
+		}
+		if (k >= n)
+			return true;
+	}
+	return false;
+}
+
+TEST(function_shared_apart,
+     .id = "virtio.pci.shared_memory_apart",
+     .clause = "virtio 1.4, 2.10.2 MUST NOT: a shared memory region is used to control the device or to stream data",
+     .owner = "the device back end",
+     .needs = NEED_VIRTIO_PCI)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	const struct virtio_pci_cap_info *c;
+	volatile uint8_t *at;
+	unsigned int i, tried = 0;
+	uint32_t size, off;
+	struct virtio_pci *p;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		c = p ? shared_region(p) : NULL;
+		at = c ? pci_map_bar(p->pci, c->bar) : NULL;
+		if (!at)
+			continue;
+		tried++;
+		at += c->offset;
+		size = c->length < LOOK_AT ? (uint32_t)c->length : LOOK_AT;
+		actor_up(t, &a, &how);
+		for (off = 0; off + 4 <= size; off += 4)
+			mmio_write32(at + off, 0x5a000000u | off);
+		/* What is written there does not disturb the device, and what the device carries does not come there. */
+		actor_one(t, &a);
+		expect(t, !region_has(at, size, a.mem, 16),
+		       "%s: the buffer's contents lie in the shared memory region", vt_who(a.d));
+	}
+	actor_tried(t, tried, "with a shared memory region");
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Promise (virtio 1.4, 3.4.2): a device that was suspended touches no queue and notifies of none until it is resumed,
+ * and goes on then where it was.
+ *
+ * How hosts break it: only the status bit is kept, and the device's thread goes on; or the resumed device waits for
+ * a notification that came too early.
+ *
+ * How it is seen here: a buffer is made available, and the device told, while it is suspended, against the rules for
+ * drivers: it must be left alone. The same buffer is used after resuming.
+ */
+#include "tests/virtio/util.h"
+
+#define OWNER "the device back end (suspend)"
+
+static uint64_t interrupts(const struct actor *a)
+{
+	return __atomic_load_n(&a->d->irqs.shared, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&a->d->irqs.queue[a->queue], __ATOMIC_RELAXED);
+}
+
+/* False: the device wants a reset, which it may. */
+static bool reaches(struct test_ctx *t, struct virtio_device *d, uint8_t ask, uint8_t on,
+		    uint8_t off)
+{
+	uint8_t s = vt_add_status(d, ask);
+
+	require(t,
+		wait_for((s & VIRTIO_S_NEEDS_RESET) || ((s & on) && !(s & off)) ||
+				 (s = d->ops->get_status(d), false),
+			 ANSWER_NS),
+		"%s: status 0x%02x long after 0x%02x was set", vt_who(d), s, ask);
+	return !(s & VIRTIO_S_NEEDS_RESET);
+}
+
+TEST(suspend_quiet,
+     .id = "virtio.suspend.quiet",
+     .clause = "virtio 1.4, 3.4.2 MUST NOT: access of virtqueues and notifications while suspended; MUST: resumed, it goes on",
+     .owner = OWNER,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_SUSPEND) };
+	unsigned int i, used, tried = 0, offered = 0;
+	uint64_t before;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		if (!virtio_has(a.d, VIRTIO_F_SUSPEND))
+			continue;
+		offered++;
+		before = interrupts(&a);
+		actor_one(t, &a);
+		/* Its interrupt is not to be taken for one that comes later. */
+		require(t,
+			a.d->irq_mode == VIRTIO_IRQ_POLL ||
+				wait_for(interrupts(&a) > before, ANSWER_NS),
+			"%s: no interrupt for a used buffer", actor_who(&a));
+		if (!reaches(t, a.d, VIRTIO_S_SUSPEND, VIRTIO_S_SUSPEND, VIRTIO_S_DRIVER_OK))
+			continue;
+		tried++;
+		used = vq_raw_used_count(a.vq);
+		before = interrupts(&a);
+		actor_prepare(&a, true);
+		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+		actor_post(&a, 0);
+		vq_notify(a.vq);
+		expect(t, !wait_for(vq_raw_used_count(a.vq) != used, QUIET_NS),
+		       "%s: a buffer is used while suspended", actor_who(&a));
+		expect_eq(t, interrupts(&a), before, "%s: interrupts while suspended",
+			  actor_who(&a));
+		if (!reaches(t, a.d, VIRTIO_S_DRIVER_OK, VIRTIO_S_DRIVER_OK, VIRTIO_S_SUSPEND))
+			continue;
+		vq_notify(a.vq);
+		expect_eq(t, actor_wait(&a, 1, ANSWER_NS), 1,
+			  "%s: buffers used after it was resumed", actor_who(&a));
+		actor_done(&a, 1);
+	}
+	actor_tried(t, offered, "that offers VIRTIO_F_SUSPEND (bit 43)");
+	if (!tried)
+		test_skip(t, "each device that was suspended wants a reset");
+}
