@@ -71,13 +71,14 @@ static void judge_d3(struct test_ctx *t, struct virtio_pci *p, struct actor *a, 
 {
 	const unsigned int at = cap + POWER_CONTROL;
 	const uint32_t was = pci_read(p->pci, at, 2);
-	const unsigned int used = vq_raw_used_count(a->vq);
 	const uint8_t status = a->d->ops->get_status(a->d);
+	unsigned int used;
 
-	post(a);
 	pci_write(p->pci, at, 2, was | POWER_STATE);
 	expect_eq(t, pci_read(p->pci, at, 2) & POWER_STATE, POWER_STATE,
 		  "%s: the power state after D3hot was written", vt_who(a->d));
+	used = vq_raw_used_count(a->vq);
+	post(a);
 	notify_by_window(p, a);
 	expect(t, !wait_for(vq_raw_used_count(a->vq) != used, QUIET_NS),
 	       "%s: a buffer is used in D3hot", vt_who(a->d));
@@ -188,9 +189,11 @@ TEST(function_flr,
 		tried++;
 		actor_up(t, &a, &how);
 		actor_one(t, &a);
-		used = vq_raw_used_count(a.vq);
 		post(&a);
 		judge_flr(t, p, cap);
+		/* Until then it may have taken the buffer of itself. */
+		used = vq_raw_used_count(a.vq);
+		vq_notify(a.vq);
 		expect(t, !wait_for(vq_raw_used_count(a.vq) != used, QUIET_NS),
 		       "%s: a buffer is used after a function-level reset", vt_who(a.d));
 		works_again(t, &a);

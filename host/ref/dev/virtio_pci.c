@@ -529,6 +529,13 @@ static void reset_one_queue(struct virtio_pci *v)
 	begin_wait(v, &v->queue[v->select].resetting);
 }
 
+/* 2.8.10.1: packed rings have any size. */
+static bool size_allowed(const struct virtio_pci *v, uint32_t size)
+{
+	return size && size <= VPCI_QUEUE_SIZE &&
+	       (!(size & (size - 1)) || negotiated(v, VIRTIO_F_RING_PACKED));
+}
+
 static void write_queue(struct virtio_pci *v, unsigned int at, uint32_t value)
 {
 	struct vpci_queue *q = selected(v);
@@ -543,7 +550,7 @@ static void write_queue(struct virtio_pci *v, unsigned int at, uint32_t value)
 	} else if (q->enabled) {
 		return; /* 4.1.4.3.2: configured before it is enabled */
 	} else if (at == QUEUE_SIZE) {
-		if (value && value <= VPCI_QUEUE_SIZE && !(value & (value - 1)) &&
+		if (size_allowed(v, value) &&
 		    !(value < VPCI_QUEUE_SIZE && fault(F_VFIO_QUEUE_SIZE_IGNORED)))
 			q->size = (uint16_t)value;
 	} else if (at >= QUEUE_ADDRESS && at < QUEUE_NOTIF_CONFIG_DATA) {
