@@ -179,13 +179,15 @@ static int pci_queue_enable(struct virtio_device *d, uint16_t queue, uint16_t si
 {
 	struct virtio_pci *p = to_pci(d);
 	volatile struct virtio_pci_common_cfg *c = p->common;
+	uint16_t got;
 	int ret;
 
 	select_queue(p, queue);
 	mmio_write16(&c->queue_size, size);
-	if (mmio_read16(&c->queue_size) != size)
+	got = mmio_read16(&c->queue_size);
+	if (got != size)
 		return virtio_error(d, -EIO, "queue %u: size %u written, reads %u", queue, size,
-				    mmio_read16(&c->queue_size));
+				    got);
 	ret = find_notify(p, queue);
 	if (!ret)
 		ret = map_queue_vector(p, queue);
@@ -195,9 +197,10 @@ static int pci_queue_enable(struct virtio_device *d, uint16_t queue, uint16_t si
 	write_addr(&c->queue_driver_lo, &c->queue_driver_hi, driver);
 	write_addr(&c->queue_device_lo, &c->queue_device_hi, device);
 	mmio_write16(&c->queue_enable, 1); /* 4.1.4.3.2: after all other fields */
-	if (mmio_read16(&c->queue_enable) != 1)
+	got = mmio_read16(&c->queue_enable);
+	if (got != 1)
 		return virtio_error(d, -EIO, "queue %u: queue_enable reads %u after 1 was written",
-				    queue, mmio_read16(&c->queue_enable));
+				    queue, got);
 	return 0;
 }
 
@@ -205,6 +208,7 @@ static int pci_queue_reset(struct virtio_device *d, uint16_t queue)
 {
 	struct virtio_pci *p = to_pci(d);
 	volatile struct virtio_pci_common_cfg *c = p->common;
+	uint16_t got;
 
 	if (!virtio_has(d, VIRTIO_F_RING_RESET) ||
 	    p->common_cap->length < offsetof(struct virtio_pci_common_cfg, admin_queue_index))
@@ -214,9 +218,10 @@ static int pci_queue_reset(struct virtio_device *d, uint16_t queue)
 	if (!wait_for(mmio_read16(&c->queue_reset) == 0, QUEUE_RESET_TIMEOUT))
 		return virtio_error(d, -ETIMEDOUT, "queue %u: queue_reset still reads %u", queue,
 				    mmio_read16(&c->queue_reset));
-	if (mmio_read16(&c->queue_enable) != 0)
+	got = mmio_read16(&c->queue_enable);
+	if (got != 0)
 		return virtio_error(d, -EIO, "queue %u: queue_enable reads %u after a queue reset",
-				    queue, mmio_read16(&c->queue_enable));
+				    queue, got);
 	return 0;
 }
 

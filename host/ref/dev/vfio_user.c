@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/ref/dev/chaos.h"
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/usock.h"
 #include "host/ref/dev/vfio_proto.h"
@@ -301,6 +302,9 @@ static int region_read(struct vfu *v, struct vfu_msg *m)
 		pci_config_read(&v->fn.pci, (uint32_t)a->offset, a->data, a->count);
 	else
 		v->fn.pci.ops->bar_read(v->fn.pci.arg, a->region, a->offset, a->data, a->count);
+	/* Configuration space stays: the VMM itself reads it, and does not start without. */
+	if (a->region != VFU_REGION_CONFIG && chaos_strikes())
+		chaos_bytes(a->data, a->count);
 	return (int)(offsetof(struct vfu_access, data) + a->count);
 }
 
