@@ -185,6 +185,8 @@ int vsock_conn_close(struct vsock_conn *c, uint64_t ns);
  */
 void vsock_set_buf(struct vsock *vs, uint32_t bytes);
 void vsock_conn_set_buf(struct vsock_conn *c, uint32_t bytes);
+/* The counters as if n bytes more had passed both ways. The host must do the same, while nothing is under way. */
+void vsock_conn_advance(struct vsock_conn *c, uint32_t n);
 /* For credit tests: while it is on, reading gives no credit back. */
 void vsock_conn_hold_credit(struct vsock_conn *c, bool on);
 struct vsock_credit {
@@ -251,6 +253,7 @@ enum vsock_saw {
 	VSOCK_SAW_BAD_EVENT,	   /* a buffer of the event queue came back with something else */
 	VSOCK_SAW_SENT,
 	VSOCK_SAW_RECEIVED,
+	VSOCK_SAW_ADVANCED, /* vsock_conn_advance(): hdr is of the connection, used_len is n */
 };
 struct vsock_seen {
 	enum vsock_saw what;

@@ -829,6 +829,20 @@ void vsock_conn_set_buf(struct vsock_conn *c, uint32_t bytes)
 		send_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
 }
 
+void vsock_conn_advance(struct vsock_conn *c, uint32_t n)
+{
+	const struct vsock_hdr h = header(c, VSOCK_OP_CREDIT_UPDATE, 0, 0);
+
+	c->fwd_cnt += n;
+	c->told_fwd += n;
+	c->told_limit += n;
+	c->rx_cnt += n;
+	c->tx_cnt += n;
+	c->peer_fwd_cnt += n;
+	c->acked += n;
+	vsock_tell(c->vs, VSOCK_SAW_ADVANCED, &h, n, NULL);
+}
+
 void vsock_conn_hold_credit(struct vsock_conn *c, bool on)
 {
 	c->hold_credit = on;

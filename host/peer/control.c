@@ -402,6 +402,8 @@ static int conn_op(struct peer_conn *k, uint16_t op, uint32_t arg)
 		ops->reset(k->t);
 		peer_conn_end(k, 0);
 		return 0;
+	case CTL_ADVANCE:
+		return ops->advance ? ops->advance(k->t, arg) : -EOPNOTSUPP;
 	default:
 		return ops->set_buf ? ops->set_buf(k->t, arg) : -EOPNOTSUPP;
 	}
@@ -486,6 +488,7 @@ static size_t arg_size(uint16_t op)
 	case CTL_REPORT:
 	case CTL_SET_BUF:
 	case CTL_FORGET:
+	case CTL_ADVANCE:
 		return sizeof(struct ctl_conn_arg);
 	default:
 		return 0;
@@ -536,6 +539,7 @@ static void handle(struct peer_conn *c, const struct ctl_header *req, void *a, s
 	case CTL_REPORT:
 	case CTL_SET_BUF:
 	case CTL_FORGET:
+	case CTL_ADVANCE:
 		op_conn(c, req, a);
 		break;
 	case CTL_BARRIER:

@@ -45,6 +45,7 @@ struct peer_transport_ops {
 	/* Addresses and credit fields of r. */
 	void (*report)(struct tconn *c, struct ctl_report *r);
 	int (*set_buf)(struct tconn *c, uint32_t bytes); /* NULL: -EOPNOTSUPP */
+	int (*advance)(struct tconn *c, uint32_t bytes); /* CTL_ADVANCE, likewise */
 	/* Operations from CTL_DEV_INFO on; NULL: -EOPNOTSUPP. reply: ASSAY_CTL_MAX bytes. */
 	int (*device_op)(void *be, uint16_t op, const void *req, size_t len, void *reply,
 			 size_t *reply_len);

@@ -54,7 +54,8 @@ enum ctl_op {
 	CTL_FORGET = 14,  /* ctl_conn_arg -> empty; closes and frees the record */
 	CTL_BARRIER = 15, /* empty -> empty, after all packets received so far were handled */
 	CTL_FORGET_ALL = 16, /* empty -> empty: closes every connection and listener made through control */
-	CTL_TIME = 17, /* empty -> ctl_time: the host's time of day */
+	CTL_TIME = 17,	  /* empty -> ctl_time: the host's time of day */
+	CTL_ADVANCE = 18, /* ctl_conn_arg(arg: n) -> ctl_report: the counters of credit as if n bytes more had passed both ways; -EBUSY */
 	/* Only where CTL_CAP_DEVICE: the peer lives inside the device. */
 	CTL_DEV_INFO = 32, /* empty -> ctl_dev_info */
 	CTL_SET_CIDS = 33, /* ctl_set_cids -> empty; carried out after the reply was consumed */
@@ -78,6 +79,7 @@ enum ctl_cap {
 	CTL_CAP_MEM_STATE = 1 << 9,
 	CTL_CAP_INTERRUPT = 1 << 10,
 	CTL_CAP_TIME = 1 << 11,
+	CTL_CAP_ADVANCE = 1 << 12,
 };
 
 struct ctl_addr {

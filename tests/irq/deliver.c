@@ -424,6 +424,50 @@ TEST(irq_line_reset,
 	actor_tried(t, tried, "on PCI, whose interrupts are a line that can be masked");
 }
 
+static void on_elsewhere(void *arg)
+{
+	__atomic_fetch_add((uint64_t *)arg, 1, __ATOMIC_RELAXED);
+}
+
+/* The vector that the line had is given to somebody else, so that the line gets another one. */
+TEST(irq_line_vector,
+     .id = "irq.line.new_vector",
+     .clause = "Intel 82093AA, 3.2.4: a line interrupts on the vector that its redirection entry has now",
+     .owner = "I/O APIC of the VMM",
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, k, tried = 0;
+	uint64_t elsewhere = 0;
+	struct actor a;
+	int other[4];
+
+	for (i = 0; irq_subject(t, i, &a); i++) {
+		const struct bring_up how = { .irq = a.d->irq_mode };
+
+		if (a.d->irq_mode != VIRTIO_IRQ_INTX)
+			continue;
+		tried++;
+		/* Its vector is free from here on. */
+		if (virtio_reset(a.d))
+			test_error(t, "%s: %s", a.d->name, a.d->error);
+		for (k = 0; k < 4; k++)
+			other[k] = irq_alloc(on_elsewhere, &elsewhere);
+		actor_up(t, &a, &how);
+		irq_watch(a.d, a.queue);
+		actor_one(t, &a);
+		expect(t, wait_for(irq_total(), ANSWER_NS),
+		       "%s: no interrupt on the line's new vector (%s)", actor_who(&a),
+		       irq_state(a.d, a.queue));
+		for (k = 0; k < 4; k++)
+			if (other[k] > 0)
+				irq_free(other[k]);
+		expect_eq(t, elsewhere, 0, "%s: interrupts on vectors that others have",
+			  actor_who(&a));
+	}
+	actor_tried(t, tried, "whose interrupts are a line");
+}
+
 /* The pending bit is irq.mask.source's: some hosts do not show it. */
 TEST(irq_masked_silent,
      .id = "irq.masked.each_vector",

@@ -423,3 +423,70 @@ TEST(ring_reset_cures,
 		actor_one(t, &a);
 	}
 }
+
+/* --- what was written ---------------------------------------------------------------------------- */
+
+#define ROOM   64u /* behind the request */
+#define TRIALS 4   /* a byte may be what was there before, but not each time */
+
+/* The device says that it wrote len bytes. Of these, those that were changed are added to `changed`. */
+static uint32_t trial(struct test_ctx *t, struct actor *a, unsigned int k, bool changed[ROOM])
+{
+	const uint8_t pattern = (uint8_t)(0x5a + 17 * k);
+	uint32_t id, len, i;
+
+	actor_prepare(a, true);
+	memset(a->mem + DATA, pattern, ROOM);
+	if (a->writes) {
+		actor_desc(a, 0, DATA, ROOM, VRING_DESC_F_WRITE, 0);
+	} else {
+		actor_desc(a, 0, 0, a->len, VRING_DESC_F_NEXT, 1);
+		actor_desc(a, 1, DATA, ROOM, VRING_DESC_F_WRITE, 0);
+	}
+	actor_post(a, 0);
+	vq_notify(a->vq);
+	/* A tx queue has no use for it: some devices leave it for good. */
+	if (actor_wait(a, 1, a->writes ? ANSWER_NS : QUIET_NS) != 1)
+		return UINT32_MAX;
+	actor_used(a, 0, &id, &len);
+	actor_done(a, 1);
+	require(t, len <= ROOM, "%s: used length %u, %u bytes were writable", vt_who(a->d),
+		(unsigned int)len, ROOM);
+	for (i = 0; i < ROOM; i++)
+		changed[i] |= a->mem[DATA + i] != pattern;
+	return len;
+}
+
+TEST(shapes_written,
+     .id = "virtio.ring.len_was_written",
+     .clause = "virtio 1.4, 2.7.8.2 MUST: at least len bytes are written to the writable part of a buffer",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, k, tried = 0;
+	struct actor a;
+	uint32_t len, least, n;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		bool changed[ROOM] = { false };
+
+		actor_up(t, &a, &how);
+		for (k = 0, least = ROOM; k < TRIALS && least != UINT32_MAX; k++) {
+			len = trial(t, &a, k, changed);
+			least = len == UINT32_MAX || len < least ? len : least;
+		}
+		tried++;
+		if (least == UINT32_MAX) {
+			test_note(t, "%s: leaves a packet with room behind it", vt_who(a.d));
+			actor_up(t, &a, &how);
+			continue;
+		}
+		for (n = 0; n < least && changed[n]; n++)
+			;
+		expect(t, n == least, "%s: used length %u, of which %u bytes were written",
+		       vt_who(a.d), (unsigned int)least, (unsigned int)n);
+	}
+	actor_tried(t, tried, "");
+}

@@ -189,3 +189,28 @@ TEST(config_generation,
 		rotate_cids(t, e, &was, 0);
 	}
 }
+
+TEST(config_index,
+     .id = "vsock.config.index_after_reset",
+     .clause = "virtio 1.4, 2.4.1: a reset starts the device anew: the index of the indexed layout is 0 again",
+     .owner = OWNER,
+     .needs = NEED_VSOCK)
+{
+	struct vsock_env *e = vsock_env_dev(t);
+	const struct vsock_config was = *vsock_config(e->vs);
+	struct virtio_device *d = vsock_device(e->vs);
+	const le32 last = cpu_to_le32(was.num_guest + was.num_host - 1);
+	le32 now = cpu_to_le32(UINT32_MAX);
+
+	if (was.layout != VSOCK_LAYOUT_INDEXED)
+		test_skip(t, "the layout is %s, without an index", vsock_layout_name(was.layout));
+	if (d->ops->config_write(d, VSOCK_INDEXED_INDEX, &last, sizeof(last)))
+		test_error(t, "the index cannot be written");
+	d->ops->set_status(d, 0);
+	require(t, wait_for(d->ops->get_status(d) == 0, IO_NS), "the reset does not end");
+	if (d->ops->config_read(d, VSOCK_INDEXED_INDEX, &now, sizeof(now)))
+		test_error(t, "the index cannot be read");
+	expect_eq(t, le32_to_cpu(now), 0, "the index after a reset");
+	require(t, vsock_env_reopen(t, 0) == 0, "the device does not come up: %s",
+		vsock_env_device_error());
+}

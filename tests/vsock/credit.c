@@ -502,3 +502,34 @@ TEST(credit_others_go_on,
 	vsock_conn_set_buf(stuck->conn, 3000);
 	guest_expects(stuck, 3000);
 }
+
+/* Both ends go to just before `at`: no gigabytes have to pass. */
+static void goes_on_at(struct test_ctx *t, uint64_t at, uint32_t before)
+{
+	struct pair *p = pair_open(t, .service = CTL_SVC_ECHO);
+
+	CTL_OK(t, ctl_conn(p->env->ctl, CTL_ADVANCE, p->host, (uint32_t)(at - before), NULL));
+	vsock_conn_advance(p->conn, (uint32_t)(at - before));
+	echo(p, before / 2);
+	echo(p, before);
+	echo(p, 3 * before);
+	expect(t, all_returned(p), "fwd_cnt past 0x%llx: expected 0x%x, seen 0x%x",
+	       (unsigned long long)at, (unsigned int)credit_of(p).tx_cnt,
+	       (unsigned int)credit_of(p).peer_fwd_cnt);
+	expect_eq(t, credit_of(p).bad_credit, 0, "packets whose fwd_cnt is beyond what was sent");
+	pair_close(p);
+}
+
+TEST(credit_wraps,
+     .id = "vsock.credit.counters_wrap",
+     .clause = "virtio 1.4, 5.10.6.3: tx_cnt and fwd_cnt run freely: they wrap at 2^32, and 2^31 is a number like any other",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_PEER_CREDIT)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+
+	if (!ctl_can(e->ctl, CTL_CAP_ADVANCE))
+		test_skip(t, "the peer cannot set the counters on");
+	goes_on_at(t, 1ull << 31, 10000);
+	goes_on_at(t, 1ull << 32, 10000);
+}

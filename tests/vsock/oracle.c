@@ -425,6 +425,22 @@ static const char *due(const struct oracle *o, const struct conn *c)
 	return NULL;
 }
 
+void oracle_advanced(struct oracle *o, const struct vsock_hdr *h, uint32_t n)
+{
+	const struct addr local = { le64_to_cpu(h->src_cid), le32_to_cpu(h->src_port) };
+	const struct addr remote = { le64_to_cpu(h->dst_cid), le32_to_cpu(h->dst_port) };
+	struct conn *c = look_up(o, local, remote, le16_to_cpu(h->type));
+
+	if (!c)
+		return;
+	c->sent += n;
+	c->received += n;
+	c->our_fwd += n;
+	c->host_fwd += n;
+	c->limit += n;
+	c->newest_limit += n;
+}
+
 void oracle_sent(struct oracle *o, const struct vsock_hdr *h)
 {
 	const struct addr local = { le64_to_cpu(h->src_cid), le32_to_cpu(h->src_port) };

@@ -54,6 +54,8 @@ void oracle_received(struct oracle *o, const struct vsock_hdr *h, uint32_t used_
  * from now on buf_alloc may differ from packet to packet. Before, whatever changes it is a breach.
  */
 void oracle_host_buffers(struct oracle *o);
+/* The counters of the connection of this header go n bytes on, both ways and at both ends. */
+void oracle_advanced(struct oracle *o, const struct vsock_hdr *h, uint32_t n);
 /* The device lists other CIDs: connections of those that are gone have ended. */
 void oracle_cids(struct oracle *o, const struct vsock_config *config);
 /* The event (5.10.6.7): all connections have ended. */

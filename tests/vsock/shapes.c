@@ -191,6 +191,30 @@ static void from_place(struct test_ctx *t, uint8_t *place, const char *what)
  * At the end of each range of RAM whose last page is free. Below 1 MiB no page is given away, but nobody needs what
  * is there while one packet lies in its place: what starts CPUs.
  */
+#define REGION (32ull << 20)
+
+/* RAM of several pieces that adjoin is one range to the guest. Pieces begin at round addresses. */
+static void across_regions(struct test_ctx *t)
+{
+	const struct boot_info *b = boot_info_get();
+	uint64_t at;
+	uint32_t i;
+	void *pages;
+
+	for (i = 0; i < b->mem_count; i++) {
+		if (b->mem[i].type != BOOT_MEM_RAM)
+			continue;
+		for (at = (b->mem[i].base / REGION + 1) * REGION;
+		     at < b->mem[i].base + b->mem[i].size; at += REGION) {
+			pages = mem_pages_at(at - PAGE_SIZE, 2);
+			if (!pages)
+				continue;
+			mem_pages_free(pages, 2);
+			from_place(t, phys_to_virt(at - HDR - 32), "across a round address");
+		}
+	}
+}
+
 TEST(shapes_places,
      .id = "vsock.shapes.places",
      .clause = "virtio 1.4, 2.7.5: a buffer is len bytes from addr on, wherever in memory",
@@ -214,6 +238,7 @@ TEST(shapes_places,
 		from_place(t, phys_to_virt(end - HDR - 64),
 			   low ? "in low memory" : "at the end of a range of RAM");
 	}
+	across_regions(t);
 }
 
 /* --- a driver of another manner -------------------------------------------------------------- */
@@ -608,6 +633,70 @@ TEST(shapes_event_beside_rx,
 	expect(t, wait_for(resets_of(e) > before, 2 * test_sec()),
 	       "no event comes while packets wait for rx buffers");
 	vsock_hold_rx(e->vs, false);
+	require(t, vsock_env_reconnect() == 0, "the control connection: %s",
+		vsock_env_peer_error());
+}
+
+/*
+ * The device has data for a connection and no buffer. Before there is one the guest takes its credit back, so that the
+ * buffer which the device then takes is for nothing.
+ */
+TEST(shapes_rx_in_vain,
+     .id = "vsock.shapes.rx_in_vain",
+     .clause = "virtio 1.4, 2.7.8.2, 5.10.6: an rx buffer is used for a packet; what has nothing to send any more uses none",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 10 * SEC)
+{
+	enum {
+		BYTES = 5000
+	};
+	struct pair *p = pair_open(t), *other = pair_open(t, .service = CTL_SVC_ECHO);
+	const uint32_t room = credit_of(p).buf_alloc;
+
+	rx_is_full(p);
+	ctl_ahead(p->env->ctl, true);
+	host_send(p, BYTES);
+	ctl_ahead(p->env->ctl, false);
+	/* The order goes through tx, which goes on. */
+	(void)wait_for((vsock_poll(p->env->vs), false), QUIET_NS);
+	vsock_conn_set_buf(p->conn, 0);
+	(void)wait_for((vsock_poll(p->env->vs), false), QUIET_NS);
+	rx_has_room(p);
+	echo(other, 3000);
+	vsock_conn_set_buf(p->conn, room);
+	guest_expects(p, BYTES);
+	pair_close(p);
+	pair_close(other);
+}
+
+/* Answers of before a reset are about connections that are gone. */
+TEST(shapes_replies_reset,
+     .id = "vsock.shapes.replies_over_reset",
+     .clause = "virtio 1.4, 2.4.1: a reset starts the device anew: answers that waited for rx buffers do not come",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 10 * SEC)
+{
+	struct vsock_env *e = vsock_env_dev(t);
+	struct virtio_device *d = vsock_device(e->vs);
+	uint64_t before;
+
+	vsock_hold_rx(e->vs, true);
+	ask_nobody(t, e, vq_in_flight(d->vq[0]) + 16);
+	(void)wait_for((vsock_poll(e->vs), !vq_in_flight(d->vq[0]) && !vq_in_flight(d->vq[1])),
+		       2 * test_sec());
+	/* At once: nothing is closed before, which would bring more answers. */
+	d->ops->set_status(d, 0);
+	require(t, wait_for(d->ops->get_status(d) == 0, 2 * test_sec()), "the reset does not end");
+	require(t, vsock_env_reopen(t, 0) == 0, "the device does not come up: %s",
+		vsock_env_device_error());
+	e = vsock_env();
+	before = received(e);
+	(void)wait_for(received(e) != before, QUIET_NS);
+	if (received(e) != before)
+		test_note(t, "%u packets of before the reset",
+			  (unsigned int)(received(e) - before));
 	require(t, vsock_env_reconnect() == 0, "the control connection: %s",
 		vsock_env_peer_error());
 }

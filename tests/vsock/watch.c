@@ -139,6 +139,9 @@ static void on_seen(void *arg, const struct vsock_seen *s)
 	case VSOCK_SAW_RECEIVED:
 		oracle_received(w->oracle, s->hdr, s->used_len);
 		break;
+	case VSOCK_SAW_ADVANCED:
+		oracle_advanced(w->oracle, s->hdr, s->used_len);
+		break;
 	case VSOCK_SAW_CIDS:
 		oracle_cids(w->oracle, vsock_config(s->vs));
 		break;

@@ -220,8 +220,6 @@ static bool buffer_refused(const struct ring *r, uint64_t gpa, uint64_t len)
 	uint64_t here = len, one_more = len + 1;
 	const bool known = mem_at(r->mem, gpa, &here) && mem_at(r->mem, gpa, &one_more);
 
-	if (len == 0)
-		return fault(F_OUTSIDE_VS_EMPTY_DESCRIPTOR);
 	return (gpa < 0xa0000 && fault(F_OUTSIDE_VS_LOW_MEMORY)) ||
 	       (known && here < len && fault(F_OUTSIDE_VS_TWO_REGIONS)) ||
 	       (known && here == len && one_more == len && fault(F_OUTSIDE_VS_LAST_BYTE_OF_RAM));
@@ -386,14 +384,6 @@ static int walk(struct ring *r, struct ring_chain *c)
 	return -EBADMSG;
 }
 
-/* What was written into a malformed chain: nothing. */
-static uint32_t bad_chain_len(const struct ring_chain *c)
-{
-	const uint64_t len = c->out_len + c->in_len;
-
-	return len && fault(F_OUTSIDE_VS_BAD_CHAIN_LEN) ? (uint32_t)len : 0;
-}
-
 void ring_chain_begin(struct ring_chain *c)
 {
 	c->indirect = false;
@@ -443,7 +433,7 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 		if (ret != -EBADMSG)
 			return ret ? ret : 1;
 		ring_count_bad(r, c);
-		ring_push(r, c, bad_chain_len(c), false);
+		ring_push(r, c, 0, false);
 		if (r->index == TX && ready > 1 && fault(F_OUTSIDE2_VS_BAD_CHAIN_SKIPS))
 			r->last_avail++;
 	}
@@ -678,6 +668,12 @@ void ring_notify(struct ring *r, bool wanted)
 	}
 }
 
+/* The elements from `from` on go over the end of the ring. */
+static bool over_end(const struct ring *r, uint16_t from)
+{
+	return ((r->used_idx - 1) & (r->num - 1)) < (from & (r->num - 1));
+}
+
 void ring_publish(struct ring *r)
 {
 	const uint16_t old = r->published;
@@ -692,7 +688,9 @@ void ring_publish(struct ring *r)
 		return;
 	if ((uint16_t)(r->used_idx - old) > 1 && fault(F_RING_NOT_IN_ORDER))
 		rotate_used(r, old);
-	if (r->batches && (uint16_t)(r->used_idx - old) > 1 && fault(F_RING_BATCH_AT_END))
+	if (r->batches && (uint16_t)(r->used_idx - old) > 1 &&
+	    (fault(F_RING_BATCH_AT_END) ||
+	     (over_end(r, old) && fault(F_OUTSIDE_VS_BATCH_OVER_END))))
 		forget_used(r, old);
 	/* 2.7.8: idx only after the elements. */
 	__atomic_store_n(&r->used->idx, htole16(r->used_idx), __ATOMIC_RELEASE);

@@ -157,14 +157,6 @@ static uint64_t enabled_before(const struct access *a, uint64_t v)
 		       v;
 }
 
-static uint64_t offset_of_the_one_before(const struct access *a, uint64_t v)
-{
-	return loads(a, COMMON, COMMON_AT(queue_notify_off)) && v > 1 &&
-			       last_is_selected(a->place) ?
-		       v - 1 :
-		       v;
-}
-
 static void keep_addresses(const struct access *a)
 {
 	const uint32_t first = COMMON_AT(queue_desc_lo);
@@ -674,7 +666,6 @@ const struct fault front_outside[F_COUNT] = {
 	[F_OUTSIDE_FR_QUEUE_SELECT_BYTE] = { .rule = { STORE(COMMON, COMMON_AT(queue_select), 2, AND,
 							     0xff, .when = long_queue_select) } },
 	[F_OUTSIDE_FR_RESET_MISSES_LAST_QUEUE] = { .load = enabled_before },
-	[F_OUTSIDE_FR_NOTIFY_OFF_SHARED] = { .load = offset_of_the_one_before },
 	[F_OUTSIDE_FR_QUEUE_RESET_OLD_RING] = { .hook = keep_addresses },
 
 	[F_OUTSIDE_FR_VECTOR_ONE_REGISTER] = { .load = vector_of_any },
