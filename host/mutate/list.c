@@ -180,16 +180,36 @@ static int fold(const struct walk *w, CXCursor c, unsigned int depth)
 	}
 }
 
-/* The name of one of the own fields, to be freed; NULL: it is something else. */
-static char *own_field(const struct walk *w, CXCursor c)
+static char *name_of(CXCursor decl)
+{
+	CXString usr = clang_getCursorUSR(decl);
+	char *text = xstrdup(clang_getCString(usr));
+
+	clang_disposeString(usr);
+	return text;
+}
+
+/* A variable of a function. What is inside it is no matter of its own. */
+static bool is_local(CXCursor decl)
+{
+	return clang_getCursorKind(decl) == CXCursor_VarDecl &&
+	       clang_getCursorKind(clang_getCursorSemanticParent(decl)) == CXCursor_FunctionDecl;
+}
+
+/* The name of one of the own fields or of a local variable, to be freed; NULL: it is something else. */
+static char *own_name(const struct walk *w, CXCursor c)
 {
 	const CXCursor f = clang_getCursorReferenced(c);
-	CXString name, usr;
-	char *text = NULL;
+	CXString name;
+	bool own;
 	const char *p;
 	CXFile file;
 
-	if (!w->o->own || clang_getCursorKind(c) != CXCursor_MemberRefExpr ||
+	if (!w->o->own)
+		return NULL;
+	if (clang_getCursorKind(c) == CXCursor_DeclRefExpr)
+		return is_local(f) ? name_of(f) : NULL;
+	if (clang_getCursorKind(c) != CXCursor_MemberRefExpr ||
 	    clang_getCursorKind(f) != CXCursor_FieldDecl)
 		return NULL;
 	clang_getFileLocation(clang_getCursorLocation(f), &file, NULL, NULL, NULL);
@@ -197,16 +217,30 @@ static char *own_field(const struct walk *w, CXCursor c)
 	p = clang_getCString(name);
 	if (p && strncmp(p, "./", 2) == 0)
 		p += 2;
-	if (p && strncmp(p, w->o->own, strlen(w->o->own)) == 0) {
-		usr = clang_getCursorUSR(f);
-		text = xstrdup(clang_getCString(usr));
-		clang_disposeString(usr);
-	}
+	own = p && strncmp(p, w->o->own, strlen(w->o->own)) == 0;
 	clang_disposeString(name);
-	return text;
+	return own ? name_of(f) : NULL;
 }
 
-/* Is a field on the way to what this names one that only faults read? */
+/* What it points to is another's. */
+static bool is_pointer_variable(CXCursor c)
+{
+	c = ast_bare(c);
+	return clang_getCursorKind(c) == CXCursor_DeclRefExpr &&
+	       clang_getCanonicalType(clang_getCursorType(c)).kind == CXType_Pointer;
+}
+
+/* Somebody reads it who is no fault. */
+static void note_read(struct walk *w, CXCursor c)
+{
+	char *name = w->read ? own_name(w, c) : NULL;
+
+	if (name && !strv_has(w->read, name))
+		strv_add(w->read, name);
+	free(name);
+}
+
+/* Is a field or variable on the way to what this names one that only faults read? */
 static bool unread(const struct walk *w, CXCursor c)
 {
 	struct kids k;
@@ -215,13 +249,19 @@ static bool unread(const struct walk *w, CXCursor c)
 
 	c = ast_bare(c);
 	if (clang_getCursorKind(c) != CXCursor_MemberRefExpr &&
-	    clang_getCursorKind(c) != CXCursor_ArraySubscriptExpr)
+	    clang_getCursorKind(c) != CXCursor_ArraySubscriptExpr &&
+	    clang_getCursorKind(c) != CXCursor_DeclRefExpr)
 		return false;
-	field = own_field(w, c);
+	field = own_name(w, c);
 	yes = field && !strv_has(&w->o->read, field);
 	free(field);
 	k = kids_of(c);
-	yes = yes || (k.n && unread(w, k.v[0]));
+	/* A local structure may be read as a whole: its fields are not judged one by one. */
+	if (k.n && clang_getCursorKind(ast_bare(k.v[0])) == CXCursor_DeclRefExpr &&
+	    is_local(clang_getCursorReferenced(ast_bare(k.v[0]))) && !is_pointer_variable(k.v[0]))
+		yes = unread(w, k.v[0]);
+	else
+		yes = yes || (k.n && !is_pointer_variable(k.v[0]) && unread(w, k.v[0]));
 	kids_free(&k);
 	return yes;
 }
@@ -280,7 +320,7 @@ static void walk_binary(struct walk *w, CXCursor c, bool stmt)
 	}
 	ast_operator(w->a, k.v[0], k.v[1], op);
 	logic = strcmp(op, "&&") == 0 || strcmp(op, "||") == 0;
-	constant = logic && (fold(w, k.v[0], 0) != UNKNOWN || fold(w, k.v[1], 0) != UNKNOWN);
+	constant = fold(w, k.v[0], 0) != UNKNOWN || fold(w, k.v[1], 0) != UNKNOWN;
 	l = ast_text(w->a, ast_span(w->a, k.v[0]));
 	r = ast_text(w->a, ast_span(w->a, k.v[1]));
 	for (i = 0; !constant && *op && i < sizeof(operators) / sizeof(operators[0]); i++) {
@@ -482,13 +522,29 @@ static void drop(struct walk *w, CXCursor c)
 	emit_copy(w, ast_span(w->a, c), drop_kind(c), "(void)0");
 }
 
+/* What a condition decides may be nobody's matter; what it calls is done all the same. */
+static void walk_calls(struct walk *w, CXCursor c)
+{
+	struct kids k = kids_of(c);
+	unsigned int i;
+
+	if (clang_getCursorKind(c) == CXCursor_CallExpr)
+		walk(w, c, false);
+	else
+		for (i = 0; i < k.n; i++)
+			walk_calls(w, k.v[i]);
+	kids_free(&k);
+}
+
 static void walk_if(struct walk *w, CXCursor c)
 {
 	struct kids k = kids_of(c);
 	int v = k.n ? fold(w, k.v[0], 0) : UNKNOWN;
 
-	if (k.n == 2 && v == UNKNOWN && invisible(w, k.v[1]))
+	if (k.n == 2 && v == UNKNOWN && invisible(w, k.v[1])) {
 		v = 0;
+		walk_calls(w, k.v[0]);
+	}
 	if (k.n >= 2) {
 		if (v == UNKNOWN) {
 			negate(w, k.v[0]);
@@ -553,6 +609,20 @@ static void walk_loop(struct walk *w, CXCursor c, bool body_first)
 	kids_free(&k);
 }
 
+static bool unread_local(const struct walk *w, CXCursor decl)
+{
+	char *name = w->o->own && is_local(decl) ? name_of(decl) : NULL;
+	const bool yes = name && !strv_has(&w->o->read, name);
+
+	free(name);
+	return yes;
+}
+
+static bool is_call(CXCursor c)
+{
+	return clang_getCursorKind(ast_bare(c)) == CXCursor_CallExpr;
+}
+
 static void walk_declarations(struct walk *w, CXCursor c)
 {
 	struct kids k = kids_of(c);
@@ -564,7 +634,9 @@ static void walk_declarations(struct walk *w, CXCursor c)
 		if (clang_getCursorKind(k.v[i]) != CXCursor_VarDecl)
 			continue;
 		init = clang_Cursor_getVarDeclInitializer(k.v[i]);
-		if (!clang_Cursor_isNull(init) && fold(w, init, 0) == UNKNOWN)
+		if (clang_Cursor_isNull(init) || fold(w, init, 0) != UNKNOWN)
+			continue;
+		if (!unread_local(w, k.v[i]) || is_call(init))
 			walk(w, init, false);
 	}
 	kids_free(&k);
@@ -584,23 +656,30 @@ static void walk_reference(struct walk *w, CXCursor c)
 	const CXCursor to = clang_getCursorReferenced(c);
 
 	use(w, to);
+	note_read(w, c);
 	if (clang_getCursorKind(to) == CXCursor_EnumConstantDecl)
 		walk_constant(w, c);
 }
 
-/* What is written is not read by that; the index of an array is. */
+/* What is written is not read by that; the index of an array is, and a pointer on the way. */
 static void walk_target(struct walk *w, CXCursor c)
 {
 	struct kids k;
 
 	c = ast_bare(c);
+	if (clang_getCursorKind(c) == CXCursor_DeclRefExpr) {
+		use(w, clang_getCursorReferenced(c));
+		return;
+	}
 	if (clang_getCursorKind(c) != CXCursor_MemberRefExpr &&
 	    clang_getCursorKind(c) != CXCursor_ArraySubscriptExpr) {
 		walk(w, c, false);
 		return;
 	}
 	k = kids_of(c);
-	if (k.n)
+	if (k.n && is_pointer_variable(k.v[0]))
+		walk(w, k.v[0], false);
+	else if (k.n)
 		walk_target(w, k.v[0]);
 	if (k.n > 1)
 		walk(w, k.v[1], false);
@@ -713,15 +792,10 @@ static void walk(struct walk *w, CXCursor c, bool stmt)
 	case CXCursor_DeclRefExpr:
 		walk_reference(w, c);
 		break;
-	case CXCursor_MemberRefExpr: {
-		char *field = w->read ? own_field(w, c) : NULL;
-
-		if (field && !strv_has(w->read, field))
-			strv_add(w->read, field);
-		free(field);
+	case CXCursor_MemberRefExpr:
+		note_read(w, c);
 		walk_all(w, c, 0, false);
 		break;
-	}
 	case CXCursor_UnaryExpr: /* sizeof */
 	case CXCursor_StringLiteral:
 	case CXCursor_CharacterLiteral:

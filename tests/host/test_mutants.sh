@@ -76,6 +76,23 @@ void store(struct own *o, int x)
 	note(o->unread);
 	x = o->seen;
 }
+struct node {
+	struct node *next;
+	int v;
+};
+int locals(struct node *n)
+{
+	int depth = 0, sum = 0, last[2] = { 0, 0 };
+	struct node *p = n;
+
+	for (; n; n = n->next) {
+		depth++;
+		sum += n->v;
+		last[depth & 1] = n->v;
+	}
+	p->v = 5;
+	return last[1] && depth > 2 && fault(4) ? 0 : sum;
+}
 C
 cat >"$tmp/expected" <<'LIST'
 2 FIRST constant: 3 => (3 + 1)
@@ -106,6 +123,13 @@ cat >"$tmp/expected" <<'LIST'
 47 store condition: x => !(x)
 47 store condition: x => 0
 50 store dropped: x = o->seen => (void)0
+58 locals constant: 0 => (0 + 1)
+63 locals arithmetic: sum += n->v => sum -= n->v
+63 locals dropped: sum += n->v => (void)0
+66 locals constant: 5 => (5 + 1)
+66 locals constant: 5 => (5 - 1)
+66 locals dropped: p->v = 5 => (void)0
+67 locals return: last[1] && depth > 2 && fault(4) ? 0 : sum => 0
 LIST
 
 echo 1..20
