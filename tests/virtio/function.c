@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "drivers/virtio/pci.h"
+#include "lib/mem.h"
 #include "lib/mmio.h"
 #include "tests/virtio/util.h"
 
@@ -374,6 +375,157 @@ TEST(function_queue_defaults,
 			expect_eq(t, mmio_read16(&p->common->queue_size), p->vdev.max_size[q],
 				  "%s: queue %u: queue_size after a reset", p->vdev.name, q);
 		}
+	}
+}
+
+/* --- administration queues ---------------------------------------------------------------------- */
+
+struct admin_query { /* 2.12 */
+	le16 opcode, group_type;
+	uint8_t reserved[12];
+	le64 member;
+};
+
+struct admin_answer {
+	le16 status, qualifier;
+	uint8_t reserved[4];
+	le64 commands;
+};
+
+enum {
+	ADMIN_EINVAL = 22,
+	ADMIN_INVALID_GROUP = 4,
+	ADMIN_LISTS = 3, /* the two commands that are always there */
+};
+
+/* Of the device itself (group type 0), which it need not know. */
+static void judge_admin_list(struct test_ctx *t, struct virtio_device *d, struct virtqueue *vq)
+{
+	struct admin_query *q;
+	struct admin_answer *a;
+	struct vq_seg out, in;
+	dma_addr_t addr;
+	uint32_t len = 0;
+	void *token;
+
+	q = (struct admin_query *)vt_dma(t, d, PAGE_SIZE, &addr);
+	a = (struct admin_answer *)(q + 1);
+	memset(a, 0xff, sizeof(*a));
+	out = (struct vq_seg){ q, sizeof(*q) };
+	in = (struct vq_seg){ a, sizeof(*a) };
+	if (vq_add(vq, &out, 1, &in, 1, q))
+		test_error(t, "no room in a queue of %u", vq_size(vq));
+	vq_kick(vq);
+	require(t, wait_for(vq_get(vq, &token, &len) != 0, ANSWER_NS),
+		"%s: LIST_QUERY on the administration queue is not answered", vt_who(d));
+	require(t, len >= offsetof(struct admin_answer, commands), "%s: an answer of %u bytes",
+		vt_who(d), (unsigned int)len);
+	if (le16_to_cpu(a->status) == 0)
+		expect_eq(t, le64_to_cpu(a->commands) & ADMIN_LISTS, ADMIN_LISTS,
+			  "%s: LIST_QUERY and LIST_USE among the commands 0x%llx", vt_who(d),
+			  (unsigned long long)le64_to_cpu(a->commands));
+	else
+		expect(t,
+		       le16_to_cpu(a->status) == ADMIN_EINVAL &&
+			       le16_to_cpu(a->qualifier) == ADMIN_INVALID_GROUP,
+		       "%s: LIST_QUERY for the device itself: status %u, qualifier %u", vt_who(d),
+		       le16_to_cpu(a->status), le16_to_cpu(a->qualifier));
+}
+
+TEST(function_admin_queue,
+     .id = "virtio.pci.admin_queue",
+     .clause = "virtio 1.4, 4.1.4.3.1 MUST: admin_queue_index is num_queues or more, all indexes fit 16 bits; 2.12: LIST_QUERY is answered",
+     .owner = "the VMM's PCI transport (administration queues)",
+     .needs = NEED_VIRTIO_PCI)
+{
+	const struct bring_up half = { .irq = VIRTIO_IRQ_POLL,
+				       .features = VIRTIO_BIT(VIRTIO_F_ADMIN_VQ),
+				       .no_driver_ok = true };
+	dma_addr_t desc, driver, device;
+	unsigned int i, tried = 0;
+	struct virtio_pci *p;
+	uint32_t index, num;
+	struct virtqueue *vq;
+
+	for (i = 0; (p = vt_pci(i)); i++) {
+		if (!(p->vdev.offered & VIRTIO_BIT(VIRTIO_F_ADMIN_VQ)) ||
+		    p->common_cap->length < sizeof(struct virtio_pci_common_cfg))
+			continue;
+		tried++;
+		vt_up(t, &p->vdev, &half);
+		index = mmio_read16(&p->common->admin_queue_index);
+		num = mmio_read16(&p->common->admin_queue_num);
+		expect(t, index >= mmio_read16(&p->common->num_queues),
+		       "%s: admin_queue_index %u, num_queues %u", p->vdev.name, (unsigned int)index,
+		       mmio_read16(&p->common->num_queues));
+		expect(t, num <= 0x10000 - index, "%s: %u admin queues from index %u on",
+		       p->vdev.name, (unsigned int)num, (unsigned int)index);
+		if (!num || index >= VIRTIO_MAX_QUEUES || p->vdev.vq[index])
+			continue;
+		vq = p->vdev.vq[index] = vq_create(&p->vdev, (uint16_t)index, 4);
+		if (!vq)
+			test_error(t, "no memory for a queue");
+		vq_addresses(vq, &desc, &driver, &device);
+		require(t,
+			p->vdev.ops->queue_enable(&p->vdev, (uint16_t)index, 4, desc, driver,
+						  device) == 0,
+			"%s: enabling administration queue %u: %s", p->vdev.name,
+			(unsigned int)index, p->vdev.error);
+		require(t, virtio_driver_ok(&p->vdev) == 0, "%s: %s", p->vdev.name, p->vdev.error);
+		judge_admin_list(t, &p->vdev, vq);
+	}
+	if (!tried)
+		test_skip(t, "no device on PCI offers VIRTIO_F_ADMIN_VQ (bit 41)");
+}
+
+/* --- SR-IOV ------------------------------------------------------------------------------------- */
+
+enum {
+	EXT_CAPS = 0x100,
+	EXT_SR_IOV = 0x10,
+	MAX_EXT_CAPS = 64,
+};
+
+/* Without ECAM the extended capabilities are out of reach, and read all ones. */
+static bool has_ext_cap(const struct pci_dev *d, uint16_t id)
+{
+	unsigned int at = EXT_CAPS, i;
+	uint32_t v;
+
+	for (i = 0; i < MAX_EXT_CAPS && at >= EXT_CAPS; i++, at = v >> 20 & ~3u) {
+		v = pci_read(d, at, 4);
+		if (v == UINT32_MAX)
+			return false;
+		if ((v & 0xffff) == id)
+			return true;
+	}
+	return false;
+}
+
+TEST(function_sr_iov,
+     .id = "virtio.pci.sr_iov",
+     .clause = "virtio 1.4, 6.2 MUST NOT: SR_IOV is offered by a device that is not on PCI or has no SR-IOV capability",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	struct virtio_device *d;
+	struct virtio_pci *p;
+	unsigned int i;
+	bool offered;
+
+	for (i = 0; (d = vt_device(i)); i++) {
+		p = virtio_pci(d);
+		offered = d->ops->device_features(d) & VIRTIO_BIT(VIRTIO_F_SR_IOV);
+		if (p && has_ext_cap(p->pci, EXT_SR_IOV)) {
+			if (!offered)
+				test_note(t, "%s: an SR-IOV capability without SR_IOV (6.2 SHOULD)",
+					  vt_who(d));
+			expect(t, true, "%s: free to offer it", vt_who(d));
+			continue;
+		}
+		if (offered && p && strcmp(pci_access(), "ecam") != 0)
+			test_skip(t, "the extended capabilities are out of reach: no ECAM");
+		expect(t, !offered, "%s: SR_IOV (bit 37) without an SR-IOV capability", vt_who(d));
 	}
 }
 

@@ -148,7 +148,7 @@ static int dma_map(struct vfu *v, const struct vfu_msg *m)
 	v->range[v->ranges++] = r;
 	rd_debug("%s: DMA 0x%" PRIx64 " + 0x%" PRIx64 "%s", v->d->name, address, size,
 		 r.mapped ? "" : ", not mapped");
-	device_memory_changed(v->d);
+	virtio_pci_memory_changed(&v->fn);
 	return 0;
 }
 
@@ -172,7 +172,7 @@ static int dma_unmap(struct vfu *v, const struct vfu_msg *m)
 			return -EINVAL;
 		drop_range(v, r);
 	}
-	device_memory_changed(v->d);
+	virtio_pci_memory_changed(&v->fn);
 	return sizeof(m->unmap);
 }
 

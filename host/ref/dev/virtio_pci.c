@@ -11,6 +11,7 @@
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/usock.h"
+#include "host/ref/dev/virtio_admin.h"
 
 #define BIT(n)	  (1ull << (n))
 #define SHOW_NS	  100000000ll
@@ -20,6 +21,7 @@ enum {
 	F_NOTIFICATION_DATA = 38,
 	F_NOTIF_CONFIG_DATA = 39,
 	F_RING_RESET = 40,
+	F_ADMIN_VQ = 41,
 	F_SUSPEND = 43,
 	S_DRIVER_OK = 4,
 	S_FEATURES_OK = 8,
@@ -244,10 +246,37 @@ static uint64_t address(const struct vpci_queue *q, unsigned int part)
 	return q->addr[2 * part] | (uint64_t)q->addr[2 * part + 1] << 32;
 }
 
+static struct ring *ring_of(struct virtio_pci *v, unsigned int i)
+{
+	return i == VPCI_ADMIN ? &v->admin : &v->d->ring[i];
+}
+
+static int start_ring(struct virtio_pci *v, unsigned int i, struct ring *r)
+{
+	if (i == VPCI_ADMIN)
+		return ring_start(r, ring_new_base(r));
+	return device_ring_start(v->d, i, ring_new_base(r));
+}
+
+static void stop_ring(struct virtio_pci *v, unsigned int i)
+{
+	if (i == VPCI_ADMIN)
+		ring_stop(&v->admin);
+	else
+		device_ring_reset(v->d, i);
+}
+
+void virtio_pci_memory_changed(struct virtio_pci *v)
+{
+	device_memory_changed(v->d);
+	if (v->admin.running && ring_map(&v->admin))
+		ring_stop(&v->admin);
+}
+
 static void start_queue(struct virtio_pci *v, unsigned int i)
 {
 	const struct vpci_queue *q = &v->queue[i];
-	struct ring *r = &v->d->ring[i];
+	struct ring *r = ring_of(v, i);
 
 	if (v->started[i] || !q->enabled || !running(v))
 		return;
@@ -255,12 +284,12 @@ static void start_queue(struct virtio_pci *v, unsigned int i)
 	r->desc_uva = address(q, 0);
 	r->avail_uva = address(q, 1);
 	r->used_uva = address(q, 2);
-	v->started[i] = device_ring_start(v->d, i, ring_new_base(r)) == 0;
+	v->started[i] = start_ring(v, i, r) == 0;
 }
 
 static void start_queues(struct virtio_pci *v)
 {
-	for (unsigned int i = 0; i < DEV_QUEUES; i++)
+	for (unsigned int i = 0; i < VPCI_QUEUES; i++)
 		start_queue(v, i);
 }
 
@@ -285,7 +314,8 @@ static void reset_queue(struct virtio_pci *v, unsigned int i)
 static void device_status_zero(struct virtio_pci *v)
 {
 	device_stop(v->d);
-	for (unsigned int i = 0; i < DEV_QUEUES; i++)
+	ring_stop(&v->admin);
+	for (unsigned int i = 0; i < VPCI_QUEUES; i++)
 		reset_queue(v, i);
 	v->driver_features = 0;
 	v->device_select = v->driver_select = 0;
@@ -346,6 +376,18 @@ static bool acceptable(const struct virtio_pci *v)
 	return !(v->driver_features & ~v->offered) && v->driver_features & BIT(VIRTIO_F_VERSION_1);
 }
 
+static void set_features(struct virtio_pci *v)
+{
+	const struct ring *like = &v->d->ring[DEV_TX];
+	struct ring *r = &v->admin;
+
+	device_set_features(v->d, v->driver_features);
+	r->event_idx = like->event_idx;
+	r->indirect_ok = like->indirect_ok;
+	r->packed = like->packed;
+	r->batches = like->batches;
+}
+
 static void write_status(struct virtio_pci *v, uint8_t s)
 {
 	const uint8_t before = v->status;
@@ -370,7 +412,7 @@ static void write_status(struct virtio_pci *v, uint8_t s)
 		s &= (uint8_t)~S_DRIVER_OK;
 	v->status = (uint8_t)((s & ~S_SUSPEND) | (before & S_NEEDS_RESET));
 	if (s & S_FEATURES_OK && !(before & S_FEATURES_OK))
-		device_set_features(v->d, v->driver_features);
+		set_features(v);
 	if (running(v) && !(before & S_DRIVER_OK)) {
 		update_pause(v);
 		start_queues(v);
@@ -399,8 +441,8 @@ void virtio_pci_after_run(struct virtio_pci *v)
 {
 	if (fault_on(F_VFIO_SHM_STREAMS) && running(v))
 		stream_to_shared(v);
-	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-		if (!v->d->ring[i].broken || !v->started[i] || v->status & S_NEEDS_RESET)
+	for (unsigned int i = 0; i < VPCI_QUEUES; i++) {
+		if (!ring_of(v, i)->broken || !v->started[i] || v->status & S_NEEDS_RESET)
 			continue;
 		v->status |= S_NEEDS_RESET;
 		if (!fault(F_VFIO_NEEDS_RESET_SILENT))
@@ -433,9 +475,9 @@ enum common_register {
 
 static struct vpci_queue *selected(struct virtio_pci *v)
 {
-	if (v->select == DEV_QUEUES && fault(F_VFIO_QUEUE_SELECT))
-		return &v->queue[DEV_QUEUES - 1];
-	return v->select < DEV_QUEUES ? &v->queue[v->select] : NULL;
+	if (v->select == VPCI_QUEUES && fault(F_VFIO_QUEUE_SELECT))
+		return &v->queue[VPCI_QUEUES - 1];
+	return v->select < VPCI_QUEUES ? &v->queue[v->select] : NULL;
 }
 
 static uint32_t word(uint64_t features, uint32_t select)
@@ -507,6 +549,10 @@ static uint32_t read_common(struct virtio_pci *v, unsigned int at)
 		return v->generation;
 	case QUEUE_SELECT:
 		return v->select;
+	case ADMIN_QUEUE_INDEX:
+		return fault(F_VFIO_ADMIN_INDEX) ? VPCI_ADMIN - 1 : VPCI_ADMIN;
+	case ADMIN_QUEUE_NUM:
+		return fault(F_VFIO_ADMIN_NUM) ? UINT16_MAX : 1;
 	default:
 		return read_queue(v, at);
 	}
@@ -524,7 +570,7 @@ static void reset_one_queue(struct virtio_pci *v)
 	if (!negotiated(v, F_RING_RESET))
 		return;
 	if (!fault(F_VFIO_QUEUE_RESET_RUNS))
-		device_ring_reset(v->d, v->select);
+		stop_ring(v, v->select);
 	reset_queue(v, v->select);
 	begin_wait(v, &v->queue[v->select].resetting);
 }
@@ -668,7 +714,7 @@ static void config_write(struct virtio_pci *v, uint32_t off, const uint8_t *buf,
 	device_config_write(v->d, off, buf, len);
 }
 
-/* The queue that a notification names; DEV_QUEUES: none. */
+/* The queue that a notification names; VPCI_QUEUES: none. */
 static unsigned int notified(const struct virtio_pci *v, uint32_t value)
 {
 	unsigned int i = 0;
@@ -677,9 +723,17 @@ static unsigned int notified(const struct virtio_pci *v, uint32_t value)
 		return value & 0xffff;
 	if (fault(F_VFIO_COOKIE_IGNORED))
 		return value & 0xffff;
-	while (i < DEV_QUEUES && cookie(i) != (value & 0xffff))
+	while (i < VPCI_QUEUES && cookie(i) != (value & 0xffff))
 		i++;
 	return i;
+}
+
+static void kick(struct virtio_pci *v, unsigned int queue)
+{
+	if (queue != VPCI_ADMIN)
+		device_kick(v->d, queue);
+	else if (v->started[VPCI_ADMIN] && !v->d->paused && !fault(F_VFIO_ADMIN_DEAD))
+		virtio_admin_run(&v->admin, &v->d->chain);
 }
 
 /* 4.1.5.2: 16 bits at the queue's own address, or 32 with NOTIFICATION_DATA. */
@@ -691,13 +745,13 @@ static void notify(struct virtio_pci *v, uint32_t off, const uint8_t *buf, uint3
 	if (len == 4 && width == 4 && load(buf, 4) >> 16 && fault(F_VFIO_NOTIFICATION_DATA))
 		queue = load(buf, 4);
 
-	if (len != width || queue >= DEV_QUEUES || off != queue * NOTIFY_STEP) {
+	if (len != width || queue >= VPCI_QUEUES || off != queue * NOTIFY_STEP) {
 		rd_debug("%s: a notification of %u bytes at %u is no queue's", v->d->name, len,
 			 off);
 		return;
 	}
 	if (running(v) || (v->status & S_SUSPEND && fault_on(F_VFIO_SUSPENDED_RUNS)))
-		device_kick(v->d, queue);
+		kick(v, queue);
 }
 
 static void read_isr(struct virtio_pci *v, uint8_t *buf, uint32_t len)
@@ -715,11 +769,25 @@ static bool inside(uint64_t off, uint32_t len, uint64_t from, uint64_t size)
 	return off >= from && off - from < size && len <= size - (off - from);
 }
 
+/* Fault vfio.bar_fixed: the BAR is not where it was when the driver wrote the first register. */
+static bool moved(struct virtio_pci *v)
+{
+	const uint32_t base = pci_get32(&v->pci, PCI_BAR0 + 4 * BAR_VIRTIO);
+
+	if (!v->first_base && v->status)
+		v->first_base = base;
+	return v->first_base && v->first_base != base;
+}
+
 static void bar_read(void *arg, unsigned int bar, uint64_t off, void *buf, uint32_t len)
 {
 	struct virtio_pci *v = arg;
 
 	memset(buf, 0, len);
+	if (bar == BAR_VIRTIO && moved(v) && fault(F_VFIO_BAR_FIXED)) {
+		memset(buf, 0xff, len);
+		return;
+	}
 	if (bar == BAR_SHARED)
 		memcpy(buf, (const uint8_t *)v->shared + off, len);
 	else if (bar == BAR_MSIX && off >= PBA)
@@ -842,18 +910,23 @@ int virtio_pci_init(struct virtio_pci *v, struct device *d, unsigned int vectors
 		goto close;
 	}
 	v->offered = device_features(d) | BIT(F_NOTIFICATION_DATA) | BIT(F_NOTIF_CONFIG_DATA) |
-		     BIT(F_RING_RESET) | BIT(F_SUSPEND);
+		     BIT(F_RING_RESET) | BIT(F_ADMIN_VQ) | BIT(F_SUSPEND);
 	if (fault(F_VFIO_ONE_VECTOR))
 		vectors = 1;
+	if (fault(F_VFIO_SR_IOV))
+		v->offered |= BIT(37);
 	pci_function_init(&v->pci, vectors, &function_ops, v);
 	put_header(v);
 	put_caps(v);
 	d->config_changed = on_config_changed;
 	d->config_arg = v;
-	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-		d->ring[i].interrupt = on_used;
-		d->ring[i].interrupt_arg = v;
-		d->ring[i].enabled = true;
+	ring_init(&v->admin, VPCI_ADMIN, "admin", &d->mem);
+	for (unsigned int i = 0; i < VPCI_QUEUES; i++) {
+		struct ring *r = ring_of(v, i);
+
+		r->interrupt = on_used;
+		r->interrupt_arg = v;
+		r->enabled = true;
 	}
 	virtio_pci_reset(v);
 	return 0;

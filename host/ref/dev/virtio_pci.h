@@ -16,6 +16,8 @@
 #include "host/ref/dev/pci_function.h"
 
 #define VPCI_QUEUE_SIZE 128
+#define VPCI_ADMIN	DEV_QUEUES /* the administration virtqueue, behind the device's own */
+#define VPCI_QUEUES	(DEV_QUEUES + 1)
 #define VPCI_NO_VECTOR	0xffff
 #define VPCI_SHARED_BAR 4 /* the VMM may map it */
 
@@ -47,11 +49,13 @@ struct virtio_pci {
 	uint8_t isr;
 	uint16_t config_vector;
 	uint16_t select;
-	struct vpci_queue queue[DEV_QUEUES];
-	bool started[DEV_QUEUES];
+	struct vpci_queue queue[VPCI_QUEUES];
+	bool started[VPCI_QUEUES];
+	struct ring admin;
 	/* For faults. */
 	bool was_suspended; /* since the last reset */
 	bool refused;	    /* FEATURES_OK, ever */
+	uint32_t first_base;
 };
 
 /* 0, -errno. */
@@ -59,6 +63,8 @@ int virtio_pci_init(struct virtio_pci *v, struct device *d, unsigned int vectors
 void virtio_pci_free(struct virtio_pci *v);
 /* Power-on: nothing of the last guest is left. */
 void virtio_pci_reset(struct virtio_pci *v);
+/* The memory map changed. */
+void virtio_pci_memory_changed(struct virtio_pci *v);
 /* After the device has worked: a queue that broke is shown. */
 void virtio_pci_after_run(struct virtio_pci *v);
 
