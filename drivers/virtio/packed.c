@@ -450,6 +450,24 @@ static void packed_destroy(struct virtqueue *vq)
 
 /* --- the raw door ------------------------------------------------------------------------ */
 
+/* What used descriptors with this id will skip. */
+static void note_chain(struct vq_packed *p, uint16_t id, uint16_t descs)
+{
+	push_sent(p, id, descs);
+	if (id < p->vq.size)
+		p->raw_descs[id] = descs;
+}
+
+static uint16_t descs_of(const struct vq_packed *p, uint32_t id)
+{
+	uint16_t k;
+
+	if (id < p->vq.size)
+		return p->raw_descs[id] ? p->raw_descs[id] : 1;
+	k = count_to(p, 0, id);
+	return k ? p->sent[(p->sent_first + k - 1) % p->vq.size].descs : 1;
+}
+
 /*
  * A chain that leaves the staged ones ends there, with its last NEXT; one that runs in a circle ends at the ring's
  * size. A head that is none is the id of what is staged first. *first_flags: of the descriptor at `first`.
@@ -471,9 +489,7 @@ static void put_chain(struct vq_packed *p, uint16_t head, uint16_t first, uint16
 			break;
 		at = d->next;
 	}
-	push_sent(p, head, descs);
-	if (head < p->vq.size)
-		p->raw_descs[head] = descs;
+	note_chain(p, head, descs);
 }
 
 static void raw_post(struct virtqueue *vq, const uint16_t *heads, unsigned int n)
@@ -515,7 +531,7 @@ static uint16_t step(const struct vq_packed *p, struct walk *w, uint32_t *id, ui
 	rmb(); /* id and len only after the flags */
 	*id = le16_to_cpu(READ_ONCE(d->id));
 	*len = le32_to_cpu(READ_ONCE(d->len));
-	descs = *id < p->vq.size && p->raw_descs[*id] ? p->raw_descs[*id] : 1;
+	descs = descs_of(p, *id);
 	if (p->in_order && (n = count_to(p, w->oldest, *id)) > 0)
 		for (i = 0, descs = 0; i < n; i++)
 			descs += p->sent[(p->sent_first + w->oldest + i) % p->vq.size].descs;
@@ -632,6 +648,22 @@ void vq_packed_set_desc(struct vq_packed *p, uint16_t slot, const struct vq_pack
 	write_desc(to, d->addr, d->len, d->id);
 	wmb();
 	set_flags(to, d->flags);
+	mb();
+}
+
+void vq_packed_post(struct vq_packed *p, const struct vq_packed_desc *d, uint16_t n)
+{
+	const uint16_t first = p->avail.slot;
+	uint16_t i, flags, first_flags = 0;
+
+	for (i = 0; i < n; i++) {
+		flags = put_desc(p, first, d[i].addr, d[i].len, d[i].id, d[i].flags);
+		if (i == 0)
+			first_flags = flags;
+	}
+	note_chain(p, d[n - 1].id, n);
+	wmb();
+	set_flags(&p->desc[first], first_flags);
 	mb();
 }
 

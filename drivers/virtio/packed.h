@@ -47,6 +47,11 @@ struct vq_packed_desc {
 };
 void vq_packed_set_desc(struct vq_packed *p, uint16_t slot, const struct vq_packed_desc *d);
 void vq_packed_desc(struct vq_packed *p, uint16_t slot, struct vq_packed_desc *d);
+/*
+ * Makes a list of n descriptors available where vq_raw_post() would, the first one last. AVAIL and USED are put in; the
+ * list's id is that of the last one.
+ */
+void vq_packed_post(struct vq_packed *p, const struct vq_packed_desc *d, uint16_t n);
 /* Where the next descriptor is made available, and where the next used one is looked for. */
 uint16_t vq_packed_next_avail(const struct vq_packed *p);
 uint16_t vq_packed_next_used(const struct vq_packed *p);

@@ -1,6 +1,8 @@
 fuzz-virtio := tests/unit/fake_virtio.c drivers/virtio/virtio.c drivers/virtio/without.c drivers/virtio/vq.c drivers/virtio/chain.c drivers/virtio/split.c drivers/virtio/packed.c lib/dma.c lib/device.c
 fuzz-tests += split
 fuzz-split := $(fuzz-virtio)
+fuzz-tests += packed
+fuzz-packed := $(fuzz-virtio) tests/unit/fake_packed.c
 fuzz-refdev := host/common/page_state.c host/peer/peer.c host/peer/control.c \
 	$(addprefix host/ref/dev/,ring.c ring_packed.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) \
 	host/ref/fault/fault.c host/common/injected.c

@@ -288,6 +288,83 @@ TEST(hostile_index,
 	}
 }
 
+/*
+ * Packed rings have no index that could jump, and no loops; what their flags say can be as wrong: descriptors that were
+ * never written, lists that go on into nothing, or round the whole ring, tables in lists.
+ */
+static const struct ill_packed {
+	const char *name;
+	uint16_t n;	   /* descriptors; 0: as many as the ring has */
+	uint16_t skip;	   /* that many are left out before them */
+	uint16_t flags[3]; /* of the first ones; the rest are like the last */
+	uint64_t addr;	   /* of the last; 0: the actor's memory */
+	uint32_t len;	   /* of the last; PLAIN: the actor's */
+} packed_lists[] = {
+	{ "a list whose last descriptor has NEXT", 1, 0, { NEXT }, MEM, PLAIN },
+	{ "a list of two whose last descriptor has NEXT", 2, 0, { NEXT, NEXT }, MEM, PLAIN },
+	{ "a list round the whole ring", 0, 0, { NEXT, NEXT, NEXT }, MEM, 1 },
+	{ "a whole ring available with nothing in it", 0, 0, { 0, 0, 0 }, 1ull << 52, 0 },
+	{ "available descriptors behind a gap", 2, 3, { 0, 0 }, MEM, PLAIN },
+	{ "a table with NEXT", 1, 0, { INDIRECT | NEXT }, TAB, 16 },
+	{ "a table with NEXT, and a descriptor behind", 2, 0, { INDIRECT | NEXT, 0 }, MEM, PLAIN },
+	{ "a table at the end of a list", 2, 0, { NEXT, INDIRECT }, TAB, 16 },
+	{ "a table of 17 bytes in the ring", 1, 0, { INDIRECT }, TAB, 17 },
+	{ "a table of no bytes in the ring", 1, 0, { INDIRECT }, TAB, 0 },
+	{ "a table of 4 GiB", 1, 0, { INDIRECT }, TAB, 0xfffffff0u },
+	{ "a table nowhere", 1, 0, { INDIRECT }, 1ull << 52, 16 },
+	{ "a list whose address wraps", 2, 0, { NEXT, 0 }, 0xfffffffffffffff0ull, 64 },
+	{ "reserved flags", 1, 0, { 0x7f78 }, MEM, PLAIN },
+};
+
+static void put_packed(struct actor *a, const struct ill_packed *l)
+{
+	struct vq_packed *p = actor_packed(a);
+	uint16_t pos = vq_packed_behind(p, vq_packed_next_avail(p), l->skip);
+	const uint16_t n = l->n ? l->n : vq_size(a->vq);
+	uint16_t k, at;
+
+	/* The first one last. */
+	for (k = n; k-- > 0;) {
+		const bool last = k + 1 == n;
+		const struct ill_desc d = { last ? l->addr : MEM, last ? l->len : 4, 0, 0, false };
+		const struct vq_raw_desc to = real(a, &d);
+
+		at = vq_packed_behind(p, pos, k);
+		vq_packed_set_desc(p, at & 0x7fff,
+				   &(const struct vq_packed_desc){
+					   to.addr, to.len, k,
+					   (uint16_t)(to.flags | l->flags[k < 3 ? k : 2] |
+						      vq_packed_avail_flags(at)) });
+	}
+}
+
+TEST(hostile_packed,
+     .id = "hostile.ring.packed",
+     .clause = CLAUSE,
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO | NEED_PACKED,
+     .liveness = 1,
+     .timeout = 30 * SEC)
+{
+	struct bring_up how = { .irq = VIRTIO_IRQ_POLL, .size = 8 };
+	struct actor a;
+	unsigned int i, k;
+
+	for (i = 0; actor_of(i, RINGS_PACKED, &a); i++) {
+		how.features = a.d->offered & VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC);
+		actor_up(t, &a, &how);
+		get_table(t, a.d);
+		for (k = 0; k < sizeof(packed_lists) / sizeof(packed_lists[0]); k++) {
+			actor_prepare(&a, true);
+			put_packed(&a, &packed_lists[k]);
+			vq_notify(a.vq);
+			(void)wait_for(false, QUIET_NS / 4);
+			check_memory(t, &a, packed_lists[k].name);
+			comes_back(t, &a, &how, packed_lists[k].name);
+		}
+	}
+}
+
 /* Notifications without cause, of this queue, of others, of queues that do not exist. */
 TEST(hostile_kicks,
      .id = "hostile.ring.kicks",

@@ -34,6 +34,7 @@ enum {
 	NEED_CID_LIST = 1ull << 24,	   /* a configuration that lists CIDs, be it one */
 	NEED_VSOCK_DEVICES = 1ull << 32,   /* more than one vsock device */
 	NEED_VIRTIO_FUNCTION = 1ull << 33, /* what says that it is virtio, usable or not */
+	NEED_PACKED = 1ull << 34,	   /* a rng or vsock device with packed rings */
 };
 
 #endif

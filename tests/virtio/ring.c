@@ -188,7 +188,7 @@ static void indirect_cut(struct test_ctx *t, struct actor *a, const struct cut *
 
 TEST(ring_indirect,
      .id = "virtio.ring.indirect",
-     .clause = "virtio 1.4, 2.7.5.3 and 2.7.4.1 MUST NOT: a buffer in an indirect table is taken as one in the ring",
+     .clause = "virtio 1.4, 2.7.5.3, 2.8.7 and 2.7.4.1 MUST NOT: a buffer in an indirect table is taken as one in the ring",
      .owner = OWNER_RING,
      .needs = NEED_VIRTIO,
      .timeout = 20 * SEC)
@@ -274,7 +274,7 @@ TEST(ring_chain_indirect,
 
 TEST(ring_readable,
      .id = "virtio.ring.readable_untouched",
-     .clause = "virtio 1.4, 2.7.5.1 MUST NOT: the device writes to a device-readable buffer",
+     .clause = "virtio 1.4, 2.7.5.1, 2.8.15 MUST NOT: the device writes to a device-readable buffer",
      .owner = OWNER_RING,
      .needs = NEED_VIRTIO)
 {
@@ -459,7 +459,7 @@ TEST(ring_spurious_kicks,
 /* EVENT_IDX: the device says when it wants to hear; told exactly then, nothing may get stuck. */
 TEST(ring_event_idx_kicks,
      .id = "virtio.ring.avail_event",
-     .clause = "virtio 1.4, 2.7.10: a device that set avail_event is told by the notification for that index, and no other",
+     .clause = "virtio 1.4, 2.7.10, 2.8.10: a device that set avail_event is told by the notification for that index, and no other",
      .owner = OWNER_RING,
      .needs = NEED_VIRTIO,
      .timeout = 20 * SEC)
@@ -536,7 +536,7 @@ static unsigned int run_many(struct test_ctx *t, struct actor *a, unsigned int t
 
 TEST(ring_sizes,
      .id = "virtio.ring.sizes",
-     .clause = "virtio 1.4, 2.7: a split virtqueue works with every power of two up to its largest size, and wraps",
+     .clause = "virtio 1.4, 2.7, 2.8: a virtqueue works with every power of two up to its largest size, and wraps",
      .owner = OWNER_RING,
      .needs = NEED_VIRTIO,
      .timeout = 30 * SEC)

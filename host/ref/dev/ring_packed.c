@@ -76,7 +76,7 @@ int packed_start(struct ring *r, uint32_t base)
 	r->next_avail = r->before_pop = avail;
 	r->next_used = used;
 	r->num_done = 0;
-	if (!old.wrap && r->chains && fault(F_PACKED_COUNTER_KEPT))
+	if (!old.wrap && old.slot && fault(F_PACKED_COUNTER_KEPT))
 		r->next_used.wrap = false;
 	return 0;
 }
