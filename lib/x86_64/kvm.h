@@ -65,6 +65,7 @@ _Static_assert(sizeof(struct kvm_steal_time) == 64, "msr.rst");
 bool kvm_arch_set_system_time(uint64_t pa_and_flags);
 bool kvm_arch_set_wall_clock(uint64_t pa);
 enum kvm_msr {
+	KVM_MSR_WALL_CLOCK = 0x11,	      /* CPUID bit 0 */
 	KVM_MSR_SYSTEM_TIME = 0x12,	      /* CPUID bit 0 */
 	KVM_MSR_SYSTEM_TIME_NEW = 0x4b564d01, /* CPUID bit 3 */
 	KVM_MSR_STEAL_TIME = 0x4b564d03,      /* CPUID bit 5 */

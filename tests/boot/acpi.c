@@ -16,6 +16,7 @@
 
 #include "lib/acpi.h"
 #include "lib/boot_info.h"
+#include "lib/mem.h"
 #include "lib/reboot.h"
 #include "lib/smp.h"
 #include "lib/test.h"
@@ -87,13 +88,6 @@ TEST(acpi_dsdt,
 	expect(t, acpi_table("DSDT", 0), "no DSDT, or one that is refused");
 }
 
-#define BUS_SIZE (1ull << 20) /* of configuration space */
-
-static bool same_buses(const struct acpi_mcfg *a, const struct acpi_mcfg *b)
-{
-	return a->segment == b->segment && a->bus_start <= b->bus_end && b->bus_start <= a->bus_end;
-}
-
 static bool in_ram(uint64_t from, uint64_t to)
 {
 	const struct boot_info *b = boot_info_get();
@@ -104,6 +98,34 @@ static bool in_ram(uint64_t from, uint64_t to)
 		    from < b->mem[i].base + b->mem[i].size)
 			return true;
 	return false;
+}
+
+/* A system that takes free memory overwrites what is there. */
+TEST(acpi_not_free,
+     .id = "boot.acpi.tables_not_free",
+     .clause = "ACPI 6.5, 15.4: the memory that has the tables is no free RAM in the memory map",
+     .owner = "memory map of the firmware or the VMM",
+     .needs = NEED_ACPI)
+{
+	static const char names[][5] = { "APIC", "FACP", "DSDT", "MCFG", "HPET" };
+	const struct acpi_header *h;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		h = acpi_table(names[i], 0);
+		if (!h)
+			continue;
+		expect(t, !in_ram(virt_to_phys(h), virt_to_phys(h) + h->length),
+		       "%s at 0x%llx lies in free RAM", names[i],
+		       (unsigned long long)virt_to_phys(h));
+	}
+}
+
+#define BUS_SIZE (1ull << 20) /* of configuration space */
+
+static bool same_buses(const struct acpi_mcfg *a, const struct acpi_mcfg *b)
+{
+	return a->segment == b->segment && a->bus_start <= b->bus_end && b->bus_start <= a->bus_end;
 }
 
 TEST(acpi_mcfg,

@@ -524,3 +524,38 @@ static int set_up(void)
 	return 0;
 }
 FIXTURE(hostile_suites, .suite = "hostile.ring.", .setup = set_up, .teardown = vt_settle);
+
+/* A chain that no device can take, and plain ones behind it, all available at once. */
+TEST(hostile_behind,
+     .id = "hostile.ring.behind_a_bad_chain",
+     .clause = "virtio 1.4, 2.7.14: a device that returns a malformed chain and asks for no reset uses what is available behind it",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO)
+{
+	enum {
+		ALL = 4
+	};
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, k, n;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		actor_up(t, &a, &how);
+		actor_prepare(&a, true);
+		actor_desc(&a, 0, 0, a.len, (uint16_t)(actor_flags(&a) | NEXT), vq_size(a.vq));
+		for (k = 1; k < ALL; k++)
+			actor_desc(&a, (uint16_t)k, 0, a.len, actor_flags(&a), 0);
+		actor_post_batch(&a, ALL);
+		vq_notify(a.vq);
+		n = actor_wait(&a, 1, QUIET_NS);
+		if (n)
+			n = actor_wait(&a, ALL, ANSWER_NS);
+		if (n == 0 || a.d->ops->get_status(a.d) & VIRTIO_S_NEEDS_RESET)
+			test_note(t, "%s: uses nothing once a chain was malformed", vt_who(a.d));
+		else
+			expect_eq(t, n, ALL, "%s: buffers used, the malformed chain first",
+				  vt_who(a.d));
+		vt_must_reset(t, a.d);
+	}
+}

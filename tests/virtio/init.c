@@ -79,6 +79,11 @@ TEST(init_status_bits,
 		expect_eq(t, d->ops->get_status(d), 11, "%s: after FEATURES_OK", vt_who(d));
 		expect_eq(t, vt_add_status(d, VIRTIO_S_DRIVER_OK), 15, "%s: after DRIVER_OK",
 			  vt_who(d));
+		vt_must_reset(t, d);
+		(void)vt_add_status(d, VIRTIO_S_ACKNOWLEDGE);
+		expect_eq(t, vt_add_status(d, VIRTIO_S_FAILED) & VIRTIO_S_FAILED, VIRTIO_S_FAILED,
+			  "%s: after FAILED", vt_who(d));
+		vt_must_reset(t, d);
 	}
 }
 

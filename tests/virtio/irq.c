@@ -380,6 +380,49 @@ TEST(irq_masked,
 	actor_tried(t, i, "with MSI-X");
 }
 
+static void on_other(void *arg)
+{
+	__atomic_add_fetch((uint64_t *)arg, 1, __ATOMIC_RELEASE);
+}
+
+/* As drivers do that move an interrupt: the entry is masked, gets another message, and is unmasked. */
+TEST(irq_message_changed,
+     .id = "virtio.irq.message_changed",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.0, 6.1.4.2: a masked MSI-X entry may be changed; it sends what stands there then",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX)
+{
+	static uint64_t came;
+	uint64_t addr, before;
+	struct virtio_pci *p;
+	unsigned int i, k;
+	uint32_t data;
+	struct actor a;
+	int vector;
+
+	for (i = 0; msix_actor(t, i, &a); i++) {
+		p = virtio_pci(a.d);
+		actor_one(t, &a);
+		for (k = 0; k < 2; k++) {
+			vector = irq_alloc(on_other, &came);
+			if (vector < 0 || irq_message(&a.d->dev, vector, 0, &addr, &data))
+				test_error(t, "%s: no vector", actor_who(&a));
+			pci_msix_mask(&p->msix, 0, true);
+			pci_msix_set(&p->msix, 0, addr, data);
+			pci_msix_mask(&p->msix, 0, false);
+			before = get(&came);
+			actor_one(t, &a);
+			expect(t, wait_for(get(&came) > before, ANSWER_NS),
+			       "%s: no interrupt by the message that was written while the entry was masked",
+			       actor_who(&a));
+			pci_msix_mask(&p->msix, 0, true);
+			irq_free(vector);
+		}
+		vt_must_reset(t, a.d);
+	}
+	actor_tried(t, i, "with MSI-X");
+}
+
 static void still_waits(struct test_ctx *t, struct actor *a, uint64_t before, const char *when)
 {
 	const struct pci_msix *m = &virtio_pci(a->d)->msix;

@@ -610,6 +610,67 @@ TEST(pci_bar_type,
 	}
 }
 
+/* All functions at a time: a selector that they share would show the one that was written last. */
+TEST(pci_selectors,
+     .id = "virtio.pci.selectors",
+     .clause = "virtio 1.4, 4.1.4.3: queue_select and the feature selectors are read-write, and a device's own",
+     .owner = OWNER_PCI,
+     .needs = NEED_VIRTIO_PCI)
+{
+	struct virtio_pci *p;
+	unsigned int i;
+
+	EACH(p, i) {
+		mmio_write16(&p->common->queue_select, (uint16_t)i);
+		mmio_write32(&p->common->device_feature_select, i % 2);
+		mmio_write32(&p->common->driver_feature_select, (i + 1) % 2);
+	}
+	EACH(p, i) {
+		expect_eq(t, mmio_read16(&p->common->queue_select), i, "%s: queue_select",
+			  p->vdev.name);
+		expect_eq(t, mmio_read32(&p->common->device_feature_select), i % 2,
+			  "%s: device_feature_select", p->vdev.name);
+		expect_eq(t, mmio_read32(&p->common->driver_feature_select), (i + 1) % 2,
+			  "%s: driver_feature_select", p->vdev.name);
+	}
+}
+
+/* Before queue_enable. The addresses are none that a device would look at. */
+TEST(pci_queue_addresses,
+     .id = "virtio.pci.queue_addresses",
+     .clause = "virtio 1.4, 4.1.4.3: queue_desc, queue_driver and queue_device are read-write, each queue's in both halves",
+     .owner = OWNER_PCI,
+     .needs = NEED_VIRTIO_PCI)
+{
+	struct virtio_pci *p;
+	unsigned int i, k;
+	uint16_t q;
+
+	EACH(p, i) {
+		volatile uint8_t *const first = (volatile uint8_t *)&p->common->queue_desc_lo;
+
+		vt_add_status(&p->vdev, VIRTIO_S_ACKNOWLEDGE);
+		for (q = 0; q < p->vdev.max_queues; q++) {
+			if (!p->vdev.max_size[q])
+				continue;
+			mmio_write16(&p->common->queue_select, q);
+			for (k = 0; k < 6; k++)
+				mmio_write32(first + 4 * k, (q << 16 | k << 12) + 0x1000u);
+		}
+		for (q = 0; q < p->vdev.max_queues; q++) {
+			if (!p->vdev.max_size[q])
+				continue;
+			mmio_write16(&p->common->queue_select, q);
+			for (k = 0; k < 6; k++)
+				expect_eq(t, mmio_read32(first + 4 * k),
+					  (q << 16 | k << 12) + 0x1000u,
+					  "%s: queue %u: word %u of its addresses", p->vdev.name, q,
+					  k);
+		}
+		vt_must_reset(t, &p->vdev);
+	}
+}
+
 /* --- the configuration access window -------------------------------------------------------- */
 
 TEST(pci_window_read,
@@ -791,6 +852,39 @@ TEST(pci_msix_map,
 				  "%s: queue_msix_vector of queue %u after a reset", p->vdev.name,
 				  q);
 		}
+	}
+}
+
+/* What a reset of the device undoes is the device's; its function is configured as it was. */
+TEST(pci_msix_reset,
+     .id = "virtio.pci.msix_over_reset",
+     .clause = "PCIe 6.0, 7.7.2.2: MSI-X Enable and Function Mask are what software wrote; virtio 1.4, 2.4 resets the device alone",
+     .owner = OWNER_PCI,
+     .needs = NEED_MSIX)
+{
+	enum {
+		ENABLE = 1 << 15,
+		CONTROL = 2
+	};
+	const uint32_t message = 0x5a;
+	struct virtio_pci *p;
+	unsigned int i;
+
+	EACH_MSIX(p, i)
+	{
+		pci_msix_mask(&p->msix, 0, true);
+		mmio_write32(p->msix.table + 8, message);
+		pci_msix_enable(p->pci, &p->msix, true);
+		vt_add_status(&p->vdev, VIRTIO_S_ACKNOWLEDGE);
+		vt_must_reset(t, &p->vdev);
+		expect(t, pci_read(p->pci, p->msix.cap + CONTROL, 2) & ENABLE,
+		       "%s: MSI-X Enable is 0 after a device reset", p->vdev.name);
+		expect_eq(t, mmio_read32(p->msix.table + 8), message,
+			  "%s: data of MSI-X entry 0 after a device reset", p->vdev.name);
+		expect_eq(t, mmio_read32(p->msix.table + 12) & 1, 1,
+			  "%s: mask of MSI-X entry 0 after a device reset", p->vdev.name);
+		mmio_write32(p->msix.table + 8, 0);
+		pci_msix_enable(p->pci, &p->msix, false);
 	}
 }
 

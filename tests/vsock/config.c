@@ -214,3 +214,38 @@ TEST(config_index,
 	require(t, vsock_env_reopen(t, 0) == 0, "the device does not come up: %s",
 		vsock_env_device_error());
 }
+
+/* Whatever a driver stores there, by each width that a field may have. */
+TEST(config_written,
+     .id = "vsock.config.for_its_lifetime",
+     .clause = "virtio 1.4, 5.10.4: guest_cid identifies the device for its lifetime; a driver's store changes none",
+     .owner = OWNER,
+     .needs = NEED_VSOCK)
+{
+	static const uint8_t widths[] = { 1, 2, 4 };
+	static const uint8_t odd[8] = { 0x5a, 0xa5, 0x5a, 0xa5, 0x5a, 0xa5, 0x5a, 0xa5 };
+	const struct vsock_config first = *vsock_config(vsock_env_dev(t)->vs), *now;
+	struct virtio_device *d = vsock_device(vsock_env()->vs);
+	uint8_t before[8], after[8];
+	uint32_t off;
+	unsigned int i;
+
+	if (virtio_config_read(d, 0, before, sizeof(before)))
+		test_error(t, "config space cannot be read: %s", d->error);
+	for (i = 0; i < sizeof(widths); i++)
+		for (off = 0; off < sizeof(before); off += widths[i])
+			(void)d->ops->config_write(d, off, odd, widths[i]);
+	if (virtio_config_read(d, 0, after, sizeof(after)))
+		test_error(t, "config space cannot be read: %s", d->error);
+	expect(t, memcmp(before, after, sizeof(before)) == 0,
+	       "the first 8 bytes of the configuration are others after stores");
+	require(t, vsock_env_reopen(t, 0) == 0, "the device does not come up afterwards: %s",
+		vsock_env_device_error());
+	now = vsock_config(vsock_env()->vs);
+	expect(t,
+	       now->num_guest == first.num_guest &&
+		       memcmp(now->guest, first.guest, sizeof(first.guest)) == 0,
+	       "after stores and a reset: %u guest CIDs from %llu on, not %u from %llu on",
+	       (unsigned int)now->num_guest, (unsigned long long)now->guest[0],
+	       (unsigned int)first.num_guest, (unsigned long long)first.guest[0]);
+}

@@ -255,3 +255,23 @@ TEST(devices_foreign_source,
 		       (unsigned long long)cid_of(i), i);
 	}
 }
+
+TEST(devices_rx_full,
+     .id = "vsock.devices.rx_full",
+     .clause = CLAUSE "a device whose rx has no buffer holds up no other",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	unsigned int i;
+
+	open_rest(t);
+	open_twins(t);
+	rx_is_full(all.twin[0]);
+	guest_send(all.twin[0], 500);
+	for (i = 1; i < all.n; i++)
+		echo(all.twin[i], 333);
+	rx_has_room(all.twin[0]);
+	guest_expects(all.twin[0], 500);
+	for (i = 0; i < all.n; i++)
+		pair_close(all.twin[i]);
+}

@@ -128,3 +128,24 @@ TEST(seq_flags_to_host,
 	host_expects(p);
 	pair_close(p);
 }
+
+/* 150 KiB: each host's buffer has room for them, and none takes them in one packet. */
+TEST(seq_long_to_host,
+     .id = "vsock.seqpacket.long_to_host",
+     .clause = "virtio 1.4, 5.10.6.6: EOM ends a message, and nothing else does, however many packets it takes",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	enum {
+		PART = 15360,
+		PARTS = 10
+	};
+	struct pair *p = pair_open(t, .type = VSOCK_SEQPACKET);
+	unsigned int i;
+
+	for (i = 1; i <= PARTS; i++)
+		guest_packet(p, VSOCK_OP_RW, i == PARTS ? VSOCK_SEQ_EOM : 0, PART);
+	guest_send(p, 100);
+	host_expects(p);
+	pair_close(p);
+}

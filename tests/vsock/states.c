@@ -208,6 +208,83 @@ TEST(states_cancelled,
 	vsock_hold_requests(e->vs, false);
 }
 
+/* Whether the host's REQUEST to that port has come; then RST answers it. */
+static bool refuses_request(struct vsock_env *e, struct vsock_addr to)
+{
+	struct packet p = { .from = to, .type = VSOCK_STREAM, .op = VSOCK_OP_RST };
+	struct vsock_stray s[8];
+	const unsigned int n = vsock_strays(e->vs, s, COUNT_OF(s));
+	struct vsock_hdr h;
+	unsigned int i;
+
+	for (i = 0; i < n && i < COUNT_OF(s); i++) {
+		if (le16_to_cpu(s[i].hdr.op) != VSOCK_OP_REQUEST ||
+		    le32_to_cpu(s[i].hdr.dst_port) != to.port)
+			continue;
+		p.to = (struct vsock_addr){ le64_to_cpu(s[i].hdr.src_cid),
+					    le32_to_cpu(s[i].hdr.src_port) };
+		h = packet_header(&p);
+		vsock_send_raw(e->vs, &h, NULL, 0);
+		return true;
+	}
+	return false;
+}
+
+/* The first one is answered last. */
+TEST(states_offered_at_once,
+     .id = "vsock.states.requests_at_once",
+     .clause = "virtio 1.4, 5.10.6: connections are independent: the host's REQUEST waits for no answer to another",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HOST_CONNECT)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	const uint64_t cid = vsock_config(e->vs)->guest[0];
+	const struct vsock_addr to[] = { { cid, SERVER_PORT }, { cid, SERVER_PORT + 1 } };
+	struct ctl_report r;
+	unsigned int i;
+
+	vsock_hold_requests(e->vs, true);
+	vsock_strays_clear(e->vs);
+	for (i = 0; i < 2; i++)
+		CTL_OK(t, ctl_connect_begin(e->ctl, ASSAY_CID_ANY, to[i], VSOCK_STREAM,
+					    CTL_SVC_NONE, test_ms()));
+	for (i = 2; i-- > 0;)
+		expect(t, wait_for((vsock_poll(e->vs), refuses_request(e, to[i])), test_sec() / 2),
+		       "the host makes two connections at once: the REQUEST of number %u does not come",
+		       i + 1);
+	(void)ctl_connect_end(e->ctl, &r);
+	vsock_hold_requests(e->vs, false);
+	settle(t, e);
+}
+
+#define REFUSED 100u
+
+TEST(states_refused_often,
+     .id = "vsock.states.host_refused_often",
+     .clause = "virtio 1.4, 5.10.6.5: after RST nothing of a connection is left, of one that the host asked for as well",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HOST_CONNECT,
+     .timeout = 20 * SEC)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	const struct vsock_addr to = { vsock_config(e->vs)->guest[0], SERVER_PORT };
+	struct ctl_report r;
+	struct pair *p;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < REFUSED; i++) {
+		ret = ctl_connect(e->ctl, ASSAY_CID_ANY, to, VSOCK_STREAM, CTL_SVC_NONE, test_ms(),
+				  &r);
+		require(t, ret == -ECONNREFUSED || ret == -ECONNRESET,
+			"the host's connect number %u to a closed port: %s", i + 1, err_text(ret));
+	}
+	p = pair_open(t, .host_connects = true);
+	guest_send(p, 100);
+	host_expects(p);
+	pair_close(p);
+}
+
 /* --- packets of a connection that stands ------------------------------------------------------ */
 
 TEST(states_open,
@@ -410,6 +487,65 @@ TEST(states_crossed,
 	if (!pair_waits(p, has_ended(p), 1))
 		test_note(t, "no RST in time where the SHUTDOWNs of both sides cross");
 	pair_drop(p);
+}
+
+/* The other direction is over already: the guest has nobody else to tell it. */
+TEST(states_host_closes,
+     .id = "vsock.states.host_closes_half",
+     .clause = "virtio 1.4, 5.10.6.5: the guest is told when the host's application closes what the guest has half closed",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HALF_CLOSE)
+{
+	static const uint8_t first[] = { VSOCK_SHUTDOWN_RCV, VSOCK_SHUTDOWN_SEND };
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(first); i++) {
+		struct pair *p = pair_open(t);
+
+		guest_shuts(p, first[i]);
+		settle(t, p->env);
+		host_closes(p);
+		expect(t, pair_waits(p, vsock_peer_shutdown(p->conn) == BOTH || has_ended(p), 1),
+		       "the host's application closes behind our SHUTDOWN of flags %u: neither SHUTDOWN nor RST comes",
+		       first[i]);
+		pair_drop(p);
+	}
+}
+
+/* The guest's packet is on its way when the host's SHUTDOWN is: for the host there is no telling which was first. */
+TEST(states_data_crosses,
+     .id = "vsock.states.data_crosses_shutdown",
+     .clause = "virtio 1.4, 5.10.6.5: SHUTDOWN ends the direction that it names; data that crosses it ends no other",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HALF_CLOSE)
+{
+	struct pair *p = pair_open(t);
+
+	host_shuts(p, VSOCK_SHUTDOWN_RCV);
+	guest_packet(p, VSOCK_OP_RW, 0, 100);
+	settle(t, p->env);
+	require(t, !has_ended(p), "data that crosses the host's SHUTDOWN of receiving: RST comes");
+	host_send(p, 200);
+	guest_expects(p, 200);
+	pair_drop(p);
+}
+
+TEST(states_listener_ends,
+     .id = "vsock.states.listener_ends",
+     .clause = "virtio 1.4, 5.10.6.5: a connection ends by its own SHUTDOWN or RST, not with the listener that accepted it",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	struct pair *p = pair_open(t);
+
+	CTL_OK(t, ctl_unlisten(p->env->ctl, ASSAY_CID_ANY, p->remote.port, VSOCK_STREAM));
+	settle(t, p->env);
+	require(t, !has_ended(p), "the host stops listening: RST comes on what was accepted");
+	guest_send(p, 100);
+	host_expects(p);
+	host_send(p, 100);
+	guest_expects(p, 100);
+	pair_close(p);
 }
 
 /* --- what is left ------------------------------------------------------------------------------- */

@@ -237,6 +237,44 @@ TEST(tsc_after_init,
 	       (long long)(b.own - b.after), (long long)(b.own - b.before));
 }
 
+#define APART (20 * MSEC)
+#define TRIES 20
+
+/* The reading with the least time between the first CPU's two. */
+static struct reading read_tight(struct test_ctx *t)
+{
+	struct reading best = read_both(t), r;
+	unsigned int i;
+
+	for (i = 1; i < TRIES; i++) {
+		r = read_both(t);
+		if (r.after - r.before < best.after - best.before)
+			best = r;
+	}
+	return best;
+}
+
+/* What passed on the other CPU lies between the least and the most that may have passed on the first. */
+TEST(tsc_rate,
+     .id = "boot.time.tsc_one_rate",
+     .clause = "Intel SDM 3B, 18.17.1: an invariant time-stamp counter has one constant rate, on each processor",
+     .owner = OWNER_COUNTER,
+     .needs = NEED_SMP)
+{
+	const struct reading a = read_tight(t);
+	struct reading b;
+	uint64_t least, most;
+
+	(void)wait_for(false, APART);
+	b = read_tight(t);
+	least = b.before - a.after;
+	most = b.after - a.before;
+	expect(t, b.own - a.own + least / 64 >= least && b.own - a.own <= most + most / 64,
+	       "the counter of CPU 1 advances by %llu ticks while that of CPU 0 advances by %llu to %llu",
+	       (unsigned long long)(b.own - a.own), (unsigned long long)least,
+	       (unsigned long long)most);
+}
+
 #define PM_READS 500
 
 /* 24 bits wrap after 4.7 s, between two reads of a CPU that was stopped for long. */
@@ -350,4 +388,32 @@ TEST(wrap_at_1m,
 	}
 	if (!tried)
 		test_skip(t, "no RAM both below 64 KiB and 1 MiB above it");
+}
+
+enum {
+	MADT_ADDRESS = 36,	   /* of the local APICs, 32 bits */
+	MADT_ADDRESS_OVERRIDE = 5, /* the entry that has it in 64 bits */
+	APIC_BASE_OFFSET = 0xfff,  /* of MSR_APIC_BASE: flags */
+};
+
+static void on_override(const uint8_t *e, void *arg)
+{
+	memcpy(arg, e + 4, 8);
+}
+
+TEST(acpi_apic_address,
+     .id = "boot.acpi.apic_address",
+     .clause = "ACPI 6.5, 5.2.12: the MADT has the address at which each processor finds its local APIC",
+     .owner = "ACPI tables of the VMM",
+     .needs = NEED_ACPI)
+{
+	const struct acpi_header *h = acpi_table("APIC", 0);
+	const uint64_t base = rdmsr(MSR_APIC_BASE) & ~(uint64_t)APIC_BASE_OFFSET;
+	uint64_t address = 0;
+
+	if (!h)
+		test_skip(t, "there is no MADT");
+	memcpy(&address, (const uint8_t *)h + MADT_ADDRESS, 4);
+	acpi_madt_each(MADT_ADDRESS_OVERRIDE, 12, on_override, &address);
+	expect_eq(t, address, base, "the local APICs' address in the MADT, against IA32_APIC_BASE");
 }

@@ -436,6 +436,31 @@ TEST(clock_wall,
 	expect(t, w.sec > 1577836800u, "sec %u lies before 2020", (unsigned int)w.sec);
 }
 
+TEST(clock_wall_old,
+     .id = "kvmpv.clock.wall_old_number",
+     .clause = "kvm msr.rst: MSR_KVM_WALL_CLOCK, 0x11, works as MSR_KVM_WALL_CLOCK_NEW does, with CPUID bit 0",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	struct pvclock_wall_clock w, fresh = { 0 };
+	uint8_t *p;
+
+	if (!(kvm_arch_features() & 1))
+		test_skip(t, "KVM_FEATURE_CLOCKSOURCE (bit 0) is not offered");
+	p = shared_page(t);
+	memset(p, 0xa5, sizeof(w));
+	require(t, kvm_arch_msr_write(KVM_MSR_WALL_CLOCK, virt_to_phys(p)),
+		"MSR 0x11 does not exist");
+	rmb();
+	memcpy(&w, p, sizeof(w));
+	protect_pages_free(p, 1);
+	expect(t, w.version != 0xa5a5a5a5 && !(w.version & 1),
+	       "the structure is not filled: version 0x%x", (unsigned int)w.version);
+	if (kvm_wall_clock(&fresh) == 0)
+		expect(t, w.sec - fresh.sec + 2 <= 4, "%u seconds by the old number, %u by the new",
+		       (unsigned int)w.sec, (unsigned int)fresh.sec);
+}
+
 #define CLOCKS_APART 600 /* seconds; time zones differ by more */
 
 /* The wall clock is the time of day at which the system time was 0. */
