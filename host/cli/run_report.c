@@ -294,7 +294,8 @@ int run_conclude(struct run *r, bool complete)
 		printer_note(&r->out, "%u line%s of unparsable output on the console", garbage,
 			     garbage == 1 ? "" : "s");
 	status = written ? report_status(&r->report) : STATUS_NO_REPORT;
-	if (written && r->failed) /* cut off, as was asked for; a guest that died of it is no other case */
+	if (written &&
+	    r->failed) /* cut off, as was asked for; a guest that died of it is no other case */
 		status = report_counts(&r->report).by[V_FAIL] ? STATUS_FAIL : STATUS_ERROR;
 	if (!r->o->quiet) {
 		printer_summary(&r->out, &r->report, now_ms() - r->started);

@@ -77,7 +77,7 @@ expect '--shuffle x' 4 'shuffle x: a number' -- "$assay" run --shuffle x
 expect '--set of a variable that only another section uses' 4 'nothing of host ref uses .{SOCKET2} with this machine, boot and values' 'set SOCKET2' \
 	-- "$assay" run --boot pvh --tests boot.trap --set SOCKET2=/tmp/x
 expect '--set of that variable where it is used' 0 '' 'passed' \
-	-- "$assay" run --host ref-devices --boot pvh --tests boot.trap --set 'SOCKET2=${TMP}/second.sock'
+	-- "$assay" run --host ref-devices --boot pvh --tests boot.trap --set "SOCKET2=\${TMP}/second.sock"
 expect '--set x' 4 'set x: NAME=VALUE' -- "$assay" run --set x
 expect '--accel hvf' 4 'accel hvf: tcg, kvm or auto' -- "$assay" run --accel hvf
 expect '--kernel on a host without' 4 'host ref has no use for it .--host nested' -- "$assay" run --kernel /bin/sh

@@ -141,12 +141,12 @@ result "its mutants, none of what only a fault reaches, of logs and of exception
 
 bad=0
 while IFS=$'\t' read -r _ _ _ _ _ to _ off bytes; do
-	"$tool" --apply "$off:$bytes:$to" "$tmp/t.c" >"$tmp/m.c" 2>"$tmp/log" &&
-		gcc -fsyntax-only "$tmp/m.c" 2>"$tmp/log" &&
-		[ "$(wc -l <"$tmp/m.c")" = $(($(wc -l <"$tmp/t.c") + 1)) ] || {
+	if ! "$tool" --apply "$off:$bytes:$to" "$tmp/t.c" >"$tmp/m.c" 2>"$tmp/log" ||
+		! gcc -fsyntax-only "$tmp/m.c" 2>"$tmp/log" ||
+		[ "$(wc -l <"$tmp/m.c")" != $(($(wc -l <"$tmp/t.c") + 1)) ]; then
 		bad=1
 		break
-	}
+	fi
 done <"$tmp/list"
 result "each compiles, and no line moves" $bad
 
