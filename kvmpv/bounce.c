@@ -237,6 +237,16 @@ static int attach(struct device *d)
 
 static struct device_policy bounce_policy = { .level = DEVICE_LEVEL_BOUNCE, .attach = attach };
 
+static void forget_pool(size_t pages)
+{
+	mem_pages_free(pool.base, pages);
+	free(pool.run);
+	free(pool.data);
+	free(pool.owner);
+	free(pool.taken);
+	memset(&pool, 0, sizeof(pool));
+}
+
 int bounce_init(int64_t (*share)(uint64_t gfn, uint64_t npages))
 {
 	size_t bytes = mem_free_bytes() / POOL_PART;
@@ -251,8 +261,10 @@ int bounce_init(int64_t (*share)(uint64_t gfn, uint64_t npages))
 		pool.data = calloc(pool.slots, sizeof(*pool.data));
 		pool.owner = calloc(pool.slots, sizeof(*pool.owner));
 		pool.taken = calloc(pool.slots, 1);
-		if (!pool.base || !pool.run || !pool.data || !pool.owner || !pool.taken)
+		if (!pool.base || !pool.run || !pool.data || !pool.owner || !pool.taken) {
+			forget_pool(bytes / PAGE_SIZE);
 			return -ENOMEM;
+		}
 		mem_keep(bytes / PAGE_SIZE);
 	}
 	if (share(virt_to_phys(pool.base) >> PAGE_SHIFT, pool.slots * BOUNCE_SLOT >> PAGE_SHIFT))

@@ -333,7 +333,6 @@ static void on_request(struct vsock_listener *l, const struct vsock_hdr *h, stru
 	c->state = VSOCK_ESTABLISHED;
 	take_credit(c, h);
 	send_op(c, VSOCK_OP_RESPONSE, 0);
-	c->listener = l;
 	*l->last = c;
 	l->last = &c->backlog;
 	l->waiting++;
@@ -554,7 +553,6 @@ int vsock_accept(struct vsock_listener *l, uint64_t ns, struct vsock_conn **out)
 	l->first = c->backlog;
 	if (!l->first)
 		l->last = &l->first;
-	c->listener = NULL;
 	c->backlog = NULL;
 	l->waiting--;
 	*out = c;

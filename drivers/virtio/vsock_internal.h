@@ -42,7 +42,6 @@ struct vsock_conn {
 	struct vsock *vs;
 	struct vsock_conn *next; /* in its bucket */
 	struct vsock_conn *backlog;
-	struct vsock_listener *listener; /* not accepted yet */
 	enum vsock_type type;
 	enum vsock_state state;
 	struct vsock_addr local, remote;

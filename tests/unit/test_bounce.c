@@ -15,6 +15,28 @@
 #include "lib/device.h"
 #include "lib/mem.h"
 
+/* The how-manieth allocation from now on fails; 0: none. */
+static unsigned int fail;
+static size_t free_bytes = 1u << 20; /* an eighth of it: 128 KiB, 64 slots */
+
+static bool fails(void)
+{
+	return fail && --fail == 0;
+}
+
+void *__real_calloc(size_t n, size_t size);
+void *__real_malloc(size_t size);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return fails() ? NULL : __real_malloc(size);
+}
+
 static struct {
 	uint64_t gfn, n;
 	int64_t answer;
@@ -22,7 +44,7 @@ static struct {
 
 void *mem_pages(size_t n, size_t align)
 {
-	void *p = aligned_alloc(align, n * PAGE_SIZE);
+	void *p = fails() ? NULL : aligned_alloc(align, n * PAGE_SIZE);
 
 	if (p)
 		memset(p, 0, n * PAGE_SIZE);
@@ -37,7 +59,7 @@ void mem_pages_free(void *p, size_t n)
 
 uint64_t mem_free_bytes(void)
 {
-	return 1u << 20; /* an eighth of it: 128 KiB, 64 slots */
+	return free_bytes;
 }
 
 void mem_keep(size_t n)
@@ -69,6 +91,12 @@ static bool restricted(void)
 static int init(void **state)
 {
 	(void)state;
+	/* Whatever cannot be allocated: no pool, and another try may have one. */
+	for (unsigned int n = 1; n <= 5; n++) {
+		fail = n;
+		if (bounce_init(protect_share) != -ENOMEM || fail || restricted())
+			return -1;
+	}
 	shared.answer = -KVM_ENOMEM;
 	if (bounce_init(protect_share) != -EIO || restricted())
 		return -1;
@@ -203,6 +231,79 @@ static void rings(void **state)
 	assert_true(bounce_scrubbed());
 }
 
+/* Each byte of each free slot counts, and none of a taken one. */
+static void scrubbed_everywhere(void **state)
+{
+	static uint8_t buf[4];
+	struct bounce_stats b;
+	struct device d;
+	dma_addr_t addr;
+	unsigned int i;
+	uint8_t *p;
+
+	(void)state;
+	attached(&d);
+	bounce_stats(&b);
+	p = phys_to_virt(b.base);
+	for (i = 0; i < b.size; i += 1021) {
+		p[i] = 1;
+		assert_false(bounce_scrubbed());
+		p[i] = 0;
+	}
+	p[b.size - 1] = 1;
+	assert_false(bounce_scrubbed());
+	p[b.size - 1] = 0;
+	assert_true(bounce_scrubbed());
+	assert_int_equal(dma_map(&d, buf, sizeof(buf), DMA_FROM_DEVICE, &addr), 0);
+	memset(phys_to_virt(addr), 1, sizeof(buf));
+	assert_true(bounce_scrubbed());
+	dma_unmap(&d, addr, buf, sizeof(buf), DMA_FROM_DEVICE);
+	assert_true(bounce_scrubbed());
+}
+
+/* Mappings of many sizes come and go: none lies in another, and each keeps its bytes. */
+static void comes_and_goes(void **state)
+{
+	static uint8_t buf[24][5 * BOUNCE_SLOT];
+	size_t len[24] = { 0 };
+	dma_addr_t addr[24];
+	struct bounce_stats b;
+	struct device d;
+	unsigned int i, k, full = 0;
+	uint32_t r = 1;
+
+	(void)state;
+	attached(&d);
+	for (i = 0; i < 24; i++)
+		memset(buf[i], (int)i + 1, sizeof(buf[i]));
+	for (k = 0; k < 4000; k++) {
+		r = r * 1103515245u + 12345u;
+		i = (r >> 16) % 24;
+		if (len[i]) {
+			const uint8_t *p = phys_to_virt(addr[i]);
+
+			assert_int_equal(p[0], i + 1);
+			assert_int_equal(p[len[i] - 1], i + 1);
+			assert_memory_equal(p, buf[i], len[i]);
+			dma_unmap(&d, addr[i], buf[i], len[i], DMA_TO_DEVICE);
+			len[i] = 0;
+			continue;
+		}
+		len[i] = 1 + (r >> 8) % sizeof(buf[i]);
+		if (dma_map(&d, buf[i], len[i], DMA_TO_DEVICE, &addr[i])) {
+			len[i] = 0;
+			full++;
+		}
+	}
+	assert_true(full > 0 && full < 2000);
+	for (i = 0; i < 24; i++)
+		if (len[i])
+			dma_unmap(&d, addr[i], buf[i], len[i], DMA_TO_DEVICE);
+	bounce_stats(&b);
+	assert_int_equal(b.used, 0);
+	assert_true(bounce_scrubbed());
+}
+
 /* Addresses that are not the pool's are left alone. */
 static void foreign(void **state)
 {
@@ -223,9 +324,14 @@ static void foreign(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pool),		cmocka_unit_test(sizes),
-		cmocka_unit_test(never_synced), cmocka_unit_test(exhaustion),
-		cmocka_unit_test(rings),	cmocka_unit_test(foreign),
+		cmocka_unit_test(pool),
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(never_synced),
+		cmocka_unit_test(exhaustion),
+		cmocka_unit_test(rings),
+		cmocka_unit_test(foreign),
+		cmocka_unit_test(scrubbed_everywhere),
+		cmocka_unit_test(comes_and_goes),
 	};
 
 	return cmocka_run_group_tests_name("bounce", tests, init, NULL);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -272,6 +273,7 @@ static void audit_everywhere(void **state)
 {
 	const struct vq_seg s = { bytes, 4 };
 	unsigned int taken, bad, i;
+	char text[64];
 	struct fake_chain c;
 	void *token;
 	uint32_t len;
@@ -294,7 +296,9 @@ static void audit_everywhere(void **state)
 				fake_push(&dev, 0, c.head, i == bad ? 5 : 4);
 			}
 			vq_audit(vq);
-			assert_non_null(strstr(vq_error(vq), "len 5"));
+			snprintf(text, sizeof(text), "queue 0: used element %u (id", taken + bad);
+			assert_non_null(strstr(vq_error(vq), text));
+			assert_non_null(strstr(vq_error(vq), "len 5, the buffer has 4 writable"));
 			stop();
 		}
 	}

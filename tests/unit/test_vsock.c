@@ -1788,6 +1788,88 @@ static void receive_without_memory(void **state)
 	assert_int_equal(vsock_readable(c), 0);
 }
 
+/* More than the device takes at once: the queue is full, and nothing breaks. */
+static void full_tx(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+	unsigned int i;
+
+	(void)state;
+	host.stuck = true;
+	for (i = 0; i < 64; i++)
+		assert_int_equal(vsock_send(c, "x", 1, 0), -ETIMEDOUT);
+	for (; i < 100; i++)
+		assert_int_equal(vsock_send(c, "x", 1, 0), -ETIMEDOUT);
+	assert_int_equal(credit(c).tx_cnt, 64);
+	host.stuck = false;
+	num_sent = 0;
+	take_sent();
+	assert_int_equal(num_sent, 64);
+	assert_int_equal(vsock_send(c, "x", 1, MSEC), 1);
+}
+
+/* A packet has at most so much, and not less where there is more to send. */
+static void packets_are_filled(void **state)
+{
+	static uint8_t b[3 * VSOCK_TX_PAYLOAD];
+	struct vsock_conn *c;
+
+	(void)state;
+	host.buf = sizeof(b);
+	c = connected(VSOCK_STREAM);
+	num_sent = 0;
+	assert_int_equal(vsock_send(c, b, 2 * VSOCK_TX_PAYLOAD + 1, SEC), 2 * VSOCK_TX_PAYLOAD + 1);
+	assert_int_equal(num_sent, 3);
+	assert_int_equal(sent[0].len, VSOCK_TX_PAYLOAD);
+	assert_int_equal(sent[1].len, VSOCK_TX_PAYLOAD);
+	assert_int_equal(sent[2].len, 1);
+}
+
+/* A driver without credit asks now and then, and is no flood. */
+static void asks_for_credit_at_times(void **state)
+{
+	struct vsock_conn *c;
+
+	(void)state;
+	host.buf = 1;
+	c = connected(VSOCK_STREAM);
+	assert_int_equal(vsock_send(c, "ab", 2, SEC), 1);
+	assert_true(count_op(VSOCK_OP_CREDIT_REQUEST) >= 10);
+	assert_true(count_op(VSOCK_OP_CREDIT_REQUEST) <= 50);
+}
+
+/* The device is told of the buffers that it has back. */
+static void rx_is_notified(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+	unsigned int told = dev.q[VQ_RX].notifies;
+
+	(void)state;
+	((le16 *)&dev.q[VQ_RX].used->ring[dev.q[VQ_RX].size])[0] = dev.q[VQ_RX].avail->idx;
+	host_sends(c, "x", 1, 0);
+	((le16 *)&dev.q[VQ_RX].used->ring[dev.q[VQ_RX].size])[0] = dev.q[VQ_RX].avail->idx;
+	polled(1);
+	assert_int_equal(dev.q[VQ_RX].notifies, told + 1);
+	polled(0);
+	assert_int_equal(dev.q[VQ_RX].notifies, told + 1);
+}
+
+/* 5.10.6.5: the last message of a peer that shut down both ways is read first; then the connection ends. */
+static void last_message(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_SEQPACKET);
+	char b[4];
+
+	(void)state;
+	host_sends(c, "abc", 3, VSOCK_SEQ_EOM);
+	host_op(c, VSOCK_OP_SHUTDOWN, BOTH);
+	assert_int_equal(count_op(VSOCK_OP_RST), 0);
+	assert_int_equal(vsock_conn_state(c), VSOCK_ESTABLISHED);
+	assert_int_equal(vsock_recv(c, b, 4, MSEC), 3);
+	assert_int_equal(count_op(VSOCK_OP_RST), 1);
+	assert_int_equal(vsock_conn_state(c), VSOCK_CLOSED_ORDERLY);
+}
+
 static void send_without_memory(void **state)
 {
 	struct vsock_conn *c = connected(VSOCK_STREAM);
@@ -1868,6 +1950,11 @@ int main(void)
 		T(listen_without_memory),
 		T(receive_without_memory),
 		T(send_without_memory),
+		T(full_tx),
+		T(packets_are_filled),
+		T(asks_for_credit_at_times),
+		T(rx_is_notified),
+		T(last_message),
 		cmocka_unit_test_setup(close_without_reset, up),
 	};
 

@@ -173,6 +173,21 @@ static void indexed(void **state)
 	/* Not offered: the same bytes are an old device's. */
 	assert_int_equal(load(&s, VSOCK_LAYOUT_AUTO, 0), 0);
 	assert_int_equal(cfg.layout, VSOCK_LAYOUT_UPSTREAM);
+	/* As many as there is room for, of each kind, and one more. */
+	for (unsigned int more = 0; more < 3; more++) {
+		uint64_t many[2 * VSOCK_MAX_CIDS + 1];
+		struct space m = WORDS(1000, 0, VSOCK_MAX_CIDS + (more == 1),
+				       VSOCK_MAX_CIDS + (more == 2), 0, 0, 0);
+
+		for (unsigned int i = 0; i <= 2 * VSOCK_MAX_CIDS; i++)
+			many[i] = 1000 + i;
+		m.by_index = many;
+		m.indexes = 2 * VSOCK_MAX_CIDS + 1;
+		assert_int_equal(load(&m, VSOCK_LAYOUT_INDEXED, 1), more ? -EPROTO : 0);
+		if (!more)
+			assert_int_equal(cfg.host[VSOCK_MAX_CIDS - 1],
+					 1000 + 2 * VSOCK_MAX_CIDS - 1);
+	}
 	/* guest_cid and index 0 say different things. */
 	s.b[0] = 8;
 	assert_int_equal(load(&s, VSOCK_LAYOUT_INDEXED, 1), -EPROTO);

@@ -45,6 +45,7 @@ unit-refkvm-src := host/ref/kvm/kvm.c host/ref/kvm/faults.c host/common/page_sta
 unit-tests += refkvm protect bounce
 unit-refkvm := $(unit-refkvm-src)
 unit-protect := $(unit-refkvm-src) kvmpv/x86_64/rfc.c kvmpv/x86_64/map_gpa.c kvmpv/x86_64/kvm.c
+unit-link-bounce := $(fake-heap)
 unit-bounce := kvmpv/bounce.c lib/dma.c lib/device.c
 unit-tests += device
 unit-device := kvmpv/bounce.c lib/dma.c lib/device.c lib/irq.c
