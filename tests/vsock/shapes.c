@@ -638,8 +638,8 @@ TEST(shapes_event_beside_rx,
 }
 
 /*
- * The device has data for a connection and no buffer. Before there is one the guest takes its credit back, so that the
- * buffer which the device then takes is for nothing.
+ * The device has data for a connection, for this one alone, and no buffer. Before there is one the guest takes its
+ * credit back, so that the buffer which the device then takes is for nothing.
  */
 TEST(shapes_rx_in_vain,
      .id = "vsock.shapes.rx_in_vain",
@@ -651,19 +651,18 @@ TEST(shapes_rx_in_vain,
 	enum {
 		BYTES = 5000
 	};
-	struct pair *p = pair_open(t), *other = pair_open(t, .service = CTL_SVC_ECHO);
+	struct pair *p = pair_open(t, .service = CTL_SVC_ECHO), *other = pair_open(t);
+	struct virtqueue *tx = vsock_device(p->env->vs)->vq[1];
 	const uint32_t room = credit_of(p).buf_alloc;
 
-	rx_is_full(p);
-	ctl_ahead(p->env->ctl, true);
-	host_send(p, BYTES);
-	ctl_ahead(p->env->ctl, false);
-	/* The order goes through tx, which goes on. */
-	(void)wait_for((vsock_poll(p->env->vs), false), QUIET_NS);
+	rx_is_full(other);
+	guest_send(p, BYTES);
+	(void)pair_waits(p, !vq_in_flight(tx), 1);
+	(void)wait_for((vsock_poll(p->env->vs), false), QUIET_NS); /* it is echoed by then */
 	vsock_conn_set_buf(p->conn, 0);
+	(void)pair_waits(p, !vq_in_flight(tx), 1);
+	rx_has_room(other);
 	(void)wait_for((vsock_poll(p->env->vs), false), QUIET_NS);
-	rx_has_room(p);
-	echo(other, 3000);
 	vsock_conn_set_buf(p->conn, room);
 	guest_expects(p, BYTES);
 	pair_close(p);

@@ -195,6 +195,56 @@ TEST(timer_after_init,
 		test_error(t, "CPU 1 does not answer");
 }
 
+struct ticks {
+	uint64_t tsc, count;
+};
+
+/* The timer is left as its users want it. */
+static void count_ticks(void *arg)
+{
+	struct ticks *k = arg;
+	const bool on = irq_save();
+
+	k->count = apic_timer_ticks(k->tsc);
+	irq_timer_once(0, NULL, NULL);
+	irq_restore(on);
+}
+
+/* A host that stops the CPU between two readings makes the count larger: the least of some tries. */
+static uint64_t least_ticks(struct test_ctx *t, unsigned int cpu)
+{
+	struct ticks k = { .tsc = time_hz() / 1000 };
+	uint64_t least = UINT64_MAX;
+	unsigned int i;
+
+	for (i = 0; i < 8; i++) {
+		if (smp_call(cpu, count_ticks, &k, test_sec()))
+			test_error(t, "CPU %u does not answer", cpu);
+		least = k.count < least ? k.count : least;
+	}
+	return least;
+}
+
+TEST(timer_rate,
+     .id = "boot.irq.timer_rate",
+     .clause = "Intel SDM 3A, 11.5.4: the timer counts at the bus clock by its divide configuration, on each CPU",
+     .owner = OWNER_TIMER,
+     .needs = NEED_SMP)
+{
+	const uint64_t first = least_ticks(t, 0);
+	unsigned int cpu;
+	uint64_t n;
+
+	if (!first)
+		test_skip(t, "the timer of CPU 0 does not count (%s)", apic_timer_mode());
+	for (cpu = 1; cpu < smp_cpus_online(); cpu++) {
+		n = least_ticks(t, cpu);
+		expect(t, n > first / 2 && n / 2 < first,
+		       "the timer of CPU %u counts %llu in a millisecond, that of CPU 0 %llu", cpu,
+		       (unsigned long long)n, (unsigned long long)first);
+	}
+}
+
 struct reading {
 	uint64_t before, own, after; /* the first CPU's, the other's, the first's */
 };
