@@ -72,17 +72,23 @@ static uint64_t raw64(const struct vsock_config *c, uint32_t off)
 	return raw32(c, off) | (uint64_t)raw32(c, off + 4) << 32;
 }
 
-/* The device's whole space, at most what raw[] holds. MMIO shows more than the device has. */
-static int read_raw(const struct loader *l)
+#define FIRST_READ 256u
+
+/* The device's whole space up to `len`, and what raw[] holds, from where it was read already. */
+static int read_raw(const struct loader *l, uint64_t len)
 {
 	struct vsock_config *c = l->cfg;
+	const uint32_t from = c->raw_len;
+	uint32_t to = l->io->len < sizeof(c->raw) ? l->io->len : (uint32_t)sizeof(c->raw);
 
-	c->raw_len = l->io->len < sizeof(c->raw) ? l->io->len : (uint32_t)sizeof(c->raw);
-	if (c->raw_len < 8)
+	if (to > len)
+		to = (uint32_t)len;
+	if (to < 8)
 		return refuse(l, -EPROTO, "config space has %u bytes, 8 are the least",
-			      (unsigned int)c->raw_len);
-	if (l->io->read(l->io->arg, 0, c->raw, c->raw_len))
+			      (unsigned int)to);
+	if (to > from && l->io->read(l->io->arg, from, c->raw + from, to - from))
 		return refuse(l, -EIO, "config space cannot be read");
+	c->raw_len = to > from ? to : from;
 	return 0;
 }
 
@@ -102,6 +108,9 @@ static int load_list(const struct loader *l, uint32_t count, uint32_t hosts, uin
 
 	if (count == 0)
 		return refuse(l, -EPROTO, "number_cid at offset 0 is 0");
+	/* Long lists only: MMIO shows more than the device has. */
+	if (need > c->raw_len && read_raw(l, need))
+		return -EIO;
 	if (count > VSOCK_MAX_CIDS || hosts > VSOCK_MAX_CIDS || need > c->raw_len)
 		return refuse(l, -EPROTO,
 			      "%u guest and %u host CIDs need %llu bytes, the space has %u",
@@ -202,7 +211,7 @@ int vsock_config_load(const struct vsock_config_io *io, enum vsock_layout want, 
 	memset(out, 0, sizeof(*out));
 	if (why_size)
 		why[0] = '\0';
-	ret = read_raw(&l);
+	ret = read_raw(&l, FIRST_READ);
 	if (ret)
 		return ret;
 	out->layout = want == VSOCK_LAYOUT_AUTO ? detect(out, indexed_offered) : want;

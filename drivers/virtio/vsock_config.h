@@ -29,14 +29,15 @@ enum vsock_layout {
 #define VSOCK_INDEXED_CID	20
 #define VSOCK_INDEXED_SIZE	28
 
-#define VSOCK_MAX_CIDS 64
+#define VSOCK_MAX_CIDS 500
+#define VSOCK_RAW_MAX  (8 + 8 * VSOCK_MAX_CIDS)
 
 struct vsock_config {
 	enum vsock_layout layout;
 	uint32_t num_guest, num_host;
 	uint64_t guest[VSOCK_MAX_CIDS];
 	uint64_t host[VSOCK_MAX_CIDS]; /* additional host CIDs */
-	uint8_t raw[256];	       /* bytes as read, for the report */
+	uint8_t raw[VSOCK_RAW_MAX];    /* bytes as read, for the report */
 	uint32_t raw_len;
 };
 

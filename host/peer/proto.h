@@ -22,7 +22,7 @@
 #define ASSAY_ECHO_PORT	  4001 /* returns what it gets; closes when the guest shut down sending */
 #define ASSAY_SINK_PORT	  4002 /* swallows; shuts down its own sending at the guest's end of data */
 #define ASSAY_SOURCE_PORT 4003 /* sends the pattern (seed = peer's port) without end until closed */
-#define ASSAY_CTL_MAX	  4096 /* payload bytes of a request or reply */
+#define ASSAY_CTL_MAX	  8192 /* payload bytes of a request or reply */
 
 #define ASSAY_CID_HOST 2ull
 #define ASSAY_CID_ANY  0xffffffffffffffffull /* listen: every host CID; connect: the default */
@@ -199,7 +199,7 @@ struct ctl_report {
 	uint32_t credit_requests; /* received from the guest */
 } __attribute__((packed));
 
-#define CTL_MAX_CIDS 31
+#define CTL_MAX_CIDS 500
 
 enum ctl_layout {
 	CTL_LAYOUT_UPSTREAM = 0,

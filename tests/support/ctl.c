@@ -22,6 +22,7 @@ struct ctl {
 	bool ahead;
 	uint32_t seq;
 	struct ctl_hello_reply hello;
+	uint8_t request[sizeof(struct ctl_header) + ASSAY_CTL_MAX];
 	uint8_t reply[ASSAY_CTL_MAX];
 };
 
@@ -85,7 +86,6 @@ static int lose(struct ctl *c, int err)
 /* A device may carry out a request before it gives the buffer back, so that sending takes as long as the call. */
 static int begin(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uint64_t ns)
 {
-	uint8_t buf[sizeof(struct ctl_header) + 512];
 	struct ctl_header h = {
 		.magic = cpu_to_le32(ASSAY_CTL_MAGIC),
 		.version = cpu_to_le16(ASSAY_CTL_VERSION),
@@ -95,14 +95,14 @@ static int begin(struct ctl *c, enum ctl_op op, const void *arg, size_t len, uin
 	};
 	ssize_t n;
 
-	if (len > sizeof(buf) - sizeof(h))
+	if (len > sizeof(c->request) - sizeof(h))
 		return -EINVAL;
 	h.crc = cpu_to_le32(message_crc(h, arg, len));
-	memcpy(buf, &h, sizeof(h));
+	memcpy(c->request, &h, sizeof(h));
 	if (len)
-		memcpy(buf + sizeof(h), arg, len);
+		memcpy(c->request + sizeof(h), arg, len);
 	tell(c, CTL_STEP_BEGINS);
-	n = vsock_send(c->conn, buf, sizeof(h) + len, ns);
+	n = vsock_send(c->conn, c->request, sizeof(h) + len, ns);
 	if (n < 0)
 		return lose(c, (int)n);
 	return (size_t)n == sizeof(h) + len ? 0 : lose(c, -ETIMEDOUT);

@@ -76,7 +76,7 @@ static void driver_reads_each_layout(void **state)
 
 		for (unsigned int k = 0; k < cases[i].guest + cases[i].host; k++)
 			s.c.cid[k] = 100 + k;
-		assert_int_equal(config_check(&s.c, why, sizeof(why)), 0);
+		assert_int_equal(config_check(&s.c, 256, why, sizeof(why)), 0);
 		assert_int_equal(config_size(&s.c), cases[i].size);
 		assert_int_equal(load(&s, (enum vsock_layout)cases[i].layout, &got), 0);
 		assert_int_equal(got.num_guest, cases[i].guest);
@@ -122,9 +122,9 @@ static void refused(void **state)
 		{ { CTL_LAYOUT_MULTI_HOST, 1, 1, { 3, 3 } }, "twice" },
 		{ { CTL_LAYOUT_UPSTREAM, 2, 0, { 3, 4 } }, "one guest CID" },
 		{ { CTL_LAYOUT_MULTI, 1, 1, { 3, 4 } }, "no host CIDs" },
-		{ { .layout = CTL_LAYOUT_MULTI, .num_guest = 32 }, "at most 31" },
+		{ { .layout = CTL_LAYOUT_MULTI, .num_guest = 32 }, "do not fit the 256 bytes" },
 		{ { .layout = CTL_LAYOUT_MULTI_HOST, .num_guest = 16, .num_host = 16 },
-		  "at most 31" },
+		  "do not fit" },
 		{ { .layout = CTL_LAYOUT_MULTI, .num_guest = 0xffffffff, .num_host = 2 },
 		  "at most" },
 	};
@@ -132,7 +132,7 @@ static void refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		assert_int_equal(config_check(&cases[i].c, why, sizeof(why)), -EINVAL);
+		assert_int_equal(config_check(&cases[i].c, 256, why, sizeof(why)), -EINVAL);
 		if (!strstr(why, cases[i].why))
 			fail_msg("case %zu: '%s'", i, why);
 	}
@@ -140,9 +140,9 @@ static void refused(void **state)
 
 static void lists(void **state)
 {
-	static const char *const bad[] = { "",	  "3,", ",3", "3,,4", "x",
-					   "3;4", "-3", "+3", " 3",   "99999999999999999999",
-					   "3 4" };
+	static const char *const bad[] = { "",	  "3,",	 ",3", "3,,4", "x",
+					   "3;4", "-3",	 "+3", " 3",   "99999999999999999999",
+					   "3 4", "5-4", "5-", "5-x",  "1-99999" };
 	uint64_t cids[3];
 	unsigned int n = 0;
 
@@ -154,6 +154,12 @@ static void lists(void **state)
 	n = 0;
 	assert_int_equal(config_parse_cids("3:4:5:6:7", ",:", cids, 3, &n), 0);
 	assert_int_equal(n, 5);
+	n = 0;
+	assert_int_equal(config_parse_cids("3,10-500,18446744073709551614-18446744073709551615",
+					   ",", cids, 3, &n),
+			 0);
+	assert_int_equal(n, 494);
+	assert_int_equal(cids[2], 11);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		n = 0;
 		if (config_parse_cids(bad[i], ",", cids, 3, &n) == 0)

@@ -132,29 +132,6 @@ TEST(event_notified,
 	vsock_change_cids(t, &was, 0);
 }
 
-/* The new CIDs were read when vsock_change_cids() is back. */
-TEST(event_generation,
-     .id = "vsock.event.generation",
-     .clause = "virtio 1.4, 4.1.4.3.1, 4.2.2.1 MUST: config_generation changes when the driver has read what has changed",
-     .owner = "the VMM's virtio front end",
-     .needs = NEEDS,
-     .timeout = 10 * SEC)
-{
-	struct vsock_env *e = vsock_env_ctl(t);
-	const struct vsock_config was = *vsock_config(e->vs);
-	struct virtio_device *d = vsock_device(e->vs);
-	const uint32_t before = d->ops->config_generation(d);
-	uint32_t changed;
-
-	vsock_change_cids(t, &was, BY);
-	changed = d->ops->config_generation(d);
-	expect(t, changed != before, "config_generation is %u before and after the CIDs changed",
-	       (unsigned int)before);
-	vsock_change_cids(t, &was, 0);
-	expect(t, d->ops->config_generation(d) != changed,
-	       "config_generation is %u before and after they changed back", (unsigned int)changed);
-}
-
 TEST(event_repeated,
      .id = "vsock.event.repeated",
      .clause = "virtio 1.4, 5.10.6.7: each event comes, as long as the driver gives buffers back",

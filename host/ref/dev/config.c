@@ -55,7 +55,7 @@ size_t config_size(const struct dev_cids *c)
 	}
 }
 
-int config_check(const struct dev_cids *c, char *why, size_t why_size)
+int config_check(const struct dev_cids *c, size_t space, char *why, size_t why_size)
 {
 	const unsigned int n = c->num_guest + c->num_host;
 
@@ -64,10 +64,12 @@ int config_check(const struct dev_cids *c, char *why, size_t why_size)
 		return -EINVAL;
 	}
 	if (c->num_guest > CTL_MAX_CIDS || c->num_host > CTL_MAX_CIDS || n > CTL_MAX_CIDS) {
-		snprintf(
-			why, why_size,
-			"%u CIDs: at most %d fit the %d bytes of config space that vhost-user allows",
-			n, CTL_MAX_CIDS, CONFIG_MAX);
+		snprintf(why, why_size, "%u CIDs: at most %d are possible", n, CTL_MAX_CIDS);
+		return -EINVAL;
+	}
+	if (config_size(c) > space) {
+		snprintf(why, why_size, "%u CIDs do not fit the %zu bytes of config space", n,
+			 space);
 		return -EINVAL;
 	}
 	if (c->layout == CTL_LAYOUT_UPSTREAM && n != 1) {
@@ -102,18 +104,27 @@ int config_parse_cids(const char *list, const char *separators, uint64_t *cids, 
 		      unsigned int *num)
 {
 	for (;;) {
-		unsigned long long v;
+		unsigned long long v, last;
 		char *end;
 
 		if (*list < '0' || *list > '9')
 			return -EINVAL;
 		errno = 0;
 		v = strtoull(list, &end, 0);
+		last = v;
+		if (*end == '-') {
+			if (end[1] < '0' || end[1] > '9')
+				return -EINVAL;
+			last = strtoull(end + 1, &end, 0);
+		}
 		if (errno)
 			return -errno;
-		if (*num < max)
-			cids[*num] = v;
-		++*num;
+		if (last < v || last - v > UINT16_MAX)
+			return -EINVAL;
+		for (unsigned long long i = 0; i <= last - v; i++, ++*num) {
+			if (*num < max)
+				cids[*num] = v + i;
+		}
 		if (*end == '\0')
 			return 0;
 		if (!strchr(separators, *end))

@@ -9,7 +9,7 @@
 
 #include "host/peer/proto.h"
 
-#define CONFIG_MAX 256 /* vhost-user */
+#define CONFIG_MAX 4096
 
 struct dev_cids {
 	enum ctl_layout layout;
@@ -25,9 +25,11 @@ enum ctl_layout config_layout_default(unsigned int num_guest, unsigned int num_h
 
 /* Bytes of config space. */
 size_t config_size(const struct dev_cids *c);
-/* 0, -EINVAL: why says what is wrong (none, reserved, duplicate, > 32 bits, too many with the limit). */
-int config_check(const struct dev_cids *c, char *why, size_t why_size);
-/* "3,4,5" (any of the separators) appended at cids[*num]; all past `max` is counted, not stored. */
+/*
+ * 0, -EINVAL: why says what is wrong (none, reserved, duplicate, > 32 bits, too many for `space` bytes of config).
+ */
+int config_check(const struct dev_cids *c, size_t space, char *why, size_t why_size);
+/* "3,4,5-9" (any of the separators) appended at cids[*num]; all past `max` is counted, not stored. */
 int config_parse_cids(const char *list, const char *separators, uint64_t *cids, unsigned int max,
 		      unsigned int *num);
 /* Writes the space as the guest shall read it; index: of the indexed layout. Bytes written. */

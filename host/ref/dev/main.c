@@ -15,6 +15,7 @@
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/pci_function.h"
 #include "host/ref/dev/vfio_user.h"
+#include "host/ref/dev/vhost_proto.h"
 #include "host/ref/dev/vhost_user.h"
 
 #ifndef ASSAY_VERSION
@@ -70,7 +71,8 @@ const char *argp_program_version = "assay-refdev " ASSAY_VERSION;
 
 static const struct argp_option option_list[] = {
 	{ "socket", OPT_SOCKET, "PATH", 0, "listen for the VMM there (vhost-user)", 0 },
-	{ "cids", OPT_CIDS, "N,N...", 0, "the guest's CIDs; the first is its default", 0 },
+	{ "cids", OPT_CIDS, "N,N...", 0,
+	  "the guest's CIDs, N-M for a range; the first is its default", 0 },
 	{ "host-cids", OPT_HOST_CIDS, "N,N...", 0, "additional CIDs of the host", 0 },
 	{ "layout", OPT_LAYOUT, "NAME", 0,
 	  "config layout: upstream, multi, multi-host, indexed (default: by the CIDs)", 0 },
@@ -295,7 +297,7 @@ static int bad(const char *what, const char *why)
 }
 
 /* Joins guest and host CIDs and judges them. */
-static int settle(struct device_options *o, bool need_socket)
+static int settle(struct device_options *o, size_t space, bool need_socket)
 {
 	struct dev_cids *c = &o->params.cids;
 	const char *name = o->socket ? o->socket : "device";
@@ -314,7 +316,7 @@ static int settle(struct device_options *o, bool need_socket)
 		c->cid[n++] = o->guest[i];
 	for (unsigned int i = 0; i < o->num_host && n < CTL_MAX_CIDS; i++)
 		c->cid[n++] = o->host[i];
-	if (config_check(c, why, sizeof(why)))
+	if (config_check(c, space, why, sizeof(why)))
 		return bad(name, why);
 	o->params.name = name;
 	return 0;
@@ -322,6 +324,8 @@ static int settle(struct device_options *o, bool need_socket)
 
 static int settle_all(struct options *all)
 {
+	/* A function of its own has all the space that there is. */
+	const size_t space = all->vectors ? CONFIG_MAX : VHU_CONFIG_MAX;
 	unsigned int first = 0;
 
 	/* With --device only, nothing stands outside of it. */
@@ -330,7 +334,7 @@ static int settle_all(struct options *all)
 	for (unsigned int i = first; i < all->num; i++) {
 		const struct dev_cids *a = &all->dev[i].params.cids;
 
-		if (settle(&all->dev[i], !all->print_config_size))
+		if (settle(&all->dev[i], space, !all->print_config_size))
 			return -EINVAL;
 		for (unsigned int j = first; j < i; j++) {
 			const struct dev_cids *b = &all->dev[j].params.cids;

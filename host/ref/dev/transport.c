@@ -327,7 +327,7 @@ static int set_cids(struct device *d, const struct ctl_set_cids *s)
 	char why[128];
 
 	memcpy(next.cid, s->cids, sizeof(next.cid));
-	if (config_check(&next, why, sizeof(why))) {
+	if (config_check(&next, CONFIG_MAX, why, sizeof(why))) {
 		rd_log("%s: new CIDs refused: %s", d->name, why);
 		return -EINVAL;
 	}
