@@ -99,8 +99,9 @@ static struct vq_packed_desc one_used(struct test_ctx *t, struct actor *a, const
 }
 
 /* A request in a list, used by one descriptor with the right id and understood. */
-static void send_list(struct test_ctx *t, struct actor *a, const struct vq_packed_desc *d,
-		      uint16_t n, uint16_t id, const char *what)
+static struct vq_packed_desc send_list(struct test_ctx *t, struct actor *a,
+				       const struct vq_packed_desc *d, uint16_t n, uint16_t id,
+				       const char *what)
 {
 	struct vq_packed_desc used;
 
@@ -110,6 +111,7 @@ static void send_list(struct test_ctx *t, struct actor *a, const struct vq_packe
 	expect_eq(t, used.id, id, "%s: %s: used id", vt_who(a->d), what);
 	expect(t, used.len <= (a->writes ? a->len + n : 0), "%s: %s: used len %u", vt_who(a->d),
 	       what, used.len);
+	return used;
 }
 
 /* --- wrap counters, sizes ------------------------------------------------------------------- */
@@ -264,22 +266,28 @@ TEST(packed_one_used,
      .owner = OWNER_RING,
      .needs = NEED_VIRTIO | NEED_PACKED)
 {
-	struct vq_packed_desc d[4], seen;
+	struct vq_packed_desc d[4], seen, used, before = { 0 };
 	struct vq_packed *p;
 	unsigned int i, round, k;
 	struct actor a;
-	uint16_t pos, at;
+	uint16_t pos, at, last = 0;
 
 	for (i = 0; actor_of(i, RINGS_PACKED, &a); i++) {
 		actor_up(t, &a, &poll_plain);
 		p = actor_packed(&a);
-		if (vq_size(a.vq) < 4)
+		if (vq_size(a.vq) < 8)
 			continue;
 		for (round = 0; round < 40; round++) {
 			actor_prepare(&a, true);
 			cut(&a, d, 4, 3);
 			pos = vq_packed_next_avail(p);
-			send_list(t, &a, d, 4, 3, "a list of four");
+			used = send_list(t, &a, d, 4, 3, "a list of four");
+			vq_packed_desc(p, slot_of(last), &seen);
+			expect(t, !round || memcmp(&before, &seen, sizeof(seen)) == 0,
+			       "%s: a used descriptor changed later: len %u, was %u", vt_who(a.d),
+			       seen.len, before.len);
+			before = used;
+			last = pos;
 			for (k = 1; k < 4; k++) {
 				at = vq_packed_behind(p, pos, (uint16_t)k);
 				vq_packed_desc(p, slot_of(at), &seen);

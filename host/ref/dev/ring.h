@@ -91,6 +91,7 @@ struct ring {
 	struct vring_packed_desc *pdesc;
 	struct vring_packed_desc_event *driver_event, *device_event;
 	struct ring_pos next_avail, before_pop, next_used;
+	uint16_t shown_last; /* fault packed.touched_after: the slot */
 	struct ring_done done[RING_MAX_SIZE];
 	unsigned int num_done;
 

@@ -76,6 +76,7 @@ int packed_start(struct ring *r, uint32_t base)
 	r->next_avail = r->before_pop = avail;
 	r->next_used = used;
 	r->num_done = 0;
+	r->shown_last = used.slot;
 	if (!old.wrap && old.slot && fault(F_PACKED_COUNTER_KEPT))
 		r->next_used.wrap = false;
 	return 0;
@@ -84,6 +85,8 @@ int packed_start(struct ring *r, uint32_t base)
 /* 2.8.1: the wrap counter changes behind the last descriptor. */
 static void advance(const struct ring *r, struct ring_pos *at, unsigned int by)
 {
+	if (by == r->num && fault(F_PACKED_WHOLE_RING))
+		return;
 	at->slot = (uint16_t)(at->slot + by);
 	if (at->slot < r->num)
 		return;
@@ -416,8 +419,9 @@ void packed_publish(struct ring *r)
 	}
 	r->num_done = 0;
 	put_flags(r, first.slot, first_flags);
-	if (fault(F_PACKED_TOUCHED_AFTER))
-		r->pdesc[first.slot].addr = 0;
+	if (r->shown_last != first.slot && fault(F_PACKED_TOUCHED_AFTER))
+		r->pdesc[r->shown_last].len = htole32(1);
+	r->shown_last = first.slot;
 	wanted = driver_wants(r, descs);
 	over_end = r->next_used.slot < first.slot;
 	if (wanted && over_end && fault(F_PACKED_LOST_AT_WRAP))
