@@ -248,7 +248,7 @@ $(fault_ids): $(O)/gen/host/ref/%/fault_ids.h: host/ref/%/faults host/ref/fault/
 	@mkdir -p $(@D)
 	$(Q)awk -f host/ref/fault/ids.awk $< >$@.new && mv $@.new $@
 $(fault_lists): $(O)/ref%.faults: host/ref/%/faults
-	$(Q)cp $< $@
+	$(Q)install -m 644 $< $@
 
 h_stamp := $(O)/host/flags
 $(call stamp,$(h_stamp),$(H_CFLAGS) $(H_LIBS))

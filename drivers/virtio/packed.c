@@ -139,21 +139,31 @@ static int fill_table(struct vq_packed *p, uint16_t id, dma_addr_t *addr)
 	return 0;
 }
 
+/* Where the k-th oldest of the buffers posted stands, k at most the size. */
+static struct sent *sent_at(const struct vq_packed *p, unsigned int k)
+{
+	const unsigned int at = p->sent_first + k;
+
+	return &p->sent[at < p->vq.size ? at : at - p->vq.size];
+}
+
+static void drop_sent(struct vq_packed *p, uint16_t n)
+{
+	p->sent_first = (uint16_t)(sent_at(p, n) - p->sent);
+	p->sent_count = (uint16_t)(p->sent_count - n);
+}
+
 static void push_sent(struct vq_packed *p, uint16_t id, uint16_t descs)
 {
-	if (p->sent_count == p->vq.size) { /* raw: more than a ring holds */
-		p->sent_first = (uint16_t)((p->sent_first + 1) % p->vq.size);
-		p->sent_count--;
-	}
-	p->sent[(p->sent_first + p->sent_count) % p->vq.size] = (struct sent){ id, descs };
+	if (p->sent_count == p->vq.size) /* raw: more than a ring holds */
+		drop_sent(p, 1);
+	*sent_at(p, p->sent_count) = (struct sent){ id, descs };
 	p->sent_count++;
 }
 
 static void pop_sent(struct vq_packed *p, uint16_t n)
 {
-	n = n < p->sent_count ? n : p->sent_count;
-	p->sent_first = (uint16_t)((p->sent_first + n) % p->vq.size);
-	p->sent_count = (uint16_t)(p->sent_count - n);
+	drop_sent(p, n < p->sent_count ? n : p->sent_count);
 }
 
 /* How many buffers from the k-th oldest on lead up to this id, itself counted; 0: it is none of them. */
@@ -162,7 +172,7 @@ static uint16_t count_to(const struct vq_packed *p, uint16_t k, uint32_t id)
 	uint16_t i;
 
 	for (i = k; i < p->sent_count; i++)
-		if (p->sent[(p->sent_first + i) % p->vq.size].id == id)
+		if (sent_at(p, i)->id == id)
 			return (uint16_t)(i + 1 - k);
 	return 0;
 }
@@ -398,7 +408,7 @@ static uint16_t packed_in_flight(const struct virtqueue *vq)
 static int packed_audit(struct virtqueue *vq)
 {
 	struct vq_packed *p = to_packed(vq);
-	uint16_t left = p->in_flight, id, oldest = 0, n = 1;
+	uint16_t left = p->in_flight, id = 0, oldest = 0, n = 1;
 	struct pos at = p->used;
 	uint32_t len;
 	int ret;
@@ -414,10 +424,7 @@ static int packed_audit(struct virtqueue *vq)
 				vq->index, at.slot, id);
 		n = p->in_order ? count_to(p, oldest, id) : 1;
 		for (; n; n--, left--) {
-			const uint16_t each = p->in_order ?
-						      p->sent[(p->sent_first + oldest++) % vq->size]
-							      .id :
-						      id;
+			const uint16_t each = p->in_order ? sent_at(p, oldest++)->id : id;
 
 			p->chains.chain[each].audited = true;
 			advance(p, &at, p->chains.chain[each].descs);
@@ -465,7 +472,7 @@ static uint16_t descs_of(const struct vq_packed *p, uint32_t id)
 	if (id < p->vq.size)
 		return p->raw_descs[id] ? p->raw_descs[id] : 1;
 	k = count_to(p, 0, id);
-	return k ? p->sent[(p->sent_first + k - 1) % p->vq.size].descs : 1;
+	return k ? sent_at(p, k - 1)->descs : 1;
 }
 
 /*
@@ -534,7 +541,7 @@ static uint16_t step(const struct vq_packed *p, struct walk *w, uint32_t *id, ui
 	descs = descs_of(p, *id);
 	if (p->in_order && (n = count_to(p, w->oldest, *id)) > 0)
 		for (i = 0, descs = 0; i < n; i++)
-			descs += p->sent[(p->sent_first + w->oldest + i) % p->vq.size].descs;
+			descs += sent_at(p, w->oldest + i)->descs;
 	n = n ? n : 1;
 	w->oldest = (uint16_t)(w->oldest + n);
 	descs = descs < w->left ? descs : w->left;
@@ -594,8 +601,7 @@ static int raw_want_nth(struct virtqueue *vq, uint16_t n)
 		return -EOPNOTSUPP;
 	p->want_irq = false; /* taking a buffer does not move the event */
 	for (i = 0; i + 1 < n; i++)
-		advance(p, &at,
-			i < p->sent_count ? p->sent[(p->sent_first + i) % vq->size].descs : 1);
+		advance(p, &at, i < p->sent_count ? sent_at(p, i)->descs : 1);
 	write_wish(p, pack(at), PVRING_EVENT_DESC);
 	return 0;
 }

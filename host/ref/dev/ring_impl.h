@@ -19,7 +19,7 @@ bool ring_may_touch(struct ring *r, uint64_t gpa, uint64_t len, enum ctl_mem_rea
 /* The same of all that the ring consists of. */
 bool ring_memory_ok(struct ring *r);
 /* Adds one descriptor's buffer to the chain. 0, -EBADMSG, -EIO (private). */
-int ring_add_buffer(struct ring *r, struct ring_chain *c, uint64_t gpa, uint64_t len,
+int ring_add_buffer(struct ring *r, struct ring_chain *c, uint64_t gpa, uint64_t left,
 		    bool writable);
 /* An empty chain, which ring_add_buffer() fills. */
 void ring_chain_begin(struct ring_chain *c);
