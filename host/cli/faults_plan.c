@@ -115,7 +115,7 @@ static bool add_faults(struct faults *f, const struct recipe *r, const char *hos
 	return ok;
 }
 
-/* The first of each kind (the id up to its last dot), and every sixth of the rest. */
+/* The first of each kind (the id up to its last dot), and every tenth of the rest. */
 static void keep_some(struct faults *f)
 {
 	struct strv kinds = { 0 };
@@ -128,7 +128,7 @@ static void keep_some(struct faults *f)
 		if (!strv_has(&kinds, kind)) {
 			strv_add(&kinds, kind);
 			f->v[kept++] = f->v[i];
-		} else if (++rest % 6 == 0) {
+		} else if (++rest % 10 == 0) {
 			f->v[kept++] = f->v[i];
 		} else {
 			trial_free(&f->v[i]);
