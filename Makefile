@@ -389,7 +389,7 @@ dist-files: build
 	@scripts/dist $(O) $(VERSION)
 
 # What the compiler saw included, of each object that a rule above makes.
-all_obj := $(g_obj) $(elf_obj) $(efi_obj) $(cli_obj) $(peer_obj) $(common_obj) $(refdev_obj) $(plugin_obj) \
+all_obj := $(linux_guest_obj) $(g_obj) $(elf_obj) $(efi_obj) $(cli_obj) $(peer_obj) $(common_obj) $(refdev_obj) $(plugin_obj) \
 	$(call h_obj,images/nested/peer.c $(wildcard host/stress/*.c)) \
 	$(foreach p,$(plugins),$(call pic_obj,host/ref/$(p:ref%=%)/*.c)) \
 	$(foreach t,$(unit-tests),$(patsubst %,$(O)/unit/obj/%.o,tests/unit/test_$(t).c $(unit-$(t)))) \
