@@ -460,6 +460,12 @@ TEST(pci_queue_registers,
 			       mmio_read16(&p->common->queue_reset));
 			expect_eq(t, mmio_read16(&p->common->queue_enable), 0,
 				  "%s: queue %u: queue_enable after its reset", p->vdev.name, q);
+			if (q + 1u >= p->vdev.max_queues || !p->vdev.max_size[q + 1])
+				continue;
+			mmio_write16(&p->common->queue_select, q + 1u);
+			expect_eq(t, mmio_read16(&p->common->queue_enable), 1,
+				  "%s: queue %u: queue_enable after the reset of queue %u",
+				  p->vdev.name, q + 1u, q);
 		}
 		vt_must_reset(t, &p->vdev);
 		for (q = 0; q < p->vdev.max_queues; q++) {

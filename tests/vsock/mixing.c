@@ -330,3 +330,63 @@ TEST(mixing_listener_cid,
 		pair_drop(p);
 	}
 }
+
+/* Reads what the flood brings, until so many bytes have come to the other connection, or the flood is n bytes longer. */
+static bool flows(struct pair *flood, struct pair *other, uint32_t bytes, uint64_t n)
+{
+	static uint8_t junk[65536];
+	const deadline_t end = deadline_in(test_sec());
+	uint64_t got = 0;
+	ssize_t ret;
+
+	while (vsock_readable(other->conn) < bytes && got < n && !deadline_passed(end)) {
+		vsock_poll(flood->env->vs);
+		ret = vsock_readable(flood->conn) ? vsock_recv(flood->conn, junk, sizeof(junk), 0) :
+						    0;
+		got += ret > 0 ? (uint64_t)ret : 0;
+	}
+	return vsock_readable(other->conn) >= bytes;
+}
+
+/*
+ * A source without end is read all the time, by a driver that has few receive buffers: less than the host holds for it.
+ * What it has more is no reason to pass over the other connection.
+ */
+TEST(mixing_flood,
+     .id = "vsock.mixing.beside_a_flood",
+     .clause = "virtio 1.4, 5.10.6.3: credit is what a connection waits for, not the end of another one's data",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	enum {
+		BUFFERS = 4,
+		BYTES = 900,
+		ROUNDS = 4,
+		MUCH = 64 << 10, /* the flood runs by then */
+	};
+	const struct vsock_manner few = { .rx_count = BUFFERS };
+	struct pair *flood, *other;
+	unsigned int i;
+
+	vsock_set_manner(&few);
+	require(t, vsock_env_reopen(t, 0) == 0, "the device does not come up: %s",
+		vsock_env_device_error());
+	CTL_OK(t, vsock_env_reconnect());
+	other = pair_open(t);
+	flood = pair_open(t, .at = ASSAY_SOURCE_PORT, .guest_buf = 1u << 20);
+	for (i = 0; i < ROUNDS; i++) {
+		(void)flows(flood, other, BYTES, MUCH);
+		/* The answer to the order waits for the flood as well. */
+		ctl_ahead(flood->env->ctl, true);
+		host_send(other, BYTES);
+		ctl_ahead(flood->env->ctl, false);
+		require(t, flows(flood, other, BYTES, UINT64_MAX),
+			"beside a connection with data without end another one gets %u bytes of %u",
+			(unsigned int)vsock_readable(other->conn), BYTES);
+		guest_expects(other, BYTES);
+	}
+	pair_drop(flood);
+	CTL_OK(t, ctl_barrier(other->env->ctl));
+	pair_drop(other);
+	vsock_set_manner(NULL);
+}

@@ -30,7 +30,7 @@
 #define SCAN_NS	       100000000ll
 #define CIDS_ASK_NS    10000000ll
 #define CIDS_GIVE_UP   500000000ll
-#define CIDS_LATE_NS   20000000ll
+#define CIDS_LATE_NS   5000000000ll
 #define CONFIG_TOLD_NS 500000000ll
 #define FAULT_PACKETS  60 /* crash, hang */
 #define AGAIN_MAX      1000000
@@ -1013,12 +1013,13 @@ static void run_cids(struct device *d, int64_t now)
 		}
 		return;
 	}
-	if (now < d->cids_at_ns)
+	if (now < d->cids_at_ns && !(d->event_told && d->packets_ever > d->event_packets))
 		return;
 	/* The event first: the driver reads what was before the change. */
 	if (d->cids_next.event && !d->event_told && fault(F_OUTSIDE2_VS_EVENT_FIRST)) {
 		d->event_told = true;
 		d->cids_waits = false;
+		d->event_packets = d->packets_ever;
 		d->cids_at_ns = now + CIDS_LATE_NS;
 		d->events++;
 		return;

@@ -95,6 +95,7 @@ struct device {
 	struct dev_cids cids_shown; /* fault outside.vs_config_stale: those at the last reset */
 	unsigned int changes;	    /* of the config since the last reset */
 	bool event_told;	    /* fault outside2.vs_event_first: of the change that is due */
+	uint64_t event_packets;	    /* packets_ever when it was sent */
 	bool rx_dry;   /* faults: rx ran empty, and no packet came from the guest since */
 	bool rx_gated; /* fault outside.vs_event_gates_rx: an event was sent, and nothing notified */
 	int64_t stale_at_ns;

@@ -572,6 +572,11 @@ static void reset_one_queue(struct virtio_pci *v)
 	if (!fault(F_VFIO_QUEUE_RESET_RUNS))
 		stop_ring(v, v->select);
 	reset_queue(v, v->select);
+	if (v->select + 1u < DEV_QUEUES && v->queue[v->select + 1].enabled &&
+	    fault(F_OUTSIDE2_VS_QUEUE_RESET_TWO)) {
+		stop_ring(v, v->select + 1);
+		reset_queue(v, v->select + 1);
+	}
 	begin_wait(v, &v->queue[v->select].resetting);
 }
 

@@ -591,20 +591,6 @@ static uint64_t vector_written_last(const struct access *a, uint64_t v)
 	return loads(a, COMMON, COMMON_AT(config_msix_vector)) ? a->place->queue_vector : v;
 }
 
-/* The loop over the queues begins at the one that was named. */
-static void reset_two(const struct access *a)
-{
-	struct place *p = a->place;
-	const uint16_t q = p->queue_select;
-
-	if (!stores(a, COMMON, COMMON_AT(queue_reset)) || !a->value || q + 1u >= FRONT_QUEUES ||
-	    !p->queue[q + 1].enabled)
-		return;
-	plugin_inject(p->base + COMMON_AT(queue_select), q + 1u, 2);
-	plugin_inject(p->base + COMMON_AT(queue_reset), 1, 2);
-	plugin_inject(p->base + COMMON_AT(queue_select), q, 2);
-}
-
 static struct place *function[MAX_DEVICES];
 static unsigned int functions;
 
@@ -650,11 +636,6 @@ static void note_ready(const struct access *a)
 static uint64_t ready_of_any(const struct access *a, uint64_t v)
 {
 	return loads(a, MMIO, VIRTIO_MMIO_QUEUE_READY) ? a->place->shown : v;
-}
-
-static bool third_features(const struct place *p)
-{
-	return p->device_select >= 2;
 }
 
 /* --- the faults -------------------------------------------------------------------------------- */
@@ -758,12 +739,8 @@ const struct fault front_outside[F_COUNT] = {
 	[F_OUTSIDE2_FR_OFFER_IS_ACCEPTED] = { .load = offer_accepted },
 	[F_OUTSIDE2_FR_CONFIG_VECTOR_FOLLOWS] = { .load = vector_written_last },
 	[F_OUTSIDE2_FR_FAILED_HIDDEN] = { .rule = { STATUS(AND, 0xff & ~VIRTIO_S_FAILED) } },
-	[F_OUTSIDE2_FR_QUEUE_RESET_TWO] = { .hook = reset_two },
 	[F_OUTSIDE2_FR_RESET_DISABLES_MSIX] = { .hook = reset_function },
 	[F_OUTSIDE2_FR_NOTIFY_CFG_SHORT] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_NOTIFY_CFG,
 								  CAP_LENGTH, 4, SET, 4) } },
-	[F_OUTSIDE2_FR_MMIO_FEATURE_SELECT] = { .rule = { STORE(MMIO,
-								VIRTIO_MMIO_DEVICE_FEATURES_SEL, 4,
-								AND, 1, .when = third_features) } },
 	[F_OUTSIDE2_FR_MMIO_READY_ONE_REGISTER] = { .hook = note_ready, .load = ready_of_any },
 };
