@@ -17,7 +17,7 @@
 
 /* The how-manieth allocation from now on fails; 0: none. */
 static unsigned int fail;
-static size_t free_bytes = 1u << 20; /* an eighth of it: 128 KiB, 64 slots */
+static size_t free_bytes = (1u << 20) + 800; /* an eighth of it in whole pages: 128 KiB, 64 slots */
 
 static bool fails(void)
 {

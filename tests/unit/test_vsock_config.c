@@ -59,6 +59,7 @@ static int load(struct space *s, enum vsock_layout want, int indexed_offered)
 {
 	const struct vsock_config_io io = { io_read, io_write, s->len, s };
 
+	memset(why, '?', sizeof(why) - 1);
 	return vsock_config_load(&io, want, indexed_offered, &cfg, why, sizeof(why));
 }
 
