@@ -6,6 +6,8 @@ fuzz-packed := $(fuzz-virtio) tests/unit/fake_packed.c
 fuzz-refdev := host/common/page_state.c host/peer/peer.c host/peer/control.c \
 	$(addprefix host/ref/dev/,ring.c ring_packed.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) \
 	host/ref/fault/fault.c host/common/injected.c
+fuzz-tests += refdev_packed
+fuzz-refdev_packed := tests/unit/fake_guest.c $(fuzz-refdev)
 fuzz-tests += refdev_tx
 fuzz-refdev_tx := tests/unit/fake_guest.c $(fuzz-refdev)
 fuzz-tests += vhost_user
