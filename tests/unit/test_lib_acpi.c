@@ -368,6 +368,23 @@ static void cpus(void **state)
 	assert_true(acpi_cpus(NULL, 0) >= 3);
 }
 
+/* Each form of entries has ids of its own; what is not enabled has none. */
+static void madt_repeated_ids(void **state)
+{
+	static const uint8_t e[] = {
+		0, 8,  0, 5, 1, 0, 0, 0, /* */
+		0, 8,  1, 6, 1, 0, 0, 0, /* */
+		0, 8,  2, 5, 1, 0, 0, 0, /* 5 again */
+		0, 8,  3, 6, 0, 0, 0, 0, /* */
+		9, 16, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+	};
+
+	(void)state;
+	assert_int_equal(acpi_cpus_repeated(), 0);
+	madt(e, sizeof(e));
+	assert_int_equal(acpi_cpus_repeated(), 1);
+}
+
 static void madt_entries_that_lie(void **state)
 {
 	static const struct {
@@ -486,6 +503,8 @@ static void power(void **state)
 	assert_int_equal(acpi_pm_timer_port(), 0x608);
 	assert_int_equal(acpi_power_off(), -EIO); /* we are still here */
 	assert_int_equal(reg[8], 5 << 2 | 1 << 5);
+	assert_true(acpi_can_reset());
+	assert_false(acpi_pm_timer_32());
 	assert_int_equal(acpi_reset(), -EIO);
 	assert_int_equal(reg[4], 0x6e);
 	/* SLP_TYP 1 as OneOp, without a prefix. */
@@ -511,6 +530,7 @@ static void no_power(void **state)
 
 	assert_int_equal(acpi_power_off(), -ENODEV); /* no table at all */
 	assert_int_equal(acpi_reset(), -ENODEV);
+	assert_false(acpi_can_reset());
 	assert_int_equal(acpi_pm_timer_port(), 0);
 	/* A FADT that ends before the field that is wanted. */
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -546,10 +566,19 @@ static void no_power(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(whole),	   T(by_rsdt),	 T(by_rsdt_all_the_same),
-		T(found_below_1m), T(bad_roots), T(bad_tables),
-		T(many),	   T(cpus),	 T(madt_entries_that_lie),
-		T(ioapics),	   T(mcfg),	 T(power),
+		T(whole),
+		T(by_rsdt),
+		T(by_rsdt_all_the_same),
+		T(found_below_1m),
+		T(bad_roots),
+		T(bad_tables),
+		T(many),
+		T(cpus),
+		T(madt_repeated_ids),
+		T(madt_entries_that_lie),
+		T(ioapics),
+		T(mcfg),
+		T(power),
 		T(no_power),
 	};
 
