@@ -539,9 +539,9 @@ TEST(init_queue_reset,
 		require(t, a.d->ops->queue_reset(a.d, a.queue) == 0, "%s: queue %u: %s",
 			vt_who(a.d), a.queue, a.d->error);
 		/* 2.6.1.1.1: nothing more comes from this queue, even if it is told of a buffer. */
+		idx = vq_raw_used_count(a.vq);
 		actor_post(&a, 0);
 		vq_notify(a.vq);
-		idx = vq_raw_used_count(a.vq);
 		(void)wait_for(false, QUIET_NS / 4);
 		later = vq_raw_used_count(a.vq);
 		expect_eq(t, later, idx, "%s: buffers used of the queue after its reset",

@@ -427,14 +427,14 @@ static uint8_t read_status(struct virtio_pci *v)
 	return waits(v, &v->status_waits) ? v->status_shown : v->status;
 }
 
-/* Fault vfio.shm_streams: what the device took last lies in the shared memory. */
+/* Fault vfio.shm_streams: the header of the packet that came last lies in the shared memory. */
 static void stream_to_shared(struct virtio_pci *v)
 {
-	const struct ring_chain *c = &v->d->chain;
+	const struct device *d = v->d;
 
-	if (v->d->ring[DEV_TX].chains && c->n_out && c->piece[0].len <= SHARED_SIZE &&
-	    fault(F_VFIO_SHM_STREAMS))
-		memcpy(v->shared, c->piece[0].p, c->piece[0].len);
+	if (d->headers_total && fault(F_VFIO_SHM_STREAMS))
+		memcpy(v->shared, d->headers[(d->headers_total - 1) % DEV_HEADERS],
+		       sizeof(d->headers[0]));
 }
 
 void virtio_pci_after_run(struct virtio_pci *v)
@@ -627,8 +627,8 @@ static void write_features(struct virtio_pci *v, uint32_t value)
 static void write_common(struct virtio_pci *v, unsigned int at, uint32_t value)
 {
 	/* 3.4.2 SHOULD: but for the status, nothing changes while suspended. */
-	if (v->status & S_SUSPEND && at != DEVICE_STATUS && at != QUEUE_SELECT &&
-	    at != DEVICE_FEATURE_SELECT && at != DRIVER_FEATURE_SELECT)
+	if (v->status & S_SUSPEND && !fault(F_VFIO_SUSPENDED_WRITES) && at != DEVICE_STATUS &&
+	    at != QUEUE_SELECT && at != DEVICE_FEATURE_SELECT && at != DRIVER_FEATURE_SELECT)
 		return;
 	switch (at) {
 	case DEVICE_FEATURE_SELECT:
