@@ -75,7 +75,8 @@ void pci_function_init(struct pci_function *f, unsigned int vectors,
 	f->config[PCI_CAP_PM + 1] = PCI_CAP_EXPRESS;
 	pci_put16(f, PCI_CAP_PM + 2, 3); /* version 1.2; D1, D2 and PME# are not there */
 	pci_put16(f, PM_CONTROL, PM_NO_SOFT_RESET);
-	allow16(f, PM_CONTROL, PM_STATE);
+	if (!fault(F_VFIO_POWER_FIXED))
+		allow16(f, PM_CONTROL, PM_STATE);
 
 	f->config[PCI_CAP_EXPRESS] = CAP_ID_EXPRESS;
 	f->config[PCI_CAP_EXPRESS + 1] = PCI_CAP_MSIX;
@@ -170,6 +171,8 @@ void pci_config_write(struct pci_function *f, uint32_t off, const void *buf, uin
 		if (off + i == EXPRESS_CONTROL + 1 && from[i] & EXPRESS_FLR >> 8)
 			reset = true;
 	}
+	if (was_off && !(f->config[PM_CONTROL] & PM_STATE) && fault(F_VFIO_D3_STAYS))
+		f->config[PM_CONTROL] |= PM_STATE;
 	if (reset && !fault(F_VFIO_FLR_IGNORED)) {
 		function_level_reset(f);
 		return;

@@ -33,7 +33,10 @@ struct answer {
 
 static struct answer refuse(uint16_t qualifier)
 {
-	return (struct answer){ .status = htole16(EINVAL), .qualifier = htole16(qualifier) };
+	const bool other = qualifier == Q_INVALID_GROUP && fault(F_VFIO_ADMIN_STATUS);
+
+	return (struct answer){ .status = htole16(other ? EIO : EINVAL),
+				.qualifier = htole16(qualifier) };
 }
 
 static struct answer list_query(void)
@@ -45,7 +48,7 @@ static struct answer answer_to(const struct command *m, size_t len)
 {
 	if (len < offsetof(struct command, used))
 		return refuse(Q_INVALID_COMMAND);
-	if (le16toh(m->group_type) != GROUP_SELF)
+	if (le16toh(m->group_type) != GROUP_SELF || fault_on(F_VFIO_ADMIN_STATUS))
 		return refuse(Q_INVALID_GROUP);
 	switch (le16toh(m->opcode)) {
 	case LIST_QUERY:
@@ -75,7 +78,7 @@ void virtio_admin_run(struct ring *r, struct ring_chain *c)
 {
 	do {
 		while (ring_pop(r, c) == 1)
-			ring_push(r, c, serve(c), false);
+			ring_push(r, c, serve(c) * !fault(F_VFIO_ADMIN_LEN), false);
 		ring_publish(r);
 	} while (ring_want_kicks(r, true));
 }
