@@ -270,27 +270,37 @@ TEST(leak_scan,
      .needs = STATE,
      .timeout = 40 * SEC)
 {
+	/* The first and last byte of shared pages, their middle, and the border between two. */
+	static const size_t places[] = { 0, 2000, PAGE_SIZE - 16, 2 * PAGE_SIZE - sizeof(secret) };
 	struct ctl_mem_scan_reply r;
 	struct vsock_env *e;
 	uint8_t *p;
 
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
-	p = kvmpv_pages(t, 3);
+	p = kvmpv_pages(t, 4);
 	memcpy(p + PAGE_SIZE + 100, secret, sizeof(secret));
 	CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
 	expect(t, r.scanned_pages > 0, "the host scanned nothing");
 	expect_eq(t, r.matches, 0, "places where the host reads the secret (first 0x%llx)",
 		  (unsigned long long)r.first_addr);
-	/* A scan that finds nothing proves nothing: in a shared page it has to find the secret. */
-	if (protect_share(gfn_of(p + 2 * PAGE_SIZE), 1) == 0) {
-		memcpy(p + 2 * PAGE_SIZE + 8, secret, sizeof(secret));
-		CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
-		if (r.matches == 0)
-			test_error(t, "the host's scan does not find the secret in a shared page");
-		memset(p + 2 * PAGE_SIZE, 0, PAGE_SIZE);
+	/* A scan that finds nothing proves nothing: in shared pages it has to find the secret, across their border too. */
+	if (protect_share(gfn_of(p + 2 * PAGE_SIZE), 2) == 0) {
+		for (unsigned int i = 0; i < COUNT_OF(places); i++) {
+			memcpy(p + 2 * PAGE_SIZE + places[i], secret, sizeof(secret));
+			CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
+			if (r.matches != 1 ||
+			    r.first_addr != virt_to_phys(p + 2 * PAGE_SIZE + places[i]))
+				test_error(
+					t,
+					"the host's scan finds %u secrets, the first at 0x%llx; one lies at 0x%llx",
+					(unsigned int)r.matches, (unsigned long long)r.first_addr,
+					(unsigned long long)virt_to_phys(p + 2 * PAGE_SIZE +
+									 places[i]));
+			memset(p + 2 * PAGE_SIZE, 0, 2 * PAGE_SIZE);
+		}
 	}
-	protect_pages_free(p + 2 * PAGE_SIZE, 1);
+	protect_pages_free(p + 2 * PAGE_SIZE, 2);
 	mem_pages_free(p, 2);
 }
 
