@@ -165,19 +165,24 @@ static void whole_ring(void **state)
 	}
 }
 
+/* Anywhere in memory: at an odd address, too. */
 static void tables(void **state)
 {
 	struct fixture *f = *state;
+	uint8_t *table = fg_at(&f->g, TABLE);
 
-	entry(f, 0, BUF, 10, NEXT | INDIRECT | AVAIL); /* all of these are ignored */
-	entry(f, 1, BUF + 10, 20, WRITE);
-	put(f, TABLE, 32, 4, INDIRECT | WRITE);
-	assert_int_equal(ring_pop(&f->r, &f->c), 1);
-	assert_true(f->c.indirect);
-	assert_int_equal(f->c.head, 4);
-	assert_int_equal(f->c.out_len, 10);
-	assert_int_equal(f->c.in_len, 20);
-	assert_int_equal(f->c.descs, 1);
+	for (unsigned int odd = 0; odd < 2; odd++) {
+		entry(f, 0, BUF, 10, NEXT | INDIRECT | AVAIL); /* all of these are ignored */
+		entry(f, 1, BUF + 10, 20, WRITE);
+		memmove(table + odd, table, 32);
+		put(f, TABLE + odd, 32, 4, INDIRECT | WRITE);
+		assert_int_equal(ring_pop(&f->r, &f->c), 1);
+		assert_true(f->c.indirect);
+		assert_int_equal(f->c.head, 4);
+		assert_int_equal(f->c.out_len, 10);
+		assert_int_equal(f->c.in_len, 20);
+		assert_int_equal(f->c.descs, 1);
+	}
 }
 
 /* Each is given back with length 0, and what comes behind it is taken. */
@@ -270,6 +275,23 @@ static void batches(void **state)
 	is_used(f, 0, 12, 3, AVAIL | USED | WRITE);
 	assert_int_equal(le16toh(f->desc[3].flags), AVAIL | WRITE);
 	is_used(f, 4, 13, 0, AVAIL | USED);
+}
+
+/* The driver makes more available than the ring holds, before any of it is shown. */
+static void overfull(void **state)
+{
+	struct fixture *f = *state;
+
+	f->r.batches = true;
+	for (unsigned int i = 0; i < 3 * SIZE; i++) {
+		put(f, BUF, 1, (uint16_t)i, 0);
+		assert_int_equal(ring_pop(&f->r, &f->c), 1);
+		ring_push(&f->r, &f->c, 0, true);
+	}
+	ring_publish(&f->r);
+	assert_int_equal(f->r.next_used.slot, 0);
+	assert_false(f->r.next_used.wrap);
+	is_used(f, 0, 3 * SIZE - 1, 0, AVAIL | USED);
 }
 
 /* --- notifications -------------------------------------------------------------------------- */
@@ -392,6 +414,7 @@ int main(void)
 		CASE(malformed_lists),
 		CASE(without_end),
 		CASE(batches),
+		CASE(overfull),
 		CASE(driver_wish),
 		CASE(device_wish),
 		CASE(goes_on),

@@ -87,11 +87,9 @@ static void advance(const struct ring *r, struct ring_pos *at, unsigned int by)
 {
 	if (by == r->num && fault(F_PACKED_WHOLE_RING))
 		return;
-	at->slot = (uint16_t)(at->slot + by);
-	if (at->slot < r->num)
-		return;
-	at->slot = (uint16_t)(at->slot - r->num);
-	at->wrap = !at->wrap;
+	for (by += at->slot; by >= r->num; by -= r->num)
+		at->wrap = !at->wrap;
+	at->slot = (uint16_t)by;
 }
 
 /* --- available ------------------------------------------------------------------------------ */
@@ -111,9 +109,12 @@ bool packed_pending(const struct ring *r)
 }
 
 /* Faults: entries of a table that a device refuses or does not take. */
-static uint32_t entries_taken(const struct vring_packed_desc *first, uint32_t count)
+static uint32_t entries_taken(const uint8_t *table, uint32_t count)
 {
-	if (count > 1 && !(le16toh(first->flags) & VRING_DESC_F_NEXT) &&
+	struct vring_packed_desc first; /* a table may lie anywhere */
+
+	memcpy(&first, table, sizeof(first));
+	if (count > 1 && !(le16toh(first.flags) & VRING_DESC_F_NEXT) &&
 	    fault(F_PACKED_TABLE_NEXT_NEEDED))
 		return 1;
 	return count > 1 && fault(F_PACKED_TABLE_LAST_LOST) ? count - 1 : count;
@@ -137,7 +138,7 @@ static int walk_table(struct ring *r, struct ring_chain *c, const struct vring_p
 	if (!ring_may_touch(r, gpa, bytes, CTL_MEM_INDIRECT))
 		return -EIO;
 	c->indirect = true;
-	count = entries_taken((const void *)table, count);
+	count = entries_taken(table, count);
 	for (uint32_t i = 0; i < count; i++) {
 		struct vring_packed_desc e;
 		int ret;
@@ -311,14 +312,22 @@ static uint16_t put_used(struct ring *r, struct ring_pos at, unsigned int from, 
 	return chaos_strikes() ? (uint16_t)chaos_number(flags) : flags;
 }
 
-/* 2.8.8: a batch ends with the first buffer that was not used completely. */
+/*
+ * 2.8.8: a batch ends with the first buffer that was not used completely. A driver that makes more available than the
+ * ring holds gets several.
+ */
 static unsigned int batch_from(const struct ring *r, unsigned int from)
 {
-	unsigned int n = 1;
+	unsigned int n = 1, descs = r->done[from].descs;
 
-	if (r->batches)
-		while (from + n < r->num_done && r->done[from + n - 1].complete)
-			n++;
+	if (!r->batches)
+		return n;
+	while (from + n < r->num_done && r->done[from + n - 1].complete) {
+		descs += r->done[from + n].descs;
+		if (descs > r->num)
+			break;
+		n++;
+	}
 	return n;
 }
 
