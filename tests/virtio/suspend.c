@@ -87,6 +87,11 @@ TEST(suspend_quiet,
 		       "%s: a buffer is used while suspended", actor_who(&a));
 		expect_eq(t, interrupts(&a), before, "%s: interrupts while suspended",
 			  actor_who(&a));
+		/* DRIVER_OK resumes it, and no other write of the status. */
+		a.d->ops->set_status(a.d, a.d->ops->get_status(a.d));
+		expect_eq(t, a.d->ops->get_status(a.d) & (VIRTIO_S_SUSPEND | VIRTIO_S_DRIVER_OK),
+			  VIRTIO_S_SUSPEND, "%s: status after it was written once more",
+			  actor_who(&a));
 		note_write(t, a.d);
 		if (!reaches(t, a.d, VIRTIO_S_DRIVER_OK, VIRTIO_S_DRIVER_OK, VIRTIO_S_SUSPEND))
 			continue;

@@ -399,7 +399,7 @@ static void write_status(struct virtio_pci *v, uint8_t s)
 		return;
 	}
 	if (before & S_SUSPEND) {
-		if (s & S_DRIVER_OK)
+		if (s & S_DRIVER_OK || fault(F_VFIO_RESUMED_BY_ANY))
 			resume(v);
 		return;
 	}
