@@ -319,6 +319,12 @@ static void open_fails(void **state)
 	assert_non_null(strstr(vsock_config_error(vs), "listed twice"));
 	assert_false(dev.status & VIRTIO_S_DRIVER_OK);
 	vsock_close(vs);
+	prepare(0);
+	dev.refuse_features_ok = true;
+	assert_int_equal(vsock_open(0, 0, &vs), -EINVAL);
+	vsock_close(vs);
+	dev.refuse_features_ok = false;
+	set_cids(twice, 2);
 	fake_cmdline_key = "vsock.layout";
 	fake_cmdline_value = "nonsense";
 	assert_int_equal(vsock_open(0, 0, &vs), -EINVAL);
@@ -1826,6 +1832,11 @@ static void packets_are_filled(void **state)
 	assert_int_equal(sent[0].len, VSOCK_TX_PAYLOAD);
 	assert_int_equal(sent[1].len, VSOCK_TX_PAYLOAD);
 	assert_int_equal(sent[2].len, 1);
+	host.buf = VSOCK_TX_PAYLOAD + 1; /* credit for one byte more than a packet has */
+	c = connected(VSOCK_STREAM);
+	num_sent = 0;
+	assert_int_equal(vsock_send(c, b, VSOCK_TX_PAYLOAD + 1, SEC), VSOCK_TX_PAYLOAD + 1);
+	assert_int_equal(num_sent, 2);
 }
 
 /* A driver without credit asks now and then, and is no flood. */

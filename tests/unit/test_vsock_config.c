@@ -174,6 +174,10 @@ static void indexed(void **state)
 	/* Not offered: the same bytes are an old device's. */
 	assert_int_equal(load(&s, VSOCK_LAYOUT_AUTO, 0), 0);
 	assert_int_equal(cfg.layout, VSOCK_LAYOUT_UPSTREAM);
+	s.b[VSOCK_INDEXED_NUM_GUEST] = 0;
+	assert_int_equal(load(&s, VSOCK_LAYOUT_INDEXED, 1), -EPROTO);
+	assert_non_null(strstr(why, "num_guest_cid at offset 8 is 0"));
+	s.b[VSOCK_INDEXED_NUM_GUEST] = 3;
 	/* As many as there is room for, of each kind, and one more. */
 	for (unsigned int more = 0; more < 3; more++) {
 		uint64_t many[2 * VSOCK_MAX_CIDS + 1];
