@@ -161,14 +161,19 @@ void apic_send_startup(uint32_t dest, uint8_t page)
 
 uint64_t apic_timer_ticks(uint64_t tsc_ticks)
 {
-	const uint64_t start = rdtsc();
+	const uint32_t lvt = reg_read(APIC_LVT_TIMER);
+	uint64_t start;
 	uint32_t left;
 
+	/* In TSC-deadline mode it does not count at all. */
+	reg_write(APIC_LVT_TIMER, LVT_MASKED);
+	start = rdtsc();
 	reg_write(APIC_TIMER_INITIAL, UINT32_MAX);
 	while (rdtsc() - start < tsc_ticks)
 		cpu_relax();
 	left = reg_read(APIC_TIMER_CURRENT);
 	reg_write(APIC_TIMER_INITIAL, 0);
+	reg_write(APIC_LVT_TIMER, lvt);
 	return (uint64_t)(UINT32_MAX - left) * 16;
 }
 
