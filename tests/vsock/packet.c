@@ -58,7 +58,7 @@ int packet_answer(struct vsock_env *e, const struct packet *p)
 int packet_ask(struct test_ctx *t, struct vsock_env *e, const struct packet *p)
 {
 	packet_send(t, e, p);
-	wait_for((vsock_poll(e->vs), packet_answer(e, p) != PACKET_NONE), test_sec());
+	wait_for((vsock_poll(e->vs), packet_answer(e, p) != PACKET_NONE), 3 * test_sec());
 	return packet_answer(e, p);
 }
 
