@@ -48,10 +48,10 @@ race "a way that is none" 4 "backend-sigkill" --way nothing
 mark=ASSAY_RACE=$$.$RANDOM
 marked() { # PATTERN: the processes of that race whose command line fits
 	local f
-	for f in $(grep -lszx "$mark" /proc/[0-9]*/environ); do
+	while read -r f; do
 		f=${f%/environ}
 		! grep -qsz -- "$1" "$f/cmdline" || echo "${f#/proc/}"
-	done
+	done < <(grep -lszx "$mark" /proc/[0-9]*/environ)
 }
 await() { # SECONDS COMMAND...
 	local end=$((SECONDS + $1))

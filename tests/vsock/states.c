@@ -355,7 +355,7 @@ TEST(states_guest_shuts,
 		struct pair *p = pair_open(t);
 
 		guest_send(p, 300);
-		for (k = shut = 0; shut != BOTH; k++) {
+		for (k = shut = 0; k < COUNT_OF(orders[i]) && shut != BOTH; k++) {
 			guest_packet(p, VSOCK_OP_SHUTDOWN, orders[i][k], 0);
 			shut |= orders[i][k];
 			if (shut == BOTH)
