@@ -52,18 +52,33 @@ static void check_part(const struct device *d, const void *at, uint64_t uva, uin
 	must(at && mem_at_uva(&d->mem, uva, bytes, &gpa) == at);
 }
 
+static void check_split(const struct device *d, const struct ring *r)
+{
+	const uint64_t event = r->event_idx ? 2 : 0;
+
+	must((r->num & (r->num - 1)) == 0);
+	check_part(d, r->desc, r->desc_uva, 16ull * r->num);
+	check_part(d, r->avail, r->avail_uva, 4 + 2ull * r->num + event);
+	check_part(d, r->used, r->used_uva, 4 + 8ull * r->num + event);
+}
+
+static void check_packed(const struct device *d, const struct ring *r)
+{
+	must(r->next_avail.slot < r->num && r->next_used.slot < r->num);
+	check_part(d, r->pdesc, r->desc_uva, 16ull * r->num);
+	check_part(d, r->driver_event, r->avail_uva, 4);
+	check_part(d, r->device_event, r->used_uva, 4);
+}
+
 static void check_rings(const struct device *d)
 {
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		const struct ring *r = &d->ring[i];
-		const uint64_t event = r->event_idx ? 2 : 0;
 
 		if (!r->running)
 			continue;
-		must(r->num && r->num <= RING_MAX_SIZE && (r->num & (r->num - 1)) == 0);
-		check_part(d, r->desc, r->desc_uva, 16ull * r->num);
-		check_part(d, r->avail, r->avail_uva, 4 + 2ull * r->num + event);
-		check_part(d, r->used, r->used_uva, 4 + 8ull * r->num + event);
+		must(r->num && r->num <= RING_MAX_SIZE);
+		(r->packed ? check_packed : check_split)(d, r);
 	}
 }
 

@@ -289,6 +289,9 @@ void device_set_features(struct device *d, uint64_t features)
 
 		d->ring[i].event_idx = event_idx ||
 				       (d->ring[i].event_idx && fault(F_OUTSIDE_VS_EVENT_IDX_KEPT));
+		/* A queue does not change its layout while it runs. */
+		if (d->ring[i].packed != !!(features & BIT(VIRTIO_F_RING_PACKED)))
+			ring_stop(&d->ring[i]);
 		d->ring[i].packed = features & BIT(VIRTIO_F_RING_PACKED);
 		d->ring[i].indirect_ok = features & BIT(VIRTIO_RING_F_INDIRECT_DESC);
 		d->ring[i].batches = features & BIT(VIRTIO_F_IN_ORDER) &&
