@@ -167,8 +167,9 @@ uint64_t apic_timer_ticks(uint64_t tsc_ticks)
 
 	/* In TSC-deadline mode it does not count at all. */
 	reg_write(APIC_LVT_TIMER, LVT_MASKED);
-	start = rdtsc();
 	reg_write(APIC_TIMER_INITIAL, UINT32_MAX);
+	/* From here on a host that stops this CPU makes the count larger, never smaller. */
+	start = rdtsc();
 	while (rdtsc() - start < tsc_ticks)
 		cpu_relax();
 	left = reg_read(APIC_TIMER_CURRENT);
