@@ -613,9 +613,11 @@ TEST(packed_device_event,
 			actor_desc(&a, 0, 0, a.writes ? 1 : a.len, actor_flags(&a), 0);
 			for (k = 0; k < 60; k++) {
 				actor_prepare(&a, true);
-				/* Now and then it has rested, and waits to be told. */
-				if (k % 4 == 3)
+				/* Now and then it has rested, and waits to be told; at the ring's end each time. */
+				if (k % 4 == 3 || k % how.size == 0) {
 					(void)wait_for(false, MSEC);
+					check_device_event(t, &a, e);
+				}
 				actor_post(&a, 0);
 				told = vq_raw_kick_wanted(a.vq);
 				if (told)
