@@ -144,7 +144,6 @@ static void add_option(struct strv *argv, const char *name, const char *value)
 static unsigned int default_jobs(void)
 {
 	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
 	const long n = cpus + (cpus + 1) / 2;
 
 	return cpus < 1 ? 1 : n > JOBS_MAX ? JOBS_MAX : (unsigned int)n;
