@@ -9,7 +9,7 @@ top=$PWD
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-echo 1..6
+echo 1..7
 n=0
 result() { # WHAT STATUS EXPECTED
 	n=$((n + 1))
@@ -41,3 +41,6 @@ result 'a pin of no statement is an error' "$(conformance)" 1
 sed -i '$d' "$tmp/tree/docs/conformance.pins"
 echo '2.1.2#1 virtio.no.such_test' >>"$tmp/tree/docs/conformance.pins"
 result 'a pin of no test is an error' "$(conformance)" 1
+sed -i '$d' "$tmp/tree/docs/conformance.pins"
+echo '2.1.2#1 = no test can' >>"$tmp/tree/docs/conformance.pins"
+result 'an excuse of what a test checks is an error' "$(conformance)" 1

@@ -288,6 +288,42 @@ TEST(hostile_index,
 	}
 }
 
+/* The same jump, and back: a device that goes on then needs no reset, and one that does not must say so. */
+TEST(hostile_needs_reset,
+     .id = "hostile.ring.needs_reset",
+     .clause = "virtio 1.4, 2.1.2 SHOULD: a device that only a reset can cure sets DEVICE_NEEDS_RESET",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .liveness = 1,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	struct actor a;
+	unsigned int i;
+	bool told;
+
+	actor_need(t);
+	for (i = 0; actor_of(i, RINGS_SPLIT, &a); i++) {
+		actor_up(t, &a, &how);
+		actor_prepare(&a, true);
+		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+		vq_split_set_avail_idx(actor_split(&a), 0x8000);
+		vq_notify(a.vq);
+		(void)actor_wait(&a, 1, QUIET_NS);
+		told = a.d->ops->get_status(a.d) & VIRTIO_S_NEEDS_RESET;
+		vq_split_set_avail_idx(actor_split(&a), 0);
+		actor_post(&a, 0);
+		vq_notify(a.vq);
+		if (!told && !actor_wait(&a, 1, 5 * QUIET_NS) &&
+		    !(a.d->ops->get_status(a.d) & VIRTIO_S_NEEDS_RESET))
+			test_note(t, "%s: avail.idx jumped and came back; it uses no buffer, and DEVICE_NEEDS_RESET is not set",
+				  vt_who(a.d));
+		comes_back(t, &a, &how, "avail.idx jumped and came back");
+		expect(t, !(a.d->ops->get_status(a.d) & VIRTIO_S_NEEDS_RESET),
+		       "%s: DEVICE_NEEDS_RESET is set after the reset", vt_who(a.d));
+	}
+}
+
 /*
  * Packed rings have no index that could jump, and no loops; what their flags say can be as wrong: descriptors that were
  * never written, lists that go on into nothing, or round the whole ring, tables in lists.

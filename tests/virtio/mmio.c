@@ -284,13 +284,14 @@ TEST(mmio_generation,
 
 TEST(mmio_queue_reset,
      .id = "virtio.mmio.queue_reset",
-     .clause = "virtio 1.4, 4.2.2.1 MUST: QueueReset reads 0 after enabling; written 1, it and QueueReady end at 0",
+     .clause = "virtio 1.4, 4.2.2.1 MUST: QueueReset reads 0 after a device reset and after enabling; written 1, it reads 1 until it and QueueReady are 0",
      .owner = OWNER_MMIO,
      .needs = NEED_VIRTIO_MMIO)
 {
 	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_RING_RESET) };
 	struct virtio_mmio *m;
 	unsigned int i, tried = 0;
+	uint32_t v;
 	uint16_t q;
 
 	EACH(m, i) {
@@ -305,11 +306,19 @@ TEST(mmio_queue_reset,
 			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_RESET), 0,
 				  "%s: queue %u: QueueReset in use", m->vdev.name, q);
 			wr(m, VIRTIO_MMIO_QUEUE_RESET, 1);
-			expect(t, wait_for(rd(m, VIRTIO_MMIO_QUEUE_RESET) == 0, ANSWER_NS),
-			       "%s: queue %u: QueueReset reads 0x%x still", m->vdev.name, q,
-			       (unsigned int)rd(m, VIRTIO_MMIO_QUEUE_RESET));
+			v = 1;
+			expect(t, wait_for((v = rd(m, VIRTIO_MMIO_QUEUE_RESET)) != 1, ANSWER_NS),
+			       "%s: queue %u: QueueReset reads 1 still", m->vdev.name, q);
+			expect_eq(t, v, 0, "%s: queue %u: QueueReset behind 1", m->vdev.name, q);
 			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_READY), 0,
 				  "%s: queue %u: QueueReady after its reset", m->vdev.name, q);
+		}
+		vt_must_reset(t, &m->vdev);
+		for (q = 0; q < m->vdev.max_queues; q++) {
+			select_queue(m, q);
+			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_RESET), 0,
+				  "%s: queue %u: QueueReset after the device's reset",
+				  m->vdev.name, q);
 		}
 	}
 	if (!tried)

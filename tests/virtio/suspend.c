@@ -13,7 +13,9 @@
 #include "lib/mmio.h"
 #include "tests/virtio/util.h"
 
-#define OWNER "the device back end (suspend)"
+#define OWNER	"the device back end (suspend)"
+#define BUFFERS 8u
+#define ROUNDS	5u
 
 static uint64_t interrupts(const struct actor *a)
 {
@@ -103,4 +105,66 @@ TEST(suspend_quiet,
 	actor_tried(t, offered, "that offers VIRTIO_F_SUSPEND (bit 43)");
 	if (!tried)
 		test_skip(t, "each device that was suspended wants a reset");
+}
+
+/*
+ * The device is suspended while buffers are on their way. What it took it finishes and notifies of before SUSPEND
+ * shows, the rest it takes when it is resumed: each buffer once.
+ */
+static void suspend_in_traffic(struct test_ctx *t, struct actor *a, unsigned int round)
+{
+	unsigned int used;
+	uint64_t before = interrupts(a);
+	uint16_t k;
+
+	actor_prepare(a, true);
+	for (k = 0; k < BUFFERS; k++)
+		actor_desc(a, k, 0, a->len, actor_flags(a), 0);
+	actor_post_batch(a, BUFFERS);
+	vq_notify(a->vq);
+	/* From at once to after the last one: each round gives it another share of the buffers. */
+	(void)actor_wait(a, round * BUFFERS / (ROUNDS - 1), ANSWER_NS);
+	if (!reaches(t, a->d, VIRTIO_S_SUSPEND, VIRTIO_S_SUSPEND, VIRTIO_S_DRIVER_OK))
+		test_skip(t, "%s: it wants a reset when it is suspended", actor_who(a));
+	used = vq_raw_used_count(a->vq);
+	if (used && a->d->irq_mode != VIRTIO_IRQ_POLL &&
+	    !wait_for(interrupts(a) != before, QUIET_NS))
+		test_note(t, "%s: %u buffers were used before it was suspended, and no notification came (3.4.2 SHOULD)",
+			  actor_who(a), used);
+	before = interrupts(a);
+	expect(t, !wait_for(vq_raw_used_count(a->vq) != used, QUIET_NS / 4),
+	       "%s: %u buffers were used when SUSPEND was set, and %u a moment later", actor_who(a),
+	       used, vq_raw_used_count(a->vq));
+	expect_eq(t, interrupts(a), before, "%s: interrupts while suspended", actor_who(a));
+	require(t, reaches(t, a->d, VIRTIO_S_DRIVER_OK, VIRTIO_S_DRIVER_OK, VIRTIO_S_SUSPEND),
+		"%s: it wants a reset when it is resumed", actor_who(a));
+	vq_notify(a->vq);
+	require(t, actor_wait(a, BUFFERS, ANSWER_NS) == BUFFERS,
+		"%s: %u of %u buffers were used after it was resumed", actor_who(a),
+		vq_raw_used_count(a->vq), BUFFERS);
+	actor_done(a, BUFFERS);
+	expect(t, !wait_for(vq_raw_used_count(a->vq), QUIET_NS / 4),
+	       "%s: a buffer was used twice", actor_who(a));
+}
+
+TEST(suspend_in_flight,
+     .id = "virtio.suspend.in_flight",
+     .clause = "virtio 1.4, 3.4.2 SHOULD: buffers in flight are finished and notified of before SUSPEND shows; MUST: the rest is used after it is resumed",
+     .owner = OWNER,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_SUSPEND) };
+	unsigned int i, k, offered = 0;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		if (!virtio_has(a.d, VIRTIO_F_SUSPEND) || vq_size(a.vq) < BUFFERS)
+			continue;
+		offered++;
+		for (k = 0; k < ROUNDS; k++)
+			suspend_in_traffic(t, &a, k);
+	}
+	actor_tried(t, offered, "that offers VIRTIO_F_SUSPEND (bit 43)");
 }

@@ -134,6 +134,23 @@ TEST(config_streams_implied,
 	       "the device gives up at a stream without feature bits");
 }
 
+TEST(config_no_implied,
+     .id = "vsock.config.no_implied_stream",
+     .clause = "virtio 1.4, 5.10.3.2 SHOULD: the device offers NO_IMPLIED_STREAM",
+     .owner = OWNER,
+     .needs = NEED_VSOCK)
+{
+	const uint64_t offered = vsock_device(vsock_env_dev(t)->vs)->offered;
+
+	/* Without streams or messages to tell apart the bit has no meaning, and with it one of them has to be there. */
+	expect(t,
+	       !(offered & VIRTIO_BIT(VSOCK_F_NO_IMPLIED_STREAM)) ||
+		       offered & (VIRTIO_BIT(VSOCK_F_STREAM) | VIRTIO_BIT(VSOCK_F_SEQPACKET)),
+	       "NO_IMPLIED_STREAM is offered, and neither STREAM nor SEQPACKET");
+	if (!(offered & VIRTIO_BIT(VSOCK_F_NO_IMPLIED_STREAM)))
+		test_note(t, "NO_IMPLIED_STREAM is not offered: a driver that wants messages gets streams as well");
+}
+
 /* The same CIDs in another order, so that connections live on; by 0 puts them back. */
 static void rotate_cids(struct test_ctx *t, struct vsock_env *e, const struct vsock_config *was,
 			uint32_t by)

@@ -57,6 +57,8 @@ static uint64_t features_of(const struct device_params *p)
 {
 	uint64_t f = 7; /* STREAM, SEQPACKET, NO_IMPLIED_STREAM */
 
+	if (fault(F_CONFIG_NO_IMPLIED_STREAM))
+		f &= ~BIT(2);
 	f |= BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX);
 	if (!fault_on(F_INIT_NO_VERSION_1))
 		f |= BIT(VIRTIO_F_VERSION_1);

@@ -364,6 +364,10 @@ static void suspend(struct virtio_pci *v)
 /* What of the config changed meanwhile changes now, and is notified (3.4.2). */
 static void resume(struct virtio_pci *v)
 {
+	struct ring *tx = &v->d->ring[DEV_TX];
+
+	if (!tx->packed && tx->chains && fault(F_VFIO_RESUME_AGAIN))
+		tx->last_avail--;
 	v->status = (uint8_t)((v->status | S_DRIVER_OK) & ~S_SUSPEND);
 	update_pause(v);
 	if (fault(F_VFIO_RESUME_DEAD))
@@ -444,6 +448,8 @@ void virtio_pci_after_run(struct virtio_pci *v)
 	for (unsigned int i = 0; i < VPCI_QUEUES; i++) {
 		if (!ring_of(v, i)->broken || !v->started[i] || v->status & S_NEEDS_RESET)
 			continue;
+		if (fault(F_VFIO_NEEDS_RESET_MISSING))
+			continue;
 		v->status |= S_NEEDS_RESET;
 		if (!fault(F_VFIO_NEEDS_RESET_SILENT))
 			notify_config(v);
@@ -521,6 +527,10 @@ static uint32_t read_queue(struct virtio_pci *v, unsigned int at)
 	case QUEUE_NOTIF_CONFIG_DATA:
 		return negotiated(v, F_NOTIF_CONFIG_DATA) ? cookie(v->select) : 0;
 	case QUEUE_RESET:
+		if (q->odd) {
+			v->queue[v->select].odd = false;
+			return 2;
+		}
 		return waits(v, &q->resetting);
 	default:
 		return 0;
@@ -578,6 +588,7 @@ static void reset_one_queue(struct virtio_pci *v)
 		reset_queue(v, v->select + 1);
 	}
 	begin_wait(v, &v->queue[v->select].resetting);
+	v->queue[v->select].odd = fault(F_VFIO_QUEUE_RESET_2);
 }
 
 /* 2.8.10.1: packed rings have any size. */

@@ -32,6 +32,7 @@ struct vpci_queue {
 	uint16_t size, vector;
 	bool enabled;
 	struct vpci_wait resetting;
+	bool odd; /* fault vfio.queue_reset_2 */
 	uint32_t addr[6]; /* descriptors, driver, device: low and high halves */
 };
 
