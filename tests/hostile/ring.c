@@ -316,8 +316,10 @@ TEST(hostile_needs_reset,
 		vq_notify(a.vq);
 		if (!told && !actor_wait(&a, 1, 5 * QUIET_NS) &&
 		    !(a.d->ops->get_status(a.d) & VIRTIO_S_NEEDS_RESET))
-			test_note(t, "%s: avail.idx jumped and came back; it uses no buffer, and DEVICE_NEEDS_RESET is not set",
-				  vt_who(a.d));
+			test_note(
+				t,
+				"%s: avail.idx jumped and came back; it uses no buffer, and DEVICE_NEEDS_RESET is not set",
+				vt_who(a.d));
 		comes_back(t, &a, &how, "avail.idx jumped and came back");
 		expect(t, !(a.d->ops->get_status(a.d) & VIRTIO_S_NEEDS_RESET),
 		       "%s: DEVICE_NEEDS_RESET is set after the reset", vt_who(a.d));

@@ -317,8 +317,8 @@ TEST(mmio_queue_reset,
 		for (q = 0; q < m->vdev.max_queues; q++) {
 			select_queue(m, q);
 			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_RESET), 0,
-				  "%s: queue %u: QueueReset after the device's reset",
-				  m->vdev.name, q);
+				  "%s: queue %u: QueueReset after the device's reset", m->vdev.name,
+				  q);
 		}
 	}
 	if (!tried)

@@ -129,8 +129,10 @@ static void suspend_in_traffic(struct test_ctx *t, struct actor *a, unsigned int
 	used = vq_raw_used_count(a->vq);
 	if (used && a->d->irq_mode != VIRTIO_IRQ_POLL &&
 	    !wait_for(interrupts(a) != before, QUIET_NS))
-		test_note(t, "%s: %u buffers were used before it was suspended, and no notification came (3.4.2 SHOULD)",
-			  actor_who(a), used);
+		test_note(
+			t,
+			"%s: %u buffers were used before it was suspended, and no notification came (3.4.2 SHOULD)",
+			actor_who(a), used);
 	before = interrupts(a);
 	expect(t, !wait_for(vq_raw_used_count(a->vq) != used, QUIET_NS / 4),
 	       "%s: %u buffers were used when SUSPEND was set, and %u a moment later", actor_who(a),
@@ -143,8 +145,8 @@ static void suspend_in_traffic(struct test_ctx *t, struct actor *a, unsigned int
 		"%s: %u of %u buffers were used after it was resumed", actor_who(a),
 		vq_raw_used_count(a->vq), BUFFERS);
 	actor_done(a, BUFFERS);
-	expect(t, !wait_for(vq_raw_used_count(a->vq), QUIET_NS / 4),
-	       "%s: a buffer was used twice", actor_who(a));
+	expect(t, !wait_for(vq_raw_used_count(a->vq), QUIET_NS / 4), "%s: a buffer was used twice",
+	       actor_who(a));
 }
 
 TEST(suspend_in_flight,

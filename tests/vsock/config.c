@@ -148,7 +148,9 @@ TEST(config_no_implied,
 		       offered & (VIRTIO_BIT(VSOCK_F_STREAM) | VIRTIO_BIT(VSOCK_F_SEQPACKET)),
 	       "NO_IMPLIED_STREAM is offered, and neither STREAM nor SEQPACKET");
 	if (!(offered & VIRTIO_BIT(VSOCK_F_NO_IMPLIED_STREAM)))
-		test_note(t, "NO_IMPLIED_STREAM is not offered: a driver that wants messages gets streams as well");
+		test_note(
+			t,
+			"NO_IMPLIED_STREAM is not offered: a driver that wants messages gets streams as well");
 }
 
 /* The same CIDs in another order, so that connections live on; by 0 puts them back. */
