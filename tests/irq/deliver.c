@@ -87,6 +87,38 @@ static void on_config(struct virtio_device *d)
 	next_on_config(d);
 }
 
+static struct vsock_env *device_with_peer(struct test_ctx *t)
+{
+	const int ret = vsock_env_open();
+
+	if (ret)
+		test_error(t, "the device does not come up: %s", err_text(ret));
+	return vsock_env_ctl(t);
+}
+
+static uint64_t config_interrupts(const struct virtio_device *d)
+{
+	return __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED);
+}
+
+/* The device announces a change although the CIDs stay the same. */
+static void change(struct test_ctx *t, struct vsock_env *e)
+{
+	const struct vsock_config *c = vsock_config(e->vs);
+
+	CTL_OK(t, ctl_set_cids(e->ctl, c->guest, c->num_guest, c->host, c->num_host, false));
+}
+
+static void change_comes(struct test_ctx *t, struct vsock_env *e, unsigned int k)
+{
+	struct virtio_device *d = vsock_device(e->vs);
+	const uint64_t before = config_interrupts(d);
+
+	change(t, e);
+	require(t, wait_for(vsock_poll(e->vs) >= 0 && config_interrupts(d) != before, ANSWER_NS),
+		"%s: no interrupt in time of change %u", d->name, k + 1);
+}
+
 TEST(irq_config,
      .id = "irq.deliver.config",
      .clause = "virtio 1.4, 4.1.5.1.2.1, 4.1.5.4 MUST: a change of the configuration is notified, once, on its vector",
@@ -94,16 +126,12 @@ TEST(irq_config,
      .needs = NEED_VSOCK | NEED_DEVICE_CTL,
      .timeout = 20 * SEC)
 {
-	const int opened = vsock_env_open();
-	struct vsock_env *e = opened ? NULL : vsock_env_ctl(t);
-	const struct vsock_config *c = e ? vsock_config(e->vs) : NULL;
-	struct virtio_device *d = e ? vsock_device(e->vs) : NULL;
+	struct vsock_env *e = device_with_peer(t);
+	struct virtio_device *d = vsock_device(e->vs);
 	unsigned int k, cpu;
-	uint64_t before;
+	uint64_t came;
 	int cause;
 
-	if (!e)
-		test_error(t, "the device does not come up: %s", err_text(opened));
 	if (d->irq_mode == VIRTIO_IRQ_POLL)
 		test_skip(t, "the vsock device has no interrupt that can be set up");
 	next_on_config = d->on_config;
@@ -112,18 +140,10 @@ TEST(irq_config,
 		cpu = k % smp_cpus_online();
 		if (virtio_irq_ctl(d, VIRTIO_IRQ_STEER, VIRTIO_EVENT_CONFIG, cpu))
 			test_error(t, "CPU %u cannot be steered to", cpu);
-		before = __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED);
-		/* The device announces a change although the CIDs are the same. */
-		CTL_OK(t,
-		       ctl_set_cids(e->ctl, c->guest, c->num_guest, c->host, c->num_host, false));
-		require(t,
-			wait_for(vsock_poll(e->vs) >= 0 &&
-					 __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) !=
-						 before,
-				 ANSWER_NS),
-			"%s: no interrupt in time of change %u", d->name, k + 1);
+		came = config_interrupts(d);
+		change_comes(t, e, k);
 		(void)wait_for(false, MSEC);
-		if (__atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) - before > 1)
+		if (config_interrupts(d) - came > 1)
 			test_note(t, "change %u: more than one interrupt", k + 1);
 		expect_eq(t, __atomic_load_n(&config_cpu, __ATOMIC_RELAXED), cpu,
 			  "CPU that took it");
@@ -142,17 +162,13 @@ TEST(irq_config_unmapped,
      .needs = NEED_VSOCK | NEED_DEVICE_CTL | NEED_MSIX,
      .timeout = 20 * SEC)
 {
-	const int opened = vsock_env_open();
-	struct vsock_env *e = opened ? NULL : vsock_env_ctl(t);
-	const struct vsock_config *c = e ? vsock_config(e->vs) : NULL;
-	struct virtio_device *d = e ? vsock_device(e->vs) : NULL;
-	struct virtio_pci *p = d ? virtio_pci(d) : NULL;
+	struct vsock_env *e = device_with_peer(t);
+	struct virtio_device *d = vsock_device(e->vs);
+	struct virtio_pci *p = virtio_pci(d);
 	uint32_t generation;
 	uint64_t before;
 	uint16_t q;
 
-	if (!e)
-		test_error(t, "the device does not come up: %s", err_text(opened));
 	if (!p || d->irq_mode < VIRTIO_IRQ_MSIX1)
 		test_skip(t, "the vsock device does not interrupt by MSI-X");
 	require_eq(t, virtio_pci_set_config_vector(p, VIRTIO_NO_VECTOR), VIRTIO_NO_VECTOR,
@@ -162,17 +178,16 @@ TEST(irq_config_unmapped,
 			   "queue_msix_vector of queue %u unmapped", q);
 	/* What was on its way by then is taken now. */
 	(void)wait_for(vsock_poll(e->vs) < 0, MSEC);
-	before = __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) +
-		 __atomic_load_n(&d->irqs.shared, __ATOMIC_RELAXED);
+	before = config_interrupts(d) + __atomic_load_n(&d->irqs.shared, __ATOMIC_RELAXED);
 	generation = d->ops->config_generation(d);
-	CTL_OK(t, ctl_set_cids(e->ctl, c->guest, c->num_guest, c->host, c->num_host, false));
+	change(t, e);
 	/* A reset that overtakes the change is more than QEMU bears (docs/known-hosts.md). */
 	(void)wait_for(vsock_poll(e->vs) < 0 || d->ops->config_generation(d) != generation,
 		       ANSWER_NS);
 	(void)wait_for(vsock_poll(e->vs) < 0, QUIET_NS);
 	expect_eq(t,
-		  __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) +
-			  __atomic_load_n(&d->irqs.shared, __ATOMIC_RELAXED) - before,
+		  config_interrupts(d) + __atomic_load_n(&d->irqs.shared, __ATOMIC_RELAXED) -
+			  before,
 		  0, "interrupts of a change without a vector");
 }
 
@@ -184,29 +199,16 @@ TEST(irq_config_isr,
      .needs = NEED_VSOCK | NEED_DEVICE_CTL | NEED_MSIX,
      .timeout = 20 * SEC)
 {
-	const int opened = vsock_env_open();
-	struct vsock_env *e = opened ? NULL : vsock_env_ctl(t);
-	const struct vsock_config *c = e ? vsock_config(e->vs) : NULL;
-	struct virtio_device *d = e ? vsock_device(e->vs) : NULL;
-	const struct virtio_pci *p = d ? virtio_pci(d) : NULL;
-	uint64_t before;
+	struct vsock_env *e = device_with_peer(t);
+	struct virtio_device *d = vsock_device(e->vs);
+	const struct virtio_pci *p = virtio_pci(d);
 	unsigned int k;
 
-	if (!e)
-		test_error(t, "the device does not come up: %s", err_text(opened));
 	if (!p || !p->isr || d->irq_mode < VIRTIO_IRQ_MSIX1)
 		test_skip(t, "the vsock device does not interrupt by MSI-X");
 	for (k = 0; k < 2; k++) {
 		(void)mmio_read8(p->isr);
-		before = __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED);
-		CTL_OK(t,
-		       ctl_set_cids(e->ctl, c->guest, c->num_guest, c->host, c->num_host, false));
-		require(t,
-			wait_for(vsock_poll(e->vs) >= 0 &&
-					 __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) !=
-						 before,
-				 ANSWER_NS),
-			"%s: no interrupt in time of change %u", d->name, k + 1);
+		change_comes(t, e, k);
 		expect_eq(t, mmio_read8(p->isr) & 2, 2, "%s: ISR at change %u", d->name, k + 1);
 	}
 }
@@ -224,22 +226,18 @@ static unsigned int masked(struct test_ctx *t, struct actor *a, int event, const
 	for (k = 0; k < CAUSES; k++) {
 		actor_one(t, a);
 	}
-	(void)wait_for(irq_total(), QUIET_NS);
-	expect(t, irq_total() == 0, "%s: %u interrupts with the %s masked", actor_who(a),
-	       (unsigned int)irq_total(), what);
+	irq_silent(t, a, what);
 	/* On a loaded host the signal comes well after the used index. */
 	(void)wait_for((pending = virtio_irq_ctl(a->d, VIRTIO_IRQ_PENDING, a->queue, 0)),
 		       ANSWER_NS);
-	expect(t, pending, "%s: %u causes with the %s masked, the pending bit is not set",
-	       actor_who(a), CAUSES, what);
+	expect(t, pending, "%s: %u causes %s, the pending bit is not set", actor_who(a), CAUSES,
+	       what);
 	if (own)
 		expect_eq(t, virtio_irq_ctl(a->d, VIRTIO_IRQ_PENDING, VIRTIO_EVENT_CONFIG, 0), 0,
 			  "%s: pending bit of another vector", actor_who(a));
 	irq_watch(a->d, a->queue);
 	virtio_irq_ctl(a->d, VIRTIO_IRQ_MASK, event, 0);
-	expect(t, wait_for(irq_total(), ANSWER_NS),
-	       "%s: nothing comes when the %s is unmasked (%s)", actor_who(a), what,
-	       irq_state(a->d, a->queue));
+	irq_comes(t, a, "when it is unmasked");
 	(void)wait_for(irq_total() > CAUSES, QUIET_NS);
 	irq_note_more(t, a, CAUSES, "unmasked");
 	if (pending >= 0)
@@ -261,7 +259,8 @@ TEST(irq_mask_source,
 
 	for (i = 0; irq_subject(t, i, &a); i++)
 		tried += masked(t, &a, a.queue,
-				a.d->irq_mode < VIRTIO_IRQ_MSIX1 ? "line" : "vector");
+				a.d->irq_mode < VIRTIO_IRQ_MSIX1 ? "with the line masked" :
+								   "with the vector masked");
 	actor_tried(
 		t, tried,
 		"whose interrupts can be masked without loss (a vector, a level-triggered line)");
@@ -279,7 +278,7 @@ TEST(irq_mask_function,
 
 	for (i = 0; irq_subject(t, i, &a); i++)
 		if (a.d->irq_mode >= VIRTIO_IRQ_MSIX1)
-			tried += masked(t, &a, VIRTIO_EVENT_ALL, "function");
+			tried += masked(t, &a, VIRTIO_EVENT_ALL, "with the function masked");
 	actor_tried(t, tried, "whose interrupts have a function mask");
 }
 
@@ -303,13 +302,9 @@ TEST(irq_mask_steered,
 				"%s: CPU %u cannot be steered to", actor_who(&a), cpu);
 			irq_watch(a.d, a.queue);
 			actor_one(t, &a);
-			(void)wait_for(irq_total(), QUIET_NS);
-			expect_eq(t, irq_total(), 0, "%s: interrupts with the function masked",
-				  actor_who(&a));
+			irq_silent(t, &a, "with the function masked");
 			virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, VIRTIO_EVENT_ALL, 0);
-			expect(t, wait_for(irq_total(), ANSWER_NS),
-			       "%s: nothing comes when the function is unmasked (%s)",
-			       actor_who(&a), irq_state(a.d, a.queue));
+			irq_comes(t, &a, "when the function is unmasked");
 			expect_eq(t, irq_seen.cpu[cpu], irq_total(),
 				  "%s: interrupts on CPU %u of all", actor_who(&a), cpu);
 		}
@@ -388,9 +383,7 @@ TEST(irq_line_disabled,
 		expect(t, !wait_for(line_interrupts(&a), QUIET_NS),
 		       "%s: an interrupt with Interrupt Disable set", actor_who(&a));
 		pci_write(p->pci, PCI_COMMAND, 2, command);
-		expect(t, wait_for(irq_total(), ANSWER_NS),
-		       "%s: nothing comes when Interrupt Disable is cleared (%s)", actor_who(&a),
-		       irq_state(a.d, a.queue));
+		irq_comes(t, &a, "when Interrupt Disable is cleared");
 		irq_round(t, &a, "after that");
 	}
 	actor_tried(t, tried, "on PCI, whose interrupts are a line");
@@ -461,9 +454,7 @@ TEST(irq_line_vector,
 		actor_up(t, &a, &how);
 		irq_watch(a.d, a.queue);
 		actor_one(t, &a);
-		expect(t, wait_for(irq_total(), ANSWER_NS),
-		       "%s: no interrupt on the line's new vector (%s)", actor_who(&a),
-		       irq_state(a.d, a.queue));
+		irq_comes(t, &a, "on the line's new vector");
 		for (k = 0; k < 4; k++)
 			if (other[k] > 0)
 				irq_free(other[k]);
@@ -491,12 +482,9 @@ TEST(irq_masked_silent,
 		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 1);
 		irq_watch(a.d, a.queue);
 		actor_one(t, &a);
-		expect(t, !wait_for(irq_total(), QUIET_NS),
-		       "%s: an interrupt with the vector masked", actor_who(&a));
+		irq_silent(t, &a, "with the vector masked");
 		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 0);
-		expect(t, wait_for(irq_total(), ANSWER_NS),
-		       "%s: nothing comes when the vector is unmasked (%s)", actor_who(&a),
-		       irq_state(a.d, a.queue));
+		irq_comes(t, &a, "when the vector is unmasked");
 		if (a.d->irq_mode != VIRTIO_IRQ_MSIX)
 			continue;
 		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, VIRTIO_EVENT_CONFIG, 1);
@@ -528,8 +516,7 @@ TEST(irq_msix_off,
 		virtio_irq_ctl(a.d, VIRTIO_IRQ_ENABLE, 0, 0);
 		irq_watch(a.d, a.queue);
 		actor_one(t, &a);
-		expect(t, !wait_for(irq_total(), QUIET_NS), "%s: an interrupt with MSI-X off",
-		       actor_who(&a));
+		irq_silent(t, &a, "with MSI-X off");
 		expect_eq(t, irq_spurious_count(NULL), stray,
 			  "%s: interrupts on vectors that nobody has", actor_who(&a));
 		if (p->isr)

@@ -26,6 +26,9 @@ void irq_note_more(struct test_ctx *t, const struct actor *a, uint64_t causes, c
 uint64_t irq_elsewhere(const struct virtio_device *d, uint16_t queue);
 /* Sends a buffer and waits until it is used and its interrupt has come; else the test FAILs with the state. */
 void irq_round(struct test_ctx *t, struct actor *a, const char *when);
+/* No interrupt has come since irq_watch(), nor does one soon; or one has, or does in time. `when` ends the message. */
+void irq_silent(struct test_ctx *t, const struct actor *a, const char *when);
+void irq_comes(struct test_ctx *t, const struct actor *a, const char *when);
 /* Ring, pending bit and counters of a queue in words, for a FAIL. All callers share one buffer. */
 const char *irq_state(struct virtio_device *d, uint16_t queue);
 

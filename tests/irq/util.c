@@ -98,6 +98,18 @@ void irq_round(struct test_ctx *t, struct actor *a, const char *when)
 		irq_state(a->d, a->queue));
 }
 
+void irq_silent(struct test_ctx *t, const struct actor *a, const char *when)
+{
+	(void)wait_for(irq_total(), QUIET_NS);
+	expect_eq(t, irq_total(), 0, "%s: interrupts %s", actor_who(a), when);
+}
+
+void irq_comes(struct test_ctx *t, const struct actor *a, const char *when)
+{
+	expect(t, wait_for(irq_total(), ANSWER_NS), "%s: no interrupt in time %s (%s)",
+	       actor_who(a), when, irq_state(a->d, a->queue));
+}
+
 /* --- chaos ----------------------------------------------------------------------------------- */
 
 unsigned int irq_random(struct irq_chaos *c, unsigned int below)
