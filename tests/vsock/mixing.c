@@ -211,19 +211,11 @@ static uint32_t scattered(uint32_t i)
 
 static void scatter(struct test_ctx *t, unsigned int n)
 {
-	struct pair *p;
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
 		pair_start(t, .at = ASSAY_ECHO_PORT, .local_port = scattered(i));
-	for (p = pair_newest(); p; p = p->next)
-		pair_up(p);
-	for (p = pair_newest(); p; p = p->next)
-		guest_send(p, 16);
-	for (p = pair_newest(); p; p = p->next)
-		guest_expects(p, 16);
-	for (p = pair_newest(); p; p = p->next)
-		pair_drop(p);
+	pairs_echo();
 }
 
 TEST(mixing_scattered,

@@ -368,6 +368,22 @@ void echo_(struct pair *p, size_t n)
 	}
 }
 
+#define EACH(p) for (p = pair_newest(); p; p = p->next)
+
+void pairs_echo_(const char *file, unsigned int line)
+{
+	struct pair *p;
+
+	EACH(p)
+		pair_up_(pair_step(p, file, line));
+	EACH(p)
+		guest_send_(pair_step(p, file, line), 16);
+	EACH(p)
+		guest_expects_(pair_step(p, file, line), 16);
+	EACH(p)
+		pair_drop(p);
+}
+
 void guest_expects_end_(struct pair *p)
 {
 	uint8_t b;

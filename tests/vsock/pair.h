@@ -78,6 +78,9 @@ struct pair_options {
 void pair_drop(struct pair *p);
 /* The one that was made last; ->next was made before it. */
 struct pair *pair_newest(void);
+/* All that were started at the echo port, each step by all before the next: answered, 16 bytes there and back, dropped. */
+#define pairs_echo() pairs_echo_(__FILE__, __LINE__)
+void pairs_echo_(const char *file, unsigned int line);
 
 /* The guest's end. */
 #define guest_send(p, n) guest_send_(PAIR_STEP(p), n)

@@ -100,19 +100,11 @@ TEST(stream_to_host,
 /* All of them ask before the first is looked at. */
 static void many(struct test_ctx *t, unsigned int n)
 {
-	struct pair *p;
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
 		pair_start(t, .at = ASSAY_ECHO_PORT);
-	for (p = pair_newest(); p; p = p->next)
-		pair_up(p);
-	for (p = pair_newest(); p; p = p->next)
-		guest_send(p, 16);
-	for (p = pair_newest(); p; p = p->next)
-		guest_expects(p, 16);
-	for (p = pair_newest(); p; p = p->next)
-		pair_drop(p);
+	pairs_echo();
 }
 
 TEST(stream_hundred,
