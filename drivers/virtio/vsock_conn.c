@@ -722,6 +722,20 @@ static const struct chunk *message_end(const struct vsock_conn *c)
 	return NULL;
 }
 
+/*
+ * Whether a message is there, or none will come. A part of one that lies in the buffer keeps its space until the rest
+ * has come, and the rest may need all that is free: the peer has to know of every byte.
+ */
+static bool message_or_end(struct vsock_conn *c)
+{
+	if (message_end(c))
+		return true;
+	if (c->head && !c->hold_credit && c->fwd_cnt != c->told_fwd &&
+	    c->state == VSOCK_ESTABLISHED)
+		send_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	return !c->head && at_end(c);
+}
+
 ssize_t vsock_recv_msg(struct vsock_conn *c, void *buf, size_t len, uint64_t ns, size_t *msg_len,
 		       bool *eor)
 {
@@ -730,7 +744,7 @@ ssize_t vsock_recv_msg(struct vsock_conn *c, void *buf, size_t len, uint64_t ns,
 	bool end = false;
 	int ret;
 
-	ret = poll_until(c->vs, message_end(c) || (at_end(c) && !c->head), ns);
+	ret = poll_until(c->vs, message_or_end(c), ns);
 	last = message_end(c);
 	if (ret && !last)
 		return ret;

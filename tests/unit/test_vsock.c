@@ -926,6 +926,31 @@ static void gives_credit(void **state)
 	assert_int_equal(credit(c).overruns, 0);
 }
 
+/* 40 bytes were read and not told of; a message of all 4000 bytes cannot end before the host knows of them. */
+static void gives_all_for_a_message(void **state)
+{
+	struct vsock_conn *c;
+	uint8_t b[4000] = { 1 };
+	size_t len;
+
+	(void)state;
+	vsock_set_buf(vs, sizeof(b));
+	c = connected(VSOCK_SEQPACKET);
+	host_sends(c, b, 40, VSOCK_SEQ_EOM);
+	assert_int_equal(vsock_recv_msg(c, b, sizeof(b), MSEC, &len, NULL), 40);
+	num_sent = 0;
+	assert_int_equal(vsock_recv_msg(c, b, sizeof(b), MSEC, &len, NULL), -ETIMEDOUT);
+	assert_int_equal(num_sent, 0); /* nothing waits for it */
+	host_sends(c, b, 3960, 0);
+	assert_int_equal(vsock_recv_msg(c, b, sizeof(b), MSEC, &len, NULL), -ETIMEDOUT);
+	assert_int_equal(num_sent, 1); /* and not again and again */
+	assert_int_equal(last()->h.op, VSOCK_OP_CREDIT_UPDATE);
+	assert_int_equal(last()->h.fwd_cnt, 40);
+	host_sends(c, b, 40, VSOCK_SEQ_EOM);
+	assert_int_equal(vsock_recv_msg(c, b, sizeof(b), MSEC, &len, NULL), 4000);
+	assert_int_equal(credit(c).overruns, 0);
+}
+
 static void sees_overruns(void **state)
 {
 	struct vsock_conn *c;
@@ -1934,6 +1959,7 @@ int main(void)
 		T(sends_within_credit),
 		T(credit_wraps),
 		T(gives_credit),
+		T(gives_all_for_a_message),
 		T(sees_overruns),
 		T(smaller_buffer),
 		T(flood_of_small_packets),

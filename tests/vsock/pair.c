@@ -106,6 +106,12 @@ static struct pair *pair_new(struct test_ctx *t, const char *file, unsigned int 
 	return p;
 }
 
+bool has_type(const struct vsock_env *e, enum vsock_type type)
+{
+	return type == VSOCK_STREAM || (virtio_has(vsock_device(e->vs), VSOCK_F_SEQPACKET) &&
+					ctl_can(e->ctl, CTL_CAP_SEQPACKET));
+}
+
 struct pair *pair_newest(void)
 {
 	return words.pairs;

@@ -76,6 +76,13 @@ struct pair_options {
  */
 #define pair_close(p) pair_close_(PAIR_STEP(p))
 void pair_drop(struct pair *p);
+/* RST has come or was sent, after whatever else. */
+static inline bool has_ended(const struct pair *p)
+{
+	return vsock_conn_state(p->conn) > VSOCK_CLOSING;
+}
+/* Whether device, driver and peer have connections of this type. */
+bool has_type(const struct vsock_env *e, enum vsock_type type);
 /* The one that was made last; ->next was made before it. */
 struct pair *pair_newest(void);
 /* All that were started at the echo port, each step by all before the next: answered, 16 bytes there and back, dropped. */

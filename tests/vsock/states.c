@@ -26,22 +26,11 @@
 #define LOCAL_PORT  52001u
 #define SERVER_PORT 7301u
 
-static bool has_type(const struct vsock_env *e, enum vsock_type type)
-{
-	return type == VSOCK_STREAM || (virtio_has(vsock_device(e->vs), VSOCK_F_SEQPACKET) &&
-					ctl_can(e->ctl, CTL_CAP_SEQPACKET));
-}
-
 /* Up to here all that was sent either way has been read. */
 static void settle(struct test_ctx *t, struct vsock_env *e)
 {
 	CTL_OK(t, ctl_barrier(e->ctl));
 	CTL_OK(t, ctl_barrier(e->ctl));
-}
-
-static bool has_ended(struct pair *p)
-{
-	return vsock_conn_state(p->conn) > VSOCK_CLOSING;
 }
 
 /* --- packets of no connection --------------------------------------------------------------- */
