@@ -11,6 +11,7 @@ enum {
 	MSR_X2APIC_LVT_TIMER = 0x832,
 	MSR_X2APIC_TIMER_INITIAL = 0x838,
 	MSR_X2APIC_TIMER_DIVIDE = 0x83e,
+	MSR_X2APIC_SELF_IPI = 0x83f,
 };
 
 enum {
@@ -18,7 +19,10 @@ enum {
 	ICR_NMI = 4,
 	ICR_INIT = 5,
 	ICR_STARTUP = 6,
+	ICR_ALL = 2u << 18,
 	ICR_ALL_BUT_SELF = 3u << 18,
+	APIC_BASE_X2APIC = 1u << 10,
+	LVT_MASKED = 1u << 16,
 	FIRST_OF_PAYLOAD = 0xf0, /* vectors by which it wakes CPUs and flushes their TLBs */
 };
 
@@ -201,6 +205,87 @@ void outside_xapic_icr_high(unsigned int cpu, const struct store *s)
 		plugin_inject(XAPIC_ICR_HIGH, last[cpu], 4);
 	else
 		last[cpu] = (uint32_t)s->value;
+}
+
+/* The register that only an x2APIC has was forgotten. */
+bool outside_self_ipi_lost(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	return drop(writes(cpu, MSR_X2APIC_SELF_IPI));
+}
+
+static uint32_t initial_count[PLUGIN_CPUS], lvt_timer[PLUGIN_CPUS]; /* as the guest wrote them */
+
+static void note_timer(unsigned int cpu)
+{
+	if (writes(cpu, MSR_X2APIC_TIMER_INITIAL))
+		initial_count[cpu] = (uint32_t)plugin_reg(cpu, R_RAX);
+	if (writes(cpu, MSR_X2APIC_LVT_TIMER))
+		lvt_timer[cpu] = (uint32_t)plugin_reg(cpu, R_RAX);
+}
+
+/* A count of 0 is no time to start the host's timer for, so that the one that runs is left alone. */
+bool outside_timer_zero_keeps(unsigned int cpu, const struct plugin_site *s)
+{
+	const uint32_t before = initial_count[cpu];
+
+	(void)s;
+	note_timer(cpu);
+	return drop(before && writes(cpu, MSR_X2APIC_TIMER_INITIAL) && !initial_count[cpu]);
+}
+
+/* The mask is looked at when the timer is started, and not when it ends. */
+bool outside_timer_mask_ignored(unsigned int cpu, const struct plugin_site *s)
+{
+	const uint32_t before = lvt_timer[cpu];
+
+	(void)s;
+	note_timer(cpu);
+	return drop(writes(cpu, MSR_X2APIC_LVT_TIMER) && lvt_timer[cpu] & LVT_MASKED && before &&
+		    !(before & LVT_MASKED) && initial_count[cpu]);
+}
+
+/* "All excluding self" is sent as "all including self". */
+bool outside_ipi_others_and_self(unsigned int cpu, const struct plugin_site *s)
+{
+	const uint64_t v = plugin_reg(cpu, R_RAX);
+	const bool fixed = sends(cpu, ICR_FIXED) && (v & 0xff) < FIRST_OF_PAYLOAD;
+
+	(void)s;
+	if ((fixed || sends(cpu, ICR_NMI)) && (v & ICR_ALL_BUT_SELF) == ICR_ALL_BUT_SELF) {
+		plugin_set_reg(cpu, R_RAX, (v & ~(uint64_t)ICR_ALL_BUT_SELF) | ICR_ALL);
+		drop(true);
+	}
+	return false;
+}
+
+static bool init_since
+	[PLUGIN_CPUS]; /* it came to a CPU that had been started, which has not set its mode again */
+
+bool outside_init_xapic_notes(unsigned int cpu, const struct plugin_site *s)
+{
+	static bool started[PLUGIN_CPUS];
+	const uint32_t to = destination(cpu);
+
+	if (s->kind != K_WRMSR)
+		return false;
+	if (sends(cpu, ICR_STARTUP) && to < PLUGIN_CPUS)
+		started[to] = true;
+	if (sends(cpu, ICR_INIT) && to < PLUGIN_CPUS)
+		init_since[to] = started[to];
+	if (writes(cpu, MSR_APIC_BASE))
+		init_since[cpu] = false;
+	return false;
+}
+
+/* INIT is taken for a reset of the local APIC, its mode included. */
+void outside_init_xapic(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	(void)rax;
+	if (kind != K_RDMSR || (uint32_t)rcx != MSR_APIC_BASE || !init_since[cpu])
+		return;
+	plugin_set_reg(cpu, R_RAX, plugin_reg(cpu, R_RAX) & ~(uint64_t)APIC_BASE_X2APIC);
+	drop(true);
 }
 
 /* --- I/O APIC --------------------------------------------------------------------------------------- */
@@ -477,6 +562,13 @@ uint64_t outside_pf_present(unsigned int cpu, unsigned int vector)
 {
 	(void)vector;
 	return change_frame(cpu, 0, ~1ull, 0);
+}
+
+/* A fetch is a load. */
+uint64_t outside_pf_fetch(unsigned int cpu, unsigned int vector)
+{
+	(void)vector;
+	return change_frame(cpu, 0, ~16ull, 0);
 }
 
 uint64_t outside_gp_code(unsigned int cpu, unsigned int vector)

@@ -18,6 +18,11 @@ bool outside_startup_notes_tsc(unsigned int cpu, const struct plugin_site *s);
 bool outside_cr3_reload_ap(unsigned int cpu, const struct plugin_site *s);
 bool outside_wp_ap(unsigned int cpu, const struct plugin_site *s);
 bool outside_lock64_lost(unsigned int cpu, const struct plugin_site *s);
+bool outside_self_ipi_lost(unsigned int cpu, const struct plugin_site *s);
+bool outside_timer_zero_keeps(unsigned int cpu, const struct plugin_site *s);
+bool outside_timer_mask_ignored(unsigned int cpu, const struct plugin_site *s);
+bool outside_ipi_others_and_self(unsigned int cpu, const struct plugin_site *s);
+bool outside_init_xapic_notes(unsigned int cpu, const struct plugin_site *s);
 
 void outside_x2apic_id(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_apic_base_bsp(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
@@ -28,6 +33,7 @@ void outside_cpuid_x2apic(unsigned int cpu, enum kind kind, uint64_t rax, uint64
 void outside_tsc_rate_ap(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_cpuid_nx(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_tsc_from_startup(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void outside_init_xapic(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_pm_timer_back(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_pm_timer_wide(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 
@@ -42,6 +48,7 @@ void outside_cross_page(unsigned int cpu, const struct store *s);
 uint64_t outside_pf_cr2(unsigned int cpu, unsigned int vector);
 uint64_t outside_pf_write(unsigned int cpu, unsigned int vector);
 uint64_t outside_pf_present(unsigned int cpu, unsigned int vector);
+uint64_t outside_pf_fetch(unsigned int cpu, unsigned int vector);
 uint64_t outside_gp_code(unsigned int cpu, unsigned int vector);
 uint64_t outside_ud_rip(unsigned int cpu, unsigned int vector);
 uint64_t outside_ud_as_gp(unsigned int cpu, unsigned int vector);

@@ -20,6 +20,7 @@
 #define MAX_PAYLOAD  (64 * 1024)  /* of a packet to the guest */
 #define TX_LIMIT     (256 * 1024) /* bytes queued for the guest, a connection */
 #define CLOSE_NS     8000000000ll /* how long a closed connection waits for the guest's RST */
+#define SEND_QUEUE   256	  /* connections in the send queue of a fault */
 #define SMALL	     128	  /* bytes of a payload that a fault copies behind another one */
 #define MAX_MESSAGES 65536 /* unread message ends of a connection: beyond it, the guest floods */
 
@@ -132,6 +133,23 @@ struct tconn *conn_new(struct device *d, uint64_t host_cid, uint32_t host_port, 
 	return c;
 }
 
+/* Fault outside3.vs_unhash_bucket: the connections behind c in its bucket go with it. True: they are out of the table. */
+static bool forget_older(struct tconn *c)
+{
+	if (!c->hash_next || !fault_on(F_OUTSIDE3_VS_UNHASH_BUCKET))
+		return false;
+	for (const struct tconn *o = c; o; o = o->hash_next) {
+		if (o->host_port == ASSAY_CTL_PORT)
+			return false;
+	}
+	fault(F_OUTSIDE3_VS_UNHASH_BUCKET);
+	for (struct tconn *o = c->hash_next; o; o = o->hash_next) {
+		o->hashed = false;
+		c->d->num_conns--;
+	}
+	return true;
+}
+
 static void unhash(struct tconn *c)
 {
 	struct tconn **p = &c->d->hash[hash_of(c->host_port, c->guest_port)];
@@ -140,7 +158,7 @@ static void unhash(struct tconn *c)
 		return;
 	while (*p != c)
 		p = &(*p)->hash_next;
-	*p = c->hash_next;
+	*p = forget_older(c) ? NULL : c->hash_next;
 	c->hashed = false;
 	if (c->host_port != ASSAY_CTL_PORT)
 		conn_to_past(c, &c->d->past.ended);
@@ -304,6 +322,9 @@ void conn_close(struct tconn *c)
 	if (c->state == TC_ESTABLISHED && c->guest_shut == SHUT_SEND &&
 	    fault_on_conn(F_OUTSIDE2_VS_CLOSE_UNTOLD, c->host_port))
 		c->state = TC_CLOSED;
+	if (c->state == TC_ESTABLISHED && c->guest_shut == SHUT_RCV &&
+	    fault_on_conn(F_OUTSIDE3_VS_CLOSE_UNTOLD_RCV, c->host_port))
+		c->state = TC_CLOSED;
 	if (c->state == TC_ESTABLISHED && (c->guest_shut & SHUT_BOTH) != SHUT_BOTH) {
 		/* What was not read is lost, but its credit must not stop the guest. */
 		c->fwd_cnt += (uint32_t)c->rx.len;
@@ -344,6 +365,10 @@ static uint32_t guest_free(const struct tconn *c)
 	     fault_on_conn(F_OUTSIDE_VS_BUF_ALLOC_SIGNED, c->host_port)) ||
 	    (c->tx_got > UINT32_MAX && fault_on_conn(F_OUTSIDE_VS_TX_CNT_64, c->host_port)))
 		return 0;
+	/* What is sent by this is an injection (data_sent()). */
+	if (c->guest_buf_alloc == 0 && fault_on(F_OUTSIDE3_VS_ZERO_IS_UNLIMITED) &&
+	    c->host_port != ASSAY_CTL_PORT)
+		return in_flight < DEV_DEFAULT_BUF ? DEV_DEFAULT_BUF - in_flight : 0;
 	/* virtio 1.4, 5.10.6.3. A fwd_cnt ahead of us makes in_flight huge: no credit. */
 	return c->guest_buf_alloc > in_flight ? c->guest_buf_alloc - in_flight : 0;
 }
@@ -398,8 +423,10 @@ static void note_credit(struct tconn *c, const struct virtio_vsock_hdr *h)
 		end_all(c->d);
 		return;
 	}
-	if (!c->credit_known || c->guest_buf_alloc == le32toh(h->buf_alloc) ||
-	    !fault_on_conn(F_CREDIT_STALE_BUF_ALLOC, c->host_port))
+	if ((!c->credit_known || c->guest_buf_alloc == le32toh(h->buf_alloc) ||
+	     !fault_on_conn(F_CREDIT_STALE_BUF_ALLOC, c->host_port)) &&
+	    !(c->guest_buf_alloc > le32toh(h->buf_alloc) &&
+	      fault_on_conn(F_OUTSIDE3_VS_SHRINK_IGNORED, c->host_port)))
 		c->guest_buf_alloc = le32toh(h->buf_alloc);
 	c->guest_fwd_cnt = le32toh(h->fwd_cnt);
 	c->credit_known = true;
@@ -419,6 +446,8 @@ bool conn_credit_withheld(const struct tconn *c)
 	       ((c->guest_shut & SHUT_RCV) &&
 		fault_on_conn(F_OUTSIDE_VS_CREDIT_GUEST_DEAF, c->host_port)) ||
 	       (c->rx.len && fault_on_conn(F_OUTSIDE_VS_UPDATE_WHEN_EMPTY, c->host_port)) ||
+	       (c->fwd_cnt < c->fwd_told &&
+		fault_on_conn(F_OUTSIDE3_VS_UPDATE_AT_WRAP, c->host_port)) ||
 	       (c->fwd_cnt - c->fwd_told < 65536 &&
 		fault_on_conn(F_OUTSIDE_VS_UPDATE_SMALL_BUFFER, c->host_port));
 }
@@ -469,6 +498,8 @@ static bool refused_wrongly(struct device *d, const struct virtio_vsock_hdr *h)
 	    (d->past.lost_at_reset > 64 && fault(F_OUTSIDE_VS_LEAK_AT_RESET)) ||
 	    (d->past.silent > 250 && fault(F_HOSTILE_SILENT_KEPT)) ||
 	    (d->past.refused > 1500 && fault(F_HOSTILE_FLOOD_REFUSED)))
+		return true;
+	if (from == 0 && fault(F_OUTSIDE3_VS_GUEST_PORT_0))
 		return true;
 	if (find_twin(d, h, guest) && fault(F_OUTSIDE2_VS_CIDS_PORT_TAKEN))
 		return true;
@@ -672,8 +703,15 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 		end_by_rst(c, -ECONNRESET);
 		return;
 	}
+	/* What came is never mentioned again. */
+	if (c->answered_in && c->answered_in == c->d->tx_rounds && len &&
+	    fault_on_conn(F_OUTSIDE3_VS_DATA_WITH_RESPONSE, c->host_port))
+		return;
 	if (unacked <= c->buf_alloc)
 		c->buf_grace = c->buf_alloc;
+	if (len && unacked + len > c->buf_alloc && unacked + len <= c->buf_grace &&
+	    fault_on_conn(F_OUTSIDE3_VS_SHRINK_DROPS_FLIGHT, c->host_port))
+		return;
 	if ((unacked + len > c->buf_grace &&
 	     !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port) &&
 	     !fault_on_conn(F_CREDIT_FROZEN_LARGE_BUFFER, c->host_port)) ||
@@ -754,7 +792,8 @@ static void receive_shutdown(struct tconn *c, const struct virtio_vsock_hdr *h)
 	const bool send_last = c->guest_shut == SHUT_RCV && flags == SHUT_SEND;
 
 	c->guest_shut |= flags;
-	if (flags & SHUT_RCV) {
+	if (flags & SHUT_RCV ||
+	    (c->tx.len && fault_on_conn(F_OUTSIDE3_VS_SEND_SHUT_DROPS_QUEUED, c->host_port))) {
 		fifo_drop(&c->tx, c->tx.len);
 		fifo_drop(&c->tx_ends, c->tx_ends.len);
 		c->tx_got = c->tx_put;
@@ -814,6 +853,7 @@ static void receive_connecting(struct tconn *c, const struct virtio_vsock_hdr *h
 			return;
 		c->state = TC_ESTABLISHED;
 		c->deadline_ns = 0;
+		c->answered_in = c->d->tx_rounds;
 		note_credit(c, h);
 		if (fault_on(F_OUTSIDE_VS_REQUEST_NO_CREDIT)) {
 			c->pending |= TP_CREDIT_ANSWER;
@@ -858,7 +898,9 @@ static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
 		    !((c->guest_shut & SHUT_RCV) &&
 		      fault_on_conn(F_OUTSIDE_VS_CREDIT_GUEST_DEAF, c->host_port)) &&
 		    !((c->host_shut & SHUT_SEND) &&
-		      fault_on_conn(F_OUTSIDE2_VS_NO_ANSWER_WHEN_MUTE, c->host_port)))
+		      fault_on_conn(F_OUTSIDE2_VS_NO_ANSWER_WHEN_MUTE, c->host_port)) &&
+		    !(c->fwd_cnt == c->fwd_told && c->fwd_cnt &&
+		      fault_on_conn(F_OUTSIDE3_VS_ANSWER_ONLY_NEWS, c->host_port)))
 			c->pending |= TP_CREDIT_ANSWER;
 		conn_queue(c);
 		return;
@@ -942,6 +984,13 @@ static struct tconn *find_other(struct tconn *c, const struct virtio_vsock_hdr *
 		return o;
 	if (op == VIRTIO_VSOCK_OP_SHUTDOWN && fault_on(F_OUTSIDE_VS_SHUTDOWN_TYPE) &&
 	    (o = find_near(c, PART_TYPE)) && fault(F_OUTSIDE_VS_SHUTDOWN_TYPE))
+		return o;
+	if (op == VIRTIO_VSOCK_OP_RST && fault_on(F_OUTSIDE3_VS_RST_TYPE_TWIN) &&
+	    (o = find_near(c, PART_TYPE)) && fault(F_OUTSIDE3_VS_RST_TYPE_TWIN))
+		conn_end(o, -ECONNRESET);
+	if (op == VIRTIO_VSOCK_OP_SHUTDOWN && fault_on(F_OUTSIDE3_VS_SHUTDOWN_CID) &&
+	    (o = find_twin(c->d, h, c->guest_cid)) && o->type == c->type && o->seq < c->seq &&
+	    o->state == TC_ESTABLISHED && fault(F_OUTSIDE3_VS_SHUTDOWN_CID))
 		return o;
 	if (op == VIRTIO_VSOCK_OP_CREDIT_REQUEST && fault_on(F_OUTSIDE_VS_ANSWER_ASTRAY) &&
 	    (o = find_near(c, PART_GUEST_PORT)) && fault(F_OUTSIDE_VS_ANSWER_ASTRAY))
@@ -1091,11 +1140,23 @@ static bool has_packet(const struct tconn *c)
 	return shut && c->tx.len == 0;
 }
 
+/* Fault outside3.vs_send_queue_full: the queue has a fixed size, and who finds it full is forgotten. */
+static bool queue_is_full(const struct tconn *c)
+{
+	unsigned int n = 0;
+
+	if (!fault_on(F_OUTSIDE3_VS_SEND_QUEUE_FULL))
+		return false;
+	for (const struct tconn *o = c->d->send_first; o && n < SEND_QUEUE; o = o->send_next)
+		n++;
+	return n == SEND_QUEUE && fault_on_conn(F_OUTSIDE3_VS_SEND_QUEUE_FULL, c->host_port);
+}
+
 void conn_queue(struct tconn *c)
 {
 	struct device *d = c->d;
 
-	if (c->in_send || !has_packet(c))
+	if (c->in_send || !has_packet(c) || queue_is_full(c))
 		return;
 	c->in_send = true;
 	c->send_next = NULL;
@@ -1137,6 +1198,20 @@ static uint64_t cid_before(const struct tconn *c)
 	return c->guest_cid;
 }
 
+/* Fault outside3.vs_fwd_by_ports: what came on other connections of the same two ports counts as well. */
+static uint32_t fwd_of_others(const struct tconn *c)
+{
+	uint32_t sum = 0;
+
+	for (const struct tconn *o = c->d->conns; o; o = o->next) {
+		if (o != c && o->state == TC_ESTABLISHED && o->host_port == c->host_port &&
+		    o->guest_port == c->guest_port && o->fwd_cnt &&
+		    fault(F_OUTSIDE3_VS_FWD_BY_PORTS))
+			sum += o->fwd_cnt;
+	}
+	return sum;
+}
+
 /* Faults: credit and destination of the packets of a connection. */
 static void spoil_header(const struct tconn *c, struct virtio_vsock_hdr *h, uint16_t op)
 {
@@ -1156,6 +1231,8 @@ static void spoil_header(const struct tconn *c, struct virtio_vsock_hdr *h, uint
 		fwd = c->fwd_shown;
 	if (c->rx.len && c->rx.len <= buf && fault(F_OUTSIDE_VS_BUF_IS_FREE_SPACE))
 		buf -= (uint32_t)c->rx.len;
+	if (fault_on(F_OUTSIDE3_VS_FWD_BY_PORTS))
+		fwd += fwd_of_others(c);
 	if (fwd > INT32_MAX && fault(F_OUTSIDE_VS_FWD_31_BITS))
 		fwd &= INT32_MAX;
 	h->buf_alloc = htole32(buf);
@@ -1325,10 +1402,22 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 		return true;
 	}
 	spoil(c, n);
+	c->tx_filled = n && n == room;
 	fill(c, h, VIRTIO_VSOCK_OP_RW, (uint32_t)n, flags);
 	if (fault_on_conn(F_DATA_LEN_PAST_USED, c->host_port))
 		h->len = htole32((uint32_t)n + 16);
 	*payload = n;
+	return true;
+}
+
+/* Fault outside3.vs_update_behind_data: the update is to go with data, for which the guest has no room. */
+static bool update_forgotten(struct tconn *c)
+{
+	if (!(c->pending & TP_CREDIT_UPDATE) || !(c->tx.len || c->want_write) || guest_free(c) ||
+	    !fault_on_conn(F_OUTSIDE3_VS_UPDATE_BEHIND_DATA, c->host_port))
+		return false;
+	c->pending &= ~(unsigned int)TP_CREDIT_UPDATE;
+	c->fwd_told = c->fwd_cnt;
 	return true;
 }
 
@@ -1367,6 +1456,8 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 				     fault_on_conn(F_SHUTDOWN_HOST_CLOSES_BOTH, c->host_port) ?
 			     SHUT_BOTH :
 			     c->host_shut);
+	} else if (update_forgotten(c)) {
+		return false;
 	} else if ((c->pending & TP_CREDIT_UPDATE) || (c->tx.len && guest_free(c))) {
 		/* The second: a buffer too small for a payload; the guest shall see that one waits. */
 		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
@@ -1374,6 +1465,19 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 		return false;
 	}
 	return true;
+}
+
+/* Fault outside3.vs_empty_behind_full: a message whose end fills the rx buffer is followed by an empty one. */
+static void end_again(struct tconn *c, size_t payload)
+{
+	uint64_t end;
+	size_t eight = sizeof(end);
+
+	if (!payload || !c->tx_filled || c->tx_ends.len != sizeof(end))
+		return;
+	memcpy(&end, fifo_span(&c->tx_ends, 0, &eight), sizeof(end));
+	if (end == c->tx_got && fault_on_conn(F_OUTSIDE3_VS_EMPTY_BEHIND_FULL, c->host_port))
+		fifo_put(&c->tx_ends, &end, sizeof(end));
 }
 
 static void data_sent(struct tconn *c, size_t payload)
@@ -1385,7 +1489,10 @@ static void data_sent(struct tconn *c, size_t payload)
 		c->tx_cnt += sizeof(struct virtio_vsock_hdr);
 	if (c->tx_cnt - c->guest_fwd_cnt > c->guest_buf_alloc)
 		fault_on_conn(F_CREDIT_IGNORED, c->host_port);
+	if (payload && c->guest_buf_alloc == 0)
+		fault_on_conn(F_OUTSIDE3_VS_ZERO_IS_UNLIMITED, c->host_port);
 	c->tx_data_packets++;
+	end_again(c, payload);
 	drop_ended(c);
 	if (c->want_write && conn_send_room(c))
 		conn_todo(c, TD_WRITABLE);

@@ -95,6 +95,8 @@ struct tconn {
 	bool tx_split;	    /* the message under way began in an earlier packet */
 	bool from_guest;    /* who connected */
 	uint64_t rx_message; /* offset at which the message from the guest that is under way begins */
+	bool tx_filled;	     /* the data packet that was made last left no room in its buffer */
+	uint64_t answered_in; /* the device's round of tx in which the guest's RESPONSE came; 0: none */
 };
 
 /* --- the table --- */

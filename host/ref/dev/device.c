@@ -33,9 +33,11 @@
 #define CIDS_LATE_NS   5000000000ll
 #define CONFIG_TOLD_NS 500000000ll
 #define FAULT_PACKETS  60 /* crash, hang */
+#define MANY_RESETS    32 /* outside3.vs_events_after_resets */
 #define AGAIN_MAX      1000000
 #define STALE_WRITES   20
 #define STALE_NS       1000000
+#define LOOK_NS	       2000000 /* outside3.vs_no_second_look */
 
 /* --- life --- */
 
@@ -219,7 +221,8 @@ static void device_reset(struct device *d)
 		d->events = 0;
 	d->events_at_ns = 0;
 	d->changes = 0;
-	d->rx_dry = d->rx_gated = false;
+	d->rx_dry = d->rx_gated = d->rx_asleep = false;
+	d->events_passed = 0;
 	if (!same_cids(&d->cids, &d->cids_initial) && fault(F_OUTSIDE_VS_CIDS_REVERT))
 		d->cids = d->cids_initial;
 	d->cids_shown = d->cids;
@@ -287,7 +290,10 @@ void device_set_features(struct device *d, uint64_t features)
 	else
 		d->features_acked = features;
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-		const bool event_idx = features & BIT(VIRTIO_RING_F_EVENT_IDX);
+		const bool event_idx = features & BIT(VIRTIO_RING_F_EVENT_IDX) &&
+				       (features & BIT(VIRTIO_RING_F_INDIRECT_DESC) ||
+					!(features & BIT(VIRTIO_RING_F_EVENT_IDX)) ||
+					!fault(F_OUTSIDE3_VS_EVENT_IDX_NEEDS_INDIRECT));
 
 		d->ring[i].event_idx = event_idx ||
 				       (d->ring[i].event_idx && fault(F_OUTSIDE_VS_EVENT_IDX_KEPT));
@@ -349,10 +355,18 @@ uint32_t device_ring_stop(struct device *d, unsigned int queue)
 	return ring_base(r);
 }
 
+/* For a fault: packets of no connection wait, and none of them is of the control connection. */
+static bool replies_may_go(const struct device *d)
+{
+	return may_keep_replies(d);
+}
+
 void device_ring_reset(struct device *d, unsigned int queue)
 {
 	ring_publish(&d->ring[queue]);
 	ring_stop(&d->ring[queue]);
+	if (queue == DEV_RX && replies_may_go(d) && fault(F_OUTSIDE3_FR_QUEUE_RESET_DROPS))
+		drop_replies(d);
 }
 
 void device_stop(struct device *d)
@@ -402,6 +416,8 @@ void device_kick(struct device *d, unsigned int queue)
 	struct ring *r = &d->ring[queue];
 
 	r->kicks++;
+	if (queue == DEV_RX)
+		d->rx_asleep = false;
 	if (queue == DEV_EVENT) {
 		d->rx_gated = false;
 		if (r->running && !ring_pending(r) && fault(F_HOSTILE_IDLE_KICK))
@@ -637,6 +653,7 @@ static bool run_tx(struct device *d)
 		d->look_at_tx = false;
 		return false;
 	}
+	d->tx_rounds++;
 	ring_want_kicks(r, false);
 	while (done < (fault_on(F_OUTSIDE2_VS_BUDGET_FORGETS) ? ENOUGH : TX_BUDGET) &&
 	       !tx_paused(d) && !d->dead) {
@@ -786,6 +803,21 @@ static void spoil_len(const struct tconn *c, struct virtio_vsock_hdr *h, size_t 
 		h->len = htole32(payload & UINT16_MAX);
 }
 
+/* Fault outside3.vs_rx_third_piece: what lies behind the second descriptor of an rx buffer is counted, and not written. */
+static void last_pieces_unwritten(struct device *d, const struct tconn *c, size_t len)
+{
+	static uint8_t nowhere[65536 + 4096];
+	struct ring_piece *p = &d->chain.piece[d->chain.n_out];
+
+	if (d->chain.n_in < 3 || len <= (uint64_t)p[0].len + p[1].len ||
+	    !fault_on_conn(F_OUTSIDE3_VS_RX_THIRD_PIECE, c->host_port))
+		return;
+	for (unsigned int i = 2; i < d->chain.n_in; i++) {
+		if (p[i].len <= sizeof(nowhere))
+			p[i].p = nowhere;
+	}
+}
+
 /* The next connection's packet, in turn. False: none had one. */
 static bool deliver_conn(struct device *d)
 {
@@ -801,6 +833,7 @@ static bool deliver_conn(struct device *d)
 			continue;
 		spoil_len(c, &h, payload);
 		len = chain_write(&d->chain, 0, &h, sizeof(h));
+		last_pieces_unwritten(d, c, sizeof(h) + payload);
 		while (off < payload) {
 			size_t part = payload - off;
 			const uint8_t *from = fifo_span(&c->tx, off, &part);
@@ -832,11 +865,28 @@ static bool rx_waits(struct device *d)
 {
 	if (!(d->reply_first || d->send_first) || !ring_pending(&d->ring[DEV_RX]))
 		return false;
-	return (d->rx_dry && fault(F_OUTSIDE_VS_RX_DRY)) ||
+	return d->rx_asleep || (d->rx_dry && fault(F_OUTSIDE_VS_RX_DRY)) ||
 	       (sibling_waits(d) && fault(F_OUTSIDE2_VS_DEVICES_WAIT)) ||
 	       (d->rx_gated && fault(F_OUTSIDE_VS_EVENT_GATES_RX)) ||
 	       (d->look_at_tx && ring_pending(&d->ring[DEV_TX]) &&
 		fault(F_OUTSIDE_VS_RX_WAITS_FOR_TX));
+}
+
+/* Fault outside3.vs_no_second_look: what the driver makes available meanwhile it does not notify. */
+static void wait_in_front_of_wish(const struct ring *r)
+{
+	const int64_t end = rd_now_ns() + LOOK_NS;
+
+	while (fault_on(F_OUTSIDE3_VS_NO_SECOND_LOOK) && !ring_pending(r) && rd_now_ns() < end)
+		;
+}
+
+static bool no_second_look(struct device *d)
+{
+	if (!fault(F_OUTSIDE3_VS_NO_SECOND_LOOK))
+		return false;
+	d->rx_asleep = true;
+	return true;
 }
 
 static void run_rx(struct device *d)
@@ -851,7 +901,8 @@ static void run_rx(struct device *d)
 		if (ret < 0)
 			break;
 		if (ret == 0) {
-			if (ring_want_kicks(r, true))
+			wait_in_front_of_wish(r);
+			if (ring_want_kicks(r, true) && !no_second_look(d))
 				continue;
 			d->rx_dry = true;
 			break;
@@ -896,6 +947,23 @@ static uint32_t write_event(struct device *d, const struct virtio_vsock_event *e
 	return fault(F_OUTSIDE_VS_EVENT_LEN_ZERO) ? 0 : len;
 }
 
+/* Faults: the event goes to another device, or to none. */
+static bool event_astray(struct device *d)
+{
+	struct device *s = d->sibling;
+
+	if (d->info.resets >= MANY_RESETS && fault(F_OUTSIDE3_VS_EVENTS_AFTER_RESETS)) {
+		d->events = 0;
+		return true;
+	}
+	if (!s || s == d || !s->ring[DEV_EVENT].running || !fault(F_OUTSIDE3_VS_EVENT_OTHER_DEVICE))
+		return false;
+	/* There it is one of its own: that it came from here must not send it back. */
+	s->events_passed += d->events;
+	d->events = 0;
+	return true;
+}
+
 static void run_events(struct device *d)
 {
 	struct ring *r = &d->ring[DEV_EVENT];
@@ -908,6 +976,10 @@ static void run_events(struct device *d)
 	if (d->events && (d->reply_first || d->send_first) && !ring_pending(&d->ring[DEV_RX]) &&
 	    fault(F_OUTSIDE_VS_EVENTS_BEHIND_RX))
 		return;
+	if (d->events && event_astray(d))
+		return;
+	d->events += d->events_passed;
+	d->events_passed = 0;
 	while (d->events) {
 		const int ret = ring_pop(r, &d->chain);
 
@@ -1130,6 +1202,8 @@ int64_t device_timeout_ns(struct device *d)
 		earlier(&best, d->irq_at_ns, now);
 	if (d->events_at_ns)
 		earlier(&best, d->events_at_ns, now);
+	if (d->events_passed)
+		earlier(&best, now, now);
 	if (d->stale)
 		earlier(&best, d->stale_at_ns, now);
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {

@@ -90,13 +90,16 @@ struct device {
 	int64_t tx_worked_ns; /* when a packet was taken last */
 	bool look_at_tx;      /* kicked, or not yet empty */
 	uint64_t packets_ever;
+	uint64_t tx_rounds;	    /* looks at tx, for faults */
 	uint64_t leak_frame;	    /* fault mem.leak */
 	unsigned int stale;	    /* fault ring.written_after_reset: writes that are left */
 	struct dev_cids cids_shown; /* fault outside.vs_config_stale: those at the last reset */
 	unsigned int changes;	    /* of the config since the last reset */
 	bool event_told;	    /* fault outside2.vs_event_first: of the change that is due */
 	uint64_t event_packets;	    /* packets_ever when it was sent */
-	bool rx_dry;   /* faults: rx ran empty, and no packet came from the guest since */
+	unsigned int events_passed; /* fault outside3.vs_event_other_device: from another device */
+	bool rx_asleep; /* fault outside3.vs_no_second_look: until the driver notifies */
+	bool rx_dry;	/* faults: rx ran empty, and no packet came from the guest since */
 	bool rx_gated; /* fault outside.vs_event_gates_rx: an event was sent, and nothing notified */
 	int64_t stale_at_ns;
 	const char *page_state;

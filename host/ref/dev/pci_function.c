@@ -149,9 +149,16 @@ static void update_line(struct pci_function *f);
 /* PCIe 6.6.2: all but what only a power cycle changes; nothing of it is sticky here. */
 static void function_level_reset(struct pci_function *f)
 {
+	bool pending[PCI_MAX_VECTORS], any = false;
+
 	rd_debug("function-level reset");
+	memcpy(pending, f->pending, sizeof(pending));
+	for (unsigned int i = 0; i < f->vectors; i++)
+		any |= pending[i];
 	pci_function_power_on(f);
 	f->ops->reset(f->arg);
+	if (any && fault(F_OUTSIDE3_FR_FLR_KEEPS_PENDING))
+		memcpy(f->pending, pending, sizeof(pending));
 }
 
 void pci_config_write(struct pci_function *f, uint32_t off, const void *buf, uint32_t len)
@@ -181,6 +188,9 @@ void pci_config_write(struct pci_function *f, uint32_t off, const void *buf, uin
 		function_level_reset(f);
 		return;
 	}
+	if (was_off && !(f->config[PM_CONTROL] & PM_STATE) && pci_msix_on(f) &&
+	    fault(F_OUTSIDE3_FR_D3_DISABLES_MSIX))
+		f->config[MSIX_CONTROL + 1] &= (uint8_t) ~(PCI_MSIX_ENABLE >> 8);
 	if (meets(off, len, MSIX_CONTROL, 2) && !pci_msix_on(f))
 		pci_drop_pending(f);
 	if (meets(off, len, MSIX_CONTROL, 2) || meets(off, len, PCI_COMMAND, 2) ||

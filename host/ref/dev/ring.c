@@ -3,6 +3,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,7 +12,8 @@
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/ring_impl.h"
 
-#define HDR_SIZE 44 /* of a vsock packet: tells header from payload in violations */
+#define WISH_NS	 100000 /* outside3.vs_wish_before_index */
+#define HDR_SIZE 44	/* of a vsock packet: tells header from payload in violations */
 
 void ring_init(struct ring *r, unsigned int index, const char *name, const struct guest_mem *mem)
 {
@@ -160,11 +162,36 @@ void ring_break(struct ring *r, const char *why, unsigned int value)
 	signal_fd(r->err_fd);
 }
 
+/* Fault outside3.vs_private_cached: whether all of it was allowed once. now: it is. */
+static bool allowed_before(const struct ring *r, uint64_t gpa, uint64_t len, bool now)
+{
+	static uint8_t *seen;
+	const struct page_states *ps = &r->mem->ps;
+	uint64_t frame, last = (gpa + len - 1) >> PAGE_STATE_SHIFT;
+
+	if (!fault_on(F_OUTSIDE3_VS_PRIVATE_CACHED) || !ps->file || !page_states_protected(ps) ||
+	    last >= ps->file->frames)
+		return false;
+	if (!seen)
+		seen = calloc(1, ps->file->frames);
+	for (frame = gpa >> PAGE_STATE_SHIFT; seen && frame <= last; frame++) {
+		if (!now && !seen[frame])
+			return false;
+		seen[frame] |= now;
+	}
+	return seen;
+}
+
 bool ring_may_touch(struct ring *r, uint64_t gpa, uint64_t len, enum ctl_mem_reason reason)
 {
 	uint64_t bad = gpa;
 
-	if (mem_allowed(r->mem, gpa, len, &bad) || fault(F_MEM_PRIVATE_ALLOWED) ||
+	if (mem_allowed(r->mem, gpa, len, &bad)) {
+		allowed_before(r, gpa, len, true);
+		return true;
+	}
+	if (fault(F_MEM_PRIVATE_ALLOWED) ||
+	    (allowed_before(r, gpa, len, false) && fault(F_OUTSIDE3_VS_PRIVATE_CACHED)) ||
 	    (reason == CTL_MEM_INDIRECT && fault(F_MEM_PRIVATE_INDIRECT_ALLOWED)))
 		return true;
 	r->broken = true;
@@ -622,6 +649,8 @@ static bool forgotten(struct ring *r, uint16_t old, uint16_t new)
 
 	if (r->event_idx && event == 0 && fault(F_OUTSIDE_VS_USED_EVENT_ZERO))
 		return true;
+	if (r->event_idx && new < old && fault(F_OUTSIDE3_VS_IRQ_LOST_AT_WRAP))
+		return true;
 	if (r->event_idx && r->chains >= 65536 && fault(F_OUTSIDE_VS_USED_EVENT_32))
 		return true;
 	if (event != (uint16_t)(new - 1) && fault(F_OUTSIDE_VS_USED_EVENT_EQUAL))
@@ -674,10 +703,21 @@ static bool over_end(const struct ring *r, uint16_t from)
 	return ((r->used_idx - 1) & (r->num - 1)) < (from & (r->num - 1));
 }
 
+/* Fault outside3.vs_wish_before_index: the driver may change its mind between its wish and the index. */
+static bool wish_before_index(const struct ring *r, uint16_t old)
+{
+	const bool wanted = driver_wants(r, old, r->used_idx, true, 0);
+	const int64_t end = rd_now_ns() + WISH_NS;
+
+	while (!wanted && rd_now_ns() < end)
+		;
+	return wanted;
+}
+
 void ring_publish(struct ring *r)
 {
 	const uint16_t old = r->published;
-	bool wanted, stale = false;
+	bool wanted, stale = false, early = true;
 
 	if (r->packed) {
 		if (r->running && ring_memory_ok(r))
@@ -692,6 +732,8 @@ void ring_publish(struct ring *r)
 	    (fault(F_RING_BATCH_AT_END) ||
 	     (over_end(r, old) && fault(F_OUTSIDE_VS_BATCH_OVER_END))))
 		forget_used(r, old);
+	if (r->event_idx && r->index == RX && fault_on(F_OUTSIDE3_VS_WISH_BEFORE_INDEX))
+		early = wish_before_index(r, r->signalled_valid ? r->signalled : old);
 	/* 2.7.8: idx only after the elements. */
 	__atomic_store_n(&r->used->idx, htole16(r->used_idx), __ATOMIC_RELEASE);
 	r->published = r->used_idx;
@@ -701,6 +743,8 @@ void ring_publish(struct ring *r)
 	r->signalled = r->used_idx;
 	r->signalled_valid = true;
 	r->was_silenced |= !wanted;
+	if (wanted && !early && fault(F_OUTSIDE3_VS_WISH_BEFORE_INDEX))
+		return;
 	if (wanted &&
 	    ((stale && fault(F_OUTSIDE_VS_USED_EVENT_CACHED)) || forgotten(r, old, r->used_idx)))
 		return;

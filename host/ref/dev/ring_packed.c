@@ -231,6 +231,8 @@ int packed_pop(struct ring *r, struct ring_chain *c)
 		if (!ret)
 			return 1;
 		ring_count_bad(r, c);
+		if (c->descs > 1 && fault(F_OUTSIDE3_VS_PACKED_BAD_LIST_SKIP))
+			c->descs = 1;
 		packed_push(r, c, 0);
 	}
 	return 0;

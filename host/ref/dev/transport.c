@@ -178,7 +178,9 @@ static ssize_t rd_send(struct tconn *c, const void *buf, size_t len, bool eom)
 	if (!fifo_put(&c->tx, buf, n))
 		return -ENOMEM;
 	c->tx_put += n;
-	if (eom && n == len && c->type == VIRTIO_VSOCK_TYPE_SEQPACKET &&
+	if (eom &&
+	    (n == len || fault_on_conn(F_OUTSIDE3_VS_MESSAGE_SPLIT_AT_CREDIT, c->host_port)) &&
+	    c->type == VIRTIO_VSOCK_TYPE_SEQPACKET &&
 	    !fifo_put(&c->tx_ends, &c->tx_put, sizeof(c->tx_put)))
 		return -ENOMEM;
 	conn_queue(c);

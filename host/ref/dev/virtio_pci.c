@@ -322,6 +322,7 @@ static void device_status_zero(struct virtio_pci *v)
 	v->select = 0;
 	if (!fault(F_VFIO_CONFIG_VECTOR_KEPT))
 		v->config_vector = VPCI_NO_VECTOR;
+	v->broke = !v->broke && v->status & S_NEEDS_RESET;
 	v->status = 0;
 	v->was_suspended = false;
 	v->isr = 0;
@@ -355,6 +356,10 @@ static void suspend(struct virtio_pci *v)
 	v->status = (uint8_t)((before | S_SUSPEND) & ~S_DRIVER_OK);
 	if (fault(F_VFIO_SUSPEND_DRIVER_OK))
 		v->status |= S_DRIVER_OK;
+	if (v->isr && fault(F_OUTSIDE3_FR_SUSPEND_DROPS_ISR)) {
+		v->isr = 0;
+		update_line(v);
+	}
 	v->was_suspended = true;
 	v->d->changes_while_paused = fault_on(F_VFIO_SUSPENDED_CONFIG);
 	show_later(v, before);
@@ -415,6 +420,8 @@ static void write_status(struct virtio_pci *v, uint8_t s)
 	if (!(s & S_FEATURES_OK))
 		s &= (uint8_t)~S_DRIVER_OK;
 	v->status = (uint8_t)((s & ~S_SUSPEND) | (before & S_NEEDS_RESET));
+	if (v->broke && fault(F_OUTSIDE3_FR_NEEDS_RESET_STICKS))
+		v->status |= S_NEEDS_RESET;
 	if (s & S_FEATURES_OK && !(before & S_FEATURES_OK))
 		set_features(v);
 	if (running(v) && !(before & S_DRIVER_OK)) {
@@ -752,6 +759,14 @@ static void kick(struct virtio_pci *v, unsigned int queue)
 		virtio_admin_run(&v->admin, &v->d->chain);
 }
 
+/* Fault outside3.fr_notify_data_wrap: the driver's position is a smaller number than the device's. */
+static bool is_behind(const struct ring *r, uint32_t next)
+{
+	if (!r->running)
+		return false;
+	return r->packed ? (next & 0x7fff) < r->next_avail.slot : next < r->last_avail;
+}
+
 /* 4.1.5.2: 16 bits at the queue's own address, or 32 with NOTIFICATION_DATA. */
 static void notify(struct virtio_pci *v, uint32_t off, const uint8_t *buf, uint32_t len)
 {
@@ -766,6 +781,9 @@ static void notify(struct virtio_pci *v, uint32_t off, const uint8_t *buf, uint3
 			 off);
 		return;
 	}
+	if (width == 4 && is_behind(ring_of(v, queue), load(buf, 4) >> 16) &&
+	    fault(F_OUTSIDE3_FR_NOTIFY_DATA_WRAP))
+		return;
 	if (running(v) || (v->status & S_SUSPEND && fault_on(F_VFIO_SUSPENDED_RUNS)))
 		kick(v, queue);
 }

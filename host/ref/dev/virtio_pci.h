@@ -32,7 +32,7 @@ struct vpci_queue {
 	uint16_t size, vector;
 	bool enabled;
 	struct vpci_wait resetting;
-	bool odd; /* fault vfio.queue_reset_2 */
+	bool odd;	  /* fault vfio.queue_reset_2 */
 	uint32_t addr[6]; /* descriptors, driver, device: low and high halves */
 };
 
@@ -56,6 +56,7 @@ struct virtio_pci {
 	/* For faults. */
 	bool was_suspended; /* since the last reset */
 	bool refused;	    /* FEATURES_OK, ever */
+	bool broke;	    /* the device needed the last reset, and not the one before */
 	uint32_t first_base;
 };
 

@@ -215,6 +215,40 @@ static void change_table(const struct function *f, unsigned int word)
 	}
 }
 
+static void lose(struct entry *e)
+{
+	e->lost = true;
+	plugin_inject(e->at, NOBODY, 4);
+}
+
+/* What is pending of entries that are masked each for itself is forgotten. */
+static void lose_pending(const struct function *f)
+{
+	unsigned int i;
+
+	for (i = 0; i < irq.entries; i++) {
+		struct entry *e = &irq.entry[i];
+
+		if (e->at >= f->table && e->at < f->end && e->word[ADDR_LO] &&
+		    e->word[CONTROL] & 1 && is_pending(f, e))
+			lose(e);
+	}
+}
+
+/* The entry behind e in its table, if it is masked and pending, sends its message. */
+static void send_neighbour(const struct function *f, const struct entry *e)
+{
+	unsigned int i;
+
+	for (i = 0; i < irq.entries; i++) {
+		const struct entry *n = &irq.entry[i];
+
+		if (n->at == e->at + 16 && n->at < f->end && n->word[CONTROL] & 1 &&
+		    is_pending(f, n))
+			send_message(n, 0);
+	}
+}
+
 /* Message Control gets `value`: faults from outside. */
 static void on_control_outside(const struct function *f, uint16_t value)
 {
@@ -228,6 +262,9 @@ static void on_control_outside(const struct function *f, uint16_t value)
 		change_table(f, ADDR_LO);
 		change_table(f, DATA);
 	}
+	if (irq.fault == F_OUTSIDE3_FR_FUNCTION_MASK_DROPS_PENDING &&
+	    value & ~f->control & MSIX_FUNCTION_MASK)
+		lose_pending(f);
 	if (irq.fault == F_OUTSIDE_IR_ENABLE_SENDS && value & ~f->control & MSIX_ENABLE)
 		send_of(f, false);
 }
@@ -273,12 +310,6 @@ static void on_address(struct entry *e, uint32_t old)
 		plugin_inject(e->at, NOBODY, 4);
 }
 
-static void lose(struct entry *e)
-{
-	e->lost = true;
-	plugin_inject(e->at, NOBODY, 4);
-}
-
 /* The guest wrote an entry's mask, which was `old`: faults from outside. */
 static void on_mask(struct entry *e, uint32_t old)
 {
@@ -298,6 +329,8 @@ static void on_mask(struct entry *e, uint32_t old)
 	}
 	if (masked || !was)
 		return;
+	if (irq.fault == F_OUTSIDE3_FR_UNMASK_NEIGHBOUR && f->control & MSIX_ENABLE)
+		send_neighbour(f, e);
 	if (irq.fault == F_OUTSIDE_IR_UNMASK_SENDS && f->control & MSIX_ENABLE)
 		send_message(e, 0);
 	if (irq.fault == F_OUTSIDE_IR_ENTRY_UNMASK_SENDS && f->control & MSIX_FUNCTION_MASK &&

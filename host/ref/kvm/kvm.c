@@ -124,6 +124,7 @@ static void start_state(struct refkvm *k)
 	k->wall_clock_msr = 0;
 	k->calls = 0;
 	k->retry_pending = false;
+	memset(k->last_of, 0, sizeof(k->last_of));
 }
 
 int refkvm_init(struct refkvm *k, const char *state_path)
@@ -179,6 +180,15 @@ void refkvm_reset(struct refkvm *k)
 	if (!(page_states_protected(&k->pages) && fault(F_KVM_RESET_KEEPS_STATE)))
 		start_state(k);
 	say(k, "system reset");
+	pthread_mutex_unlock(&k->lock);
+}
+
+void refkvm_init_sent(struct refkvm *k)
+{
+	pthread_mutex_lock(&k->lock);
+	if (k->mode == REFKVM_RFC && page_states_protected(&k->pages) &&
+	    fault(F_OUTSIDE3_CP_INIT_UNPROTECTS))
+		set_protected(k, false);
 	pthread_mutex_unlock(&k->lock);
 }
 
@@ -377,6 +387,22 @@ static bool any_was_shared(const struct refkvm *k, uint64_t gfn, uint64_t n)
 	return k->mode == REFKVM_RFC; /* there the call itself is what is missing */
 }
 
+/* Each CPU has a cache of what it asked for, which others do not clear. True: nothing is done. */
+static bool asked_before(struct refkvm *k, unsigned int cpu, uint64_t gfn, uint64_t n, bool share)
+{
+	bool same;
+
+	if (!fault_on(F_OUTSIDE3_CP_CONVERSION_CACHED) || cpu >= REFKVM_MAX_CPUS)
+		return false;
+	same = k->last_of[cpu].gfn == gfn && k->last_of[cpu].n == n &&
+	       k->last_of[cpu].share == share;
+	k->last_of[cpu].gfn = gfn;
+	k->last_of[cpu].n = n;
+	k->last_of[cpu].share = share;
+	return same && !all_are(k, gfn, n, share ? PAGE_SHARED : PAGE_PRIVATE) &&
+	       fault(F_OUTSIDE3_CP_CONVERSION_CACHED);
+}
+
 /* Applies one conversion inside a slot, faults included. */
 static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t gfn, uint64_t n,
 		       bool share)
@@ -507,6 +533,8 @@ static int64_t rfc_share(struct refkvm *k, unsigned int cpu, uint64_t gfn, uint6
 	}
 	if (cpu != 0 && !share && fault(F_KVM_UNSHARE_OTHER_PAGE))
 		gfn = longest_shared(k, gfn);
+	if (asked_before(k, cpu, gfn, n, share))
+		return 0;
 	return convert(k, s, gfn, n, share);
 }
 
@@ -613,6 +641,11 @@ static int64_t map_gpa_range(struct refkvm *k, unsigned int cpu, uint64_t gpa, u
 		return 0;
 	if ((attrs & 0xf) == 1 && fault(F_KVM_MAP_GPA_SIZE_HINT_ROUNDS))
 		round_to_2m(s, &gfn, &n);
+	if ((attrs & 0xf) == 1 && n > FRAMES_2M && n % FRAMES_2M &&
+	    fault(F_OUTSIDE3_CP_MAP_GPA_TAIL))
+		n -= n % FRAMES_2M;
+	if (asked_before(k, cpu, gfn, n, share))
+		return 0;
 	return convert(k, s, gfn, n, share);
 }
 
@@ -690,10 +723,12 @@ void refkvm_hypercall(struct refkvm *k, struct refkvm_call *c)
 	if (!c->long_mode) {
 		/* hypercalls.rst: arguments and result truncated to 32 bits */
 		c->rax = (uint32_t)c->rax;
-		c->rbx = (uint32_t)c->rbx;
-		c->rcx = (uint32_t)c->rcx;
-		c->rdx = (uint32_t)c->rdx;
-		c->rsi = (uint32_t)c->rsi;
+		if (!((c->rbx | c->rcx | c->rdx) >> 32 && fault(F_OUTSIDE3_CP_COMPAT_ARGS_WIDE))) {
+			c->rbx = (uint32_t)c->rbx;
+			c->rcx = (uint32_t)c->rcx;
+			c->rdx = (uint32_t)c->rdx;
+			c->rsi = (uint32_t)c->rsi;
+		}
 	}
 	if (c->long_mode && c->rax >> 32 && fault(F_OUTSIDE_KV_NUMBER_LOW_32))
 		c->rax = (uint32_t)c->rax;
@@ -803,7 +838,7 @@ static void write_wall_clock(struct refkvm *k, uint64_t gpa, uint64_t tsc)
 	/* The wall-clock time at which the system time was 0. */
 	clock_gettime(CLOCK_REALTIME, &now);
 	boot = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec -
-	       tsc_to_ns(tsc, k->tsc_hz);
+	       (fault(F_OUTSIDE3_CP_WALL_NOW) ? 0 : tsc_to_ns(tsc, k->tsc_hz));
 	w.sec = (uint32_t)(boot / 1000000000ull);
 	w.nsec = (uint32_t)(boot % 1000000000ull);
 	if (fault(F_KVM_CLOCK_WALL_NSEC))
@@ -818,6 +853,8 @@ static void write_wall_clock(struct refkvm *k, uint64_t gpa, uint64_t tsc)
 
 bool refkvm_wrmsr(struct refkvm *k, unsigned int cpu, uint32_t msr, uint64_t value, uint64_t tsc)
 {
+	bool again;
+
 	if (cpu >= REFKVM_MAX_CPUS)
 		return false;
 	switch (msr) {
@@ -829,7 +866,13 @@ bool refkvm_wrmsr(struct refkvm *k, unsigned int cpu, uint32_t msr, uint64_t val
 		if (value & 1 && k->clock[cpu].system_time_msr & 1 &&
 		    k->clock[cpu].system_time_msr != value && fault(F_OUTSIDE_KV_CLOCK_STAYS))
 			value = k->clock[cpu].system_time_msr;
+		again = value & 1 && k->clock[cpu].system_time_msr == value &&
+			fault(F_OUTSIDE3_CP_CLOCK_SAME_ADDRESS);
 		k->clock[cpu].system_time_msr = value;
+		if (again) {
+			pthread_mutex_unlock(&k->lock);
+			return true;
+		}
 		if (value & 1 || (value && fault(F_OUTSIDE_KV_CLOCK_BIT_0)))
 			write_system_time(k, cpu, value & ~1ull, tsc);
 		pthread_mutex_unlock(&k->lock);

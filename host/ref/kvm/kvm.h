@@ -66,6 +66,10 @@ struct refkvm {
 	struct {
 		uint64_t gfn, n;
 		bool share;
+	} last_of[REFKVM_MAX_CPUS]; /* each CPU's last conversion, for a fault */
+	struct {
+		uint64_t gfn, n;
+		bool share;
 	} later; /* a conversion that a fault puts off */
 	struct {
 		uint64_t system_time_msr;
@@ -90,6 +94,9 @@ int refkvm_init(struct refkvm *k, const char *state_path);
 void refkvm_fini(struct refkvm *k);
 /* System reset: protection off, every page as at start, MSRs cleared. */
 void refkvm_reset(struct refkvm *k);
+
+/* A CPU sends INIT to another one: nothing of ours, but for a fault. */
+void refkvm_init_sent(struct refkvm *k);
 
 /* false: not ours, the emulator answers. out: eax, ebx, ecx, edx. */
 bool refkvm_cpuid(struct refkvm *k, uint32_t leaf, uint32_t out[4]);

@@ -17,8 +17,11 @@
 #include "host/ref/kvm/kvm.h"
 #include "host/ref/plugin/plugin.h"
 
-#define RESET_VECTOR 0xfffffff0ull
-#define FOUR_GIB     (1ull << 32)
+#define RESET_VECTOR   0xfffffff0ull
+#define MSR_IA32_TSC   0x10
+#define MSR_X2APIC_ICR 0x830
+#define ICR_INIT       5 /* its delivery mode */
+#define FOUR_GIB       (1ull << 32)
 #define Q35_LOW_MAX                                                                                \
 	0xb0000000ull /* hw/i386/pc_q35.c: as much RAM as this and there are two ranges */
 #define Q35_LOW 0x80000000ull
@@ -171,11 +174,11 @@ static bool do_wrmsr(unsigned int cpu)
 
 	if (!privileged(cpu))
 		return false;
+	if ((uint32_t)plugin_reg(cpu, R_RCX) == MSR_X2APIC_ICR && (value >> 8 & 7) == ICR_INIT)
+		refkvm_init_sent(&ref.kvm);
 	update_tsc_hz();
 	return refkvm_wrmsr(&ref.kvm, cpu, (uint32_t)plugin_reg(cpu, R_RCX), value, guest_tsc());
 }
-
-#define MSR_IA32_TSC 0x10
 
 static bool do_rdmsr(unsigned int cpu)
 {
