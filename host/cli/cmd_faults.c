@@ -15,10 +15,11 @@
 #include "host/cli/print.h"
 #include "host/cli/run.h"
 
-#define JOBS_MAX   64
-#define REPEAT_MAX 1000
-#define DRAIN_MAX  1024
-#define STOP_MS	   10000 /* a run ends its host when it is told to end */
+#define WHOLE_SUITE 10 /* as much time as a run that looks at one fault has */
+#define JOBS_MAX    64
+#define REPEAT_MAX  1000
+#define DRAIN_MAX   1024
+#define STOP_MS	    10000 /* a run ends its host when it is told to end */
 
 static const char *const all_hosts[] = { "ref", "ref-vectors", "ref-vfio", "ref-protected" };
 
@@ -49,7 +50,9 @@ static const struct argp_option options[] = {
 	{ "repeat", OPT_REPEAT, "N", 0, "each run N times: is it caught each time?", 0 },
 	{ "boot", OPT_BOOT, "efi|pvh", 0, "how the payload starts; default: pvh, the fastest", 0 },
 	{ "machine", OPT_MACHINE, "NAME", 0, "the machine; default: the host's", 0 },
-	{ "timeout", OPT_TIMEOUT, "S", 0, "seconds for each run; default: 60", 0 },
+	{ "timeout", OPT_TIMEOUT, "S", 0,
+	  "seconds for each run; ten times as many for a host without a fault, which runs the whole suite; default: 60",
+	  0 },
 	{ "image", OPT_IMAGE, "FILE", 0, "another payload (ELF)", 0 },
 	{ "output", OPT_OUTPUT, "DIR", 0,
 	  "a folder for each run is made there; default: faults in build/runs or ${ASSAY_RUNS}",
@@ -139,7 +142,6 @@ static void add_option(struct strv *argv, const char *name, const char *value)
 		strv_take(argv, xasprintf("--%s=%s", name, value));
 }
 
-/* The command line of a run: this program's own `run`. */
 /* Many a run waits most of its time for what a fault withholds. */
 static unsigned int default_jobs(void)
 {
@@ -149,6 +151,7 @@ static unsigned int default_jobs(void)
 	return cpus < 1 ? 1 : n > JOBS_MAX ? JOBS_MAX : (unsigned int)n;
 }
 
+/* The command line of a run: this program's own `run`. */
 static void command_of(const struct faults *f, const struct trial *x, struct strv *argv)
 {
 	const struct faults_options *o = f->o;
@@ -164,7 +167,8 @@ static void command_of(const struct faults *f, const struct trial *x, struct str
 	add_option(argv, "output", x->dir);
 	add_option(argv, "tests", x->tests);
 	strv_take(argv, xasprintf("--cpus=%u", x->place.cpus));
-	strv_take(argv, xasprintf("--timeout=%g", o->timeout));
+	strv_take(argv,
+		  xasprintf("--timeout=%g", o->timeout * (trial_is_healthy(x) ? WHOLE_SUITE : 1)));
 	if (fault_expects(&x->fault, &globs) == FAULT_HARNESS) {
 		/* It would go the same way at each boot. */
 		strv_add(argv, "--reboots=1");
