@@ -155,6 +155,11 @@ unsigned int test_step(const struct test_ctx *t, uint32_t *value);
 _Noreturn void test_reboot(struct test_ctx *t, unsigned int step, uint32_t value);
 /* Deterministic pseudo-random numbers, seeded from shuffle= and the test's id. */
 uint64_t test_random(struct test_ctx *t);
+/* One of 0 to n - 1. */
+static inline unsigned int test_draw(struct test_ctx *t, unsigned int n)
+{
+	return (unsigned int)((test_random(t) >> 33) % n);
+}
 
 /*
  * Runs all that the command line selects, prints KTAP, returns the counts.

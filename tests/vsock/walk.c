@@ -47,7 +47,7 @@ static unsigned int opened;
 
 static unsigned int draw(unsigned int n)
 {
-	return (unsigned int)((test_random(walk.t) >> 33) % n);
+	return test_draw(walk.t, n);
 }
 
 static bool peer_can(enum ctl_cap cap)
