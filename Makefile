@@ -337,7 +337,8 @@ $(foreach s,$(v_src),$(eval $(O)/host/$(s).o: H_CFLAGS += -DASSAY_VERSION='"$(VE
 include tests/unit/unit.mk
 include tests/fuzz/fuzz.mk
 SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-U_CFLAGS := $(filter-out -O2 -D_FORTIFY_SOURCE=2 -Wmissing-prototypes,$(H_CFLAGS)) $(SANITIZE)
+# Device registers are tests/unit's own: its arch/mmio.h comes first.
+U_CFLAGS := -Itests/unit/include $(filter-out -O2 -D_FORTIFY_SOURCE=2 -Wmissing-prototypes,$(H_CFLAGS)) $(SANITIZE)
 u_stamp := $(O)/unit/flags
 $(call stamp,$(u_stamp),$(U_CFLAGS))
 $(O)/unit/obj/%.c.o: %.c $(u_stamp) | $(fault_ids)

@@ -39,7 +39,7 @@ static void on_line(void *arg)
 	for (i = 0; i < MAX_USERS; i++)
 		if (l->user[i].d)
 			__atomic_fetch_add(&l->user[i].d->irqs.unexpected, 1, __ATOMIC_RELAXED);
-	if (l->stray == MAX_STRAY)
+	if (l->stray >= MAX_STRAY) /* also where somebody unmasked it since */
 		irq_gsi_mask(l->gsi, true);
 }
 
