@@ -12,6 +12,10 @@ unit-virtio_packed := $(unit-virtio) tests/unit/fake_packed.c
 unit-virtio_init := $(unit-virtio) drivers/virtio/rng.c
 unit-tests += virtio_line
 unit-virtio_line := drivers/virtio/line.c tests/unit/fake_irq.c
+unit-transport := $(filter-out drivers/virtio/virtio.c,$(unit-virtio)) drivers/virtio/line.c $(addprefix tests/unit/,fake_irq.c fake_window.c)
+unit-tests += virtio_mmio
+unit-virtio_mmio := drivers/virtio/mmio.c $(unit-transport)
+unit-link-virtio_mmio := $(fake-heap)
 unit-fault := host/ref/fault/fault.c host/common/injected.c
 unit-refdev := tests/unit/fake_guest.c host/common/page_state.c host/peer/peer.c host/peer/control.c \
 	$(addprefix host/ref/dev/,ring.c ring_packed.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) $(unit-fault)
