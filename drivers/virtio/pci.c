@@ -20,7 +20,9 @@ enum {
 	PCI_CAP_VENDOR = 0x09,
 	CAP_LEN_MIN = 16,
 	CAP_LEN_NOTIFY = 20,
+	CAP_LEN_WINDOW = 20,
 	CAP_LEN_SHM = 24,
+	CONFIG_SPACE = 256, /* capabilities of the list lie below */
 	ISR_QUEUE = 1,
 	ISR_CONFIG = 2,
 	IRQ_CONFIG = -1,
@@ -108,11 +110,13 @@ static void select_queue(struct virtio_pci *p, uint16_t queue)
 static uint16_t pci_queue_max(struct virtio_device *d, uint16_t queue)
 {
 	struct virtio_pci *p = to_pci(d);
+	uint16_t max;
 
 	if (queue >= mmio_read16(&p->common->num_queues))
 		return 0;
 	select_queue(p, queue);
-	return mmio_read16(&p->common->queue_size);
+	max = mmio_read16(&p->common->queue_size);
+	return max <= 32768 ? max : 0; /* 2.7: larger ones do not exist */
 }
 
 static bool pci_queue_enabled(struct virtio_device *d, uint16_t queue)
@@ -127,12 +131,18 @@ static void write_addr(volatile le32 *lo, volatile le32 *hi, dma_addr_t addr)
 	mmio_write32(hi, (uint32_t)(addr >> 32));
 }
 
+/* Whether the common configuration is so long that a field of a later version is in it. */
+#define has_field(p, field)                                                                        \
+	((p)->common_cap->length >=                                                                \
+	 offsetof(struct virtio_pci_common_cfg, field) + sizeof((p)->common->field))
+
 /* Where this queue is notified, inside of the capability's range (4.1.4.4). */
 static int find_notify(struct virtio_pci *p, uint16_t queue)
 {
 	const uint32_t width = virtio_has(&p->vdev, VIRTIO_F_NOTIFICATION_DATA) ? 4 : 2;
 	const uint16_t off = mmio_read16(&p->common->queue_notify_off);
 	const uint64_t at = (uint64_t)off * p->notify_cap->multiplier;
+	const bool own_data = virtio_has(&p->vdev, VIRTIO_F_NOTIF_CONFIG_DATA);
 
 	if (at + width > p->notify_cap->length)
 		return virtio_error(
@@ -140,10 +150,13 @@ static int find_notify(struct virtio_pci *p, uint16_t queue)
 			"queue %u: queue_notify_off %u * multiplier %u is outside of the notify capability's %llu bytes",
 			queue, off, p->notify_cap->multiplier,
 			(unsigned long long)p->notify_cap->length);
+	if (own_data && !has_field(p, queue_notif_config_data))
+		return virtio_error(
+			&p->vdev, -EIO,
+			"queue %u: no queue_notif_config_data in %llu bytes of common configuration",
+			queue, (unsigned long long)p->common_cap->length);
 	p->notify_at[queue] = p->notify + at;
-	p->notify_data[queue] = queue;
-	if (virtio_has(&p->vdev, VIRTIO_F_NOTIF_CONFIG_DATA))
-		p->notify_data[queue] = mmio_read16(&p->common->queue_notif_config_data);
+	p->notify_data[queue] = own_data ? mmio_read16(&p->common->queue_notif_config_data) : queue;
 	return 0;
 }
 
@@ -210,8 +223,7 @@ static int pci_queue_reset(struct virtio_device *d, uint16_t queue)
 	volatile struct virtio_pci_common_cfg *c = p->common;
 	uint16_t got;
 
-	if (!virtio_has(d, VIRTIO_F_RING_RESET) ||
-	    p->common_cap->length < offsetof(struct virtio_pci_common_cfg, admin_queue_index))
+	if (!virtio_has(d, VIRTIO_F_RING_RESET) || !has_field(p, queue_reset))
 		return -EOPNOTSUPP;
 	select_queue(p, queue);
 	mmio_write16(&c->queue_reset, 1);
@@ -516,7 +528,7 @@ static void read_cap(struct virtio_pci *p, unsigned int at)
 		.type = (uint8_t)pci_read(d, at + 3, 1),
 	};
 	p->num_caps++;
-	if (c->cap_len < CAP_LEN_MIN || at + c->cap_len > 256 ||
+	if (c->cap_len < CAP_LEN_MIN || at + c->cap_len > CONFIG_SPACE ||
 	    c->type == VIRTIO_PCI_CAP_VENDOR_CFG)
 		return;
 	c->bar = (uint8_t)pci_read(d, at + 4, 1);
@@ -581,7 +593,9 @@ static void find_caps(struct virtio_pci *p)
 	p->isr_cap = choose(p, VIRTIO_PCI_CAP_ISR_CFG);
 	p->device_cap = choose(p, VIRTIO_PCI_CAP_DEVICE_CFG);
 	for (i = 0; i < p->num_caps && !p->window_cap; i++)
-		if (p->cap[i].type == VIRTIO_PCI_CAP_PCI_CFG && p->cap[i].cap_len >= 20)
+		if (p->cap[i].type == VIRTIO_PCI_CAP_PCI_CFG &&
+		    p->cap[i].cap_len >= CAP_LEN_WINDOW &&
+		    p->cap[i].at + CAP_LEN_WINDOW <= CONFIG_SPACE)
 			p->window_cap = &p->cap[i];
 	p->common = (volatile struct virtio_pci_common_cfg *)map_cap(p, p->common_cap);
 	p->notify = map_cap(p, p->notify_cap);
@@ -643,7 +657,7 @@ static void describe_irqs(struct virtio_pci *p)
 static void probe_one(const struct pci_dev *pci)
 {
 	struct virtio_pci *p = calloc(1, sizeof(*p));
-	struct virtio_device *d = &p->vdev;
+	struct virtio_device *d;
 	const char *why;
 	char name[32];
 	int ret;
@@ -653,6 +667,7 @@ static void probe_one(const struct pci_dev *pci)
 		virtio_refuse(name, VIRTIO_REFUSED_RESOURCE, NULL, "no memory");
 		return;
 	}
+	d = &p->vdev;
 	p->pci = pci;
 	d->ops = &pci_ops;
 	d->transport = p;

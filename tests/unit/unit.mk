@@ -16,6 +16,9 @@ unit-transport := $(filter-out drivers/virtio/virtio.c,$(unit-virtio)) drivers/v
 unit-tests += virtio_mmio
 unit-virtio_mmio := drivers/virtio/mmio.c $(unit-transport)
 unit-link-virtio_mmio := $(fake-heap)
+unit-tests += virtio_pci
+unit-virtio_pci := drivers/virtio/pci.c lib/irq.c $(unit-transport)
+unit-link-virtio_pci := $(fake-heap)
 unit-fault := host/ref/fault/fault.c host/common/injected.c
 unit-refdev := tests/unit/fake_guest.c host/common/page_state.c host/peer/peer.c host/peer/control.c \
 	$(addprefix host/ref/dev/,ring.c ring_packed.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) $(unit-fault)
@@ -29,6 +32,7 @@ unit-tests += refdev_vsock refdev_vhost refdev_config
 unit-refdev_vsock := $(unit-refdev)
 unit-refdev_vhost := $(unit-refdev) host/ref/dev/vhost_user.c host/ref/dev/usock.c
 unit-tests += refdev_vfio
+unit-refdev_vfio := $(unit-refdev) $(addprefix host/ref/dev/,vfio_user.c virtio_pci.c virtio_admin.c pci_function.c usock.c)
 unit-refdev_config := host/ref/dev/config.c host/ref/dev/faults.c $(unit-fault) drivers/virtio/vsock_config.c
 unit-tests += vsock_config
 unit-vsock_config := drivers/virtio/vsock_config.c
