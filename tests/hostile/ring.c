@@ -36,8 +36,9 @@ static const uint64_t nowhere[] = {
 /* A chain of the worst kind; what is not said of a descriptor is that of a plain buffer. */
 struct ill {
 	const char *name;
-	uint16_t head;	    /* HEAD_SIZE stands for the queue's size */
-	bool indirect;	    /* desc is a table, and descriptor 0 refers to it with these: */
+	uint16_t head; /* HEAD_SIZE stands for the queue's size */
+	bool harmless; /* who acts on it does no more than a driver of a later version may expect */
+	bool indirect; /* desc is a table, and descriptor 0 refers to it with these: */
 	uint32_t table_len; /* bytes; 0: what the entries take */
 	uint16_t more_flags;
 	uint8_t n;
@@ -75,19 +76,30 @@ static const struct ill chains[] = {
 	{ "the other direction", 0, .n = 1, .desc = { { MEM, PLAIN, 0, 0, true } } },
 	{ "the other direction first", 0, .n = 2,
 	  .desc = { { MEM, 16, NEXT, 1, true }, { MEM, PLAIN, 0, 0 } } },
-	{ "unknown flags", 0, .n = 1, .desc = { { MEM, PLAIN, 0xfff8, 0 } } },
-	{ "a table of no bytes", 0, true, .table_len = NO_BYTES, .n = 0 },
-	{ "a table of 17 bytes", 0, true, .table_len = 17, .n = 1,
+	{ "a request, and an address nowhere behind it", 0, .n = 2,
+	  .desc = { { MEM, PLAIN, NEXT, 1 }, { 1ull << 45, 4096, 0, 0 } } },
+	{ "a request, and bytes that wrap behind it", 0, .n = 2,
+	  .desc = { { MEM, PLAIN, NEXT, 1 }, { 0xfffffffffffffff0ull, 64, 0, 0 } } },
+	{ "unknown flags", 0, true, .n = 1, .desc = { { MEM, PLAIN, 0xfff8, 0 } } },
+	{ "a table of no bytes", 0, .indirect = true, .table_len = NO_BYTES, .n = 0 },
+	{ "a table of 17 bytes", 0, .indirect = true, .table_len = 17, .n = 1,
 	  .desc = { { MEM, PLAIN, 0, 0 } } },
-	{ "a table of 8 bytes", 0, true, .table_len = 8, .n = 1, .desc = { { MEM, PLAIN, 0, 0 } } },
-	{ "a table inside a table", 0, true, .n = 1, .desc = { { TAB, 16, INDIRECT, 0 } } },
-	{ "a table that is followed", 0, true, .more_flags = NEXT, .n = 1,
+	{ "a table of 8 bytes", 0, .indirect = true, .table_len = 8, .n = 1,
 	  .desc = { { MEM, PLAIN, 0, 0 } } },
-	{ "a loop in a table", 0, true, .n = 2,
+	{ "a table inside a table", 0, .indirect = true, .n = 1,
+	  .desc = { { TAB, 16, INDIRECT, 0 } } },
+	{ "a request in a table, and a table behind it", 0, .indirect = true, .n = 2,
+	  .desc = { { MEM, PLAIN, NEXT, 1 }, { TAB, 16, INDIRECT, 0 } } },
+	{ "a request in a table, and next leaves it", 0, .indirect = true, .n = 1,
+	  .desc = { { MEM, PLAIN, NEXT, 1 } } },
+	{ "a table that is followed", 0, .indirect = true, .more_flags = NEXT, .n = 1,
+	  .desc = { { MEM, PLAIN, 0, 0 } } },
+	{ "a loop in a table", 0, .indirect = true, .n = 2,
 	  .desc = { { MEM, 4, NEXT, 1 }, { MEM, 4, NEXT, 0 } } },
-	{ "next leaves the table", 0, true, .n = 1, .desc = { { MEM, 4, NEXT, 1 } } },
-	{ "next leaves the table by far", 0, true, .n = 1, .desc = { { MEM, 4, NEXT, 0xffff } } },
-	{ "a table with an address nowhere", 0, true, .n = 1,
+	{ "next leaves the table", 0, .indirect = true, .n = 1, .desc = { { MEM, 4, NEXT, 1 } } },
+	{ "next leaves the table by far", 0, .indirect = true, .n = 1,
+	  .desc = { { MEM, 4, NEXT, 0xffff } } },
+	{ "a table with an address nowhere", 0, .indirect = true, .n = 1,
 	  .desc = { { 1ull << 52, 64, 0, 0 } } },
 };
 
@@ -172,6 +184,13 @@ static void check_memory(struct test_ctx *t, const struct actor *a, const char *
 	       vt_who(a->d), what);
 }
 
+/* The specification does not forbid it, but a device that takes the wrong part of a chain may take others' as well. */
+static void look_whether_it_acted(struct test_ctx *t, struct actor *a, const char *what)
+{
+	if (wait_for(actor_acted(a), QUIET_NS / 8))
+		test_note(t, "%s: acts on %s", vt_who(a->d), what);
+}
+
 static void posts(struct test_ctx *t, struct actor *a, const struct actor *other, uint16_t head,
 		  const char *what)
 {
@@ -221,12 +240,79 @@ TEST(hostile_chains,
 		for (k = 0; k < sizeof(chains) / sizeof(chains[0]); k++) {
 			if (chains[k].indirect && !how.features)
 				continue;
-			actor_prepare(&a, true);
+			actor_prepare(&a, false);
 			posts(t, &a, has ? &by : NULL, stage(&a, &chains[k]), chains[k].name);
 			check_memory(t, &a, chains[k].name);
+			if (!chains[k].harmless)
+				look_whether_it_acted(t, &a, chains[k].name);
 			comes_back(t, &a, &how, chains[k].name);
 		}
 	}
+}
+
+/* --- rings that lie nowhere ------------------------------------------------------------------------ */
+
+/* The queue of the actor has this address for one of its parts, the others' are right. Whatever the device says to it. */
+static void misplace(struct test_ctx *t, struct actor *a, unsigned int part, uint64_t to)
+{
+	struct virtio_device *d = a->d;
+	dma_addr_t at[3];
+	uint16_t i;
+
+	if (virtio_accept(d, VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |
+				     (a->packed ? VIRTIO_BIT(VIRTIO_F_RING_PACKED) : 0)))
+		test_error(t, "%s: %s", d->name, d->error);
+	d->num_queues = d->max_queues;
+	if (d->ops->irq_setup(d, VIRTIO_IRQ_POLL))
+		test_error(t, "%s: %s", d->name, d->error);
+	for (i = 0; i < d->max_queues; i++)
+		if (i != a->queue && d->max_size[i] && virtio_queue_setup(d, i, 0))
+			test_error(t, "%s: %s", d->name, d->error);
+	d->vq[a->queue] = vq_create(d, a->queue, 8);
+	if (!d->vq[a->queue])
+		test_error(t, "no memory for a queue");
+	vq_addresses(d->vq[a->queue], &at[0], &at[1], &at[2]);
+	at[part] = to;
+	(void)d->ops->queue_enable(d, a->queue, 8, at[0], at[1], at[2]);
+	(void)virtio_driver_ok(d);
+}
+
+TEST(hostile_addresses,
+     .id = "hostile.ring.addresses",
+     .clause = CLAUSE,
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .liveness = 1,
+     .timeout = 60 * SEC)
+{
+	static const char *const parts[] = { "the descriptors", "the driver area",
+					     "the device area" };
+	static const uint64_t places[] = { 0xfffffffffffff000ull, 0xfffffffffffffff0ull,
+					   0x8000000000000000ull, 1ull << 52, 1ull << 45 };
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	struct actor a, by;
+	unsigned int i, k, part;
+	char what[48];
+	bool has;
+
+	actor_need(t);
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++)
+		for (part = 0; part < 3; part++)
+			for (k = 0; k < sizeof(places) / sizeof(places[0]); k++) {
+				snprintf(what, sizeof(what), "%s at 0x%llx", parts[part],
+					 (unsigned long long)places[k]);
+				has = bystander(t, &a, &by);
+				misplace(t, &a, part, places[k]);
+				a.d->ops->notify(a.d, a.queue, a.queue);
+				if (has) {
+					actor_prepare(&by, true);
+					require(t, actor_round(&by),
+						"%s: after %s on %s it uses no buffer",
+						vt_who(by.d), what, a.d->name);
+				}
+				(void)wait_for(false, QUIET_NS / 8);
+				comes_back(t, &a, &how, what);
+			}
 }
 
 /* As long as the queue, and one longer, in a loop through all descriptors. */

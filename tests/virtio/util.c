@@ -677,6 +677,18 @@ bool actor_understood(struct actor *a, uint32_t used_len)
 	return false;
 }
 
+bool actor_acted(struct actor *a)
+{
+	uint32_t i;
+
+	if (!a->writes)
+		return take_rst(a);
+	for (i = 0; i < a->len; i++)
+		if (a->mem[i] != PATTERN)
+			return true;
+	return false;
+}
+
 const char *actor_who(const struct actor *a)
 {
 	static char text[64];

@@ -155,6 +155,8 @@ void actor_one(struct test_ctx *t, struct actor *a);
  * judged by the use of the buffer alone: true.
  */
 bool actor_understood(struct actor *a, uint32_t used_len);
+/* Whether the device has acted on the last request by now, in any way: it is not waited for. A mute one never does. */
+bool actor_acted(struct actor *a);
 /*
  * Whether what lies behind the last request's writable buffers is as it was: the receive buffers of a vsock
  * device, the plain buffer of a rng.

@@ -11,7 +11,8 @@ static bool ranges_meet(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
 	return a < b + blen && b < a + alen;
 }
 
-static int add(struct guest_mem *m, const struct mem_region *r)
+/* No VMM that works has a region that is empty, wraps, or lies over another. */
+static int region_refused(const struct guest_mem *m, const struct mem_region *r)
 {
 	if (r->size == 0 || r->gpa + r->size < r->gpa || r->uva + r->size < r->uva)
 		return -EINVAL;
@@ -21,27 +22,48 @@ static int add(struct guest_mem *m, const struct mem_region *r)
 		if (ranges_meet(r->gpa, r->size, m->r[i].gpa, m->r[i].size))
 			return -EINVAL;
 	}
+	return 0;
+}
+
+static int add(struct guest_mem *m, const struct mem_region *r)
+{
+	const int refused = region_refused(m, r);
+
+	if (refused)
+		return refused;
 	m->r[m->n++] = *r;
 	return 0;
+}
+
+/* Nor one that its file does not hold: a page behind the end of a file is no memory, and to touch it is SIGBUS. */
+static int file_refused(uint64_t size, int fd, uint64_t offset)
+{
+	struct stat st;
+
+	if (size == 0 || offset + size < offset || offset + size > PTRDIFF_MAX)
+		return -EINVAL;
+	if (fstat(fd, &st))
+		return -errno;
+	return S_ISREG(st.st_mode) && (uint64_t)st.st_size < offset + size ? -EINVAL : 0;
+}
+
+static bool map_failed(const void *p)
+{
+	return p == MAP_FAILED;
 }
 
 int mem_add(struct guest_mem *m, uint64_t gpa, uint64_t size, uint64_t uva, int fd, uint64_t offset)
 {
 	struct mem_region r = { .gpa = gpa, .size = size, .uva = uva };
-	struct stat st;
+	const int refused = file_refused(size, fd, offset);
 	int ret;
 
-	if (size == 0 || offset + size < offset || offset + size > PTRDIFF_MAX)
-		return -EINVAL;
-	/* A page behind the end of a file is no memory: to touch it is SIGBUS. */
-	if (fstat(fd, &st))
-		return -errno;
-	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < offset + size)
-		return -EINVAL;
+	if (refused)
+		return refused;
 	/* From 0 on: an offset into huge pages need not be aligned as mmap() wants it. */
 	r.map_len = offset + size;
 	r.map = mmap(NULL, r.map_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-	if (r.map == MAP_FAILED)
+	if (map_failed(r.map))
 		return -errno;
 	r.host = (uint8_t *)r.map + offset;
 	ret = add(m, &r);
@@ -86,7 +108,8 @@ uint8_t *mem_at(const struct guest_mem *m, uint64_t gpa, uint64_t *len)
 	for (unsigned int i = 0; i < m->n; i++) {
 		const struct mem_region *r = &m->r[i];
 
-		if (gpa < r->gpa || gpa - r->gpa >= r->size)
+		/* Below the region the difference, which is unsigned, is larger than any region. */
+		if (gpa - r->gpa >= r->size)
 			continue;
 		if (*len > r->size - (gpa - r->gpa))
 			*len = r->size - (gpa - r->gpa);
@@ -100,7 +123,7 @@ uint8_t *mem_at_uva(const struct guest_mem *m, uint64_t uva, uint64_t len, uint6
 	for (unsigned int i = 0; i < m->n; i++) {
 		const struct mem_region *r = &m->r[i];
 
-		if (uva < r->uva || uva - r->uva >= r->size || len > r->size - (uva - r->uva))
+		if (uva - r->uva >= r->size || len > r->size - (uva - r->uva))
 			continue;
 		*gpa = r->gpa + (uva - r->uva);
 		return r->host + (uva - r->uva);

@@ -17,6 +17,7 @@ enum {
 	PM_NO_SOFT_RESET = 1 << 3,
 	EXPRESS_RC_ENDPOINT = 9,
 	EXPRESS_FLR_CAPABLE = 1 << 28,
+	EXPRESS_ROLE_BASED = 1 << 15, /* Role-Based Error Reporting: of each since PCIe 1.1 */
 	EXPRESS_FLR = 1 << 15,
 	MSIX_CONTROL = PCI_CAP_MSIX + 2,
 	PM_CONTROL = PCI_CAP_PM + 4,
@@ -81,7 +82,9 @@ void pci_function_init(struct pci_function *f, unsigned int vectors,
 	f->config[PCI_CAP_EXPRESS] = CAP_ID_EXPRESS;
 	f->config[PCI_CAP_EXPRESS + 1] = PCI_CAP_MSIX;
 	pci_put16(f, PCI_CAP_EXPRESS + 2, 1 | EXPRESS_RC_ENDPOINT << 4);
-	pci_put32(f, PCI_CAP_EXPRESS + 4, EXPRESS_FLR_CAPABLE | 1 << 15);
+	pci_put32(f, PCI_CAP_EXPRESS + 4, EXPRESS_FLR_CAPABLE | EXPRESS_ROLE_BASED);
+	if (fault(F_VFIO_NOT_ROLE_BASED))
+		pci_put32(f, PCI_CAP_EXPRESS + 4, EXPRESS_FLR_CAPABLE);
 	allow16(f, EXPRESS_CONTROL, 0x7fff);
 
 	f->config[PCI_CAP_MSIX] = CAP_ID_MSIX;
@@ -262,7 +265,7 @@ void pci_read_pba(const struct pci_function *f, uint64_t off, uint8_t *buf, uint
 	if (fault(F_VFIO_PBA_EMPTY))
 		return;
 	for (uint32_t i = 0; i < 8 * len && off * 8 + i < f->vectors; i++) {
-		if (f->pending[off * 8 + i])
+		if (f->pending[off * 8 + i] && !(i >= 8 && fault(F_VFIO_PBA_FIRST_BYTE)))
 			buf[i / 8] |= (uint8_t)(1 << i % 8);
 	}
 }

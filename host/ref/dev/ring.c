@@ -46,6 +46,18 @@ static uint64_t avail_at(struct ring *r)
 	return r->avail_uva;
 }
 
+/* 2.7 MUST of the driver: what a device does with another size is its choice. */
+static bool split_size_wrong(const struct ring *r)
+{
+	return r->num == 0 || r->num > RING_MAX_SIZE || (r->num & (r->num - 1));
+}
+
+/* The same of the alignments of the three parts. */
+static bool split_misaligned(const struct ring *r)
+{
+	return (uintptr_t)r->desc % 16 || (uintptr_t)r->avail % 2 || (uintptr_t)r->used % 4;
+}
+
 int ring_map(struct ring *r)
 {
 	r->desc = NULL;
@@ -53,17 +65,18 @@ int ring_map(struct ring *r)
 	r->used = NULL;
 	if (r->packed)
 		return packed_map(r);
-	if (r->num == 0 || r->num > RING_MAX_SIZE || (r->num & (r->num - 1)) ||
-	    (r->num < 4 && fault(F_OUTSIDE_VS_QUEUE_TINY)))
+	if (split_size_wrong(r) || (r->num < 4 && fault(F_OUTSIDE_VS_QUEUE_TINY)))
 		return -EINVAL;
 	r->desc = (void *)mem_at_uva(r->mem, r->desc_uva, sizeof(struct vring_desc) * r->num,
 				     &r->desc_gpa);
 	r->avail = (void *)mem_at_uva(r->mem, avail_at(r), avail_bytes(r), &r->avail_gpa);
 	r->used = (void *)mem_at_uva(r->mem, r->used_uva, used_bytes(r), &r->used_gpa);
-	if (!r->desc || !r->avail || !r->used)
+	if (!r->desc || !r->avail || !r->used) {
+		if (fault(F_HOSTILE_ADDRESS_STICKS))
+			r->lame = true;
 		return -EFAULT;
-	/* 2.7: alignments of the three parts. */
-	if ((uintptr_t)r->desc % 16 || (uintptr_t)r->avail % 2 || (uintptr_t)r->used % 4)
+	}
+	if (split_misaligned(r))
 		return -EINVAL;
 	return 0;
 }
@@ -318,6 +331,15 @@ static uint32_t entry_behind(const struct vring_desc *e, uint32_t i, uint32_t co
 	return le16toh(e->next);
 }
 
+/* 2.7.5.3.1 MUST NOT of the driver: a table that was not negotiated, is followed, or has a part of an entry. */
+static bool split_table_forbidden(const struct ring *r, const struct vring_desc *d)
+{
+	const bool followed = le16toh(d->flags) & VRING_DESC_F_NEXT;
+
+	return !r->indirect_ok || (followed && !fault(F_HOSTILE_FOLLOWED_TABLE_TAKEN)) ||
+	       le32toh(d->len) % sizeof(*d);
+}
+
 static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vring_desc *d)
 {
 	const uint64_t addr = le64toh(d->addr);
@@ -330,10 +352,7 @@ static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vrin
 	unsigned int seen = 0;
 	uint32_t i = 0;
 
-	/* 2.7.5.3.1: no table in a table (the caller), no NEXT beside INDIRECT, whole descriptors. */
-	if (!r->indirect_ok || (le16toh(d->flags) & VRING_DESC_F_NEXT) || count == 0 ||
-	    bytes % sizeof(*d) || count > 65536 || gpa + bytes < gpa ||
-	    table_refused(r, gpa, count))
+	if (split_table_forbidden(r, d) || table_refused(r, gpa, count))
 		return -EBADMSG;
 	table = mem_at(r->mem, gpa, &avail);
 	if (!table || avail < bytes)

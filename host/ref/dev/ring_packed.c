@@ -27,22 +27,33 @@ static bool size_refused(const struct ring *r)
 	return (r->num & (r->num - 1)) && fault(F_PACKED_SIZE_POWER);
 }
 
+/* 2.8.10.1 MUST of the driver: what a device does with another size is its choice. */
+static bool packed_size_wrong(const struct ring *r)
+{
+	return r->num == 0 || r->num > RING_MAX_SIZE;
+}
+
+/* The same of the alignments of the three parts. */
+static bool packed_misaligned(const struct ring *r)
+{
+	return (uintptr_t)r->pdesc % 16 || (uintptr_t)r->driver_event % 4 ||
+	       (uintptr_t)r->device_event % 4;
+}
+
 int packed_map(struct ring *r)
 {
 	const size_t event = sizeof(*r->driver_event);
 
 	r->pdesc = NULL;
 	r->driver_event = r->device_event = NULL;
-	if (r->num == 0 || r->num > RING_MAX_SIZE || size_refused(r))
+	if (packed_size_wrong(r) || size_refused(r))
 		return -EINVAL;
 	r->pdesc = (void *)mem_at_uva(r->mem, r->desc_uva, desc_bytes(r), &r->desc_gpa);
 	r->driver_event = (void *)mem_at_uva(r->mem, r->avail_uva, event, &r->avail_gpa);
 	r->device_event = (void *)mem_at_uva(r->mem, r->used_uva, event, &r->used_gpa);
 	if (!r->pdesc || !r->driver_event || !r->device_event)
 		return -EFAULT;
-	/* 2.8.10.1: alignments of the three parts. */
-	if ((uintptr_t)r->pdesc % 16 || (uintptr_t)r->driver_event % 4 ||
-	    (uintptr_t)r->device_event % 4)
+	if (packed_misaligned(r))
 		return -EINVAL;
 	return 0;
 }
@@ -66,12 +77,18 @@ static uint16_t pack(struct ring_pos at)
 	return (uint16_t)(at.slot | (at.wrap ? 0x8000 : 0));
 }
 
+/* A VMM that works hands a position over as it was. */
+static bool position_wrong(const struct ring *r, struct ring_pos at)
+{
+	return at.slot >= r->num;
+}
+
 int packed_start(struct ring *r, uint32_t base)
 {
 	const struct ring_pos avail = unpack(base), used = unpack(base >> 16);
 	const struct ring_pos old = r->next_used;
 
-	if (avail.slot >= r->num || used.slot >= r->num)
+	if (position_wrong(r, avail) || position_wrong(r, used))
 		return -EINVAL;
 	r->next_avail = r->before_pop = avail;
 	r->next_used = used;
@@ -120,6 +137,13 @@ static uint32_t entries_taken(const uint8_t *table, uint32_t count)
 	return count > 1 && fault(F_PACKED_TABLE_LAST_LOST) ? count - 1 : count;
 }
 
+/* 2.8.7 MUST NOT of the driver: a table that was not negotiated, has a part of an entry, or more than any queue. */
+static bool packed_table_forbidden(const struct ring *r, uint32_t bytes)
+{
+	return !r->indirect_ok || bytes % sizeof(struct vring_packed_desc) ||
+	       bytes / sizeof(struct vring_packed_desc) > RING_MAX_PIECES;
+}
+
 /* 2.8.7: the table's length tells how many entries there are; of their flags only WRITE counts. */
 static int walk_table(struct ring *r, struct ring_chain *c, const struct vring_packed_desc *d)
 {
@@ -129,8 +153,7 @@ static int walk_table(struct ring *r, struct ring_chain *c, const struct vring_p
 	uint64_t avail = bytes;
 	const uint8_t *table;
 
-	if (!r->indirect_ok || count == 0 || bytes % sizeof(*d) || count > RING_MAX_PIECES ||
-	    gpa + bytes < gpa)
+	if (packed_table_forbidden(r, bytes) || count == 0)
 		return -EBADMSG;
 	table = mem_at(r->mem, gpa, &avail);
 	if (!table || avail < bytes)

@@ -96,6 +96,65 @@ static void reply_error(struct vfu *v, int err)
 		disconnect(v, "it takes no reply");
 }
 
+/* --- what only a VMM that breaks the protocol sends: 0, or the -errno that it is answered with --- */
+
+static struct dma_range *find_range(struct vfu *v, uint64_t address, uint64_t size)
+{
+	for (unsigned int i = 0; i < v->ranges; i++) {
+		struct dma_range *r = &v->range[i];
+
+		if (address < r->address + r->size && r->address < address + size)
+			return r;
+	}
+	return NULL;
+}
+
+static int map_refused(struct vfu *v, const struct vfu_msg *m)
+{
+	const uint64_t address = m->map.address, size = m->map.size;
+
+	if (v->fds.n > 1 || size == 0 || address + size < address || !(m->map.flags & VFU_DMA_READ))
+		return -EINVAL;
+	if (find_range(v, address, size))
+		return -EEXIST;
+	return v->ranges == MEM_MAX_REGIONS ? -ENOSPC : 0;
+}
+
+static int unmap_refused(const struct dma_range *r, const struct vfu_msg *m)
+{
+	return !r || r->address != m->unmap.address || r->size != m->unmap.size ? -EINVAL : 0;
+}
+
+static uint32_t irq_count(const struct vfu *v, uint32_t index)
+{
+	return index == VFU_IRQ_INTX ? 1 : index == VFU_IRQ_MSIX ? v->fn.pci.vectors : 0;
+}
+
+static int irqs_refused(const struct vfu *v, const struct vfu_msg *m)
+{
+	const uint32_t data = m->set_irqs.flags & VFU_IRQ_DATA,
+		       action = m->set_irqs.flags & VFU_IRQ_ACTION;
+	const uint32_t start = m->set_irqs.start, count = m->set_irqs.count,
+		       all = irq_count(v, m->set_irqs.index);
+	const uint32_t bytes = m->h.size - (uint32_t)offsetof(struct vfu_msg, set_irqs.data);
+
+	if (m->set_irqs.index >= VFU_IRQS || (data & (data - 1)) || (action & (action - 1)) ||
+	    !data || !action || start > all || count > all - start)
+		return -EINVAL;
+	if (data == VFU_IRQ_DATA_BOOL && bytes < count)
+		return -EINVAL;
+	if (data == VFU_IRQ_DATA_EVENTFD && action != VFU_IRQ_TRIGGER)
+		return -ENOTSUP;
+	/* No descriptors at all take those away that are there. */
+	return data == VFU_IRQ_DATA_EVENTFD && v->fds.n && v->fds.n != count ? -EINVAL : 0;
+}
+
+/* A question about something that is not there, or with no room for the answer. */
+static int info_refused(uint32_t argsz, size_t room, uint32_t index, uint32_t all)
+{
+	return argsz < room || index >= all ? -EINVAL : 0;
+}
+
 /* --- messages: bytes of the reply, or -errno; *with may become a descriptor that goes beside it --- */
 
 static int version(struct vfu *v, struct vfu_msg *m)
@@ -114,29 +173,14 @@ static int version(struct vfu *v, struct vfu_msg *m)
 	return 4 + n + 1;
 }
 
-static struct dma_range *find_range(struct vfu *v, uint64_t address, uint64_t size)
-{
-	for (unsigned int i = 0; i < v->ranges; i++) {
-		struct dma_range *r = &v->range[i];
-
-		if (address < r->address + r->size && r->address < address + size)
-			return r;
-	}
-	return NULL;
-}
-
 static int dma_map(struct vfu *v, const struct vfu_msg *m)
 {
 	const uint64_t address = m->map.address, size = m->map.size;
 	struct dma_range r = { .address = address, .size = size };
-	const int fd = v->fds.n ? v->fds.fd[0] : -1;
+	const int fd = v->fds.n ? v->fds.fd[0] : -1, refused = map_refused(v, m);
 
-	if (v->fds.n > 1 || size == 0 || address + size < address || !(m->map.flags & VFU_DMA_READ))
-		return -EINVAL;
-	if (find_range(v, address, size))
-		return -EEXIST;
-	if (v->ranges == MEM_MAX_REGIONS)
-		return -ENOSPC;
+	if (refused)
+		return refused;
 	/* What the device may only read is no place for rings or buffers: as if it were not there. */
 	if (fd >= 0 && m->map.flags & VFU_DMA_WRITE) {
 		const int ret = mem_add(&v->d->mem, address, size, address, fd, m->map.offset);
@@ -168,7 +212,7 @@ static int dma_unmap(struct vfu *v, const struct vfu_msg *m)
 			drop_range(v, v->range);
 	} else {
 		r = m->unmap.size ? find_range(v, m->unmap.address, m->unmap.size) : NULL;
-		if (!r || r->address != m->unmap.address || r->size != m->unmap.size)
+		if (unmap_refused(r, m))
 			return -EINVAL;
 		drop_range(v, r);
 	}
@@ -178,7 +222,7 @@ static int dma_unmap(struct vfu *v, const struct vfu_msg *m)
 
 static int device_info(struct vfu_msg *m)
 {
-	if (m->info.argsz < sizeof(m->info))
+	if (info_refused(m->info.argsz, sizeof(m->info), 0, 1))
 		return -EINVAL;
 	m->info.argsz = sizeof(m->info);
 	m->info.flags = VFU_DEVICE_RESETS | VFU_DEVICE_PCI;
@@ -196,7 +240,7 @@ static uint64_t region_size(const struct vfu *v, uint32_t region)
 
 static int region_info(struct vfu *v, struct vfu_msg *m, int *with)
 {
-	if (m->region.argsz < sizeof(m->region) || m->region.index >= VFU_REGIONS)
+	if (info_refused(m->region.argsz, sizeof(m->region), m->region.index, VFU_REGIONS))
 		return -EINVAL;
 	m->region.argsz = sizeof(m->region);
 	m->region.size = region_size(v, m->region.index);
@@ -210,14 +254,9 @@ static int region_info(struct vfu *v, struct vfu_msg *m, int *with)
 	return sizeof(m->region);
 }
 
-static uint32_t irq_count(const struct vfu *v, uint32_t index)
-{
-	return index == VFU_IRQ_INTX ? 1 : index == VFU_IRQ_MSIX ? v->fn.pci.vectors : 0;
-}
-
 static int irq_info(const struct vfu *v, struct vfu_msg *m)
 {
-	if (m->irq.argsz < sizeof(m->irq) || m->irq.index >= VFU_IRQS)
+	if (info_refused(m->irq.argsz, sizeof(m->irq), m->irq.index, VFU_IRQS))
 		return -EINVAL;
 	m->irq.argsz = sizeof(m->irq);
 	m->irq.count = irq_count(v, m->irq.index);
@@ -252,24 +291,16 @@ static int set_irqs(struct vfu *v, const struct vfu_msg *m)
 		       action = m->set_irqs.flags & VFU_IRQ_ACTION;
 	const uint32_t index = m->set_irqs.index, start = m->set_irqs.start,
 		       count = m->set_irqs.count, all = irq_count(v, index);
-	const uint32_t bytes = m->h.size - (uint32_t)offsetof(struct vfu_msg, set_irqs.data);
+	const int refused = irqs_refused(v, m);
 
-	if (index >= VFU_IRQS || (data & (data - 1)) || (action & (action - 1)) || !data ||
-	    !action || start > all || count > all - start)
-		return -EINVAL;
+	if (refused)
+		return refused;
 	if (data == VFU_IRQ_DATA_NONE && count == 0) {
 		for (uint32_t i = 0; i < all; i++)
 			give_fd(v, index, i, -1);
 		return 0;
 	}
-	if (data == VFU_IRQ_DATA_BOOL && bytes < count)
-		return -EINVAL;
 	if (data == VFU_IRQ_DATA_EVENTFD) {
-		/* No descriptors at all take those away that are there. */
-		if (action != VFU_IRQ_TRIGGER)
-			return -ENOTSUP;
-		if (v->fds.n && v->fds.n != count)
-			return -EINVAL;
 		for (uint32_t i = 0; i < count; i++)
 			give_fd(v, index, start + i, usock_take_fd(&v->fds, i));
 		return 0;
@@ -281,23 +312,22 @@ static int set_irqs(struct vfu *v, const struct vfu_msg *m)
 	return 0;
 }
 
-/* -EINVAL: not inside of the region, or more than was agreed on. */
-static int check_access(const struct vfu *v, const struct vfu_access *a)
+/* Not inside of the region, or more than was agreed on; write: without all of the bytes. No VMM that works asks so. */
+static bool access_refused(const struct vfu *v, const struct vfu_msg *m, bool write)
 {
+	const struct vfu_access *a = &m->access;
 	const uint64_t size = region_size(v, a->region);
 
-	if (a->count > VFU_MAX_XFER || a->offset > size || a->count > size - a->offset)
-		return -EINVAL;
-	return 0;
+	return a->count > VFU_MAX_XFER || a->offset > size || a->count > size - a->offset ||
+	       (write && m->h.size - offsetof(struct vfu_msg, access.data) < a->count);
 }
 
 static int region_read(struct vfu *v, struct vfu_msg *m)
 {
 	struct vfu_access *a = &m->access;
-	const int ret = check_access(v, a);
 
-	if (ret)
-		return ret;
+	if (access_refused(v, m, false))
+		return -EINVAL;
 	if (a->region == VFU_REGION_CONFIG)
 		pci_config_read(&v->fn.pci, (uint32_t)a->offset, a->data, a->count);
 	else
@@ -311,11 +341,8 @@ static int region_read(struct vfu *v, struct vfu_msg *m)
 static int region_write(struct vfu *v, struct vfu_msg *m)
 {
 	const struct vfu_access *a = &m->access;
-	const int ret = check_access(v, a);
 
-	if (ret)
-		return ret;
-	if (m->h.size - offsetof(struct vfu_msg, access.data) < a->count)
+	if (access_refused(v, m, true))
 		return -EINVAL;
 	if (a->region == VFU_REGION_CONFIG)
 		pci_config_write(&v->fn.pci, (uint32_t)a->offset, a->data, a->count);
@@ -350,11 +377,16 @@ static uint32_t needed(uint16_t command)
 	}
 }
 
+/* Cut off, or before both sides agreed on a version. No VMM that works sends it. */
+static bool message_refused(const struct vfu *v, const struct vfu_msg *m)
+{
+	return m->h.size - sizeof(m->h) < needed(m->h.command) ||
+	       (!v->greeted && m->h.command != VFU_VERSION);
+}
+
 static int handle(struct vfu *v, struct vfu_msg *m, int *with)
 {
-	if (m->h.size - sizeof(m->h) < needed(m->h.command))
-		return -EINVAL;
-	if (!v->greeted && m->h.command != VFU_VERSION)
+	if (message_refused(v, m))
 		return -EINVAL;
 	switch (m->h.command) {
 	case VFU_VERSION:
@@ -400,6 +432,26 @@ static void complete(struct vfu *v)
 	v->got = 0;
 }
 
+/* Nothing came, for now or for good. */
+static bool nothing_came(struct vfu *v, ssize_t n)
+{
+	if (n > 0)
+		return false;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	disconnect(v, n == 0 ? "it closed the connection" : strerror(errno));
+	return true;
+}
+
+/* No VMM that works sends such a header. */
+static bool header_refused(const struct vfu *v)
+{
+	const struct vfu_header *h = &v->msg.h;
+
+	return h->size < sizeof(*h) || h->size > sizeof(v->msg) ||
+	       (h->flags & VFU_TYPE_MASK) != VFU_COMMAND;
+}
+
 /* Reads on; true: a whole message is there. */
 static bool receive(struct vfu *v)
 {
@@ -407,17 +459,12 @@ static bool receive(struct vfu *v)
 	const size_t want = v->got < sizeof(*h) ? sizeof(*h) : h->size;
 	const ssize_t n = usock_recv(v->fd, (uint8_t *)&v->msg + v->got, want - v->got, &v->fds);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (nothing_came(v, n))
 		return false;
-	if (n <= 0) {
-		disconnect(v, n == 0 ? "it closed the connection" : strerror(errno));
-		return false;
-	}
 	v->got += (size_t)n;
 	if (v->got < sizeof(*h))
 		return false;
-	if (h->size < sizeof(*h) || h->size > sizeof(v->msg) ||
-	    (h->flags & VFU_TYPE_MASK) != VFU_COMMAND) {
+	if (header_refused(v)) {
 		disconnect(v, "a message makes no sense");
 		return false;
 	}

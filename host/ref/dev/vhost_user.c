@@ -117,6 +117,76 @@ static void read_backend(struct vhu *v)
 		usock_close(&v->backend_fd);
 }
 
+/* --- what only a VMM that breaks the protocol sends --- */
+
+static bool no_one_fd(const struct vhu *v)
+{
+	return v->fds.n != 1;
+}
+
+static bool table_refused_by_vhost(const struct vhu *v, const struct vhu_msg *m)
+{
+	const uint32_t n = m->mem.count;
+
+	return n > VHU_MAX_REGIONS || n > v->fds.n ||
+	       m->h.size < 8 + n * sizeof(struct vhu_region);
+}
+
+static bool fd_refused(const struct vhu *v, const struct vhu_msg *m)
+{
+	return (m->u64 & VHU_VRING_INDEX) >= DEV_QUEUES ||
+	       (!(m->u64 & VHU_VRING_NOFD) && v->fds.n != 1);
+}
+
+static bool config_refused(const struct vhu_msg *m)
+{
+	const uint32_t off = m->config.offset, len = m->config.size;
+
+	return off > VHU_CONFIG_MAX || len > VHU_CONFIG_MAX - off || m->h.size < 12 + len;
+}
+
+/* Bytes of payload without which a message is not understood. */
+static uint32_t needed(uint32_t request)
+{
+	switch (request) {
+	case VHU_SET_FEATURES:
+	case VHU_SET_PROTOCOL_FEATURES:
+	case VHU_SET_VRING_NUM:
+	case VHU_SET_VRING_BASE:
+	case VHU_GET_VRING_BASE:
+	case VHU_SET_VRING_KICK:
+	case VHU_SET_VRING_CALL:
+	case VHU_SET_VRING_ERR:
+	case VHU_SET_VRING_ENABLE:
+	case VHU_SET_MEM_TABLE:
+	case VHU_SET_STATUS:
+		return 8;
+	case VHU_SET_VRING_ADDR:
+	case VHU_ADD_MEM_REG:
+	case VHU_REM_MEM_REG:
+		return 40;
+	case VHU_GET_CONFIG:
+	case VHU_SET_CONFIG:
+		return 12;
+	default:
+		return 0;
+	}
+}
+
+static bool names_queue(uint32_t request)
+{
+	return request == VHU_SET_VRING_NUM || request == VHU_SET_VRING_BASE ||
+	       request == VHU_GET_VRING_BASE || request == VHU_SET_VRING_ENABLE ||
+	       request == VHU_SET_VRING_ADDR;
+}
+
+/* Cut off, or of a queue that is not there: all of these start with the index. */
+static bool request_refused(const struct vhu_msg *m)
+{
+	return m->h.size < needed(m->h.request) ||
+	       (names_queue(m->h.request) && m->state.index >= DEV_QUEUES);
+}
+
 /* --- messages --- */
 
 /* A queue runs once it has addresses and a kick descriptor and is enabled. */
@@ -135,7 +205,7 @@ static int set_mem_table(struct vhu *v, const struct vhu_msg *m)
 	const uint32_t n = m->mem.count;
 	int ret = 0;
 
-	if (n > VHU_MAX_REGIONS || n > v->fds.n || m->h.size < 8 + n * sizeof(struct vhu_region))
+	if (table_refused_by_vhost(v, m))
 		return -EINVAL;
 	mem_clear(&v->d->mem);
 	for (uint32_t i = 0; i < n && !ret; i++) {
@@ -152,7 +222,7 @@ static int add_region(struct vhu *v, const struct vhu_msg *m)
 	const struct vhu_region *r = &m->mem_reg.region;
 	int ret;
 
-	if (v->fds.n != 1)
+	if (no_one_fd(v))
 		return -EINVAL;
 	ret = mem_add(&v->d->mem, r->gpa, r->size, r->uva, v->fds.fd[0], r->offset);
 	device_memory_changed(v->d);
@@ -202,7 +272,7 @@ static int set_fd(struct vhu *v, const struct vhu_msg *m)
 	struct ring *r;
 	int *to;
 
-	if (q >= DEV_QUEUES || (!none && v->fds.n != 1))
+	if (fd_refused(v, m))
 		return -EINVAL;
 	r = &v->d->ring[q];
 	to = m->h.request == VHU_SET_VRING_KICK ? &r->kick_fd :
@@ -243,7 +313,7 @@ static void get_config(struct vhu *v, struct vhu_msg *m)
 {
 	const uint32_t off = m->config.offset, len = m->config.size;
 
-	if (off > VHU_CONFIG_MAX || len > VHU_CONFIG_MAX - off || m->h.size < 12 + len) {
+	if (config_refused(m)) {
 		/* An empty payload says so. */
 		reply(v, m, 0);
 		return;
@@ -256,7 +326,7 @@ static int set_config(struct vhu *v, const struct vhu_msg *m)
 {
 	const uint32_t off = m->config.offset, len = m->config.size;
 
-	if (off > VHU_CONFIG_MAX || len > VHU_CONFIG_MAX - off || m->h.size < 12 + len)
+	if (config_refused(m))
 		return -EINVAL;
 	device_config_write(v->d, off, m->config.data, len);
 	return 0;
@@ -271,50 +341,12 @@ static void stop_all(struct vhu *v)
 	}
 }
 
-/* Bytes of payload without which a message is not understood. */
-static uint32_t needed(uint32_t request)
-{
-	switch (request) {
-	case VHU_SET_FEATURES:
-	case VHU_SET_PROTOCOL_FEATURES:
-	case VHU_SET_VRING_NUM:
-	case VHU_SET_VRING_BASE:
-	case VHU_GET_VRING_BASE:
-	case VHU_SET_VRING_KICK:
-	case VHU_SET_VRING_CALL:
-	case VHU_SET_VRING_ERR:
-	case VHU_SET_VRING_ENABLE:
-	case VHU_SET_MEM_TABLE:
-	case VHU_SET_STATUS:
-		return 8;
-	case VHU_SET_VRING_ADDR:
-	case VHU_ADD_MEM_REG:
-	case VHU_REM_MEM_REG:
-		return 40;
-	case VHU_GET_CONFIG:
-	case VHU_SET_CONFIG:
-		return 12;
-	default:
-		return 0;
-	}
-}
-
-static bool names_queue(uint32_t request)
-{
-	return request == VHU_SET_VRING_NUM || request == VHU_SET_VRING_BASE ||
-	       request == VHU_GET_VRING_BASE || request == VHU_SET_VRING_ENABLE ||
-	       request == VHU_SET_VRING_ADDR;
-}
-
 /* 1: answered already. 0 or -errno: what an acknowledgement would say. */
 static int handle(struct vhu *v, struct vhu_msg *m)
 {
 	struct device *d = v->d;
 
-	if (m->h.size < needed(m->h.request))
-		return -EINVAL;
-	/* All of these start with the index. */
-	if (names_queue(m->h.request) && m->state.index >= DEV_QUEUES)
+	if (request_refused(m))
 		return -EINVAL;
 	switch (m->h.request) {
 	case VHU_GET_FEATURES:
@@ -370,7 +402,7 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 	case VHU_SET_VRING_ENABLE:
 		return set_enable(v, m);
 	case VHU_SET_BACKEND_REQ_FD:
-		if (v->fds.n != 1)
+		if (no_one_fd(v))
 			return -EINVAL;
 		usock_close(&v->backend_fd);
 		v->backend_fd = usock_take_fd(&v->fds, 0);
@@ -409,6 +441,24 @@ static void complete(struct vhu *v)
 	v->got = 0;
 }
 
+/* Nothing came, for now or for good. */
+static bool nothing_came(struct vhu *v, ssize_t n)
+{
+	if (n > 0)
+		return false;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	vhu_disconnect(v, n == 0 ? "it closed the connection" : strerror(errno));
+	return true;
+}
+
+/* No VMM that works sends such a header. */
+static bool header_refused(const struct vhu *v)
+{
+	return (v->msg.h.flags & VHU_VERSION_MASK) != VHU_VERSION ||
+	       v->msg.h.size > sizeof(v->msg.raw);
+}
+
 /* Reads on; true: a whole message is there. */
 static bool receive(struct vhu *v)
 {
@@ -416,17 +466,12 @@ static bool receive(struct vhu *v)
 							sizeof(v->msg.h) + v->msg.h.size;
 	const ssize_t n = usock_recv(v->fd, (uint8_t *)&v->msg + v->got, want - v->got, &v->fds);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (nothing_came(v, n))
 		return false;
-	if (n <= 0) {
-		vhu_disconnect(v, n == 0 ? "it closed the connection" : strerror(errno));
-		return false;
-	}
 	v->got += (size_t)n;
 	if (v->got < sizeof(v->msg.h))
 		return false;
-	if ((v->msg.h.flags & VHU_VERSION_MASK) != VHU_VERSION ||
-	    v->msg.h.size > sizeof(v->msg.raw)) {
+	if (header_refused(v)) {
 		vhu_disconnect(v, "a message makes no sense");
 		return false;
 	}
@@ -446,14 +491,20 @@ static void accept_vmm(struct vhu *v)
 
 /* --- the caller's loop --- */
 
-unsigned int vhu_poll_fill(struct vhu *v, struct pollfd *fds)
+/* A VMM that listens may come later. */
+static void try_to_connect(struct vhu *v)
 {
-	unsigned int n = 0;
-
 	if (v->fd < 0 && v->client && rd_now_ns() >= v->connect_ns) {
 		v->connect_ns = rd_now_ns() + CONNECT_NS;
 		accept_vmm(v);
 	}
+}
+
+unsigned int vhu_poll_fill(struct vhu *v, struct pollfd *fds)
+{
+	unsigned int n = 0;
+
+	try_to_connect(v);
 	if (v->fd < 0) {
 		if (v->listen_fd >= 0)
 			fds[n++] = (struct pollfd){ .fd = v->listen_fd, .events = POLLIN };

@@ -103,6 +103,10 @@ static void spoil_caps(struct virtio_pci *v)
 		f->config[PCI_REVISION] = 0;
 	if (fault(F_VFIO_SUBSYSTEM_LOW))
 		pci_put16(f, PCI_SUBSYSTEM, 19);
+	if (fault(F_VFIO_CAP_WRITABLE))
+		f->writable[AT_NOTIFY + 16] = 0xff;
+	if (fault(F_VFIO_CAPS_OVERLAP))
+		f->config[AT_SHARED + 2] += 4;
 	if (fault(F_VFIO_NOTIFY_SHORT))
 		pci_put32(f, AT_NOTIFY + 12, NOTIFY_STEP * (DEV_QUEUES - 1));
 }
@@ -687,30 +691,22 @@ static void store(uint8_t *p, uint32_t len, uint32_t value)
 		p[i] = (uint8_t)(value >> 8 * i);
 }
 
-/* 4.1.3.1: in the width of each field, 64-bit ones by halves as well. What is accessed otherwise is cut to bytes. */
+/* 4.1.3.1 MUST of the driver: in the width of each field, 64-bit ones by halves. Otherwise 0 is read, or nothing written. */
+static bool wrong_width(uint32_t off, uint32_t len)
+{
+	return len != width_of(off) || off % len;
+}
+
 static void common_read(struct virtio_pci *v, uint32_t off, uint8_t *buf, uint32_t len)
 {
-	for (uint32_t done = 0; done < len;) {
-		const unsigned int width = width_of(off + done);
-		const uint32_t skip = (off + done) % width;
-		const uint32_t part = width - skip < len - done ? width - skip : len - done;
-		const uint32_t value = read_common(v, off + done - skip);
-
-		store(buf + done, part, value >> 8 * skip);
-		done += part;
-	}
+	if (!wrong_width(off, len))
+		store(buf, len, read_common(v, off));
 }
 
 static void common_write(struct virtio_pci *v, uint32_t off, const uint8_t *buf, uint32_t len)
 {
-	for (uint32_t done = 0; done < len;) {
-		const unsigned int width = width_of(off + done);
-
-		if ((off + done) % width || len - done < width)
-			return;
-		write_common(v, off + done, load(buf + done, width));
-		done += width;
-	}
+	if (!wrong_width(off, len))
+		write_common(v, off, load(buf, len));
 }
 
 /* --- the other structures --- */
@@ -854,6 +850,12 @@ static void bar_write(void *arg, unsigned int bar, uint64_t off, const void *buf
 
 /* --- the window in configuration space (4.1.4.9) --- */
 
+/* 4.1.4.9.2 MUST NOT of the driver: what a device does with such a window is its choice. */
+static bool window_forbidden(uint8_t bar, uint32_t off, uint32_t len)
+{
+	return (len != 1 && len != 2 && len != 4) || bar >= PCI_BARS || off % len;
+}
+
 /* Bytes of the window; 0: it points nowhere. */
 static uint32_t window(const struct virtio_pci *v, uint8_t *bar, uint32_t *off)
 {
@@ -862,7 +864,7 @@ static uint32_t window(const struct virtio_pci *v, uint8_t *bar, uint32_t *off)
 
 	*bar = f->config[AT_WINDOW + 4];
 	*off = pci_get32(f, AT_WINDOW + 8);
-	if ((len != 1 && len != 2 && len != 4) || *bar >= PCI_BARS || *off % len)
+	if (window_forbidden(*bar, *off, len))
 		return 0;
 	return inside(*off, len, 0, f->bar_size[*bar]) ? len : 0;
 }

@@ -106,7 +106,8 @@ static const struct refkvm_range *find_slot(const struct refkvm *k, uint64_t gfn
 	unsigned int i;
 
 	for (i = 0; i < k->slots; i++)
-		if (gfn >= k->slot[i].first && gfn - k->slot[i].first < k->slot[i].count)
+		/* Below the slot the difference, which is unsigned, is larger than any slot. */
+		if (gfn - k->slot[i].first < k->slot[i].count)
 			return &k->slot[i];
 	return NULL;
 }

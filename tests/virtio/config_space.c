@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio.pci.*: what a function's configuration space says of itself stays what it says, and its parts do not lie over
+ * each other; and the MSI-X pending bits, of which each stands for one vector. (virtio 1.4, 4.1.1: a device on PCI meets
+ * PCI's specifications; 4.1.4: all fields of a virtio capability are read-only for the driver unless stated otherwise.)
+ *
+ * How hosts break it: device models outside of the VMM keep configuration space as an array of bytes that takes any
+ * write; capabilities are put at places that were counted by hand; the pending bits are shown for vector 0 alone, which is
+ * the one that drivers of one vector use.
+ *
+ * How it is seen here: each byte is written with all of its bits inverted and read back; lengths of capabilities come from
+ * their own specifications; one vector after the other becomes pending while the function is masked.
+ */
+#include <string.h>
+
+#include "drivers/virtio/pci.h"
+#include "lib/mmio.h"
+#include "tests/virtio/util.h"
+
+#define OWNER_FUNCTION "the VMM's PCI emulation of the device"
+
+enum {
+	CAP_POWER = 0x01,
+	CAP_MSI = 0x05,
+	CAP_VENDOR = 0x09,
+	CAP_EXPRESS = 0x10,
+	CAP_MSIX = 0x11,
+	CAP_ANY = 0xff,
+	FIRST_CAP = 0x40, /* behind the header */
+	CONFIG_SIZE = 256,
+};
+
+/* --- what is read-only ------------------------------------------------------------------------- */
+
+/* PCI 3.0, 6.2: of the header of an endpoint, the bytes that no software changes. */
+static const struct {
+	const char *name;
+	uint8_t at, bytes;
+} fixed[] = {
+	{ "vendor and device id", 0x00, 4 }, { "revision and class", 0x08, 4 },
+	{ "header type", 0x0e, 1 },	     { "subsystem ids", 0x2c, 4 },
+	{ "capabilities pointer", 0x34, 1 }, { "interrupt pin", 0x3d, 1 },
+};
+
+static void judge_byte(struct test_ctx *t, const struct virtio_pci *p, unsigned int at,
+		       const char *of)
+{
+	const uint32_t was = pci_read(p->pci, at, 1);
+
+	pci_write(p->pci, at, 1, ~was & 0xff);
+	expect_eq(t, pci_read(p->pci, at, 1), was,
+		  "%s: byte 0x%02x (%s), which is read-only, once written", p->vdev.name, at, of);
+	pci_write(p->pci, at, 1, was);
+}
+
+/* 4.1.4.9: of the window's capability the driver writes bar, offset, length and data. */
+static bool is_written(const struct virtio_pci_cap_info *c, unsigned int k)
+{
+	return c->type == VIRTIO_PCI_CAP_PCI_CFG && (k == 4 || k >= 8);
+}
+
+TEST(config_read_only,
+     .id = "virtio.pci.read_only",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI, 4.1.4: PCI 3.0, 6.2: ids and pointers, and fields of virtio capabilities, are read-only",
+     .owner = OWNER_FUNCTION,
+     .needs = NEED_VIRTIO_PCI)
+{
+	const struct virtio_pci_cap_info *c;
+	struct virtio_pci *p;
+	unsigned int i, k, m;
+
+	for (i = 0; (p = vt_pci(i)); i++) {
+		for (k = 0; k < sizeof(fixed) / sizeof(fixed[0]); k++)
+			for (m = 0; m < fixed[k].bytes; m++)
+				judge_byte(t, p, fixed[k].at + m, fixed[k].name);
+		for (k = 0; k < p->num_caps; k++) {
+			c = &p->cap[k];
+			for (m = 0; m < c->cap_len && c->at + m < CONFIG_SIZE; m++)
+				if (!is_written(c, m))
+					judge_byte(t, p, c->at + m, "of a virtio capability");
+		}
+	}
+}
+
+/* --- where capabilities lie -------------------------------------------------------------------- */
+
+/* Bytes that the capability at this place takes at least; 0: it is one of those that are not judged. */
+static unsigned int cap_bytes(const struct pci_dev *d, unsigned int at)
+{
+	switch (pci_read(d, at, 1)) {
+	case CAP_POWER:
+		return 8; /* PCI PM 1.2, 3.2 */
+	case CAP_MSI:
+		return 10; /* PCI 3.0, 6.8.1: of four formats the shortest */
+	case CAP_VENDOR:
+		return pci_read(d, at + 2, 1);
+	case CAP_EXPRESS:
+		/* PCIe 6.0, 7.5.3: version 2 has all registers, version 1 of an endpoint those of the device and its link. */
+		return (pci_read(d, at + 2, 2) & 15) >= 2 ? 60 : 20;
+	case CAP_MSIX:
+		return 12; /* PCIe 6.0, 7.7.2 */
+	default:
+		return 0;
+	}
+}
+
+TEST(config_caps_apart,
+     .id = "virtio.pci.caps_apart",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.7: a capability lies behind the header, inside of configuration space, and has its bytes for itself",
+     .owner = OWNER_FUNCTION,
+     .needs = NEED_VIRTIO_FUNCTION)
+{
+	unsigned int i, at, other, n;
+	struct virtio_pci *p;
+
+	if (!vt_pci_function(0))
+		test_skip(t, "no modern virtio function on PCI");
+	for (i = 0; (p = vt_pci_function(i)); i++)
+		for (at = pci_find_cap(p->pci, CAP_ANY, 0); at;
+		     at = pci_find_cap(p->pci, CAP_ANY, at)) {
+			n = cap_bytes(p->pci, at);
+			expect(t, at >= FIRST_CAP && at + n <= CONFIG_SIZE,
+			       "%s: a capability of %u bytes at 0x%02x", p->vdev.name, n, at);
+			for (other = pci_find_cap(p->pci, CAP_ANY, 0); other;
+			     other = pci_find_cap(p->pci, CAP_ANY, other))
+				expect(t, other <= at || other >= at + n,
+				       "%s: the capability at 0x%02x has %u bytes, another one begins at 0x%02x",
+				       p->vdev.name, at, n, other);
+		}
+}
+
+TEST(config_express,
+     .id = "virtio.pci.express",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.0, 7.5.3.2, 7.5.3.3: an endpoint says so, and Role-Based Error Reporting is set",
+     .owner = OWNER_FUNCTION,
+     .needs = NEED_VIRTIO_FUNCTION)
+{
+	enum {
+		ENDPOINT = 0,
+		LEGACY_ENDPOINT = 1,
+		INTEGRATED_ENDPOINT = 9,
+		ROLE_BASED = 1 << 15,
+	};
+	unsigned int i, at, type, tried = 0;
+	struct virtio_pci *p;
+
+	for (i = 0; (p = vt_pci_function(i)); i++) {
+		at = pci_find_cap(p->pci, CAP_EXPRESS, 0);
+		if (!at)
+			continue;
+		tried++;
+		type = pci_read(p->pci, at + 2, 2) >> 4 & 15;
+		expect(t,
+		       type == ENDPOINT || type == LEGACY_ENDPOINT || type == INTEGRATED_ENDPOINT,
+		       "%s: device type %u is no endpoint's", p->vdev.name, type);
+		expect(t, pci_read(p->pci, at + 4, 4) & ROLE_BASED,
+		       "%s: device capabilities 0x%08x without Role-Based Error Reporting",
+		       p->vdev.name, (unsigned int)pci_read(p->pci, at + 4, 4));
+	}
+	if (!tried)
+		test_skip(t, "no virtio function has a PCI Express capability");
+}
+
+/* --- pending bits -------------------------------------------------------------------------------- */
+
+/* All bits of the pending array, by loads of 32 bits and by those of 64. */
+static void judge_pending(struct test_ctx *t, const struct virtio_pci *p, unsigned int vector)
+{
+	const volatile uint8_t *pba = p->msix.pba;
+	unsigned int k;
+
+	for (k = 0; k < p->msix.count; k++) {
+		expect_eq(t, mmio_read32(pba + k / 32 * 4) >> k % 32 & 1, k == vector,
+			  "%s: vector %u is pending: bit %u by 32 bits", p->vdev.name, vector, k);
+		expect_eq(t, mmio_read64(pba + k / 64 * 8) >> k % 64 & 1, k == vector,
+			  "%s: vector %u is pending: bit %u by 64 bits", p->vdev.name, vector, k);
+	}
+}
+
+/* The actor's queue alone has a vector. */
+static void one_pending(struct test_ctx *t, struct actor *a, unsigned int vector)
+{
+	const struct bring_up half = { .irq = VIRTIO_IRQ_MSIX1, .no_driver_ok = true };
+	struct virtio_pci *p;
+	uint16_t q;
+
+	actor_up(t, a, &half);
+	p = virtio_pci(a->d);
+	for (q = 0; q < a->d->max_queues; q++)
+		(void)virtio_pci_set_queue_vector(p, q, VIRTIO_NO_VECTOR);
+	require_eq(t, virtio_pci_set_queue_vector(p, a->queue, (uint16_t)vector), vector,
+		   "%s: queue_msix_vector", p->vdev.name);
+	pci_msix_function_mask(p->pci, &p->msix, true);
+	require(t, virtio_driver_ok(a->d) == 0, "%s: %s", p->vdev.name, a->d->error);
+	actor_one(t, a);
+	expect(t, wait_for(pci_msix_pending(&p->msix, vector), ANSWER_NS),
+	       "%s: a buffer is used under Function Mask: the pending bit of vector %u is not set",
+	       p->vdev.name, vector);
+	judge_pending(t, p, vector);
+	vt_must_reset(t, a->d);
+	pci_msix_function_mask(p->pci, &p->msix, false);
+}
+
+TEST(config_pending,
+     .id = "virtio.pci.msix_pending",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.0, 6.1.4.5, 7.7.2.8: under Function Mask the pending bit of a vector that is to be sent is set, and no other",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX,
+     .timeout = 20 * SEC)
+{
+	static const unsigned int vectors[] = { 0, 1, 7, 8, 15, 31, 32, 63, 64 };
+	unsigned int i, k, tried = 0;
+	const struct virtio_pci *p;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		if (!p || !p->has_msix)
+			continue;
+		tried++;
+		for (k = 0; k < sizeof(vectors) / sizeof(vectors[0]); k++)
+			if (vectors[k] < p->msix.count)
+				one_pending(t, &a, vectors[k]);
+	}
+	actor_tried(t, tried, "with MSI-X");
+}
