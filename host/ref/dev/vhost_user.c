@@ -128,8 +128,7 @@ static bool table_refused_by_vhost(const struct vhu *v, const struct vhu_msg *m)
 {
 	const uint32_t n = m->mem.count;
 
-	return n > VHU_MAX_REGIONS || n > v->fds.n ||
-	       m->h.size < 8 + n * sizeof(struct vhu_region);
+	return n > VHU_MAX_REGIONS || n > v->fds.n || m->h.size < 8 + n * sizeof(struct vhu_region);
 }
 
 static bool fd_refused(const struct vhu *v, const struct vhu_msg *m)
