@@ -112,14 +112,15 @@ const char *cmdline_get(const char *key)
 	return fake_cmdline_key && strcmp(key, fake_cmdline_key) == 0 ? fake_cmdline_value : NULL;
 }
 
+char fake_env[512];
+
 void env_line(const char *key, const char *fmt, ...)
 {
+	const int n = snprintf(fake_env, sizeof(fake_env), "%s: ", key);
 	va_list ap;
 
 	va_start(ap, fmt);
-	fprintf(stderr, "# env %s: ", key);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	vsnprintf(fake_env + n, sizeof(fake_env) - (size_t)n, fmt, ap);
 	va_end(ap);
 }
 

@@ -88,6 +88,8 @@ extern unsigned int fake_fail;
 extern bool fake_restricted;
 /* The value of any command-line key that is asked for; NULL: none is given. */
 extern const char *fake_cmdline_key, *fake_cmdline_value;
+/* The last line of the environment block: "KEY: VALUE". */
+extern char fake_env[512];
 /* The clock moves by this much with each look at it, ns. */
 extern uint64_t fake_time_step;
 extern uint64_t fake_sec; /* what time_sec() answers */
