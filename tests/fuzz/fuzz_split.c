@@ -7,61 +7,8 @@
  * room for, and a broken queue stays broken.
  */
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "tests/fuzz/input.h"
-#include "tests/unit/fake_virtio.h"
-
-#define MAX_TOKENS 64
-#define ROOM	   64
-
-static struct token {
-	bool posted;
-	uint32_t writable;
-	uint8_t buf[ROOM];
-} tokens[MAX_TOKENS];
-
-static void add(struct virtqueue *vq, struct input *in)
-{
-	struct vq_seg seg[16];
-	const unsigned int n_out = u8(in) & 7, n_in = u8(in) & 7;
-	unsigned int i, t;
-
-	for (t = 0; t < MAX_TOKENS && tokens[t].posted; t++)
-		;
-	if (t == MAX_TOKENS)
-		return;
-	tokens[t].writable = 0;
-	for (i = 0; i < n_out + n_in; i++) {
-		seg[i] = (struct vq_seg){ tokens[t].buf, u8(in) & (ROOM - 1) };
-		if (i >= n_out)
-			tokens[t].writable += seg[i].len;
-	}
-	if (vq_add(vq, seg, n_out, seg + n_out, n_in, &tokens[t]) == 0)
-		tokens[t].posted = true;
-}
-
-static void get(struct virtqueue *vq, bool *broken)
-{
-	struct token *t;
-	uint32_t len;
-	void *token;
-	const int ret = vq_get(vq, &token, &len);
-
-	must(!*broken || ret < 0);
-	if (ret < 0) {
-		must(vq_error(vq)[0] != '\0');
-		*broken = true;
-		return;
-	}
-	if (ret == 0)
-		return;
-	t = token;
-	must(t >= tokens && t < tokens + MAX_TOKENS && t->posted);
-	must(len <= t->writable);
-	t->posted = false;
-}
+#include "tests/fuzz/tokens.h"
 
 static void write_used(struct fake_queue *q, struct input *in)
 {
@@ -82,8 +29,7 @@ static void obey(struct fake_device *f)
 		fake_push(f, 0, c.head, c.writable);
 }
 
-static void step(struct fake_device *f, struct virtqueue *vq, struct input *in, bool *broken,
-		 bool *lied)
+static void step(struct fake_device *f, struct virtqueue *vq, struct input *in, bool *lied)
 {
 	struct fake_queue *q = &f->q[0];
 	const size_t table = q->size * sizeof(struct vring_desc);
@@ -91,10 +37,10 @@ static void step(struct fake_device *f, struct virtqueue *vq, struct input *in, 
 	switch (u8(in) % 10) {
 	case 0:
 	case 1:
-		add(vq, in);
+		tokens_add(vq, in);
 		break;
 	case 2:
-		get(vq, broken);
+		tokens_get(vq);
 		break;
 	case 3:
 		write_used(q, in);
@@ -133,20 +79,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct fake_device f;
 	struct input in = { data, size };
 	const uint8_t how = u8(&in);
-	bool broken = false, lied = false;
-	uint64_t features = VIRTIO_BIT(VIRTIO_F_VERSION_1);
+	bool lied = false;
+	struct virtqueue *vq;
+	uint64_t features = 0;
 
 	features |= how & 1 ? VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) : 0;
 	features |= how & 2 ? VIRTIO_BIT(VIRTIO_F_EVENT_IDX) : 0;
-	fake_init(&f, VIRTIO_ID_RNG, features, 1, false);
-	memset(tokens, 0, sizeof(tokens));
-	if (virtio_negotiate(&f.vdev, features) ||
-	    virtio_queues_setup(&f.vdev, 1, (uint16_t)(1 << (how >> 2 & 7))) ||
-	    virtio_driver_ok(&f.vdev))
-		abort();
+	vq = tokens_start(&f, features, (uint16_t)(1 << (how >> 2 & 7)));
 	while (in.n)
-		step(&f, f.vdev.vq[0], &in, &broken, &lied);
-	must(virtio_reset(&f.vdev) == 0);
-	must(fake_pages_out() == 0 && fake_maps_out() == 0);
+		step(&f, vq, &in, &lied);
+	tokens_end(&f);
 	return 0;
 }

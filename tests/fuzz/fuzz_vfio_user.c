@@ -6,66 +6,21 @@
  */
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "host/ref/dev/usock.h"
 #include "host/ref/dev/vfio_proto.h"
 #include "host/ref/dev/vfio_user.h"
-#include "tests/fuzz/input.h"
+#include "tests/fuzz/vmm.h"
 
-#define MEM_SIZE 0x20000u
-#define GPA	 0x100000ull
-#define VECTORS	 4
-#define BAR	 2	/* the registers */
-#define NOTIFY	 0x4000 /* in there */
-#define CONFIG	 7
-
-static struct {
-	int mem_fd, event_fd;
-	uint8_t *mem;
-} host;
+#define VECTORS 4
+#define BAR	2      /* the registers */
+#define NOTIFY	0x4000 /* in there */
+#define CONFIG	7
 
 struct session {
-	struct device *d;
+	struct vmm *m;
 	struct vfu *v;
-	int fd;
 };
-
-static void set_up(void)
-{
-	if (host.mem)
-		return;
-	host.mem_fd = memfd_create("guest", MFD_CLOEXEC);
-	host.event_fd = eventfd(0, EFD_NONBLOCK);
-	must(host.mem_fd >= 0 && host.event_fd >= 0 && ftruncate(host.mem_fd, MEM_SIZE) == 0);
-	host.mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, host.mem_fd, 0);
-	must(host.mem != MAP_FAILED);
-}
-
-static void check_part(const struct device *d, const void *at, uint64_t uva, uint64_t bytes)
-{
-	uint64_t gpa;
-
-	must(at && mem_at_uva(&d->mem, uva, bytes, &gpa) == at);
-}
-
-static void check_rings(const struct device *d)
-{
-	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-		const struct ring *r = &d->ring[i];
-		const uint64_t event = r->event_idx ? 2 : 0;
-
-		if (!r->running || r->packed)
-			continue;
-		must(r->num && r->num <= RING_MAX_SIZE && (r->num & (r->num - 1)) == 0);
-		check_part(d, r->desc, r->desc_uva, 16ull * r->num);
-		check_part(d, r->avail, r->avail_uva, 4 + 2ull * r->num + event);
-		check_part(d, r->used, r->used_uva, 4 + 8ull * r->num + event);
-	}
-}
 
 static void serve(struct session *s)
 {
@@ -78,12 +33,12 @@ static void serve(struct session *s)
 		if (!vfu_poll_fill(s->v, &p) || poll(&p, 1, 0) <= 0)
 			break;
 		vfu_poll_done(s->v, &p, 1);
-		check_rings(s->d);
+		vmm_check_rings(s->m);
 	}
-	device_run(s->d);
+	device_run(s->m->d);
 	vfu_after_run(s->v);
-	check_rings(s->d);
-	while (usock_recv(s->fd, sink, sizeof(sink), &fds) > 0)
+	vmm_check_rings(s->m);
+	while (usock_recv(s->m->fd, sink, sizeof(sink), &fds) > 0)
 		usock_close_fds(&fds);
 }
 
@@ -96,7 +51,7 @@ static void send_message(struct session *s, struct vfu_msg *m, uint16_t command,
 
 	m->h.command = command;
 	m->h.size = (uint32_t)sizeof(m->h) + payload;
-	(void)usock_send(s->fd, m, sizeof(m->h) + size, fd);
+	(void)usock_send(s->m->fd, m, sizeof(m->h) + size, fd);
 }
 
 static void region_write(struct session *s, uint32_t region, uint64_t offset, uint64_t value,
@@ -109,13 +64,6 @@ static void region_write(struct session *s, uint32_t region, uint64_t offset, ui
 	m.access.count = count;
 	memcpy(m.access.data, &value, count < 8 ? count : 8);
 	send_message(s, &m, VFU_REGION_WRITE, 16 + (count < 4096 ? count : 4096), -1);
-}
-
-static uint64_t u64(struct input *in)
-{
-	const uint64_t low = u32(in);
-
-	return (uint64_t)u32(in) << 32 | low;
 }
 
 /* A register of the common configuration or a notification, mostly, in the width that it has. */
@@ -152,16 +100,16 @@ static void other_message(struct session *s, struct input *in)
 	case VFU_DMA_MAP:
 		m.map.flags &= 3;
 		if (how & 1)
-			m.map.address = GPA;
+			m.map.address = VMM_GPA;
 		if (how & 2)
-			m.map.size = MEM_SIZE;
+			m.map.size = VMM_MEM_SIZE;
 		if (how & 4)
 			m.map.offset = 0;
 		payload = 32;
 		break;
 	case VFU_DMA_UNMAP:
-		m.unmap.address = how & 1 ? GPA : m.unmap.address;
-		m.unmap.size = how & 2 ? MEM_SIZE : m.unmap.size;
+		m.unmap.address = how & 1 ? VMM_GPA : m.unmap.address;
+		m.unmap.size = how & 2 ? VMM_MEM_SIZE : m.unmap.size;
 		break;
 	case VFU_DEVICE_SET_IRQS:
 		m.set_irqs.index %= 4;
@@ -181,16 +129,8 @@ static void other_message(struct session *s, struct input *in)
 	}
 	send_message(s, &m, command, payload,
 		     (how & 24) == 0	    ? -1 :
-		     command == VFU_DMA_MAP ? host.mem_fd :
-					      host.event_fd);
-}
-
-static void scribble(struct input *in)
-{
-	const unsigned int at = (u16(in) * 16u) % MEM_SIZE;
-
-	for (unsigned int i = 0; i < 16; i++)
-		host.mem[at + i] = u8(in);
+		     command == VFU_DMA_MAP ? s->m->mem_fd :
+					      s->m->event_fd);
 }
 
 /* Most inputs start with queues that run: few would come so far by themselves. */
@@ -198,11 +138,10 @@ static void start(struct session *s, unsigned int how)
 {
 	struct vfu_msg m = { 0 };
 
-	memset(host.mem, 0, MEM_SIZE);
 	m.version.minor = 1;
 	send_message(s, &m, VFU_VERSION, 4, -1);
-	m = (struct vfu_msg){ .map = { 32, 3, 0, GPA, MEM_SIZE } };
-	send_message(s, &m, VFU_DMA_MAP, 32, host.mem_fd);
+	m = (struct vfu_msg){ .map = { 32, 3, 0, VMM_GPA, VMM_MEM_SIZE } };
+	send_message(s, &m, VFU_DMA_MAP, 32, s->m->mem_fd);
 	region_write(s, CONFIG, 4, 6, 2);
 	if (!(how & 1))
 		return;
@@ -216,7 +155,8 @@ static void start(struct session *s, unsigned int how)
 		region_write(s, BAR, 22, q, 2);
 		region_write(s, BAR, 24, 64, 2);
 		for (unsigned int part = 0; part < 3; part++)
-			region_write(s, BAR, 32 + 8 * part, GPA + 0x8000 * q + 0x2000 * part, 4);
+			region_write(s, BAR, 32 + 8 * part, VMM_GPA + 0x8000 * q + 0x2000 * part,
+				     4);
 		region_write(s, BAR, 28, 1, 2);
 	}
 	region_write(s, BAR, 20, 15, 1);
@@ -226,26 +166,16 @@ static void start(struct session *s, unsigned int how)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct device_params params = {
-		.name = "fuzz",
-		.cids = { .layout = CTL_LAYOUT_INDEXED, .num_guest = 2, .cid = { 3, 4 } },
-	};
 	struct input in = { .p = data, .n = size };
-	struct session s;
-	int fds[2];
+	struct session s = { .m = vmm_start() };
 
-	set_up();
-	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-	s.d = device_new(&params);
-	must(s.d);
-	s.v = vfu_new_connected(fds[0], s.d, VECTORS);
+	s.v = vfu_new_connected(s.m->device_fd, s.m->d, VECTORS);
 	must(s.v);
-	s.fd = fds[1];
 	start(&s, u8(&in));
 	while (in.n && !vfu_served(s.v)) {
 		switch (u8(&in) % 4) {
 		case 0:
-			scribble(&in);
+			vmm_scribble(s.m, &in);
 			break;
 		case 1:
 			other_message(&s, &in);
@@ -257,7 +187,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		serve(&s);
 	}
 	vfu_free(s.v);
-	device_free(s.d);
-	close(s.fd);
+	vmm_end(s.m);
 	return 0;
 }

@@ -4,83 +4,22 @@
  * real VMM would send, and of writes to the shared memory. The device must not crash, every walk ends, and a queue that
  * runs lies within the memory that it was given, whatever its size and features are by then.
  */
-#include <endian.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "host/ref/dev/vhost_proto.h"
 #include "host/ref/dev/vhost_user.h"
-#include "tests/fuzz/input.h"
+#include "tests/fuzz/vmm.h"
 
-#define MEM_SIZE 0x20000u
-#define GPA	 0x100000ull
-#define UVA	 0x7000000000ull
-#define RINGS	 0x8000u /* apart */
-
-static struct {
-	int mem_fd, event_fd;
-	uint8_t *mem;
-} host;
+#define UVA   0x7000000000ull
+#define RINGS 0x8000u /* apart */
 
 struct session {
-	struct device *d;
+	struct vmm *m;
 	struct vhu *v;
-	int fd;
 };
-
-static void set_up(void)
-{
-	if (host.mem)
-		return;
-	host.mem_fd = memfd_create("guest", MFD_CLOEXEC);
-	host.event_fd = eventfd(0, EFD_NONBLOCK);
-	must(host.mem_fd >= 0 && host.event_fd >= 0 && ftruncate(host.mem_fd, MEM_SIZE) == 0);
-	host.mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, host.mem_fd, 0);
-	must(host.mem != MAP_FAILED);
-}
-
-/* --- the device keeps to the memory that it was given -------------------------------------------------- */
-
-static void check_part(const struct device *d, const void *at, uint64_t uva, uint64_t bytes)
-{
-	uint64_t gpa;
-
-	must(at && mem_at_uva(&d->mem, uva, bytes, &gpa) == at);
-}
-
-static void check_split(const struct device *d, const struct ring *r)
-{
-	const uint64_t event = r->event_idx ? 2 : 0;
-
-	must((r->num & (r->num - 1)) == 0);
-	check_part(d, r->desc, r->desc_uva, 16ull * r->num);
-	check_part(d, r->avail, r->avail_uva, 4 + 2ull * r->num + event);
-	check_part(d, r->used, r->used_uva, 4 + 8ull * r->num + event);
-}
-
-static void check_packed(const struct device *d, const struct ring *r)
-{
-	must(r->next_avail.slot < r->num && r->next_used.slot < r->num);
-	check_part(d, r->pdesc, r->desc_uva, 16ull * r->num);
-	check_part(d, r->driver_event, r->avail_uva, 4);
-	check_part(d, r->device_event, r->used_uva, 4);
-}
-
-static void check_rings(const struct device *d)
-{
-	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-		const struct ring *r = &d->ring[i];
-
-		if (!r->running)
-			continue;
-		must(r->num && r->num <= RING_MAX_SIZE);
-		(r->packed ? check_packed : check_split)(d, r);
-	}
-}
 
 static void serve(struct session *s)
 {
@@ -93,11 +32,11 @@ static void serve(struct session *s)
 		if (!n || poll(fds, n, 0) <= 0)
 			break;
 		vhu_poll_done(s->v, fds, n);
-		check_rings(s->d);
+		vmm_check_rings(s->m);
 	}
-	device_run(s->d);
-	check_rings(s->d);
-	while (recv(s->fd, sink, sizeof(sink), MSG_DONTWAIT) > 0)
+	device_run(s->m->d);
+	vmm_check_rings(s->m);
+	while (recv(s->m->fd, sink, sizeof(sink), MSG_DONTWAIT) > 0)
 		;
 }
 
@@ -124,14 +63,7 @@ static void send_message(struct session *s, const struct vhu_msg *m, const int *
 		c->cmsg_len = CMSG_LEN(sizeof(int) * n);
 		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
 	}
-	(void)!sendmsg(s->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-static uint64_t u64(struct input *in)
-{
-	const uint64_t low = u32(in);
-
-	return (uint64_t)u32(in) << 32 | low;
+	(void)!sendmsg(s->m->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* Where a VMM would put a part of a ring; at the end of memory; anywhere. */
@@ -142,7 +74,7 @@ static uint64_t address(struct input *in, unsigned int queue, unsigned int part)
 	if (kind < 160)
 		return UVA + RINGS * (uint64_t)(queue % 4) + 0x2000ull * part + kind % 4 * 16;
 	if (kind < 230)
-		return UVA + MEM_SIZE - u16(in);
+		return UVA + VMM_MEM_SIZE - u16(in);
 	return u64(in);
 }
 
@@ -156,13 +88,13 @@ static uint32_t number(struct input *in)
 
 static struct vhu_region region(struct input *in)
 {
-	struct vhu_region r = { .gpa = GPA, .size = MEM_SIZE, .uva = UVA };
+	struct vhu_region r = { .gpa = VMM_GPA, .size = VMM_MEM_SIZE, .uva = UVA };
 	const uint8_t kind = u8(in);
 
 	if (kind & 1)
 		r.gpa = u64(in);
 	if (kind & 2)
-		r.size = kind & 64 ? u64(in) : MEM_SIZE - (uint64_t)u16(in);
+		r.size = kind & 64 ? u64(in) : VMM_MEM_SIZE - (uint64_t)u16(in);
 	if (kind & 4)
 		r.uva = u64(in);
 	if (kind & 8)
@@ -277,26 +209,16 @@ static void message(struct session *s, struct input *in)
 	for (unsigned int i = 0; i < n; i++)
 		fds[i] = (m.h.request == VHU_SET_MEM_TABLE || m.h.request == VHU_ADD_MEM_REG) ==
 					 ((how & 0xf0) != 0x20) ?
-				 host.mem_fd :
-				 host.event_fd;
+				 s->m->mem_fd :
+				 s->m->event_fd;
 	send_message(s, &m, fds, n);
 }
 
-/* As a guest would: a descriptor, an avail entry, the index. */
-static void scribble(struct input *in)
-{
-	const unsigned int at = (u16(in) * 16u) % MEM_SIZE;
-	unsigned int i;
-
-	for (i = 0; i < 16; i++)
-		host.mem[at + i] = u8(in);
-}
-
-static void kick(void)
+static void kick(const struct session *s)
 {
 	const uint64_t one = 1;
 
-	(void)!write(host.event_fd, &one, sizeof(one));
+	(void)!write(s->m->event_fd, &one, sizeof(one));
 }
 
 #define START_SIZE 64
@@ -318,11 +240,12 @@ static void start_queue(struct session *s, unsigned int q)
 	m.addr.index = q;
 	m.addr.desc = UVA + RINGS * (uint64_t)q;
 	m.addr.avail = m.addr.desc + 0x4000;
-	m.addr.used = q == DEV_EVENT ? UVA + MEM_SIZE - (4 + 8 * START_SIZE) : m.addr.desc + 0x6000;
+	m.addr.used = q == DEV_EVENT ? UVA + VMM_MEM_SIZE - (4 + 8 * START_SIZE) :
+				       m.addr.desc + 0x6000;
 	tell(s, VHU_SET_VRING_NUM, q, START_SIZE, NULL);
 	send_message(s, &m, NULL, 0);
-	tell(s, VHU_SET_VRING_CALL, q, 0, &host.event_fd);
-	tell(s, VHU_SET_VRING_KICK, q, 0, &host.event_fd);
+	tell(s, VHU_SET_VRING_CALL, q, 0, &s->m->event_fd);
+	tell(s, VHU_SET_VRING_KICK, q, 0, &s->m->event_fd);
 	tell(s, VHU_SET_VRING_ENABLE, q, 1, NULL);
 }
 
@@ -331,11 +254,10 @@ static void start(struct session *s, unsigned int how)
 {
 	struct vhu_msg m = { .h = { VHU_ADD_MEM_REG, VHU_VERSION, 40 } };
 
-	memset(host.mem, 0, MEM_SIZE);
 	tell(s, VHU_SET_FEATURES, 7u | 1u << VHU_F_PROTOCOL_FEATURES, 0, NULL);
-	m.mem_reg.region = (struct vhu_region){ .gpa = GPA, .size = MEM_SIZE, .uva = UVA };
+	m.mem_reg.region = (struct vhu_region){ .gpa = VMM_GPA, .size = VMM_MEM_SIZE, .uva = UVA };
 	if (how % 8)
-		send_message(s, &m, &host.mem_fd, 1);
+		send_message(s, &m, &s->m->mem_fd, 1);
 	for (unsigned int q = 0; q < DEV_QUEUES; q++)
 		if (how >> 3 & 1u << q)
 			start_queue(s, q);
@@ -345,29 +267,19 @@ static void start(struct session *s, unsigned int how)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct device_params params = {
-		.name = "fuzz",
-		.cids = { .layout = CTL_LAYOUT_INDEXED, .num_guest = 2, .cid = { 3, 4 } },
-	};
 	struct input in = { .p = data, .n = size };
-	struct session s;
-	int fds[2];
+	struct session s = { .m = vmm_start() };
 
-	set_up();
-	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-	s.d = device_new(&params);
-	must(s.d);
-	s.v = vhu_new_connected(fds[0], s.d);
+	s.v = vhu_new_connected(s.m->device_fd, s.m->d);
 	must(s.v);
-	s.fd = fds[1];
 	start(&s, u8(&in));
 	while (in.n && !vhu_served(s.v)) {
 		switch (u8(&in) % 4) {
 		case 0:
-			scribble(&in);
+			vmm_scribble(s.m, &in);
 			break;
 		case 1:
-			kick();
+			kick(&s);
 			break;
 		default:
 			message(&s, &in);
@@ -376,7 +288,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		serve(&s);
 	}
 	vhu_free(s.v);
-	device_free(s.d);
-	close(s.fd);
+	vmm_end(s.m);
 	return 0;
 }

@@ -35,6 +35,13 @@ static inline uint32_t u32(struct input *in)
 	return (uint32_t)u16(in) << 16 | low;
 }
 
+static inline uint64_t u64(struct input *in)
+{
+	const uint64_t low = u32(in);
+
+	return (uint64_t)u32(in) << 32 | low;
+}
+
 static inline void must(bool holds)
 {
 	if (!holds)
