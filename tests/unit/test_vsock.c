@@ -1443,6 +1443,52 @@ static void observer_sees_all(void **state)
 	assert_int_equal(tapped, 111);
 }
 
+static struct vsock_seen moments[16];
+static unsigned int num_moments;
+
+static void remember(void *arg, const struct vsock_seen *seen)
+{
+	(void)arg;
+	if (num_moments < 16)
+		moments[num_moments++] = *seen;
+}
+
+/* What ends connections, and the rest that is no packet, in its order. */
+static void observer_sees_moments(void **state)
+{
+	static const uint64_t now[] = { 3, 9 };
+	static const enum vsock_saw want[] = {
+		VSOCK_SAW_BAD_EVENT, VSOCK_SAW_CIDS,	 VSOCK_SAW_TRANSPORT_RESET,
+		VSOCK_SAW_CIDS,	     VSOCK_SAW_ADVANCED, VSOCK_SAW_DOWN,
+		VSOCK_SAW_UP
+	};
+	struct vsock_conn *c;
+	unsigned int i;
+
+	num_moments = 0;
+	vsock_observe(remember, NULL);
+	event(7, 4);
+	event(0, 4);
+	set_cids(now, 2);
+	dev.vdev.on_config(&dev.vdev);
+	vsock_poll(vs);
+	vsock_observe(NULL, NULL);
+	c = connected(VSOCK_STREAM);
+	vsock_observe(remember, NULL);
+	vsock_conn_advance(c, 77);
+	down(state);
+	up(state);
+	vsock_observe(NULL, NULL);
+	assert_int_equal(num_moments, sizeof(want) / sizeof(want[0]));
+	for (i = 0; i < num_moments; i++) {
+		assert_int_equal(moments[i].what, want[i]);
+		assert_int_equal(moments[i].hdr != NULL, want[i] == VSOCK_SAW_ADVANCED);
+		assert_int_equal(moments[i].payload != NULL, want[i] == VSOCK_SAW_BAD_EVENT);
+	}
+	assert_int_equal(moments[0].used_len, 4);
+	assert_int_equal(moments[4].used_len, 77);
+}
+
 static void held_rx(void **state)
 {
 	struct vsock_conn *c = connected(VSOCK_STREAM);
@@ -1974,6 +2020,7 @@ int main(void)
 		T(transport_reset),
 		T(config_change),
 		T(observer_sees_all),
+		T(observer_sees_moments),
 		T(held_rx),
 		T(stuck_tx),
 		T(closed_while_busy),
