@@ -234,6 +234,10 @@ static void edge_is_not_masked(void **state)
 	assert_false(fake_line[7].masked);
 	assert_int_equal(virtio_line_ctl(&dev[0], VIRTIO_IRQ_STEER, 3), 0);
 	assert_false(fake_line[7].level || fake_line[7].active_low);
+	/* Steering keeps what the line is. */
+	assert_int_equal(virtio_line_attach(&dev[1], 8, false, true, handler), 0);
+	assert_int_equal(virtio_line_ctl(&dev[1], VIRTIO_IRQ_STEER, 3), 0);
+	assert_true(!fake_line[8].level && fake_line[8].active_low);
 }
 
 int main(void)

@@ -19,10 +19,7 @@
 
 #include "drivers/virtio/mmio.h"
 #include "lib/acpi.h"
-#include "lib/init.h"
-#include "tests/unit/fake_irq.h"
-#include "tests/unit/fake_virtio.h"
-#include "tests/unit/fake_window.h"
+#include "tests/unit/probed.h"
 
 #define BASE	   0xfeb00000ull
 #define SIZE	   0x200u
@@ -137,32 +134,10 @@ const struct acpi_header *acpi_table(const char signature[4], unsigned int n)
 
 /* --- words ------------------------------------------------------------------------------------------ */
 
-extern const init_fn __start_assay_init[], __stop_assay_init[];
-
-static void probe(void)
-{
-	const init_fn *f;
-
-	for (f = __start_assay_init; f < __stop_assay_init; f++)
-		(*f)();
-}
-
-/* What a test leaves behind: devices, known or refused, and their lines. */
 static int end(void **state)
 {
-	unsigned int i;
-
 	(void)state;
-	fake_window_truth();
-	for (i = 0; i < virtio.count; i++) {
-		assert_int_equal(virtio_reset(virtio.dev[i]), 0);
-		virtio.dev[i]->ops->remove(virtio.dev[i]);
-	}
-	for (i = 0; i < virtio.refusals; i++)
-		if (virtio.refused[i].dev)
-			virtio.refused[i].dev->ops->remove(virtio.refused[i].dev);
-	memset(&virtio, 0, sizeof(virtio));
-	assert_int_equal(fake_irq_vectors(), 0);
+	remove_devices();
 	return 0;
 }
 
@@ -193,7 +168,7 @@ static int fresh(void **state)
 static struct virtio_device *found(const char *text)
 {
 	option[0] = text;
-	probe();
+	probe_devices();
 	assert_int_equal(virtio.count, 1);
 	assert_int_equal(virtio.refusals, 0);
 	(void)fake_window_stores();
@@ -218,7 +193,7 @@ static struct virtio_device *negotiated(uint64_t features)
 /* Nothing is driven, and this is why. */
 static void refused(enum virtio_refusal_kind kind, const char *why)
 {
-	probe();
+	probe_devices();
 	assert_int_equal(virtio.count, 0);
 	assert_int_equal(virtio.refusals, 1);
 	assert_int_equal(virtio_refused(0)->kind, kind);
@@ -253,9 +228,9 @@ static void slots_twice(void **state)
 {
 	(void)state;
 	option[0] = option[1] = "0x200@0xfeb00000:5";
-	probe();
+	probe_devices();
 	assert_int_equal(virtio.count, 1);
-	probe();
+	probe_devices();
 	assert_int_equal(virtio.count, 1);
 	assert_int_equal(virtio.refusals, 0);
 	virtio.dev[0]->ops->remove(virtio.dev[0]);
@@ -265,7 +240,7 @@ static void slots_twice(void **state)
 	assert_string_equal(virtio_refused(0)->name, "mmio 0xfeb00000");
 	assert_ptr_equal(virtio_mmio(virtio_refused(0)->dev)->regs, window->mem);
 	option[2] = "zero";
-	probe();
+	probe_devices();
 	assert_int_equal(virtio.refusals, 2); /* of the text, not of the slot */
 }
 
@@ -280,7 +255,7 @@ static void other_transports(void **state)
 	virtio_refuse("fake", VIRTIO_REFUSED_LAYOUT, &other.vdev, "not on MMIO");
 	virtio_refuse("fake", VIRTIO_REFUSED_LAYOUT, NULL, "nothing");
 	option[0] = "0x200@0xfeb00000:5";
-	probe();
+	probe_devices();
 	assert_int_equal(virtio.count, 2);
 	assert_int_equal(virtio_mmio(virtio_get(1))->base, BASE);
 }
@@ -311,7 +286,8 @@ static void texts(void **state)
 					   "512@0xfeb00000:x",
 					   "512@0xfeb00000:5@1",
 					   "512kk@0xfeb00000:5",
-					   "512t@0xfeb00000:5" };
+					   "512t@0xfeb00000:5",
+					   "512j@0xfeb00000:5" };
 	char text[160];
 	unsigned int i;
 
@@ -333,7 +309,7 @@ static void texts(void **state)
 	fresh(state); /* what is wrong does not keep the others away */
 	option[0] = "x";
 	option[1] = "512@0xfeb00000:5";
-	probe();
+	probe_devices();
 	assert_int_equal(virtio.count, 1);
 	assert_int_equal(virtio.refusals, 1);
 }
@@ -390,7 +366,7 @@ static void identity(void **state)
 		if (bad[i].why)
 			refused(bad[i].kind, bad[i].why);
 		else
-			probe();
+			probe_devices();
 		assert_int_equal(virtio.count, 0);
 		assert_int_equal(virtio.refusals, bad[i].why != NULL);
 		assert_string_equal(fake_window_stores(), "");
@@ -437,7 +413,7 @@ static void from_aml(void **state)
 
 	(void)state;
 	AML(0, "DSDT", 0x10, 0x5b, 0x82, 32, HID, MEMORY32, IRQ(4), 0xaa, 0);
-	probe();
+	probe_devices();
 	assert_int_equal(virtio.count, 1);
 	m = virtio_mmio(virtio_get(0));
 	assert_int_equal(m->base, BASE);
@@ -449,7 +425,7 @@ static void from_aml(void **state)
 	AML(0, "DSDT", 0); /* edge and active high, in the second SSDT; the length has two bytes */
 	AML(1, "SSDT", 0x5b, 0x82, 1, 0x5b, 0x82, 0);
 	AML(2, "SSDT", 0x5b, 0x82, 0x42, 2, HID, 0x88, MEMORY32, 0x77, IRQ(2));
-	probe();
+	probe_devices();
 	assert_int_equal(virtio.count, 1);
 	m = virtio_mmio(virtio_get(0));
 	assert_int_equal(m->gsi, 11);
@@ -463,7 +439,7 @@ static void several_in_aml(void **state)
 	fake_window_add(0xfeb10000, SIZE);
 	AML(0, "DSDT", 0x5b, 0x82, 31, HID, MEMORY32, IRQ(4), 0x5b, 0x82, 22, MEMORY32, IRQ(4),
 	    0x5b, 0x82, 31, HID, 0x86, 9, 0, 1, 0, 0, 0xb1, 0xfe, 0, 2, 0, 0, IRQ(4));
-	probe();
+	probe_devices();
 	assert_int_equal(virtio.count, 1);
 	assert_int_equal(virtio.refusals, 1);
 	assert_string_equal(virtio_refused(0)->name, "mmio 0xfeb10000");
@@ -489,7 +465,7 @@ static void aml_without_interrupt(void **state)
 			    0);
 		else /* cut off by the package's end */
 			AML(0, "DSDT", 0x5b, 0x82, 30, HID, MEMORY32, IRQ(4));
-		probe();
+		probe_devices();
 		assert_int_equal(virtio.count, 1);
 		assert_int_equal(virtio_mmio(virtio_get(0))->gsi, 0);
 		assert_int_equal(virtio_get(0)->ops->irq_setup(virtio_get(0), VIRTIO_IRQ_INTX),
@@ -532,7 +508,7 @@ static void aml_without_sense(void **state)
 			AML(0, "DSDT", HID, MEMORY32, 0x5b, 0x82, 0xc1, 2, 0);
 		else /* an empty table */
 			aml(0, "DSDT", table[1].bytes, 0);
-		probe();
+		probe_devices();
 		assert_int_equal(virtio.count + virtio.refusals, 0);
 	}
 }
@@ -556,13 +532,13 @@ static void package_lengths(void **state)
 				bytes[3 + n] = (uint8_t)(total[i] >> (4 + 8 * n));
 			memcpy(bytes + 2 + total[i] - sizeof(body), body, sizeof(body));
 			aml(0, "DSDT", bytes, 2 + total[i]);
-			probe();
+			probe_devices();
 			assert_int_equal(virtio.count, 1);
 			assert_int_equal(virtio_mmio(virtio_get(0))->gsi, 11);
 			/* A byte less of the table, and the package is longer than what there is. */
 			fresh(state);
 			aml(0, "DSDT", bytes, 1 + total[i]);
-			probe();
+			probe_devices();
 			assert_int_equal(virtio.count + virtio.refusals, 0);
 		}
 	}
@@ -576,7 +552,7 @@ static void package_lengths(void **state)
 		memset(bytes + 3, 0xff, extra);
 		memcpy(bytes + 3 + extra, body, sizeof(body));
 		aml(0, "DSDT", bytes, sizeof(bytes));
-		probe();
+		probe_devices();
 		assert_int_equal(virtio.count + virtio.refusals, 0);
 	}
 }
@@ -766,21 +742,6 @@ static void notify(void **state)
 
 /* --- interrupts ------------------------------------------------------------------------------------------------------ */
 
-static unsigned int on_queue, on_config;
-
-static void count_queue(struct virtio_device *d, uint16_t queue)
-{
-	(void)d;
-	(void)queue;
-	on_queue++;
-}
-
-static void count_config(struct virtio_device *d)
-{
-	(void)d;
-	on_config++;
-}
-
 /* The device of the option, with two queues and its line. */
 static struct virtio_device *with_line(void)
 {
@@ -788,9 +749,7 @@ static struct virtio_device *with_line(void)
 
 	assert_int_equal(virtio_queues_setup(d, 2, 0), 0);
 	assert_int_equal(d->irq_mode, VIRTIO_IRQ_INTX);
-	d->on_queue = count_queue;
-	d->on_config = count_config;
-	on_queue = on_config = 0;
+	listen_to(d);
 	(void)fake_window_stores();
 	return d;
 }
@@ -804,6 +763,7 @@ static void causes(void **state)
 	regs.interrupt = VIRTIO_MMIO_INT_USED;
 	fake_irq_raise(fake_line[5].vector);
 	assert_int_equal(on_queue, 2); /* both, since the line does not say which */
+	assert_int_equal(last_queue, 1);
 	assert_int_equal(on_config, 0);
 	assert_int_equal(d->irqs.shared, 1);
 	assert_string_equal(fake_window_stores(), "64:4=1");

@@ -19,10 +19,7 @@
 #include "lib/pci.c"		   /* NOLINT(bugprone-suspicious-include) */
 
 #include "drivers/virtio/pci.h"
-#include "lib/init.h"
-#include "tests/unit/fake_irq.h"
-#include "tests/unit/fake_virtio.h"
-#include "tests/unit/fake_window.h"
+#include "tests/unit/probed.h"
 
 #define AT(field)  ((uint32_t)offsetof(struct virtio_pci_common_cfg, field))
 #define V1	   VIRTIO_BIT(VIRTIO_F_VERSION_1)
@@ -248,23 +245,12 @@ static void store_regs(uint32_t off, unsigned int size, uint64_t v)
 
 static int end(void **state)
 {
-	unsigned int i;
-
 	(void)state;
-	fake_window_truth();
-	for (i = 0; i < virtio.count; i++) {
-		assert_int_equal(virtio_reset(virtio.dev[i]), 0);
-		virtio.dev[i]->ops->remove(virtio.dev[i]);
-	}
-	for (i = 0; i < virtio.refusals; i++)
-		if (virtio.refused[i].dev)
-			virtio.refused[i].dev->ops->remove(virtio.refused[i].dev);
-	memset(&virtio, 0, sizeof(virtio));
+	remove_devices();
 	while (pci.count)
 		free(pci.dev[--pci.count]);
 	free(pci.dev);
 	memset(&pci, 0, sizeof(pci));
-	assert_int_equal(fake_irq_vectors(), 0);
 	return 0;
 }
 
@@ -332,15 +318,10 @@ static int fresh(void **state)
 	return 0;
 }
 
-extern const init_fn __start_assay_init[], __stop_assay_init[];
-
 static void probe_all(void)
 {
-	const init_fn *f;
-
 	assert_int_equal(pci_init(), 2);
-	for (f = __start_assay_init; f < __stop_assay_init; f++)
-		(*f)();
+	probe_devices();
 }
 
 static struct virtio_device *device(void)
@@ -468,7 +449,7 @@ static void no_memory(void **state)
 	(void)state;
 	assert_int_equal(pci_init(), 2);
 	fake_fail = 1;
-	(*__start_assay_init)();
+	probe_devices();
 	assert_int_equal(virtio.count, 0);
 	assert_int_equal(virtio.refusals, 1);
 	assert_string_equal(virtio_refused(0)->name, "pci 00:03.0");
@@ -976,22 +957,6 @@ static void queue_reset(void **state)
 
 /* --- MSI-X ------------------------------------------------------------------------------------------------------------------ */
 
-static unsigned int on_queue, on_config;
-static uint16_t last_queue;
-
-static void see_queue(struct virtio_device *d, uint16_t queue)
-{
-	(void)d;
-	on_queue++;
-	last_queue = queue;
-}
-
-static void see_config(struct virtio_device *d)
-{
-	(void)d;
-	on_config++;
-}
-
 static uint32_t entry(unsigned int n, unsigned int off)
 {
 	return (uint32_t)fake_window_get(bar4, 16 * n + off, 4);
@@ -1018,9 +983,7 @@ static struct virtio_device *started(const char *mode)
 	fake_cmdline_value = mode;
 	assert_int_equal(virtio_queues_setup(d, 2, 0), 0);
 	fake_cmdline_key = NULL;
-	d->on_queue = see_queue;
-	d->on_config = see_config;
-	on_queue = on_config = 0;
+	listen_to(d);
 	return d;
 }
 
@@ -1138,6 +1101,7 @@ static void msix_refused(void **state)
 	assert_int_equal(d->irq_mode, VIRTIO_IRQ_INTX);
 	assert_string_equal(d->irq_info, "0 MSI-X vectors, INTx at GSI 10");
 	assert_int_equal(virtio_pci(d)->msix_error, -ENOENT);
+	assert_int_equal(d->ops->irq_setup(d, VIRTIO_IRQ_MSIX), -EOPNOTSUPP);
 	fresh(state);
 	set(cap_at[0] + 4, 4, 0xff8 | 4);
 	d = started(NULL);
