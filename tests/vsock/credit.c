@@ -416,7 +416,7 @@ TEST(credit_grown,
 	host_pauses(p);
 	settle(t, p);
 	guest_send(p, credit_of(p).peer_free);
-	CTL_OK(t, ctl_conn(p->env->ctl, CTL_SET_BUF, p->host, 20000, NULL));
+	host_sets_buffer(p, 20000);
 	expect(t, pair_waits(p, credit_of(p).peer_buf_alloc == 20000, 1),
 	       "buf_alloc once the buffer has 20000 bytes: %u",
 	       (unsigned int)credit_of(p).peer_buf_alloc);

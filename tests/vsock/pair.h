@@ -126,7 +126,9 @@ bool all_returned(struct pair *p);
 #define host_pauses(p)	      host_does_(PAIR_STEP(p), CTL_PAUSE, 1) /* it reads no more ... */
 #define host_goes_on(p)	      host_does_(PAIR_STEP(p), CTL_PAUSE, 0)
 #define host_reads(p, n)      host_does_(PAIR_STEP(p), CTL_PAUSE, n) /* n > 1 bytes, and then no more */
-#define host_closes(p)	      host_does_(PAIR_STEP(p), CTL_FORGET, 0)
+#define host_sets_buffer(p, n)                                                                     \
+	host_does_(PAIR_STEP(p), CTL_SET_BUF, n) /* its receive buffer, in bytes */
+#define host_closes(p) host_does_(PAIR_STEP(p), CTL_FORGET, 0)
 /* May fail: what the peer's send() says, 0 or -errno. */
 #define host_tries_to_send(p, n) host_tries_to_send_(PAIR_STEP(p), n)
 struct ctl_report host_report(struct pair *p);

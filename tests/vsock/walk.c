@@ -24,6 +24,7 @@ OPTION("walk.steps", "how many steps each round of vsock.walk.random has");
 #define FIRST_PORT   0x51000000u /* one for each place, so that ports come back soon */
 #define GUEST_LISTEN 7100u
 #define MESSAGE_MAX  65536u
+#define PACKET_MAX   4000u
 #define TRICKLE	     40u /* as many buffers full are sent at a time, at most */
 
 /* A connection, and what is due on it. */
@@ -55,11 +56,13 @@ static bool peer_can(enum ctl_cap cap)
 	return ctl_can(walk.e->ctl, cap);
 }
 
-/* One of the edges, from 1 to max. */
+/* One of the edges, from 1 to max; max itself more often. */
 static size_t some_size(size_t max)
 {
 	size_t n;
 
+	if (draw(6) == 0)
+		return max;
 	do {
 		n = edge_sizes[draw(COUNT_OF(edge_sizes))];
 	} while (n > 70000);
@@ -106,6 +109,35 @@ static void guest_sends(struct end *x)
 	max = max < MESSAGE_MAX ? max : MESSAGE_MAX;
 	if (max && !x->guest_done)
 		guest_send(x->p, some_size(max));
+}
+
+/* In packets of the test's own, within what the host is known to have free; a message in several of them. */
+static void guest_sends_packets(struct end *x)
+{
+	const bool message = x->p->type == VSOCK_SEQPACKET;
+	unsigned int i, n = 1 + draw(4);
+	uint32_t each = credit_of(x->p).peer_free / n;
+
+	if (x->guest_done || !each)
+		return;
+	each = 1 + draw(each < PACKET_MAX ? each : PACKET_MAX);
+	for (i = 0; i < n; i++)
+		guest_packet(x->p, VSOCK_OP_RW,
+			     !message || i + 1 < n ? 0 :
+			     draw(2)		   ? VSOCK_SEQ_EOM :
+						     VSOCK_SEQ_EOM | VSOCK_SEQ_EOR,
+			     each);
+}
+
+static void guest_has_more_room(struct end *x)
+{
+	vsock_conn_set_buf(x->p->conn, credit_of(x->p).buf_alloc + 1 + draw(9000));
+}
+
+static void host_has_more_room(struct end *x)
+{
+	if (peer_can(CTL_CAP_CREDIT))
+		host_sets_buffer(x->p, credit_of(x->p).peer_buf_alloc + 1 + draw(9000));
 }
 
 static void host_sends(struct end *x)
@@ -253,10 +285,11 @@ static const struct {
 	unsigned int weight;
 	void (*take)(struct end *x);
 } steps[] = {
-	{ 20, guest_sends }, { 14, host_sends },	{ 16, guest_reads },
-	{ 10, host_checks }, { 8, turns_reading },	{ 3, asks_for_credit },
-	{ 3, is_silent },    { 3, guest_ends_sending }, { 3, host_ends_sending },
-	{ 6, finishes },     { 4, breaks_off },
+	{ 16, guest_sends },	   { 8, guest_sends_packets }, { 2, guest_has_more_room },
+	{ 2, host_has_more_room }, { 14, host_sends },	       { 16, guest_reads },
+	{ 10, host_checks },	   { 8, turns_reading },       { 3, asks_for_credit },
+	{ 3, is_silent },	   { 3, guest_ends_sending },  { 3, host_ends_sending },
+	{ 6, finishes },	   { 4, breaks_off },
 };
 
 static void step(void)
