@@ -1199,6 +1199,28 @@ static void before_reset(void **state)
 	caught("of no connection");
 }
 
+/* A seqpacket's end, though the driver that came after the reset took no seqpackets; not of one that never was. */
+static void type_before_reset(void **state)
+{
+	static struct oracle_past past;
+	struct oracle_device d = { &config, .stream = true, .seqpacket = true, .past = &past };
+
+	(void)state;
+	oracle_free(o);
+	o = oracle_new(&d);
+	ours.type = theirs.type = VSOCK_SEQPACKET;
+	opened();
+	oracle_free(o);
+	d.seqpacket = false;
+	o = oracle_new(&d);
+	come_with(VSOCK_OP_SHUTDOWN, BOTH, 0);
+	fine();
+	assert_int_equal(oracle_past_packets(o), 1);
+	theirs.dst_port = GP + 1;
+	come_with(VSOCK_OP_SHUTDOWN, BOTH, 0);
+	caught("a type that was not negotiated");
+}
+
 static void many_connections(void **state)
 {
 	uint32_t i;
@@ -1342,6 +1364,7 @@ int main(void)
 		T(cid_goes),
 		T(same_cids),
 		T(before_reset),
+		T(type_before_reset),
 		T(many_connections),
 		T(kept_and_counted),
 		T(control_and_audit_of_nothing),

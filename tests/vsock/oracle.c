@@ -509,6 +509,7 @@ static void suspect(struct oracle *o, const struct vsock_hdr *h)
 static bool check_addresses(struct oracle *o, const struct vsock_hdr *h)
 {
 	const uint64_t src = le64_to_cpu(h->src_cid), dst = le64_to_cpu(h->dst_cid);
+	const uint16_t type = le16_to_cpu(h->type);
 	const bool late = !was_read(o, o->old_until);
 
 	if (!is_host(o, src) && !(late && known_cid(o->old, o->num_old, src))) {
@@ -521,7 +522,10 @@ static bool check_addresses(struct oracle *o, const struct vsock_hdr *h)
 		suspect(o, h);
 		return false;
 	}
-	if (!type_allowed(o, le16_to_cpu(h->type))) {
+	/* A host that keeps connections over a reset keeps their types. */
+	if (!type_allowed(o, type) &&
+	    !in_past(o, (struct addr){ dst, le32_to_cpu(h->dst_port) },
+		     (struct addr){ src, le32_to_cpu(h->src_port) }, type, le16_to_cpu(h->op))) {
 		breach(o, h, "5.10.3 and 5.10.6.2: a type that was not negotiated");
 		return false;
 	}

@@ -149,3 +149,23 @@ TEST(seq_long_to_host,
 	host_expects(p);
 	pair_close(p);
 }
+
+/* Half of the second message fits while the first is unread. */
+TEST(seq_waits_for_credit,
+     .id = "vsock.seqpacket.waits_for_credit",
+     .clause = "virtio 1.4, 5.10.6.3.2, 5.10.6.6: a message that waits for credit comes whole, and once, like any other",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	struct pair *p = pair_open(t, .type = VSOCK_SEQPACKET, .guest_buf = 4500);
+	unsigned int i;
+
+	host_send_messages(p, 6, 3000);
+	for (i = 0; i < 6; i++) {
+		/* What is sent in vain is sent by then. */
+		CTL_OK(t, ctl_barrier(p->env->ctl));
+		guest_expects(p, 3000);
+	}
+	nothing_comes(p);
+	pair_close(p);
+}

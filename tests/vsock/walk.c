@@ -19,7 +19,7 @@ OPTION("walk.steps", "how many steps each round of vsock.walk.random has");
 
 #define OWNER	     "vsock device back end"
 #define ROUNDS	     6u
-#define STEPS	     250u
+#define STEPS	     150u
 #define ENDS	     12u
 #define FIRST_PORT   0x51000000u /* one for each place, so that ports come back soon */
 #define GUEST_LISTEN 7100u
@@ -153,8 +153,13 @@ static void host_sends(struct end *x)
 		host_send(x->p, x->due);
 		return;
 	}
+	/* See vsock.seqpacket.waits_for_credit. */
+	if (!peer_can(CTL_CAP_DEVICE))
+		max = max < buf / 2 ? max : buf / 2;
 	x->message = some_size(max);
 	x->messages = 1 + draw(4);
+	if (!peer_can(CTL_CAP_DEVICE) && x->messages * x->message > max)
+		x->messages = 1;
 	host_send_messages(x->p, x->messages, x->message);
 }
 
@@ -196,9 +201,15 @@ static void turns_reading(struct end *x)
 	x->paused = !x->paused;
 }
 
+/* Sockets that both ends have shut are hung up (EPOLLHUP), and a peer that has sockets closes them. */
+static bool can_shut(bool one, bool other)
+{
+	return !one && (!other || peer_can(CTL_CAP_DEVICE)) && peer_can(CTL_CAP_HALF_CLOSE);
+}
+
 static void guest_ends_sending(struct end *x)
 {
-	if (x->guest_done || x->paused || !peer_can(CTL_CAP_HALF_CLOSE))
+	if (x->paused || !can_shut(x->guest_done, x->host_done))
 		return;
 	guest_shuts(x->p, VSOCK_SHUTDOWN_SEND);
 	x->guest_done = true;
@@ -208,7 +219,7 @@ static void guest_ends_sending(struct end *x)
 
 static void host_ends_sending(struct end *x)
 {
-	if (x->host_done || x->due || x->p->type != VSOCK_STREAM || !peer_can(CTL_CAP_HALF_CLOSE))
+	if (x->due || x->p->type != VSOCK_STREAM || !can_shut(x->host_done, x->guest_done))
 		return;
 	host_shuts(x->p, VSOCK_SHUTDOWN_SEND);
 	x->host_done = true;
