@@ -27,7 +27,8 @@ static unsigned int bit_named(uint32_t id, const char *text, size_t n)
 		if (name && strlen(name) == n && memcmp(name, text, n) == 0)
 			return bit;
 	}
-	for (bit = 0, i = 0; i < n && text[i] >= '0' && text[i] <= '9' && bit < NO_BIT; i++)
+	/* Behind the word stands a comma or the end, which are no digits. */
+	for (bit = 0, i = 0; text[i] >= '0' && text[i] <= '9' && bit < NO_BIT; i++)
 		bit = bit * 10 + (unsigned int)(text[i] - '0');
 	return n && i == n && bit < NO_BIT ? bit : NO_BIT;
 }

@@ -13,33 +13,17 @@
 
 #include "drivers/virtio/transport.h"
 #include "drivers/virtio/vq_impl.h"
-#include "tests/unit/fake_virtio.h"
+#include "tests/unit/one_queue.h"
 
 #define BASE	 (VIRTIO_BIT(VIRTIO_F_VERSION_1))
 #define INDIRECT VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC)
 
-static struct fake_device dev;
-static char tokens[8], bytes[16];
+static char bytes[16];
 
 static void negotiate(uint64_t features)
 {
 	fake_init(&dev, VIRTIO_ID_RNG, BASE | features, 1, false);
 	assert_int_equal(virtio_negotiate(&dev.vdev, features), 0);
-}
-
-static struct virtqueue *start(uint64_t features, uint16_t size)
-{
-	negotiate(features);
-	assert_int_equal(virtio_queues_setup(&dev.vdev, 1, size), 0);
-	assert_int_equal(virtio_driver_ok(&dev.vdev), 0);
-	return dev.vdev.vq[0];
-}
-
-static void stop(void)
-{
-	assert_int_equal(virtio_reset(&dev.vdev), 0);
-	assert_int_equal(fake_pages_out(), 0);
-	assert_int_equal(fake_maps_out(), 0);
 }
 
 /* Whatever cannot be allocated: an error, nothing that stays, and no queue that the device has. */
@@ -73,7 +57,7 @@ static void set_up_without_memory(void **state)
 /* The same for a chain that has a table of its own: then the queue is as it was, and the chain can be posted. */
 static void add_without_memory(void **state)
 {
-	struct virtqueue *vq = start(INDIRECT, 8);
+	struct virtqueue *vq = start_queue(INDIRECT, 8);
 	struct vq_seg s[6];
 	struct fake_chain c;
 	unsigned int n, i;
@@ -109,7 +93,7 @@ static void add_without_memory(void **state)
 /* A failure halfway through the readable segments posts no shorter chain. */
 static void direct_add_fails(void **state)
 {
-	struct virtqueue *vq = start(0, 8);
+	struct virtqueue *vq = start_queue(0, 8);
 	const struct vq_seg s[2] = { { bytes, 1 }, { bytes + 1, 1 } };
 	unsigned int n;
 
@@ -127,7 +111,7 @@ static void direct_add_fails(void **state)
 
 static void staging_without_memory(void **state)
 {
-	struct virtqueue *vq = start(0, 8);
+	struct virtqueue *vq = start_queue(0, 8);
 	const struct vq_raw_desc d = { 1, 2, 0, 0 };
 
 	(void)state;
@@ -141,7 +125,7 @@ static void staging_without_memory(void **state)
 static void takes_what_was_written(void **state)
 {
 	static const uint32_t written[] = { 0, 1, 4, 5, 8, 12 };
-	struct virtqueue *vq = start(INDIRECT, 8);
+	struct virtqueue *vq = start_queue(INDIRECT, 8);
 	const struct vq_seg out = { bytes, 4 };
 	const struct vq_seg in[] = { { bytes + 4, 4 }, { bytes + 8, 4 }, { bytes + 12, 4 } };
 	struct fake_chain c;
@@ -167,7 +151,7 @@ static void takes_what_was_written(void **state)
 /* A buffer of more than 2^32 bytes in all may be used with any length. */
 static void writable_saturates(void **state)
 {
-	struct virtqueue *vq = start(0, 8);
+	struct virtqueue *vq = start_queue(0, 8);
 	const struct vq_seg in[] = { { bytes, 0xffffffff }, { bytes, 16 } };
 	struct fake_chain c;
 	void *token;
@@ -185,7 +169,7 @@ static void writable_saturates(void **state)
 /* With EVENT_IDX each third buffer is told, whatever the index is; it wraps here. */
 static void kicks_at_the_wrap(void **state)
 {
-	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 4);
+	struct virtqueue *vq = start_queue(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 4);
 	const struct vq_seg s = { bytes, 4 };
 	le16 *event = (le16 *)&dev.q[0].used->ring[4];
 	struct fake_chain c;
@@ -249,7 +233,7 @@ static void whole_ring(void **state)
 
 	(void)state;
 	for (round = 0; round < 2; round++) {
-		vq = start(round ? features : 0, 64);
+		vq = start_queue(round ? features : 0, 64);
 		for (i = 0; i < (round ? 64 : 32); i++)
 			assert_int_equal(vq_add(vq, s, 1, s + 1, 1, &tokens[i % 8]), 0);
 		assert_int_equal(vq_free_count(vq), 0);
@@ -281,7 +265,7 @@ static void audit_everywhere(void **state)
 	(void)state;
 	for (taken = 0; taken < 6; taken++) {
 		for (bad = 0; bad < 3; bad++) {
-			struct virtqueue *vq = start(0, 4);
+			struct virtqueue *vq = start_queue(0, 4);
 
 			for (i = 0; i < taken; i++) {
 				assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens), 0);

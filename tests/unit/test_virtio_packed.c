@@ -12,33 +12,21 @@
 
 #include "drivers/virtio/transport.h"
 #include "tests/unit/fake_packed.h"
+#include "tests/unit/one_queue.h"
 
-#define BASE	 (VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_RING_PACKED))
 #define INDIRECT VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC)
 #define EVENT	 VIRTIO_BIT(VIRTIO_F_EVENT_IDX)
 #define IN_ORDER VIRTIO_BIT(VIRTIO_F_IN_ORDER)
 #define BOTH	 (PVRING_DESC_F_AVAIL | PVRING_DESC_F_USED)
 
-static struct fake_device dev;
 static struct fake_packed ring;
-static char tokens[64];
 
 static struct virtqueue *start(uint64_t features, uint16_t size)
 {
-	fake_init(&dev, VIRTIO_ID_RNG, BASE | features, 1, false);
-	dev.q[0].max = 32768;
-	assert_int_equal(virtio_negotiate(&dev.vdev, BASE | features), 0);
-	assert_int_equal(virtio_queues_setup(&dev.vdev, 1, size), 0);
-	assert_int_equal(virtio_driver_ok(&dev.vdev), 0);
-	fake_packed_start(&ring, &dev, 0);
-	return dev.vdev.vq[0];
-}
+	struct virtqueue *vq = start_queue(VIRTIO_BIT(VIRTIO_F_RING_PACKED) | features, size);
 
-static void stop(void)
-{
-	assert_int_equal(virtio_reset(&dev.vdev), 0);
-	assert_int_equal(fake_pages_out(), 0);
-	assert_int_equal(fake_maps_out(), 0);
+	fake_packed_start(&ring, &dev, 0);
+	return vq;
 }
 
 static uint16_t flags_at(uint16_t slot)
@@ -215,21 +203,6 @@ static struct virtqueue *with_two(uint64_t features)
 	return vq;
 }
 
-static void breaks(struct virtqueue *vq, const char *word)
-{
-	const struct vq_seg s = { tokens, 1 };
-	uint32_t len;
-	void *token;
-
-	assert_true(vq_pending(vq));
-	assert_int_equal(vq_get(vq, &token, &len), -EPROTO);
-	assert_non_null(strstr(vq_error(vq), word));
-	/* And stays so. */
-	assert_int_equal(vq_get(vq, &token, &len), -EPROTO);
-	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), -EPROTO);
-	stop();
-}
-
 static void bad_ids(void **state)
 {
 	static const uint16_t ids[] = { 2, 3, 4, 0x8000, 0xffff };
@@ -240,7 +213,7 @@ static void bad_ids(void **state)
 		struct virtqueue *vq = with_two(i % 2 ? IN_ORDER : 0);
 
 		fake_packed_push(&ring, ids[i], 1, 1);
-		breaks(vq, "not a buffer in flight");
+		expect_broken(vq, "not a buffer in flight");
 	}
 }
 
@@ -254,7 +227,7 @@ static void used_twice(void **state)
 	fake_packed_push(&ring, 0, 8, 1);
 	fake_packed_push(&ring, 0, 8, 1);
 	assert_int_equal(vq_get(vq, &token, &len), 1);
-	breaks(vq, "not a buffer in flight");
+	expect_broken(vq, "not a buffer in flight");
 }
 
 static void used_unasked(void **state)
@@ -269,7 +242,7 @@ static void used_unasked(void **state)
 	fake_packed_push(&ring, 0, 8, 1);
 	assert_int_equal(vq_get(vq, &token, &len), 1);
 	assert_int_equal(vq_get(vq, &token, &len), 1);
-	breaks(vq, "no buffer in flight");
+	expect_broken(vq, "no buffer in flight");
 }
 
 static void len_too_long(void **state)
@@ -278,7 +251,7 @@ static void len_too_long(void **state)
 
 	(void)state;
 	fake_packed_push(&ring, 1, 9, 1);
-	breaks(vq, "len 9");
+	expect_broken(vq, "len 9");
 }
 
 /* At counter 1 neither of these is available, or used. */
@@ -292,7 +265,7 @@ static void flags_nonsense(void **state)
 		struct virtqueue *vq = with_two(0);
 
 		ring.desc[0].flags = cpu_to_le16(flags[i]);
-		breaks(vq, "neither available nor used");
+		expect_broken(vq, "neither available nor used");
 	}
 }
 

@@ -11,33 +11,11 @@
 #include <cmocka.h>
 
 #include "drivers/virtio/transport.h"
-#include "tests/unit/fake_virtio.h"
-
-#define BASE (VIRTIO_BIT(VIRTIO_F_VERSION_1))
-
-static struct fake_device dev;
-static char tokens[64];
-
-static struct virtqueue *start(uint64_t features, uint16_t size)
-{
-	fake_init(&dev, VIRTIO_ID_RNG, BASE | features, 1, false);
-	dev.q[0].max = 32768;
-	assert_int_equal(virtio_negotiate(&dev.vdev, features), 0);
-	assert_int_equal(virtio_queues_setup(&dev.vdev, 1, size), 0);
-	assert_int_equal(virtio_driver_ok(&dev.vdev), 0);
-	return dev.vdev.vq[0];
-}
-
-static void stop(void)
-{
-	assert_int_equal(virtio_reset(&dev.vdev), 0);
-	assert_int_equal(fake_pages_out(), 0);
-	assert_int_equal(fake_maps_out(), 0);
-}
+#include "tests/unit/one_queue.h"
 
 static void one_buffer(void **state)
 {
-	struct virtqueue *vq = start(0, 8);
+	struct virtqueue *vq = start_queue(0, 8);
 	char out[4] = "abc", in[8] = { 0 }, seen[4];
 	const struct vq_seg o = { out, 4 }, i = { in, 8 };
 	struct fake_chain c;
@@ -71,7 +49,7 @@ static void one_buffer(void **state)
 
 static void bad_arguments(void **state)
 {
-	struct virtqueue *vq = start(0, 4);
+	struct virtqueue *vq = start_queue(0, 4);
 	char b[8];
 	const struct vq_seg ok = { b, 8 }, empty = { b, 0 }, null = { NULL, 8 };
 	const struct vq_seg five[5] = { ok, ok, ok, ok, ok };
@@ -89,7 +67,7 @@ static void bad_arguments(void **state)
 
 static void ring_full(void **state)
 {
-	struct virtqueue *vq = start(0, 4);
+	struct virtqueue *vq = start_queue(0, 4);
 	char b[8];
 	const struct vq_seg s = { b, 8 };
 	const struct vq_seg two[2] = { s, s };
@@ -115,7 +93,7 @@ static void ring_full(void **state)
 /* Completion in another order, over more than 2^16 buffers, chains of 1 to 5 segments. */
 static void wraps(uint64_t features)
 {
-	struct virtqueue *vq = start(features, 16);
+	struct virtqueue *vq = start_queue(features, 16);
 	char b[8];
 	const struct vq_seg s[6] = { { b, 1 }, { b, 2 }, { b, 3 }, { b, 4 }, { b, 5 }, { b, 6 } };
 	struct fake_chain c[3];
@@ -161,7 +139,7 @@ static void wraps_indirect(void **state)
 
 static void indirect_long(void **state)
 {
-	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC), 32);
+	struct virtqueue *vq = start_queue(VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC), 32);
 	struct vq_seg s[32];
 	struct fake_chain c;
 	char b[32];
@@ -189,7 +167,7 @@ static void indirect_long(void **state)
 /* A single segment needs no table. */
 static void indirect_single(void **state)
 {
-	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC), 4);
+	struct virtqueue *vq = start_queue(VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC), 4);
 	char b[4];
 	const struct vq_seg s = { b, 4 };
 	struct vq_raw_desc d;
@@ -204,27 +182,11 @@ static void indirect_single(void **state)
 
 /* --- nonsense from the device ----------------------------------------------------------- */
 
-static void expect_broken(struct virtqueue *vq, const char *text)
-{
-	char b[4];
-	const struct vq_seg s = { b, 4 };
-	void *token;
-	uint32_t len;
-
-	assert_int_equal(vq_get(vq, &token, &len), -EPROTO);
-	if (!strstr(vq_error(vq), text))
-		fail_msg("\"%s\" is not in \"%s\"", text, vq_error(vq));
-	/* Nothing more is taken or given. */
-	assert_int_equal(vq_get(vq, &token, &len), -EPROTO);
-	assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), -EPROTO);
-	stop();
-}
-
 static struct virtqueue *with_one(void)
 {
 	static char b[16];
 	const struct vq_seg o = { b, 8 }, i = { b + 8, 8 };
-	struct virtqueue *vq = start(0, 8);
+	struct virtqueue *vq = start_queue(0, 8);
 
 	assert_int_equal(vq_add(vq, &o, 1, &i, 1, tokens), 0);
 	return vq;
@@ -391,7 +353,7 @@ static void raw_is_not_told(void **state)
 
 static void unwanted_interrupts(void **state)
 {
-	struct virtqueue *vq = start(0, 8);
+	struct virtqueue *vq = start_queue(0, 8);
 
 	(void)state;
 	vq_interrupts(vq, true);
@@ -406,7 +368,7 @@ static void unwanted_interrupts(void **state)
 
 static void kick_flags(void **state)
 {
-	struct virtqueue *vq = start(0, 8);
+	struct virtqueue *vq = start_queue(0, 8);
 	char b[4];
 	const struct vq_seg s = { b, 4 };
 
@@ -426,7 +388,7 @@ static void kick_flags(void **state)
 
 static void kick_event_idx(void **state)
 {
-	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
+	struct virtqueue *vq = start_queue(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
 	le16 *event = (le16 *)&dev.q[0].used->ring[8];
 	char b[4];
 	const struct vq_seg s = { b, 4 };
@@ -464,7 +426,7 @@ static void interrupts_flags(void **state)
 
 static void interrupts_event_idx(void **state)
 {
-	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
+	struct virtqueue *vq = start_queue(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
 	le16 *event = &dev.q[0].avail->ring[8];
 	char b[4];
 	const struct vq_seg s = { b, 4 };
@@ -490,7 +452,7 @@ static void interrupts_event_idx(void **state)
 static void polling_starts_suppressed(void **state)
 {
 	(void)state;
-	fake_init(&dev, VIRTIO_ID_RNG, BASE, 1, false);
+	fake_init(&dev, VIRTIO_ID_RNG, VIRTIO_BIT(VIRTIO_F_VERSION_1), 1, false);
 	dev.best_irq = VIRTIO_IRQ_POLL;
 	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
 	assert_int_equal(virtio_queues_setup(&dev.vdev, 1, 0), 0);
@@ -501,7 +463,7 @@ static void polling_starts_suppressed(void **state)
 /* Chains are written when they are posted, several become available by one index; where vq_get() stood goes on. */
 static void raw_door(void **state)
 {
-	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
+	struct virtqueue *vq = start_queue(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
 	const struct vq_raw_desc d = { 0x1122334455667788ull, 0x99, 0xfff8 | VRING_DESC_F_NEXT, 4 };
 	const struct vq_raw_desc end = { 0x99, 1, VRING_DESC_F_WRITE, 3 };
 	const struct vq_raw_desc loop = { 1, 2, VRING_DESC_F_NEXT, 5 }, out = { 1, 2, 1, 0xffff };
@@ -553,7 +515,7 @@ static void raw_door(void **state)
 
 static void raw_nth_needs_event_idx(void **state)
 {
-	struct virtqueue *vq = start(0, 8);
+	struct virtqueue *vq = start_queue(0, 8);
 
 	(void)state;
 	assert_int_equal(vq_raw_want_nth(vq, 1), -EOPNOTSUPP);
@@ -563,7 +525,7 @@ static void raw_nth_needs_event_idx(void **state)
 /* Read and written as they are. */
 static void split_parts(void **state)
 {
-	struct virtqueue *vq = start(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
+	struct virtqueue *vq = start_queue(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
 	const struct vq_raw_desc d = { 0x1122334455667788ull, 0x99, 0xffff, 0xabcd };
 	struct vq_split *s = vq_split(vq);
 	const uint16_t head = 3;
