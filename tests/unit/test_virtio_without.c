@@ -52,6 +52,7 @@ static void lists(void **state)
 		{ "EVENT_IDX,RING_PACKED", EVENT_IDX | PACKED, EVENT_IDX | PACKED },
 		{ ",29,,34,", EVENT_IDX | PACKED, EVENT_IDX | PACKED },
 		{ "SEQPACKET", SEQPACKET, 0 }, /* a name of vsock's own */
+		{ "STREAM", VIRTIO_BIT(0), 0 },
 		{ "1", SEQPACKET, VIRTIO_BIT(1) },
 		{ "0", VIRTIO_BIT(0), VIRTIO_BIT(0) },
 		{ "009", VIRTIO_BIT(9), VIRTIO_BIT(9) },

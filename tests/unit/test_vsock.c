@@ -1101,6 +1101,16 @@ static void late_credit_wraps(void **state)
 	assert_int_equal(credit(c).bad_credit, 1);
 }
 
+static void event(uint32_t id, uint32_t used)
+{
+	struct fake_chain c;
+
+	assert_true(fake_pop(&dev, VQ_EVENT, &c));
+	fake_copy_in(&c, &id, sizeof(id));
+	fake_push(&dev, VQ_EVENT, c.head, used);
+	polled(1);
+}
+
 /* --- seqpackets ------------------------------------------------------------------------------ */
 
 static void messages_come_whole(void **state)
@@ -1140,6 +1150,26 @@ static void messages_come_whole(void **state)
 	host_sends(c, "half", 4, 0);
 	host_op(c, VSOCK_OP_SHUTDOWN, VSOCK_SHUTDOWN_SEND);
 	assert_int_equal(vsock_recv_msg(c, b, sizeof(b), MSEC, &len, NULL), -ETIMEDOUT);
+}
+
+/* Whole messages come before the end; how the connection ended is said afterwards. */
+static void messages_end(void **state)
+{
+	struct vsock_conn *shut = connected(VSOCK_SEQPACKET), *reset = connected(VSOCK_SEQPACKET),
+			  *dropped = connected(VSOCK_SEQPACKET);
+	char b[16] = "";
+	size_t len = 99;
+
+	(void)state;
+	host_sends(shut, "whole", 5, VSOCK_SEQ_EOM);
+	host_op(shut, VSOCK_OP_SHUTDOWN, VSOCK_SHUTDOWN_SEND);
+	assert_int_equal(vsock_recv_msg(shut, b, sizeof(b), MSEC, &len, NULL), 5);
+	assert_int_equal(vsock_recv_msg(shut, b, sizeof(b), MSEC, &len, NULL), -EPIPE);
+	assert_int_equal(len, 0);
+	host_op(reset, VSOCK_OP_RST, 0);
+	assert_int_equal(vsock_recv_msg(reset, b, sizeof(b), MSEC, NULL, NULL), -ECONNRESET);
+	event(0, 4);
+	assert_int_equal(vsock_recv_msg(dropped, b, sizeof(b), MSEC, &len, NULL), -ECONNRESET);
 }
 
 static void messages_go_whole(void **state)
@@ -1340,16 +1370,6 @@ static void broken_rings(void **state)
 
 /* --- events, observation --------------------------------------------------------------------- */
 
-static void event(uint32_t id, uint32_t used)
-{
-	struct fake_chain c;
-
-	assert_true(fake_pop(&dev, VQ_EVENT, &c));
-	fake_copy_in(&c, &id, sizeof(id));
-	fake_push(&dev, VQ_EVENT, c.head, used);
-	polled(1);
-}
-
 /* 5.10.6.7 */
 static void transport_reset(void **state)
 {
@@ -1445,10 +1465,13 @@ static void observer_sees_all(void **state)
 
 static struct vsock_seen moments[16];
 static unsigned int num_moments;
+static struct vsock_hdr last_hdr;
 
 static void remember(void *arg, const struct vsock_seen *seen)
 {
 	(void)arg;
+	if (seen->hdr)
+		last_hdr = *seen->hdr;
 	if (num_moments < 16)
 		moments[num_moments++] = *seen;
 }
@@ -1487,6 +1510,25 @@ static void observer_sees_moments(void **state)
 	}
 	assert_int_equal(moments[0].used_len, 4);
 	assert_int_equal(moments[4].used_len, 77);
+	assert_int_equal(last_hdr.op, VSOCK_OP_CREDIT_UPDATE);
+	assert_int_equal(last_hdr.fwd_cnt, 0); /* as it was before */
+}
+
+/* As if so many bytes had gone each way and been read. */
+static void advances(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+	const struct vsock_conn was = *c;
+
+	(void)state;
+	vsock_conn_advance(c, 0xfffffff0);
+	assert_int_equal(c->fwd_cnt - was.fwd_cnt, 0xfffffff0);
+	assert_int_equal(c->told_fwd - was.told_fwd, 0xfffffff0);
+	assert_int_equal((uint32_t)(c->told_limit - was.told_limit), 0xfffffff0);
+	assert_int_equal(c->rx_cnt - was.rx_cnt, 0xfffffff0);
+	assert_int_equal(c->tx_cnt - was.tx_cnt, 0xfffffff0);
+	assert_int_equal(c->peer_fwd_cnt - was.peer_fwd_cnt, 0xfffffff0);
+	assert_int_equal(c->acked - was.acked, 0xfffffff0);
 }
 
 static void held_rx(void **state)
@@ -2012,6 +2054,7 @@ int main(void)
 		T(hostile_credit),
 		T(late_credit_wraps),
 		T(messages_come_whole),
+		T(messages_end),
 		T(messages_go_whole),
 		T(short_and_long),
 		T(unknown_op),
@@ -2021,6 +2064,7 @@ int main(void)
 		T(config_change),
 		T(observer_sees_all),
 		T(observer_sees_moments),
+		T(advances),
 		T(held_rx),
 		T(stuck_tx),
 		T(closed_while_busy),
