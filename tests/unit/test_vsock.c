@@ -1214,15 +1214,18 @@ static void messages_go_whole(void **state)
 static void short_and_long(void **state)
 {
 	struct vsock_conn *c = connected(VSOCK_STREAM);
+	const struct vsock_hdr rst = packet(c, VSOCK_OP_RST, 0);
 	struct vsock_hdr h = packet(c, VSOCK_OP_RW, 0);
 	struct vsock_stray s[4];
 	uint32_t i;
 
 	(void)state;
 	num_sent = 0;
-	for (i = 0; i < sizeof(h); i++) {
-		inject_bytes(&h, sizeof(h), i);
+	for (i = 0; i < sizeof(h);
+	     i++) { /* a header that the device did not say it wrote is none */
+		inject_bytes(&rst, sizeof(rst), i);
 		polled(1);
+		assert_int_equal(vsock_conn_state(c), VSOCK_ESTABLISHED);
 	}
 	assert_int_equal(stats().rx_malformed, sizeof(h));
 	assert_int_equal(vsock_strays(vs, s, 4), 0);
