@@ -82,18 +82,19 @@ void page_states_close(struct page_states *p)
 
 bool page_states_allowed(const struct page_states *p, uint64_t gpa, uint64_t len, uint64_t *bad)
 {
-	uint64_t frame = gpa >> PAGE_STATE_SHIFT, last;
+	const uint64_t last = (gpa + len - 1) >> PAGE_STATE_SHIFT;
+	uint64_t frame = gpa >> PAGE_STATE_SHIFT;
 
 	if (!page_states_protected(p) || len == 0)
 		return true;
-	last = gpa + len - 1 < gpa ? UINT64_MAX : (gpa + len - 1) >> PAGE_STATE_SHIFT;
-	for (; frame <= last; frame++) {
+	/* Of a range that wraps, the first frame is none of the machine's. */
+	do {
 		if (frame < p->file->frames &&
 		    __atomic_load_n(&p->file->state[frame], __ATOMIC_ACQUIRE) == PAGE_SHARED)
 			continue;
 		if (bad)
 			*bad = frame << PAGE_STATE_SHIFT;
 		return false;
-	}
+	} while (frame++ != last);
 	return true;
 }

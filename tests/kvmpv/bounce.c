@@ -353,21 +353,16 @@ enum which {
 	TABLE
 };
 
-static void private_dma(struct test_ctx *t, enum which private)
+/* A packet with the secret, of which one part reaches into this private frame: the host refuses it, and says what it was. */
+static void is_refused(struct test_ctx *t, uint8_t *hdr, uint8_t *data, uint8_t *table,
+		       uint64_t gfn, uint32_t reason)
 {
+	struct vsock_env *e = kvmpv_device(t);
 	struct ctl_mem_state s0, s1;
 	struct vsock_addr local, remote;
-	struct vsock_env *e;
-	struct pair *p;
-	uint8_t *priv, *shared, *hdr, *data;
 	struct vsock_hdr h;
+	struct pair *p;
 
-	kvmpv_protected(t);
-	e = kvmpv_device(t);
-	priv = kvmpv_pages(t, 1);
-	shared = kvmpv_pages(t, 1);
-	if (protect_share(gfn_of(shared), 1))
-		test_error(t, "a page cannot be shared");
 	CTL_OK(t, ctl_mem_state(e->ctl, &s0));
 	p = pair_open(t);
 	local = p->local;
@@ -377,21 +372,44 @@ static void private_dma(struct test_ctx *t, enum which private)
 					    .type = VSOCK_STREAM,
 					    .op = VSOCK_OP_RW,
 					    .len = sizeof(secret) });
-	hdr = private == HEADER ? priv : shared;
-	data = private == PAYLOAD ? priv : shared;
 	memcpy(hdr, &h, sizeof(h));
-	memcpy(data + 512, secret, sizeof(secret));
-	send_private(t, e, virt_to_phys(hdr), virt_to_phys(data) + 512, sizeof(secret),
-		     private == TABLE ? priv + 1024 : NULL);
+	memcpy(data, secret, sizeof(secret));
+	send_private(t, e, virt_to_phys(hdr), virt_to_phys(data), sizeof(secret), table);
 	/* The host has stopped the queue, as it should. After a new start it says what it refused. */
 	vsock_env_drop();
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s1));
 	expect(t, s1.violations > s0.violations,
 	       "a descriptor at private memory was not refused: the host touched it");
-	expect_eq(t, s1.last_addr >> PAGE_SHIFT, gfn_of(priv), "frame that the host refused");
+	expect_eq(t, s1.last_addr >> PAGE_SHIFT, gfn, "frame that the host refused");
+	expect_eq(t, s1.last_reason, reason,
+		  "what the host refused, by its number in the protocol");
 	kvmpv_provoked(s1.violations);
 	expect(t, !host_saw(t, e, local.port, remote.port), "the packet reached the peer");
+}
+
+static uint8_t *shared_page(struct test_ctx *t)
+{
+	uint8_t *p = kvmpv_pages(t, 1);
+
+	if (protect_share(gfn_of(p), 1))
+		test_error(t, "a page cannot be shared");
+	return p;
+}
+
+static void private_dma(struct test_ctx *t, enum which private)
+{
+	static const uint32_t reasons[] = {
+		[HEADER] = CTL_MEM_HEADER, [PAYLOAD] = CTL_MEM_PAYLOAD, [TABLE] = CTL_MEM_INDIRECT
+	};
+	uint8_t *priv, *shared;
+
+	kvmpv_protected(t);
+	kvmpv_device(t);
+	priv = kvmpv_pages(t, 1);
+	shared = shared_page(t);
+	is_refused(t, private == HEADER ? priv : shared, (private == PAYLOAD ? priv : shared) + 512,
+		   private == TABLE ? priv + 1024 : NULL, gfn_of(priv), reasons[private]);
 	memset(shared, 0, PAGE_SIZE);
 	mem_pages_free(priv, 1);
 	protect_pages_free(shared, 1);
@@ -422,6 +440,36 @@ TEST(leak_table,
      .needs = STATE)
 {
 	private_dma(t, TABLE);
+}
+
+/* Two pages that adjoin, one of them private: one byte of the payload reaches into it. */
+TEST(leak_edges,
+     .id = "kvmpv.leak.private_byte_refused",
+     .clause = "RFCv2: host access to a private page faults, be it to its first byte or its last",
+     .owner = OWNER,
+     .needs = STATE,
+     .timeout = 10 * SEC)
+{
+	uint8_t *hdr, *pages, *priv, *shared;
+	unsigned int k;
+
+	kvmpv_protected(t);
+	kvmpv_device(t);
+	for (k = 0; k < 2; k++) {
+		hdr = shared_page(t);
+		pages = kvmpv_pages(t, 2);
+		priv = pages + (k ? 0 : PAGE_SIZE);
+		shared = pages + (k ? PAGE_SIZE : 0);
+		if (protect_share(gfn_of(shared), 1))
+			test_error(t, "a page cannot be shared");
+		is_refused(t, hdr, pages + PAGE_SIZE - (k ? 1 : sizeof(secret) - 1), NULL,
+			   gfn_of(priv), CTL_MEM_PAYLOAD);
+		memset(pages, 0, 2 * PAGE_SIZE);
+		mem_pages_free(priv, 1);
+		protect_pages_free(shared, 1);
+		memset(hdr, 0, PAGE_SIZE);
+		protect_pages_free(hdr, 1);
+	}
 }
 
 /* Whether the secret stands in what the device wrote: in the pool, before the driver looks at it and scrubs it. */

@@ -42,6 +42,61 @@ static const struct {
 	{ "capabilities pointer", 0x34, 1 }, { "interrupt pin", 0x3d, 1 },
 };
 
+/* What other bits there are belongs to PCI's older buses, or is reserved: 0. */
+enum {
+	COMMAND = 4,
+	COMMAND_MASTER = 1 << 2,
+	COMMAND_INTX_OFF = 1 << 10,
+	COMMAND_EXPRESS = 0x0547, /* PCIe 6.0, 7.5.1.1.3: the bits that a function may have */
+	INTERRUPT_LINE = 0x3c,
+	INTERRUPT_PIN = 0x3d,
+	HEADER_TYPE = 0x0e,
+	MANY_FUNCTIONS = 1 << 7,
+};
+
+static void judge_bit(struct test_ctx *t, const struct virtio_pci *p, unsigned int at, uint32_t bit,
+		      const char *name)
+{
+	const uint32_t was = pci_read(p->pci, at, 2);
+
+	pci_write(p->pci, at, 2, was ^ bit);
+	expect_eq(t, pci_read(p->pci, at, 2), was ^ bit, "%s: register 0x%02x once %s was turned",
+		  p->vdev.name, at, name);
+	pci_write(p->pci, at, 2, was);
+	expect_eq(t, pci_read(p->pci, at, 2), was, "%s: register 0x%02x once %s was turned back",
+		  p->vdev.name, at, name);
+}
+
+TEST(config_header,
+     .id = "virtio.pci.header",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.2.2, 6.2.4: bits of Command are written one by one, Interrupt Line takes any byte, the pin of a single function is INTA#",
+     .owner = OWNER_FUNCTION,
+     .needs = NEED_VIRTIO_PCI)
+{
+	static const uint8_t lines[] = { 0x00, 0x55, 0xaa, 0xff };
+	struct virtio_pci *p;
+	unsigned int i, k;
+	uint32_t was, pin;
+
+	for (i = 0; (p = vt_pci(i)); i++) {
+		judge_bit(t, p, COMMAND, COMMAND_MASTER, "Bus Master");
+		judge_bit(t, p, COMMAND, COMMAND_INTX_OFF, "Interrupt Disable");
+		expect_eq(t, pci_read(p->pci, COMMAND, 2) & ~(uint32_t)COMMAND_EXPRESS, 0,
+			  "%s: reserved bits of Command", p->vdev.name);
+		was = pci_read(p->pci, INTERRUPT_LINE, 1);
+		for (k = 0; k < sizeof(lines); k++) {
+			pci_write(p->pci, INTERRUPT_LINE, 1, lines[k]);
+			expect_eq(t, pci_read(p->pci, INTERRUPT_LINE, 1), lines[k],
+				  "%s: Interrupt Line", p->vdev.name);
+		}
+		pci_write(p->pci, INTERRUPT_LINE, 1, was);
+		pin = pci_read(p->pci, INTERRUPT_PIN, 1);
+		if (!p->pci->fn && !(pci_read(p->pci, HEADER_TYPE, 1) & MANY_FUNCTIONS))
+			expect(t, pin <= 1, "%s: Interrupt Pin %u of a single function",
+			       p->vdev.name, (unsigned int)pin);
+	}
+}
+
 static void judge_byte(struct test_ctx *t, const struct virtio_pci *p, unsigned int at,
 		       const char *of)
 {
@@ -131,7 +186,7 @@ TEST(config_caps_apart,
 
 TEST(config_express,
      .id = "virtio.pci.express",
-     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.0, 7.5.3.2, 7.5.3.3: an endpoint says so, and Role-Based Error Reporting is set",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.0, 7.5.3.2 to 7.5.3.4: an endpoint says so, Role-Based Error Reporting is set, errors can be reported or not",
      .owner = OWNER_FUNCTION,
      .needs = NEED_VIRTIO_FUNCTION)
 {
@@ -140,8 +195,11 @@ TEST(config_express,
 		LEGACY_ENDPOINT = 1,
 		INTEGRATED_ENDPOINT = 9,
 		ROLE_BASED = 1 << 15,
+		LAST_ENABLE = 1
+			      << 3, /* of Device Control: Correctable, Non-Fatal, Fatal, Unsupported Request */
+		START_RESET = 1 << 15,
 	};
-	unsigned int i, at, type, tried = 0;
+	unsigned int i, at, type, bit, tried = 0;
 	struct virtio_pci *p;
 
 	for (i = 0; (p = vt_pci_function(i)); i++) {
@@ -156,9 +214,122 @@ TEST(config_express,
 		expect(t, pci_read(p->pci, at + 4, 4) & ROLE_BASED,
 		       "%s: device capabilities 0x%08x without Role-Based Error Reporting",
 		       p->vdev.name, (unsigned int)pci_read(p->pci, at + 4, 4));
+		for (bit = 1; bit <= LAST_ENABLE; bit <<= 1)
+			judge_bit(t, p, at + 8, bit, "an error reporting enable");
+		expect(t, !(pci_read(p->pci, at + 8, 2) & START_RESET),
+		       "%s: Initiate Function Level Reset reads 1", p->vdev.name);
 	}
 	if (!tried)
 		test_skip(t, "no virtio function has a PCI Express capability");
+}
+
+TEST(config_power,
+     .id = "virtio.pci.power_registers",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI PM 1.2, 3.2.3, 3.2.4: a version that exists, and reserved bits are 0",
+     .owner = OWNER_FUNCTION,
+     .needs = NEED_VIRTIO_FUNCTION)
+{
+	enum {
+		VERSION = 7,
+		CAPS_RESERVED = 1 << 4,
+		CONTROL_RESERVED = 0xf4,
+	};
+	unsigned int i, at, tried = 0;
+	struct virtio_pci *p;
+	uint32_t caps, control;
+
+	for (i = 0; (p = vt_pci_function(i)); i++) {
+		at = pci_find_cap(p->pci, CAP_POWER, 0);
+		if (!at)
+			continue;
+		tried++;
+		caps = pci_read(p->pci, at + 2, 2);
+		control = pci_read(p->pci, at + 4, 2);
+		expect(t, (caps & VERSION) >= 1 && (caps & VERSION) <= 3 && !(caps & CAPS_RESERVED),
+		       "%s: power management capabilities 0x%04x", p->vdev.name,
+		       (unsigned int)caps);
+		expect_eq(t, control & CONTROL_RESERVED, 0,
+			  "%s: reserved bits of the power management control", p->vdev.name);
+	}
+	if (!tried)
+		test_skip(t, "no virtio function has power management");
+}
+
+/* --- queues that are not enabled ------------------------------------------------------------- */
+
+/* The queue has all that it needs in its registers, but queue_enable. */
+static void describe_queue(struct test_ctx *t, struct virtio_pci *p, uint16_t queue)
+{
+	volatile struct virtio_pci_common_cfg *c = p->common;
+	dma_addr_t at[3];
+
+	p->vdev.vq[queue] = vq_create(&p->vdev, queue, 8);
+	if (!p->vdev.vq[queue])
+		test_error(t, "no memory for a queue");
+	vq_addresses(p->vdev.vq[queue], &at[0], &at[1], &at[2]);
+	mmio_write16(&c->queue_select, queue);
+	mmio_write16(&c->queue_size, 8);
+	mmio_write32(&c->queue_desc_lo, (uint32_t)at[0]);
+	mmio_write32(&c->queue_desc_hi, (uint32_t)(at[0] >> 32));
+	mmio_write32(&c->queue_driver_lo, (uint32_t)at[1]);
+	mmio_write32(&c->queue_driver_hi, (uint32_t)(at[1] >> 32));
+	mmio_write32(&c->queue_device_lo, (uint32_t)at[2]);
+	mmio_write32(&c->queue_device_hi, (uint32_t)(at[2] >> 32));
+}
+
+static void up_without(struct test_ctx *t, struct actor *a)
+{
+	struct virtio_device *d = a->d;
+	struct virtio_pci *p = virtio_pci(d);
+	uint16_t q;
+
+	if (virtio_accept(d, VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |
+				     (a->packed ? VIRTIO_BIT(VIRTIO_F_RING_PACKED) : 0)))
+		test_error(t, "%s: %s", d->name, d->error);
+	d->num_queues = d->max_queues;
+	for (q = 0; q < d->max_queues; q++)
+		if (q != a->queue && d->max_size[q] && virtio_queue_setup(d, q, 0))
+			test_error(t, "%s: %s", d->name, d->error);
+	describe_queue(t, p, a->queue);
+	require(t, virtio_driver_ok(d) == 0, "%s: %s", d->name, d->error);
+	a->vq = d->vq[a->queue];
+	if (vq_raw_stage(a->vq, 0, &(const struct vq_raw_desc){ 0 }))
+		test_error(t, "no memory for a descriptor");
+}
+
+TEST(config_disabled_queue,
+     .id = "virtio.pci.queue_disabled",
+     .clause = "virtio 1.4, 4.1.4.3: while queue_enable is 0, the device executes no request of the queue",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO_PCI)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	const struct virtio_pci *p;
+	unsigned int i, tried = 0;
+	struct actor a;
+	uint32_t off;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		if (!p)
+			continue;
+		tried++;
+		actor_up(t, &a, &how); /* its memory */
+		off = (uint32_t)(p->notify_at[a.queue] - p->notify);
+		up_without(t, &a);
+		actor_prepare(&a, true);
+		actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
+		actor_post(&a, 0);
+		mmio_write16(p->notify + off, a.queue);
+		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0,
+			  "%s: buffers used of a queue that is not enabled", vt_who(a.d));
+		expect_eq(t, mmio_read16(&p->common->queue_enable), 0,
+			  "%s: queue_enable, which nobody wrote", vt_who(a.d));
+		actor_up(t, &a, &how);
+		actor_one(t, &a);
+	}
+	actor_tried(t, tried, "on PCI");
 }
 
 /* --- pending bits -------------------------------------------------------------------------------- */

@@ -167,6 +167,8 @@ TEST(enable_running,
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s1));
 	expect(t, s1.violations > s0.violations, "the host went on with rings that became private");
+	expect_eq(t, s1.last_reason, CTL_MEM_RING,
+		  "what the host refused, by its number in the protocol");
 	kvmpv_provoked(s1.violations);
 	kvmpv_echo(t, e, 10000);
 }

@@ -68,7 +68,7 @@ void pci_function_init(struct pci_function *f, unsigned int vectors,
 		f->vector_fd[i] = -1;
 	pci_put16(f, PCI_STATUS, PCI_STATUS_CAPS);
 	allow16(f, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_OFF);
-	f->writable[PCI_IRQ_LINE] = 0xff;
+	f->writable[PCI_IRQ_LINE] = fault(F_VFIO_LINE_FIXED) ? 0 : 0xff;
 	f->config[PCI_IRQ_PIN] = 1;
 	f->config[PCI_CAP_POINTER] = PCI_CAP_PM;
 
@@ -76,6 +76,8 @@ void pci_function_init(struct pci_function *f, unsigned int vectors,
 	f->config[PCI_CAP_PM + 1] = PCI_CAP_EXPRESS;
 	pci_put16(f, PCI_CAP_PM + 2, 3); /* version 1.2; D1, D2 and PME# are not there */
 	pci_put16(f, PM_CONTROL, PM_NO_SOFT_RESET);
+	if (fault(F_VFIO_POWER_VERSION))
+		pci_put16(f, PCI_CAP_PM + 2, 0);
 	if (!fault(F_VFIO_POWER_FIXED))
 		allow16(f, PM_CONTROL, PM_STATE);
 
@@ -131,13 +133,7 @@ bool pci_masters(const struct pci_function *f)
 
 void pci_config_read(struct pci_function *f, uint32_t off, void *buf, uint32_t len)
 {
-	memset(buf, 0, len);
-	if (off >= sizeof(f->config))
-		return;
-	if (len > sizeof(f->config) - off)
-		len = (uint32_t)sizeof(f->config) - off;
-	if (off + len > PCI_CAP_FREE)
-		f->ops->cap_read(f->arg, off, len);
+	f->ops->cap_read(f->arg, off, len);
 	memcpy(buf, f->config + off, len);
 }
 
@@ -170,10 +166,6 @@ void pci_config_write(struct pci_function *f, uint32_t off, const void *buf, uin
 	const bool was_off = f->config[PM_CONTROL] & PM_STATE;
 	bool reset = false;
 
-	if (off >= sizeof(f->config))
-		return;
-	if (len > sizeof(f->config) - off)
-		len = (uint32_t)sizeof(f->config) - off;
 	for (uint32_t i = 0; i < len; i++) {
 		const uint8_t w = f->writable[off + i];
 
@@ -194,18 +186,14 @@ void pci_config_write(struct pci_function *f, uint32_t off, const void *buf, uin
 	if (was_off && !(f->config[PM_CONTROL] & PM_STATE) && pci_msix_on(f) &&
 	    fault(F_OUTSIDE3_FR_D3_DISABLES_MSIX))
 		f->config[MSIX_CONTROL + 1] &= (uint8_t) ~(PCI_MSIX_ENABLE >> 8);
-	if (meets(off, len, MSIX_CONTROL, 2) && !pci_msix_on(f))
+	if (!pci_msix_on(f))
 		pci_drop_pending(f);
-	if (meets(off, len, MSIX_CONTROL, 2) || meets(off, len, PCI_COMMAND, 2) ||
-	    meets(off, len, PM_CONTROL, 2)) {
-		if (f->level && meets(off, len, PCI_COMMAND, 2) && fault(F_VFIO_INTX_FORGOTTEN))
-			f->line_waits = true;
-		f->ops->changed(f->arg);
-		send_pending(f);
-		update_line(f);
-	}
-	if (off + len > PCI_CAP_FREE)
-		f->ops->cap_written(f->arg, off, len);
+	if (f->level && meets(off, len, PCI_COMMAND, 2) && fault(F_VFIO_INTX_FORGOTTEN))
+		f->line_waits = true;
+	f->ops->changed(f->arg);
+	send_pending(f);
+	update_line(f);
+	f->ops->cap_written(f->arg, off, len);
 }
 
 /* --- interrupts --- */
@@ -225,7 +213,7 @@ static bool take_back(int fd)
 {
 	uint64_t count;
 
-	return fd >= 0 && read(fd, &count, sizeof(count)) == sizeof(count);
+	return read(fd, &count, sizeof(count)) == sizeof(count);
 }
 
 static bool may_send(const struct pci_function *f, unsigned int vector)
@@ -246,7 +234,7 @@ static void send_pending(struct pci_function *f)
 
 void pci_raise_vector(struct pci_function *f, unsigned int vector)
 {
-	if (!pci_msix_on(f) || vector >= f->vectors)
+	if (vector >= f->vectors)
 		return;
 	f->pending[vector] = true;
 	send_pending(f);

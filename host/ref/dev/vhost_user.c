@@ -188,13 +188,20 @@ static bool request_refused(const struct vhu_msg *m)
 
 /* --- messages --- */
 
+static bool not_yet(const struct vhu *v, unsigned int q)
+{
+	const struct ring *r = &v->d->ring[q];
+	const bool enabled = r->enabled || !(v->features & 1ull << VHU_F_PROTOCOL_FEATURES);
+
+	return r->running || !enabled || r->kick_fd < 0 || !v->addr_set[q];
+}
+
 /* A queue runs once it has addresses and a kick descriptor and is enabled. */
 static void update_queue(struct vhu *v, unsigned int q)
 {
 	struct ring *r = &v->d->ring[q];
-	const bool enabled = r->enabled || !(v->features & 1ull << VHU_F_PROTOCOL_FEATURES);
 
-	if (r->running || !enabled || r->kick_fd < 0 || !v->addr_set[q])
+	if (not_yet(v, q))
 		return;
 	device_ring_start(v->d, q, v->base_known[q] ? v->base[q] : ring_new_base(r));
 }

@@ -282,7 +282,9 @@ static void start_queue(struct virtio_pci *v, unsigned int i)
 	const struct vpci_queue *q = &v->queue[i];
 	struct ring *r = ring_of(v, i);
 
-	if (v->started[i] || !q->enabled || !running(v))
+	if (v->started[i] || !running(v))
+		return;
+	if (!q->enabled && !(q->addr[0] && fault(F_VFIO_DISABLED_RUNS)))
 		return;
 	r->num = q->size;
 	r->desc_uva = address(q, 0);

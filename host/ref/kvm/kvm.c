@@ -128,19 +128,23 @@ static void start_state(struct refkvm *k)
 	memset(k->last_of, 0, sizeof(k->last_of));
 }
 
+static bool set_up_wrong(const struct refkvm *k)
+{
+	return k->slots == 0 || k->slots > REFKVM_MAX_SLOTS || k->slot[0].count == 0 ||
+	       k->tsc_hz == 0;
+}
+
 int refkvm_init(struct refkvm *k, const char *state_path)
 {
 	uint64_t frames = 0;
 	unsigned int i;
 	int ret;
 
-	if (k->slots == 0 || k->slots > REFKVM_MAX_SLOTS || k->tsc_hz == 0)
+	if (set_up_wrong(k))
 		return -EINVAL;
 	for (i = 0; i < k->slots; i++)
 		if (k->slot[i].first + k->slot[i].count > frames)
 			frames = k->slot[i].first + k->slot[i].count;
-	if (frames == 0)
-		return -EINVAL;
 	k->was_shared = calloc(2, frames);
 	if (!k->was_shared)
 		return -ENOMEM;
@@ -261,6 +265,11 @@ static unsigned int shared_ranges(const struct refkvm *k)
 	return n;
 }
 
+static bool loses_contents(const struct refkvm *k)
+{
+	return k->behave.lose_contents || fault(F_KVM_CONVERT_LOSES_CONTENTS);
+}
+
 /* Sharing nests, as pins of a page do: it takes as many calls to end it. True: the page stays shared. */
 static bool nested_share(struct refkvm *k, uint64_t gfn, enum page_state_value to)
 {
@@ -289,8 +298,7 @@ static void convert_pages(struct refkvm *k, uint64_t gfn, uint64_t n, enum page_
 			continue;
 		set_page(k, i, to);
 		/* Not when a guest in map_gpa mode makes its memory private at first: it runs there. */
-		if ((to == PAGE_SHARED || was_shared) &&
-		    (k->behave.lose_contents || fault(F_KVM_CONVERT_LOSES_CONTENTS)))
+		if ((to == PAGE_SHARED || was_shared) && loses_contents(k))
 			scramble(k, i);
 	}
 	__atomic_fetch_add(&k->pages.file->conversions, 1, __ATOMIC_RELEASE);
@@ -317,10 +325,15 @@ static int64_t transient_error(struct refkvm *k)
 	return k->behave.eintr_once ? -EINTR : -ENOMEM;
 }
 
+static uint64_t room_from(const struct refkvm_range *s, uint64_t gfn)
+{
+	return s->first + s->count - gfn;
+}
+
 /* Frames of the request that a faulty host really converts. */
 static uint64_t faulty_count(const struct refkvm_range *s, uint64_t gfn, uint64_t n, bool share)
 {
-	const uint64_t room = s->first + s->count - gfn;
+	const uint64_t room = room_from(s, gfn);
 
 	if (share && n < room && fault(F_KVM_SHARE_NEIGHBOUR))
 		return n + 1;
@@ -347,16 +360,11 @@ static uint64_t shared_run(const struct refkvm *k, uint64_t gfn, uint64_t n)
 }
 
 /* Splitting a list's range in two forgets the second half: what is shared behind [gfn, gfn + n) goes with it. */
-static uint64_t to_end_of_run(const struct refkvm *k, const struct refkvm_range *s, uint64_t gfn,
-			      uint64_t n)
+static bool splits_range(const struct refkvm *k, const struct refkvm_range *s, uint64_t gfn,
+			 uint64_t n)
 {
-	const uint64_t room = s->first + s->count - gfn;
-	const uint64_t run = shared_run(k, gfn, room);
-
-	if (gfn > s->first && get_page(k, gfn - 1) == PAGE_SHARED && run > n &&
-	    fault(F_OUTSIDE_KV_UNSHARE_SPLITS))
-		return run;
-	return n;
+	return gfn > s->first && get_page(k, gfn - 1) == PAGE_SHARED &&
+	       shared_run(k, gfn, room_from(s, gfn)) > n && fault(F_OUTSIDE_KV_UNSHARE_SPLITS);
 }
 
 /* Host code that looks at a page instead of a range, or that has run out of something. True: nothing is done. */
@@ -404,9 +412,8 @@ static bool asked_before(struct refkvm *k, unsigned int cpu, uint64_t gfn, uint6
 	       fault(F_OUTSIDE3_CP_CONVERSION_CACHED);
 }
 
-/* Applies one conversion inside a slot, faults included. */
-static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t gfn, uint64_t n,
-		       bool share)
+/* What a correct host may do as well, if it was asked to: 0, or the error that it answers with. */
+static int64_t behaves(struct refkvm *k, uint64_t gfn, uint64_t n, bool share)
 {
 	const int64_t again = transient_error(k);
 
@@ -414,6 +421,20 @@ static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t 
 		return again;
 	if (!share && k->behave.no_unshare && any_was_shared(k, gfn, n))
 		return -EOPNOTSUPP;
+	if (share && k->behave.max_shared && !all_are(k, gfn, n, PAGE_SHARED) &&
+	    shared_ranges(k) >= k->behave.max_shared)
+		return -ENOSPC;
+	return 0;
+}
+
+/* Applies one conversion inside a slot, faults included. */
+static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t gfn, uint64_t n,
+		       bool share)
+{
+	const int64_t err = behaves(k, gfn, n, share);
+
+	if (err)
+		return err;
 	if (!share && k->was_shared[gfn] && all_are(k, gfn, n, PAGE_PRIVATE) &&
 	    fault(F_OUTSIDE_KV_PRIVATE_REPEAT_FAILS))
 		return -ENOENT;
@@ -422,13 +443,10 @@ static int64_t convert(struct refkvm *k, const struct refkvm_range *s, uint64_t 
 		return -EEXIST;
 	if (!share && (fault(F_KVM_UNSHARE_IGNORED) || fault(F_KVM_MAP_GPA_ENCRYPT_IGNORED)))
 		return 0;
-	if (share && k->behave.max_shared && !all_are(k, gfn, n, PAGE_SHARED) &&
-	    shared_ranges(k) >= k->behave.max_shared)
-		return -ENOSPC;
 	if (does_nothing(k, gfn, n, share))
 		return 0;
-	if (!share)
-		n = to_end_of_run(k, s, gfn, n);
+	if (!share && splits_range(k, s, gfn, n))
+		n = shared_run(k, gfn, room_from(s, gfn));
 	if (!share && shared_run(k, gfn, n) > 0 && shared_run(k, gfn, n) < n &&
 	    fault(F_OUTSIDE_KV_UNSHARE_STOPS))
 		n = shared_run(k, gfn, n);
