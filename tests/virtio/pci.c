@@ -414,7 +414,16 @@ TEST(pci_driver_feature,
 			       "%s: feature %u alone reads 0x%llx", p->vdev.name, k,
 			       (unsigned long long)seen);
 		}
+		/* What is written at words that nobody has is in none of those that there are. */
 		p->vdev.ops->driver_features(&p->vdev, 0);
+		for (k = 2; k < 6; k++) {
+			mmio_write32(&p->common->driver_feature_select, k);
+			mmio_write32(&p->common->driver_feature, (uint32_t)offered);
+		}
+		mmio_write32(&p->common->driver_feature_select, 0);
+		expect_eq(t, mmio_read32(&p->common->driver_feature), 0,
+			  "%s: lower word after 0 was written, and other words behind it",
+			  p->vdev.name);
 		mmio_write32(&p->common->driver_feature_select, 1);
 		expect_eq(t, mmio_read32(&p->common->driver_feature), 0,
 			  "%s: upper word after 0 was written", p->vdev.name);

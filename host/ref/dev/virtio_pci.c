@@ -719,8 +719,6 @@ static void config_read(struct virtio_pci *v, uint32_t off, uint8_t *buf, uint32
 
 	memset(buf, 0, len);
 	v->generation_read = v->generation;
-	if (off >= size)
-		return;
 	if (off % 8 == 4 && len == 4 && fault(F_VFIO_CONFIG_HALVES))
 		off -= 4;
 	device_config_read(v->d, off, buf, len < size - off ? len : size - off);
@@ -730,7 +728,7 @@ static void config_write(struct virtio_pci *v, uint32_t off, const uint8_t *buf,
 {
 	const uint32_t size = (uint32_t)v->d->config_space;
 
-	if (off >= size || len > size - off || v->status & S_SUSPEND)
+	if (len > size - off || v->status & S_SUSPEND)
 		return;
 	device_config_write(v->d, off, buf, len);
 }
@@ -796,9 +794,10 @@ static void read_isr(struct virtio_pci *v, uint8_t *buf, uint32_t len)
 	update_line(v);
 }
 
-static bool inside(uint64_t off, uint32_t len, uint64_t from, uint64_t size)
+/* Below `from` the difference, which is unsigned, is larger than any structure. */
+static bool inside(uint64_t off, uint64_t from, uint64_t size)
 {
-	return off >= from && off - from < size && len <= size - (off - from);
+	return off - from < size;
 }
 
 /* Fault vfio.bar_fixed: the BAR is not where it was when the driver wrote the first register. */
@@ -826,11 +825,11 @@ static void bar_read(void *arg, unsigned int bar, uint64_t off, void *buf, uint3
 		pci_read_pba(&v->pci, off - PBA, buf, len);
 	else if (bar != BAR_VIRTIO)
 		return;
-	else if (inside(off, len, COMMON, COMMON_SIZE))
+	else if (inside(off, COMMON, COMMON_SIZE))
 		common_read(v, (uint32_t)off - COMMON, buf, len);
 	else if (off == ISR)
 		read_isr(v, buf, len);
-	else if (inside(off, len, CONFIG, v->d->config_space))
+	else if (inside(off, CONFIG, v->d->config_space))
 		config_read(v, (uint32_t)off - CONFIG, buf, len);
 }
 
@@ -842,11 +841,11 @@ static void bar_write(void *arg, unsigned int bar, uint64_t off, const void *buf
 		memcpy((uint8_t *)v->shared + off, buf, len);
 	else if (bar != BAR_VIRTIO)
 		return;
-	else if (inside(off, len, COMMON, COMMON_SIZE))
+	else if (inside(off, COMMON, COMMON_SIZE))
 		common_write(v, (uint32_t)off - COMMON, buf, len);
-	else if (inside(off, len, CONFIG, v->d->config_space))
+	else if (inside(off, CONFIG, v->d->config_space))
 		config_write(v, (uint32_t)off - CONFIG, buf, len);
-	else if (inside(off, len, NOTIFY, NOTIFY_SIZE))
+	else if (inside(off, NOTIFY, NOTIFY_SIZE))
 		notify(v, (uint32_t)off - NOTIFY, buf, len);
 }
 
@@ -868,7 +867,7 @@ static uint32_t window(const struct virtio_pci *v, uint8_t *bar, uint32_t *off)
 	*off = pci_get32(f, AT_WINDOW + 8);
 	if (window_forbidden(*bar, *off, len))
 		return 0;
-	return inside(*off, len, 0, f->bar_size[*bar]) ? len : 0;
+	return inside(*off, 0, f->bar_size[*bar]) ? len : 0;
 }
 
 static bool meets_data(unsigned int at, unsigned int len)
@@ -929,24 +928,33 @@ static const struct pci_function_ops function_ops = {
 	.reset = on_reset,
 };
 
-int virtio_pci_init(struct virtio_pci *v, struct device *d, unsigned int vectors)
+static int no_shared_memory(struct virtio_pci *v)
 {
 	int ret;
 
-	memset(v, 0, sizeof(*v));
-	v->d = d;
 	v->shared_fd = memfd_create("shared", MFD_CLOEXEC);
 	if (v->shared_fd < 0)
 		return -errno;
-	if (ftruncate(v->shared_fd, SHARED_SIZE)) {
-		ret = -errno;
-		goto close;
+	if (!ftruncate(v->shared_fd, SHARED_SIZE)) {
+		v->shared = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+				 v->shared_fd, 0);
+		if (v->shared != MAP_FAILED)
+			return 0;
 	}
-	v->shared = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, v->shared_fd, 0);
-	if (v->shared == MAP_FAILED) {
-		ret = -errno;
-		goto close;
-	}
+	ret = -errno;
+	usock_close(&v->shared_fd);
+	return ret;
+}
+
+int virtio_pci_init(struct virtio_pci *v, struct device *d, unsigned int vectors)
+{
+	memset(v, 0, sizeof(*v));
+	v->d = d;
+
+	const int err = no_shared_memory(v);
+
+	if (err)
+		return err;
 	v->offered = device_features(d) | BIT(F_NOTIFICATION_DATA) | BIT(F_NOTIF_CONFIG_DATA) |
 		     BIT(F_RING_RESET) | BIT(F_ADMIN_VQ) | BIT(F_SUSPEND);
 	if (fault(F_VFIO_ONE_VECTOR))
@@ -968,9 +976,6 @@ int virtio_pci_init(struct virtio_pci *v, struct device *d, unsigned int vectors
 	}
 	virtio_pci_reset(v);
 	return 0;
-close:
-	usock_close(&v->shared_fd);
-	return ret;
 }
 
 void virtio_pci_free(struct virtio_pci *v)
