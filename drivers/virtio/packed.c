@@ -413,8 +413,8 @@ static int packed_audit(struct virtqueue *vq)
 	uint32_t len;
 	int ret;
 
-	/* The rest of a batch was looked at with its first. */
-	while (!p->batch && (ret = look(p, at, left, &id, &len)) != 0) {
+	/* Of a batch that was taken in part the rest is as it was posted: nothing is used there. */
+	while ((ret = look(p, at, left, &id, &len)) != 0) {
 		if (ret < 0)
 			return ret;
 		if (p->chains.chain[id].audited)

@@ -17,6 +17,7 @@
 
 #define BASE	 (VIRTIO_BIT(VIRTIO_F_VERSION_1))
 #define INDIRECT VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC)
+#define PACKED	 VIRTIO_BIT(VIRTIO_F_RING_PACKED)
 
 static char bytes[16];
 
@@ -29,14 +30,22 @@ static void negotiate(uint64_t features)
 /* Whatever cannot be allocated: an error, nothing that stays, and no queue that the device has. */
 static void set_up_without_memory(void **state)
 {
-	static const uint64_t features[] = { 0, INDIRECT };
+	static const struct {
+		uint64_t features;
+		unsigned int allocations;
+	} c[] = {
+		{ 0, 6 }, /* queue, chains, maps, links, rings */
+		{ INDIRECT, 7 },
+		{ PACKED, 8 }, /* queue, ids, what was sent, lists, chains, maps, ring */
+		{ PACKED | INDIRECT, 9 },
+	};
 	unsigned int f, n;
 	int ret;
 
 	(void)state;
-	for (f = 0; f < 2; f++) {
+	for (f = 0; f < 4; f++) {
 		for (n = 1;; n++) {
-			negotiate(features[f]);
+			negotiate(c[f].features);
 			fake_fail = n;
 			ret = virtio_queues_setup(&dev.vdev, 1, 8);
 			if (fake_fail)
@@ -49,7 +58,7 @@ static void set_up_without_memory(void **state)
 		}
 		fake_fail = 0;
 		assert_int_equal(ret, 0);
-		assert_int_equal(n, 6 + f); /* queue, chains, maps, links, rings; tables */
+		assert_int_equal(n, c[f].allocations);
 		stop();
 	}
 }

@@ -427,6 +427,10 @@ static void hear(struct virtio_device *d, const char *what)
 
 static void audit(void **state)
 {
+	struct virtqueue *vq;
+	uint32_t len;
+	void *token;
+
 	(void)state;
 	virtio_watch(hear);
 	heard[0] = '\0';
@@ -437,6 +441,12 @@ static void audit(void **state)
 	assert_string_equal(heard, "");
 	with_two(IN_ORDER);
 	fake_packed_push(&ring, 1, 8, 2);
+	stop();
+	assert_string_equal(heard, "");
+	/* A batch of which one was taken. */
+	vq = with_two(IN_ORDER);
+	fake_packed_push(&ring, 1, 8, 2);
+	assert_int_equal(vq_get(vq, &token, &len), 1);
 	stop();
 	assert_string_equal(heard, "");
 	with_two(0);
@@ -499,6 +509,49 @@ static void raw_door(void **state)
 	vq_raw_take(vq, 1);
 	assert_int_equal(le16_to_cpu(ring.driver->desc), 0);
 	stop();
+}
+
+/* Of what is not used there is nothing to tell; descriptors that skip each other's places for ever are no more than the
+ * ring has. */
+static void raw_walk_ends(void **state)
+{
+	static const uint16_t flags[4] = { BOTH, 0, 0, BOTH };
+	struct virtqueue *vq = start(0, 4);
+	const struct vq_raw_desc list[] = { { 1, 1, VRING_DESC_F_NEXT, 1 },
+					    { 1, 1, VRING_DESC_F_NEXT, 2 },
+					    { 1, 1, 0, 0 } };
+	const uint16_t head = 0;
+	uint32_t id = 7, len = 7;
+	unsigned int i;
+
+	(void)state;
+	vq_raw_used(vq, 0, &id, &len);
+	assert_int_equal(id + len, 0);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(vq_raw_stage(vq, (uint16_t)i, &list[i]), 0);
+	vq_raw_post(vq, &head, 1);
+	id = len = 7;
+	vq_raw_used(vq, 5, &id, &len);
+	assert_int_equal(id + len, 0);
+	for (i = 0; i < 4; i++) { /* three descriptors each: from 0 to 3, and over the end to 2 */
+		ring.desc[i].id = 0;
+		ring.desc[i].flags = cpu_to_le16(flags[i]);
+	}
+	assert_int_equal(vq_raw_used_count(vq), 2);
+	ring.desc[0].flags = ring.desc[3].flags = 0;
+	stop();
+}
+
+/* Whoever takes a buffer of vq_add() through the raw door cannot have it from vq_get() any more. */
+static void raw_take_in_order(void **state)
+{
+	struct virtqueue *vq = with_two(IN_ORDER);
+
+	(void)state;
+	fake_packed_push(&ring, 0, 8, 1);
+	vq_raw_take(vq, 1);
+	fake_packed_push(&ring, 0, 8, 1);
+	expect_broken(vq, "id 0 is not among the buffers posted");
 }
 
 /* A circle is as long as the ring; a head that is none is an id. */
@@ -619,6 +672,8 @@ int main(void)
 		cmocka_unit_test(interrupts_event),
 		cmocka_unit_test(audit),
 		cmocka_unit_test(raw_door),
+		cmocka_unit_test(raw_walk_ends),
+		cmocka_unit_test(raw_take_in_order),
 		cmocka_unit_test(raw_circle),
 		cmocka_unit_test(raw_batches),
 		cmocka_unit_test(entries),
