@@ -321,6 +321,115 @@ static void foreign(void **state)
 	assert_true(bounce_scrubbed());
 }
 
+/* --- a back end below that translates ---------------------------------------------------------- */
+
+static struct {
+	int answer;
+	unsigned int live;
+	const void *buf; /* of the last call, as the two below */
+	size_t len;
+	enum dma_dir dir;
+} below;
+
+static int below_map(struct dma_layer *l, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
+{
+	(void)l;
+	if (below.answer)
+		return below.answer;
+	below.live++;
+	below.buf = buf;
+	below.len = len;
+	below.dir = dir;
+	*addr = 0x7000000000ull + below.live * 0x100000ull;
+	return 0;
+}
+
+static void below_unmap(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
+			enum dma_dir dir)
+{
+	(void)l;
+	(void)addr;
+	below.live--;
+	below.buf = buf;
+	below.len = len;
+	below.dir = dir;
+}
+
+static const struct dma_ops below_ops = { .name = "below", .map = below_map, .unmap = below_unmap };
+
+static int attach_below(struct device *d)
+{
+	return dma_push(d, &below_ops, NULL);
+}
+
+static struct device_policy below_policy = { .level = DEVICE_LEVEL_TRANSLATE,
+					     .attach = attach_below };
+
+/* The copies go through it, each with its length and direction; a ring has whole slots, both ways. */
+static void translated(void **state)
+{
+	static uint8_t buf[BOUNCE_SLOT];
+	struct bounce_stats before, after;
+	dma_addr_t addr;
+	struct device d;
+	void *p;
+
+	(void)state;
+	device_policy_add(&below_policy);
+	attached(&d);
+	bounce_stats(&before);
+	below.answer = -ENOSPC;
+	assert_int_equal(dma_map(&d, buf, 5, DMA_TO_DEVICE, &addr), -ENOSPC);
+	assert_null(dma_alloc(&d, 5, 64, &addr));
+	bounce_stats(&after);
+	assert_int_equal(after.used, before.used);
+	assert_true(bounce_scrubbed());
+	below.answer = 0;
+	assert_int_equal(dma_map(&d, buf, 5, DMA_TO_DEVICE, &addr), 0);
+	assert_int_equal(below.len, 5);
+	assert_int_equal(below.dir, DMA_TO_DEVICE);
+	dma_unmap(&d, addr, buf, 5, DMA_TO_DEVICE);
+	assert_int_equal(below.len, 5);
+	assert_int_equal(below.dir, DMA_TO_DEVICE);
+	p = dma_alloc(&d, BOUNCE_SLOT, 64, &addr);
+	assert_ptr_equal(below.buf, p);
+	assert_int_equal(below.len, BOUNCE_SLOT);
+	assert_int_equal(below.dir, DMA_BOTH);
+	dma_free(&d, p, BOUNCE_SLOT, addr);
+	assert_int_equal(below.len, BOUNCE_SLOT);
+	assert_int_equal(below.dir, DMA_BOTH);
+	assert_int_equal(below.live, 0);
+	bounce_stats(&after);
+	assert_int_equal(after.used, before.used);
+	device_policy_remove(&below_policy);
+}
+
+/* A gap that is too small for one mapping is there for the next, though all behind it is taken. */
+static void gaps(void **state)
+{
+	static uint8_t buf[2 * BOUNCE_SLOT] __attribute__((aligned(BOUNCE_SLOT)));
+	static dma_addr_t addr[64], two, one;
+	struct device d;
+	unsigned int i;
+
+	(void)state;
+	attached(&d);
+	for (i = 0; i < 64; i++)
+		assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &addr[i]), 0);
+	assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &one), -ENOMEM);
+	dma_unmap(&d, addr[0], buf, 1, DMA_TO_DEVICE);
+	dma_unmap(&d, addr[2], buf, 1, DMA_TO_DEVICE);
+	dma_unmap(&d, addr[3], buf, 1, DMA_TO_DEVICE);
+	assert_int_equal(dma_map(&d, buf, sizeof(buf), DMA_TO_DEVICE, &two), 0);
+	assert_int_equal(two, addr[2]);
+	assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &one), 0);
+	assert_int_equal(one, addr[0]);
+	dma_unmap(&d, two, buf, sizeof(buf), DMA_TO_DEVICE);
+	for (i = 0; i < 64; i++)
+		dma_unmap(&d, addr[i], buf, 1, DMA_TO_DEVICE);
+	assert_true(bounce_scrubbed());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +441,8 @@ int main(void)
 		cmocka_unit_test(foreign),
 		cmocka_unit_test(scrubbed_everywhere),
 		cmocka_unit_test(comes_and_goes),
+		cmocka_unit_test(translated),
+		cmocka_unit_test(gaps),
 	};
 
 	return cmocka_run_group_tests_name("bounce", tests, init, NULL);
