@@ -329,7 +329,7 @@ static int poll_rx(struct vsock *vs)
 	}
 	if (n)
 		vq_kick(vq);
-	return n < RX_COUNT && ret < 0 ? vq_failed(vs, vq) : n;
+	return ret < 0 ? vq_failed(vs, vq) : n;
 }
 
 /* Lets tests fill the receive queue: while it is on, used buffers do not go back to the device. */
@@ -408,7 +408,7 @@ static int poll_event(struct vsock *vs)
 	}
 	if (n)
 		vq_kick(vq);
-	return n < VSOCK_EV_COUNT && ret < 0 ? vq_failed(vs, vq) : n;
+	return ret < 0 ? vq_failed(vs, vq) : n;
 }
 
 static void on_config(struct virtio_device *d)

@@ -1818,6 +1818,27 @@ static void held_requests(void **state)
 	assert_int_equal(vsock_accept(l, MSEC, &c), 0);
 }
 
+/* Small queues hold fewer buffers; a packet that goes out takes two descriptors, or a table. */
+static void small_queues(void **state)
+{
+	unsigned int indirect;
+
+	for (indirect = 0; indirect < 2; indirect++) {
+		prepare(VIRTIO_BIT(VSOCK_F_STREAM));
+		if (!indirect)
+			dev.offered &= ~VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC);
+		dev.q[VQ_RX].max = 32;
+		dev.q[VQ_TX].max = 16;
+		dev.q[VQ_EVENT].max = 4;
+		assert_int_equal(vsock_open(0, 0, &vs), 0);
+		assert_int_equal(vs->rx_count, 32);
+		assert_int_equal(vs->tx_count, indirect ? 16 : 8);
+		assert_int_equal(vq_in_flight(dev.vdev.vq[VQ_RX]), 32);
+		assert_int_equal(vq_in_flight(dev.vdev.vq[VQ_EVENT]), 4);
+		down(state);
+	}
+}
+
 /* --- memory runs out ----------------------------------------------------------------------------- */
 
 static void open_without_memory(void **state)
@@ -2079,6 +2100,7 @@ int main(void)
 		cmocka_unit_test_teardown(large_events, down),
 		T(held_events),
 		T(held_requests),
+		cmocka_unit_test_teardown(small_queues, down),
 		cmocka_unit_test_teardown(open_without_memory, down),
 		T(connect_without_memory),
 		T(listen_without_memory),
