@@ -325,6 +325,38 @@ TEST(tsc_rate,
 	       (unsigned long long)most);
 }
 
+static uint64_t rdtscp(void)
+{
+	uint32_t lo, hi, aux;
+
+	__asm__ volatile("rdtscp; lfence" : "=a"(lo), "=d"(hi), "=c"(aux) : : "memory");
+	return (uint64_t)hi << 32 | lo;
+}
+
+TEST(tsc_by_rdtscp,
+     .id = "boot.time.rdtscp",
+     .clause = "Intel SDM 2B, AMD APM 3: RDTSCP reads the counter that RDTSC reads",
+     .owner = OWNER_COUNTER)
+{
+	enum {
+		HAS_RDTSCP = 1 << 27 /* of EDX */
+	};
+	uint64_t before, now, after;
+	unsigned int i;
+
+	if (!(cpuid(0x80000001, 0).edx & HAS_RDTSCP))
+		test_skip(t, "this CPU has no RDTSCP");
+	for (i = 0; i < 100; i++) {
+		before = rdtsc();
+		now = rdtscp();
+		after = rdtsc();
+		require(t, before <= now && now <= after,
+			"RDTSCP reads %llu between RDTSCs of %llu and %llu",
+			(unsigned long long)now, (unsigned long long)before,
+			(unsigned long long)after);
+	}
+}
+
 #define PM_READS 500
 
 /* 24 bits wrap after 4.7 s, between two reads of a CPU that was stopped for long. */

@@ -445,18 +445,21 @@ void ring_count_bad(struct ring *r, const struct ring_chain *c)
 		       r->packed ? "id" : "descriptor", c->head);
 }
 
+static bool works(struct ring *r)
+{
+	return r->running && !r->broken && ring_memory_ok(r);
+}
+
 int ring_pop(struct ring *r, struct ring_chain *c)
 {
-	if (r->packed)
-		return !r->running || r->broken || !ring_memory_ok(r) ? -EIO :
-		       stuck(r)					      ? 0 :
-									packed_pop(r, c);
 	for (;;) {
 		uint16_t avail, ready;
 		int ret;
 
-		if (!r->running || r->broken || !ring_memory_ok(r))
+		if (!works(r))
 			return -EIO;
+		if (r->packed)
+			return stuck(r) ? 0 : packed_pop(r, c);
 		avail = le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE));
 		ready = (uint16_t)(avail - r->last_avail);
 		if (ready == 0 || stuck(r) || hidden_by_wrap(r, avail))
@@ -799,7 +802,7 @@ static uint16_t used_flags_of(const struct ring *r, bool on)
 
 bool ring_want_kicks(struct ring *r, bool on)
 {
-	if (!r->running || r->broken || !ring_memory_ok(r))
+	if (!works(r))
 		return false;
 	r->kick_wanted = on;
 	if (r->packed) {
@@ -828,7 +831,7 @@ static size_t chain_copy(const struct ring_piece *piece, unsigned int n, uint64_
 {
 	size_t done = 0;
 
-	for (unsigned int i = 0; i < n && done < len; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		size_t part;
 
 		if (off >= piece[i].len) {

@@ -385,10 +385,10 @@ static void resume(struct virtio_pci *v)
 		v->d->paused = true;
 }
 
-/* 2.2.2: a set of features that the device did not offer is not accepted. */
-static bool acceptable(const struct virtio_pci *v)
+/* 2.2.1, 6.1 MUST of the driver: it takes what was offered only, and VERSION_1. */
+static bool features_forbidden(const struct virtio_pci *v)
 {
-	return !(v->driver_features & ~v->offered) && v->driver_features & BIT(VIRTIO_F_VERSION_1);
+	return v->driver_features & ~v->offered || !(v->driver_features & BIT(VIRTIO_F_VERSION_1));
 }
 
 static void set_features(struct virtio_pci *v)
@@ -419,7 +419,7 @@ static void write_status(struct virtio_pci *v, uint8_t s)
 		return;
 	}
 	if (s & S_FEATURES_OK && !(before & S_FEATURES_OK) &&
-	    (!acceptable(v) || (v->refused && fault(F_VFIO_FEATURES_REFUSED)))) {
+	    (features_forbidden(v) || (v->refused && fault(F_VFIO_FEATURES_REFUSED)))) {
 		v->refused = true;
 		s &= (uint8_t)~S_FEATURES_OK;
 	}

@@ -200,7 +200,7 @@ static bool do_rdtsc(unsigned int cpu, enum kind kind)
 {
 	if (!in_long_mode(cpu))
 		return false; /* real-mode firmware: its code segment's base is not known here */
-	write_edx_eax(cpu, guest_tsc());
+	write_edx_eax(cpu, guest_tsc() >> (kind == KIND_RDTSCP && fault(F_KVM_RDTSCP_LAGS)));
 	if (kind == KIND_RDTSCP)
 		plugin_set_reg(cpu, R_RCX, 0); /* TSC_AUX as after reset */
 	return true;
