@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "drivers/virtio/pci.h"
 #include "lib/cmdline.h"
+#include "lib/mmio.h"
 #include "tests/virtio/util.h"
 
 OPTION("hostile.seed", "seed of hostile.ring.random; without it the run's own");
@@ -512,6 +514,51 @@ TEST(hostile_kicks,
 			  vt_who(a.d));
 		comes_back(t, &a, &how, "2,000 notifications");
 	}
+}
+
+/* Numbers that are no queue's, at each queue's place; two bytes, and four, of which the upper ones mean nothing here. */
+static void notify_wrongly(const struct virtio_pci *p)
+{
+	static const uint16_t numbers[] = { 3, 4, 5, 8, 64, 255, 0x7fff, 0x8000, 0xffff };
+	unsigned int k;
+	uint16_t q;
+
+	for (q = 0; q < p->vdev.max_queues; q++)
+		for (k = 0; p->notify_at[q] && k < sizeof(numbers) / sizeof(numbers[0]); k++) {
+			if (numbers[k] < p->vdev.max_queues)
+				continue;
+			mmio_write16(p->notify_at[q], numbers[k]);
+			if (p->notify_cap->length >=
+			    (uint64_t)(p->notify_at[q] - p->notify) + sizeof(uint32_t))
+				mmio_write32(p->notify_at[q], 0xffff0000u | numbers[k]);
+		}
+}
+
+TEST(hostile_numbers,
+     .id = "hostile.ring.notified_numbers",
+     .clause = "virtio 1.4, 2.9, 4.1.5.2: a notification makes a device look at the queue that it names, if there is one, and no more",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO_PCI,
+     .liveness = 1,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, tried = 0;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		if (!virtio_pci(a.d))
+			continue;
+		tried++;
+		actor_up(t, &a, &how);
+		notify_wrongly(virtio_pci(a.d));
+		actor_one(t, &a);
+		expect_eq(t, vq_raw_used_count(a.vq), 0, "%s: buffers used that nobody posted",
+			  vt_who(a.d));
+		comes_back(t, &a, &how, "notifications of queues that do not exist");
+	}
+	actor_tried(t, tried, "on PCI");
 }
 
 /* --- at random ------------------------------------------------------------------------------------ */

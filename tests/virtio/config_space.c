@@ -207,6 +207,8 @@ TEST(config_express,
 		if (!at)
 			continue;
 		tried++;
+		expect(t, pci_read(p->pci, at + 2, 2) & 15, "%s: version 0 of the capability",
+		       p->vdev.name);
 		type = pci_read(p->pci, at + 2, 2) >> 4 & 15;
 		expect(t,
 		       type == ENDPOINT || type == LEGACY_ENDPOINT || type == INTEGRATED_ENDPOINT,

@@ -773,6 +773,8 @@ static void notify(struct virtio_pci *v, uint32_t off, const uint8_t *buf, uint3
 		queue = load(buf, 4);
 
 	if (len != width || queue >= VPCI_QUEUES || off != queue * NOTIFY_STEP) {
+		if (queue >= VPCI_QUEUES && fault(F_HOSTILE_NUMBER_STICKS))
+			v->d->ring[DEV_TX].lame = true;
 		rd_debug("%s: a notification of %u bytes at %u is no queue's", v->d->name, len,
 			 off);
 		return;
