@@ -162,7 +162,11 @@ static void enter_user(void *arg)
 {
 	const struct call_arg *a = arg;
 	struct kvm_regs *shared = (struct kvm_regs *)user.data;
-	const size_t off = a->op == KVM_VMCALL ? 0 : (size_t)(kvm_user_vmmcall - kvm_user_vmcall);
+	const char *const code[] = { [KVM_VMCALL] = kvm_user_vmcall,
+				     [KVM_VMMCALL] = kvm_user_vmmcall,
+				     [KVM_RDMSR] = kvm_user_rdmsr,
+				     [KVM_WRMSR] = kvm_user_wrmsr };
+	const size_t off = (size_t)(code[a->op] - kvm_user_vmcall);
 
 	/* The exception that ends user mode comes on this stack, below what is in use. */
 	traps_set_rsp0(this_cpu(),

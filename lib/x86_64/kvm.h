@@ -17,7 +17,10 @@ void kvm_arch_leaf(uint32_t leaf, uint32_t out[4]);
 
 enum kvm_opcode {
 	KVM_VMCALL,
-	KVM_VMMCALL
+	KVM_VMMCALL,
+	/* By kvm_arch_call_user() alone, with arg[1] in ecx, nr in eax and arg[2] in edx. */
+	KVM_RDMSR,
+	KVM_WRMSR
 };
 /* The instruction that this CPU's vendor has for hypercalls. */
 enum kvm_opcode kvm_arch_opcode(void);

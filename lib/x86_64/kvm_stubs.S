@@ -122,7 +122,7 @@ kvm_stub_iret:
 	iretq
 
 	.section .rodata
-	.globl	kvm_user_vmcall, kvm_user_vmmcall, kvm_user_end
+	.globl	kvm_user_vmcall, kvm_user_vmmcall, kvm_user_rdmsr, kvm_user_wrmsr, kvm_user_end
 kvm_user_vmcall:
 	pushq	%rdi
 	load
@@ -133,6 +133,18 @@ kvm_user_vmmcall:
 	pushq	%rdi
 	load
 	vmmcall
+	store
+	int3
+kvm_user_rdmsr:
+	pushq	%rdi
+	load
+	rdmsr
+	store
+	int3
+kvm_user_wrmsr:
+	pushq	%rdi
+	load
+	wrmsr
 	store
 	int3
 kvm_user_end:

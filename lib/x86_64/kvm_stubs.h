@@ -35,6 +35,7 @@ void kvm_stub_compat(struct kvm_regs *r, int amd);
 /* Enters CPL 3 at rip with rsp and rdi = regs. Only an exception comes back from there. */
 _Noreturn void kvm_stub_iret(const void *rip, const void *rsp, struct kvm_regs *regs);
 /* Position-independent code for CPL 3, copied to a user page; rdi = regs, ends with INT3. */
-extern const char kvm_user_vmcall[], kvm_user_vmmcall[], kvm_user_end[];
+extern const char kvm_user_vmcall[], kvm_user_vmmcall[], kvm_user_rdmsr[], kvm_user_wrmsr[],
+	kvm_user_end[];
 
 #endif

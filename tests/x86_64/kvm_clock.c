@@ -487,3 +487,34 @@ TEST(clock_of_day,
 	       "the wall clock and the system time are %lld s ahead of the host's time",
 	       (long long)apart);
 }
+
+/* The values are ones that the registers could have. */
+TEST(clock_user,
+     .id = "kvmpv.clock.user_mode",
+     .clause = "Intel SDM 2B, AMD APM 3: RDMSR and WRMSR at CPL > 0 are a #GP, of KVM's registers as well; kvm msr.rst",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	static const struct {
+		uint32_t msr;
+		const char *name;
+	} msrs[] = { { 0x4b564d01, "MSR_KVM_SYSTEM_TIME_NEW" },
+		     { 0x4b564d00, "MSR_KVM_WALL_CLOCK_NEW" },
+		     { 0x12, "MSR_KVM_SYSTEM_TIME" },
+		     { 0x11, "MSR_KVM_WALL_CLOCK" },
+		     { 0x10, "IA32_TIME_STAMP_COUNTER" } };
+	struct kvm_call c = { 0 };
+	unsigned int i, op;
+	int ret;
+
+	for (i = 0; i < sizeof(msrs) / sizeof(msrs[0]); i++)
+		for (op = KVM_RDMSR; op <= KVM_WRMSR; op++) {
+			c.arg[1] = msrs[i].msr;
+			ret = kvm_arch_call_user(op, &c);
+			if (ret)
+				test_error(t, "user mode cannot be entered: %s", err_text(ret));
+			expect(t, c.trapped && c.vector == 13, "%s of %s at CPL 3: %s, vector %u",
+			       op == KVM_RDMSR ? "RDMSR" : "WRMSR", msrs[i].name,
+			       c.trapped ? "an exception" : "none", (unsigned int)c.vector);
+		}
+}

@@ -172,7 +172,7 @@ static bool do_wrmsr(unsigned int cpu)
 {
 	const uint64_t value = plugin_reg(cpu, R_RDX) << 32 | (uint32_t)plugin_reg(cpu, R_RAX);
 
-	if (!privileged(cpu))
+	if (!privileged(cpu) && !fault(F_KVM_MSR_AT_CPL3))
 		return false;
 	if ((uint32_t)plugin_reg(cpu, R_RCX) == MSR_X2APIC_ICR && (value >> 8 & 7) == ICR_INIT)
 		refkvm_init_sent(&ref.kvm);
@@ -185,7 +185,7 @@ static bool do_rdmsr(unsigned int cpu)
 	const uint32_t msr = (uint32_t)plugin_reg(cpu, R_RCX);
 	uint64_t v;
 
-	if (!privileged(cpu))
+	if (!privileged(cpu) && !fault(F_KVM_MSR_AT_CPL3))
 		return false;
 	if (msr == MSR_IA32_TSC)
 		v = guest_tsc();
