@@ -166,7 +166,7 @@ void peer_conn_report(struct peer_conn *c, struct ctl_report *out)
 	peer_conn_snapshot(c);
 	*out = c->r;
 	out->conn = htole32(c->id);
-	out->flags = htole32(c->flags);
+	out->flags = htole32(c->flags) | c->r.flags; /* the transport's are in order already */
 	out->host.cid = htole64(c->host.cid);
 	out->host.port = htole32(c->host.port);
 	out->guest.cid = htole64(c->guest.cid);

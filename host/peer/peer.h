@@ -28,7 +28,7 @@ struct peer_transport_ops {
 	/* 0, -EADDRINUSE, -EOPNOTSUPP. cid may be ASSAY_CID_ANY. port 0 is never passed. */
 	int (*listen)(void *be, uint64_t cid, uint32_t port, uint16_t type);
 	void (*unlisten)(void *be, uint64_t cid, uint32_t port, uint16_t type);
-	/* Starts; peer_on_connected() or peer_on_closed() follows (never from within). 0 or -errno.
+	/* local: a host CID and a port. Starts; peer_on_connected() or peer_on_closed() follows (never from within). 0 or -errno.
 	 * buf: receive buffer, 0 default. *out is valid on 0. */
 	int (*connect)(void *be, struct ctl_addr local, struct ctl_addr remote, uint16_t type,
 		       uint32_t buf, struct peer_conn *pc, struct tconn **out);

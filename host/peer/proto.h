@@ -59,11 +59,9 @@ enum ctl_op {
 	/* Only where CTL_CAP_DEVICE: the peer lives inside the device. */
 	CTL_DEV_INFO = 32, /* empty -> ctl_dev_info */
 	CTL_SET_CIDS = 33, /* ctl_set_cids -> empty; carried out after the reply was consumed */
-	CTL_RAW_SEND = 34, /* ctl_raw -> empty: this header (and payload pattern) goes to the guest as is */
 	CTL_HEADERS = 35, /* ctl_headers -> ctl_headers_reply: the last headers seen from the guest */
 	CTL_MEM_STATE = 36, /* empty -> ctl_mem_state: violations of protected memory */
 	CTL_MEM_SCAN = 37, /* ctl_mem_scan -> ctl_mem_scan_reply: looks for bytes in all shared pages */
-	CTL_INTERRUPT = 38, /* ctl_interrupt -> empty: signals call eventfds without cause (storms, irq.*) */
 };
 
 enum ctl_cap {
@@ -77,7 +75,6 @@ enum ctl_cap {
 	CTL_CAP_HALF_CLOSE = 1 << 7,	 /* SHUTDOWN of one direction reaches the guest */
 	CTL_CAP_ANY_GUEST_PORT = 1 << 8, /* CONNECT works to any guest port */
 	CTL_CAP_MEM_STATE = 1 << 9,
-	CTL_CAP_INTERRUPT = 1 << 10,
 	CTL_CAP_TIME = 1 << 11,
 	CTL_CAP_ADVANCE = 1 << 12,
 };
@@ -231,13 +228,6 @@ struct ctl_set_cids {
 	uint64_t cids[CTL_MAX_CIDS];
 } __attribute__((packed));
 
-struct ctl_raw {
-	uint8_t hdr[44];      /* struct virtio_vsock_hdr as it shall reach the guest */
-	uint32_t payload_len; /* bytes really sent: may differ from hdr.len */
-	uint32_t payload_seed;
-	uint32_t repeat; /* 0 is 1 */
-} __attribute__((packed));
-
 struct ctl_headers {
 	uint32_t dst_port; /* filter, 0: all */
 	uint32_t src_port;
@@ -278,12 +268,6 @@ struct ctl_mem_scan_reply {
 	uint64_t scanned_pages;
 	uint64_t matches;
 	uint64_t first_addr;
-} __attribute__((packed));
-
-struct ctl_interrupt {
-	uint32_t queue_mask;
-	uint32_t count;
-	uint32_t interval_us;
 } __attribute__((packed));
 
 /*

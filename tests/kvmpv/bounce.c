@@ -384,6 +384,9 @@ static void is_refused(struct test_ctx *t, uint8_t *hdr, uint8_t *data, uint8_t 
 	expect_eq(t, s1.last_addr >> PAGE_SHIFT, gfn, "frame that the host refused");
 	expect_eq(t, s1.last_reason, reason,
 		  "what the host refused, by its number in the protocol");
+	expect_eq(t, s1.last_queue, 1, "queue that the host stopped");
+	expect(t, s1.queues_stopped & 1u << 1, "queues that the host stopped: 0x%x, without tx",
+	       (unsigned int)s1.queues_stopped);
 	kvmpv_provoked(s1.violations);
 	expect(t, !host_saw(t, e, local.port, remote.port), "the packet reached the peer");
 }

@@ -405,12 +405,24 @@ int ctl_dev_info(struct ctl *c, struct ctl_dev_info *out)
 	const int ret = call(c, CTL_DEV_INFO, NULL, 0, CALL_NS, out, sizeof(*out));
 	unsigned int i;
 
+	out->layout = le32_to_cpu(out->layout);
 	out->num_guest = le32_to_cpu(out->num_guest);
 	out->num_host = le32_to_cpu(out->num_host);
+	out->features_offered = le64_to_cpu(out->features_offered);
+	out->features_acked = le64_to_cpu(out->features_acked);
 	for (i = 0; i < CTL_MAX_CIDS; i++)
 		out->cids[i] = le64_to_cpu(out->cids[i]);
+	out->rx_packets = le64_to_cpu(out->rx_packets);
+	out->tx_packets = le64_to_cpu(out->tx_packets);
+	out->dropped_src = le64_to_cpu(out->dropped_src);
+	out->dropped_dst = le64_to_cpu(out->dropped_dst);
+	out->dropped_malformed = le64_to_cpu(out->dropped_malformed);
+	out->rst_sent = le64_to_cpu(out->rst_sent);
 	out->kicks = le64_to_cpu(out->kicks);
 	out->calls = le64_to_cpu(out->calls);
+	out->chains_bad = le64_to_cpu(out->chains_bad);
+	out->resets = le32_to_cpu(out->resets);
+	out->conns = le32_to_cpu(out->conns);
 	return ret;
 }
 
@@ -440,17 +452,6 @@ int ctl_config_notice(struct ctl *c, const uint64_t *guest, uint32_t n, const ui
 		      uint32_t m, uint32_t ms)
 {
 	return set_cids(c, (struct ctl_set_cids){ .delay_ms = cpu_to_le32(ms) }, guest, n, host, m);
-}
-
-int ctl_raw_send(struct ctl *c, const struct vsock_hdr *h, uint32_t payload_len, uint32_t seed)
-{
-	struct ctl_raw a = {
-		.payload_len = cpu_to_le32(payload_len),
-		.payload_seed = cpu_to_le32(seed),
-	};
-
-	memcpy(a.hdr, h, sizeof(a.hdr));
-	return call(c, CTL_RAW_SEND, &a, sizeof(a), CALL_NS, NULL, 0);
 }
 
 int ctl_headers(struct ctl *c, uint32_t src_port, uint32_t dst_port, bool clear,
@@ -505,14 +506,6 @@ int ctl_time(struct ctl *c, uint64_t *seconds)
 
 	*seconds = le64_to_cpu(now.seconds);
 	return ret;
-}
-
-int ctl_interrupt(struct ctl *c, uint32_t queue_mask, uint32_t count, uint32_t interval_us)
-{
-	const struct ctl_interrupt a = { cpu_to_le32(queue_mask), cpu_to_le32(count),
-					 cpu_to_le32(interval_us) };
-
-	return call(c, CTL_INTERRUPT, &a, sizeof(a), CALL_NS, NULL, 0);
 }
 
 void ctl_check(struct test_ctx *t, int ret, const char *file, unsigned int line)

@@ -67,12 +67,10 @@ int ctl_config_notice(struct ctl *c, const uint64_t *guest, uint32_t n, const ui
 		      uint32_t m, uint32_t ms);
 int ctl_set_cids(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host, uint32_t m,
 		 bool event);
-int ctl_raw_send(struct ctl *c, const struct vsock_hdr *h, uint32_t payload_len, uint32_t seed);
 int ctl_headers(struct ctl *c, uint32_t src_port, uint32_t dst_port, bool clear,
 		struct ctl_headers_reply *out);
 int ctl_mem_state(struct ctl *c, struct ctl_mem_state *out);
 int ctl_mem_scan(struct ctl *c, const void *secret, uint32_t len, struct ctl_mem_scan_reply *out);
-int ctl_interrupt(struct ctl *c, uint32_t queue_mask, uint32_t count, uint32_t interval_us);
 
 /*
  * Whoever watches is told when a request goes out through vs; when its reply has come: what went

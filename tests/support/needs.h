@@ -30,7 +30,6 @@ enum {
 	NEED_KVM = 1ull << 20, /* kvmpv.*: see tests/kvmpv/ */
 	NEED_PROTECT = 1ull << 21,
 	NEED_MEM_STATE = 1ull << 22,
-	NEED_INTERRUPT = 1ull << 23,	   /* the peer can raise interrupts */
 	NEED_CID_LIST = 1ull << 24,	   /* a configuration that lists CIDs, be it one */
 	NEED_VSOCK_DEVICES = 1ull << 32,   /* more than one vsock device */
 	NEED_VIRTIO_FUNCTION = 1ull << 33, /* what says that it is virtio, usable or not */

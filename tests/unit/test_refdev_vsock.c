@@ -520,9 +520,7 @@ static void device_operations(void **state)
 	struct ctl_dev_info info;
 	struct ctl_headers q = { .dst_port = 4321 };
 	static struct ctl_headers_reply headers;
-	struct ctl_raw raw = { .payload_len = 10, .payload_seed = 7, .repeat = 2 };
 	struct virtio_vsock_hdr h = hdr(1, 2, 3, 99);
-	struct ctl_interrupt irq = { .queue_mask = 1 << DEV_QUEUES };
 
 	open_control(g);
 	fg_send(g, hdr(6, 1, 4321, OP(REQUEST)), NULL, 0, 1);
@@ -538,37 +536,7 @@ static void device_operations(void **state)
 	assert_int_equal(headers.count, 2);
 	memcpy(&h, headers.hdr[0], sizeof(h));
 	assert_int_equal(le64toh(h.src_cid), 6);
-	memcpy(raw.hdr, &h, sizeof(h));
-	assert_int_equal(control(g, CTL_RAW_SEND, &raw, sizeof(raw), NULL, 0), 0);
-	assert_int_equal(control(g, CTL_INTERRUPT, &irq, sizeof(irq), NULL, 0), -EINVAL);
 	assert_int_equal(control(g, CTL_MEM_STATE, NULL, 0, NULL, 0), -EOPNOTSUPP);
-}
-
-static void raw_packets(void **state)
-{
-	struct fake_guest *g = *state;
-	struct virtio_vsock_hdr h = hdr(77, 78, 79, 99);
-	struct ctl_raw raw = { .payload_len = 10, .payload_seed = 7 };
-	uint8_t want[10];
-
-	for (unsigned int i = 0; i < sizeof(want); i++)
-		want[i] = assay_pattern(7, i);
-	open_control(g);
-	h.len = htole32(5000); /* a lie */
-	memcpy(raw.hdr, &h, sizeof(h));
-	/* The packet comes before its reply, which control() passes over: so the peer's own op is used. */
-	{
-		size_t len = 0;
-		uint8_t out[ASSAY_CTL_MAX];
-
-		assert_int_equal(
-			g->d->ops.device_op(g->d, CTL_RAW_SEND, &raw, sizeof(raw), out, &len), 0);
-	}
-	fg_run(g);
-	assert_true(fg_receive(g, &pk));
-	assert_memory_equal(&pk.h, &h, sizeof(h));
-	assert_int_equal(pk.used_len, 54);
-	assert_memory_equal(pk.payload, want, sizeof(want));
 }
 
 static void cids_change(void **state)
@@ -767,7 +735,6 @@ int main(void)
 		T(seqpacket),
 		T(many_connections),
 		T(device_operations),
-		T(raw_packets),
 		T(cids_change),
 		T(event_after_config),
 		T(no_event_queue),

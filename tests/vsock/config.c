@@ -106,6 +106,9 @@ TEST(config_matches,
 		expect_eq(t, cfg->guest[i], info.cids[i], "guest CID %u", (unsigned int)i);
 	if (cfg->layout == VSOCK_LAYOUT_MULTI_HOST || cfg->layout == VSOCK_LAYOUT_INDEXED)
 		expect_eq(t, cfg->num_host, info.num_host, "host CIDs");
+	for (i = 0; i < cfg->num_host && cfg->num_guest + i < CTL_MAX_CIDS; i++)
+		expect_eq(t, cfg->host[i], info.cids[cfg->num_guest + i], "host CID %u",
+			  (unsigned int)i);
 }
 
 TEST(config_streams_implied,
@@ -220,9 +223,19 @@ TEST(config_index,
 	struct virtio_device *d = vsock_device(e->vs);
 	const le32 last = cpu_to_le32(was.num_guest + was.num_host - 1);
 	le32 now = cpu_to_le32(UINT32_MAX);
+	const le32 odd = cpu_to_le32(0x81020304u);
+	le64 cid = cpu_to_le64(UINT64_MAX);
 
 	if (was.layout != VSOCK_LAYOUT_INDEXED)
 		test_skip(t, "the layout is %s, without an index", vsock_layout_name(was.layout));
+	if (d->ops->config_write(d, VSOCK_INDEXED_INDEX, &last, sizeof(last)))
+		test_error(t, "the index cannot be written");
+	if (d->ops->config_write(d, VSOCK_INDEXED_INDEX, &odd, sizeof(odd)) ||
+	    d->ops->config_read(d, VSOCK_INDEXED_INDEX, &now, sizeof(now)) ||
+	    d->ops->config_read(d, VSOCK_INDEXED_CID, &cid, sizeof(cid)))
+		test_error(t, "an index cannot be written and read");
+	expect_eq(t, le32_to_cpu(now), le32_to_cpu(odd), "an index that was written");
+	expect_eq(t, le64_to_cpu(cid), 0, "the CID at an index past the last one");
 	if (d->ops->config_write(d, VSOCK_INDEXED_INDEX, &last, sizeof(last)))
 		test_error(t, "the index cannot be written");
 	d->ops->set_status(d, 0);

@@ -328,8 +328,6 @@ NEED_CAP(half_close, CTL_CAP_HALF_CLOSE, "cannot close one direction", NEED_HALF
 	 "half-close by the peer");
 NEED_CAP(mem_state, CTL_CAP_MEM_STATE, "does not know the page states", NEED_MEM_STATE,
 	 "page states of the host");
-NEED_CAP(interrupt, CTL_CAP_INTERRUPT, "cannot raise interrupts", NEED_INTERRUPT,
-	 "interrupts on request");
 
 /* --- fixture --------------------------------------------------------------------------------- */
 

@@ -197,6 +197,40 @@ TEST(states_cancelled,
 	vsock_hold_requests(e->vs, false);
 }
 
+TEST(states_given_up,
+     .id = "vsock.states.given_up",
+     .clause = "virtio 1.4, 5.10.6.5: a connection whose REQUEST the host has given up does not come up by a late RESPONSE (when no RST tells the guest, this is noted)",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HOST_CONNECT)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	struct packet p = { .from = { vsock_config(e->vs)->guest[0], SERVER_PORT },
+			    .type = VSOCK_STREAM,
+			    .op = VSOCK_OP_RESPONSE };
+	struct vsock_stray s[4];
+	struct ctl_report r;
+	int op;
+
+	vsock_hold_requests(e->vs, true);
+	vsock_strays_clear(e->vs);
+	CTL_OK(t, ctl_connect_begin(e->ctl, ASSAY_CID_ANY, p.from, VSOCK_STREAM, CTL_SVC_NONE,
+				    test_ms() / 20));
+	require(t, wait_for((vsock_poll(e->vs), vsock_strays(e->vs, s, 1) > 0), test_sec()),
+		"the host connects to the guest: no REQUEST comes");
+	p.to = (struct vsock_addr){ le64_to_cpu(s[0].hdr.src_cid), le32_to_cpu(s[0].hdr.src_port) };
+	expect_eq(t, ctl_connect_end(e->ctl, &r), -ETIMEDOUT,
+		  "what the host's application is told of a REQUEST without an answer");
+	settle(t, e);
+	if (vsock_strays(e->vs, s, COUNT_OF(s)) < 2)
+		test_note(t, "the host has given up its REQUEST, and no RST says so");
+	packet_send(t, e, &p);
+	settle(t, e);
+	op = packet_answer(e, &p);
+	expect(t, op == PACKET_NONE || op == VSOCK_OP_RST,
+	       "RESPONSE that comes too late: expected RST, %s came", packet_op(op));
+	vsock_hold_requests(e->vs, false);
+}
+
 /* Whether the host's REQUEST to that port has come; then RST answers it. */
 static bool refuses_request(struct vsock_env *e, struct vsock_addr to)
 {
@@ -337,6 +371,8 @@ TEST(states_guest_shuts,
 		{ VSOCK_SHUTDOWN_SEND, BOTH },
 		{ VSOCK_SHUTDOWN_SEND, VSOCK_SHUTDOWN_SEND, VSOCK_SHUTDOWN_RCV },
 		{ VSOCK_SHUTDOWN_RCV, VSOCK_SHUTDOWN_RCV, VSOCK_SHUTDOWN_SEND },
+		/* Flags that there are not say nothing. */
+		{ VSOCK_SHUTDOWN_RCV | 0xf4, VSOCK_SHUTDOWN_SEND | 0xf8 },
 	};
 	unsigned int i, k, shut;
 
@@ -346,7 +382,7 @@ TEST(states_guest_shuts,
 		guest_send(p, 300);
 		for (k = shut = 0; k < COUNT_OF(orders[i]) && shut != BOTH; k++) {
 			guest_packet(p, VSOCK_OP_SHUTDOWN, orders[i][k], 0);
-			shut |= orders[i][k];
+			shut |= orders[i][k] & BOTH;
 			if (shut == BOTH)
 				break;
 			settle(t, p->env);
@@ -488,17 +524,162 @@ TEST(states_host_closes,
 	static const uint8_t first[] = { VSOCK_SHUTDOWN_RCV, VSOCK_SHUTDOWN_SEND };
 	unsigned int i;
 
-	for (i = 0; i < COUNT_OF(first); i++) {
-		struct pair *p = pair_open(t);
+	for (i = 0; i < 2 * COUNT_OF(first); i++) {
+		const bool waits = i >= COUNT_OF(first);
+		struct pair *p = pair_open(t, .guest_buf = waits ? 1000 : 0);
 
-		guest_shuts(p, first[i]);
+		if (waits) { /* the host has more to send than the guest has room for */
+			vsock_conn_hold_credit(p->conn, true);
+			host_send(p, 3000);
+			pair_waits(p, vsock_readable(p->conn) == 1000, 1);
+			vsock_conn_set_told(p->conn, 500);
+		}
+		guest_shuts(p, first[i % COUNT_OF(first)]);
 		settle(t, p->env);
 		host_closes(p);
 		expect(t, pair_waits(p, vsock_peer_shutdown(p->conn) == BOTH || has_ended(p), 1),
-		       "the host's application closes behind our SHUTDOWN of flags %u: neither SHUTDOWN nor RST comes",
-		       first[i]);
+		       "the host's application closes behind our SHUTDOWN of flags %u%s: neither SHUTDOWN nor RST comes",
+		       first[i % COUNT_OF(first)], waits ? ", with data that waits" : "");
 		pair_drop(p);
 	}
+}
+
+/* Data is unread, so that RST has not answered the guest's SHUTDOWN yet. */
+TEST(states_host_closes_unread,
+     .id = "vsock.states.host_closes_unread",
+     .clause = "virtio 1.4, 5.10.6.5: RST answers SHUTDOWN of both directions, at the latest when the host's application closes",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	struct pair *p = pair_open(t);
+
+	host_pauses(p);
+	guest_send(p, 5000);
+	guest_shuts(p, BOTH);
+	host_closes(p);
+	expect(t, pair_waits(p, has_ended(p), 1),
+	       "the host's application closes behind our SHUTDOWN, with data unread: no RST comes");
+	pair_drop(p);
+	/* Without that SHUTDOWN it is the host that shuts, and what nobody read is nobody's any more. */
+	p = pair_open(t);
+	host_pauses(p);
+	guest_send(p, 5000);
+	host_closes(p);
+	expect(t, pair_waits(p, vsock_peer_shutdown(p->conn) == BOTH || has_ended(p), 1),
+	       "the host's application closes with data unread: neither SHUTDOWN nor RST comes");
+	pair_drop(p);
+}
+
+/* Three connections have data that waits for rx buffers, and one of them ends meanwhile. */
+TEST(states_queued_end,
+     .id = "vsock.states.end_while_others_wait",
+     .clause = "virtio 1.4, 5.10.6.5: RST ends the connection of its addresses, and no other loses what waits for it",
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 15 * SEC)
+{
+	enum {
+		PAIRS = 3,
+		BYTES = 600
+	};
+	unsigned int ends, i;
+
+	for (ends = 0; ends < PAIRS; ends++) {
+		struct pair *filler = pair_open(t), *p[PAIRS];
+
+		for (i = 0; i < PAIRS; i++)
+			p[i] = pair_open(t);
+		rx_is_full(filler);
+		ctl_ahead(filler->env->ctl, true);
+		for (i = 0; i < PAIRS; i++)
+			host_send(p[i], BYTES);
+		ctl_ahead(filler->env->ctl, false);
+		guest_resets(p[ends]);
+		pair_waits(filler, !vq_in_flight(vsock_device(filler->env->vs)->vq[1]), 1);
+		rx_has_room(filler);
+		for (i = 0; i < PAIRS; i++) {
+			if (i == ends)
+				continue;
+			guest_expects(p[i], BYTES);
+			host_send(p[i], BYTES);
+			guest_expects(p[i], BYTES);
+		}
+		settle(t, filler->env);
+		for (i = 0; i < PAIRS; i++)
+			pair_drop(p[i]);
+		pair_drop(filler);
+	}
+}
+
+/* What the host's application has written and the device could not take yet is lost when it shuts sending. */
+TEST(states_host_shuts_waiting,
+     .id = "vsock.states.host_shuts_waiting",
+     .clause = "virtio 1.4, 5.10.6.5: SHUTDOWN of sending is permanent: nothing comes behind it, though it had waited for credit",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HALF_CLOSE)
+{
+	const uint32_t room = 2000;
+	struct pair *p = pair_open(t, .guest_buf = room);
+	uint8_t b[512];
+	ssize_t n;
+
+	vsock_conn_hold_credit(p->conn, true);
+	host_send(p, 10 * room);
+	pair_waits(p, vsock_readable(p->conn) == room, 1);
+	host_shuts(p, VSOCK_SHUTDOWN_SEND);
+	vsock_conn_hold_credit(p->conn, false);
+	vsock_conn_set_buf(p->conn, 20 * room);
+	do
+		n = vsock_recv(p->conn, b, sizeof(b), IO_NS);
+	while (n > 0);
+	expect(t, n == 0, "the host shuts sending while data waits for credit: no end comes, %s",
+	       err_text((int)n));
+	settle(t, p->env);
+	guest_send(p, 100);
+	host_expects(p);
+	pair_drop(p);
+}
+
+#define FORGOTTEN_NS (12 * SEC) /* Linux waits for 8 s, Firecracker for 2 */
+
+static void ends_at_last(struct test_ctx *t, struct pair *p, const char *how)
+{
+	if (!wait_for((vsock_poll(p->env->vs), has_ended(p)), FORGOTTEN_NS))
+		test_note(t, "the guest does not answer the host's %s: no RST comes", how);
+}
+
+/* 100 bytes are unread, so that the driver does not answer. The third connection goes on meanwhile. */
+TEST(states_forgotten,
+     .id = "vsock.states.close_unanswered",
+     .clause = "virtio 1.4, 5.10.6.5: a host whose SHUTDOWN of both directions is not answered may send RST in time, and holds the connection no longer (when none comes, this is noted)",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HALF_CLOSE,
+     .timeout = 30 * SEC)
+{
+	struct pair *closed = pair_open(t), *shut = pair_open(t), *other = pair_open(t);
+
+	host_send(closed, 100);
+	host_send(shut, 100);
+	pair_waits(closed, vsock_readable(closed->conn) == 100, 1);
+	pair_waits(shut, vsock_readable(shut->conn) == 100, 1);
+	host_closes(closed);
+	host_shuts(shut, BOTH);
+	settle(t, other->env);
+	if (wait_for((vsock_poll(other->env->vs), has_ended(closed) || has_ended(shut)),
+		     test_sec() / 3))
+		test_note(
+			t,
+			"the host waits less than 0.3 s for an answer to its SHUTDOWN of both directions");
+	ends_at_last(t, closed, "close");
+	ends_at_last(t, shut, "SHUTDOWN of both directions");
+	if (has_ended(shut) && ctl_can(other->env->ctl, CTL_CAP_DEVICE))
+		expect(t, host_report(shut).flags & CTL_CONN_RESET,
+		       "a connection that ended without an answer is told as one in order");
+	host_send(other, 100);
+	guest_expects(other, 100);
+	pair_drop(closed);
+	pair_drop(shut);
+	pair_close(other);
 }
 
 /* The guest's packet is on its way when the host's SHUTDOWN is: for the host there is no telling which was first. */

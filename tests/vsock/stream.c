@@ -251,6 +251,13 @@ TEST(stream_no_connection,
 	op = packet_answer(e, &rst);
 	expect(t, op == PACKET_NONE, "an RST without a connection: expected nothing, %s came",
 	       packet_op(op));
+	rst.type = 17;
+	rst.from.port++;
+	packet_send(t, e, &rst);
+	CTL_OK(t, ctl_barrier(e->ctl));
+	op = packet_answer(e, &rst);
+	expect(t, op == PACKET_NONE, "an RST of an unknown type: expected nothing, %s came",
+	       packet_op(op));
 }
 
 /* Sends 64 bytes of p in one packet that is cut at `cut`, and 30 bytes behind that. */

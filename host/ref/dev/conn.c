@@ -17,9 +17,8 @@
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/transport.h"
 
-#define MAX_PAYLOAD  (64 * 1024)  /* of a packet to the guest */
 #define TX_LIMIT     (256 * 1024) /* bytes queued for the guest, a connection */
-#define CLOSE_NS     8000000000ll /* how long a closed connection waits for the guest's RST */
+#define CLOSE_NS     2000000000ll /* how long a closed connection waits for the guest's RST */
 #define SEND_QUEUE   256	  /* connections in the send queue of a fault */
 #define SMALL	     128	  /* bytes of a payload that a fault copies behind another one */
 #define MAX_MESSAGES 65536 /* unread message ends of a connection: beyond it, the guest floods */
@@ -180,7 +179,6 @@ static void unlist_send(struct tconn *c)
 		d->send_first = c->send_next;
 	if (d->send_last == c)
 		d->send_last = before;
-	c->in_send = false;
 }
 
 static void conn_free(struct tconn *c)
@@ -218,6 +216,9 @@ static void spoil_reply(const struct device *d, const struct virtio_vsock_hdr *h
 {
 	const uint64_t first = htole64(d->cids.cid[0]);
 
+	/* Of a fault, which tells what the connection would have told. */
+	if (le16toh(p->hdr.op) == VIRTIO_VSOCK_OP_REQUEST)
+		p->hdr.buf_alloc = htole32(DEV_DEFAULT_BUF);
 	if (p->control)
 		return;
 	if (le16toh(h->type) == VIRTIO_VSOCK_TYPE_SEQPACKET && fault(F_OUTSIDE_VS_RST_TYPE))
@@ -230,7 +231,7 @@ static void spoil_reply(const struct device *d, const struct virtio_vsock_hdr *h
 		p->hdr.dst_cid = first;
 }
 
-static bool reply_to(struct device *d, const struct virtio_vsock_hdr *h, uint16_t op)
+static void reply_to(struct device *d, const struct virtio_vsock_hdr *h, uint16_t op)
 {
 	struct dev_packet p = {
 		.hdr = {
@@ -240,10 +241,7 @@ static bool reply_to(struct device *d, const struct virtio_vsock_hdr *h, uint16_
 			.dst_port = h->src_port,
 			.type = h->type,
 			.op = htole16(op),
-			/* Of a fault, which tells what the connection would have told. */
-			.buf_alloc = htole32(op == VIRTIO_VSOCK_OP_REQUEST ? DEV_DEFAULT_BUF : 0),
 		},
-		.repeat = 1,
 		.control = le32toh(h->dst_port) == ASSAY_CTL_PORT,
 	};
 
@@ -255,10 +253,10 @@ static bool reply_to(struct device *d, const struct virtio_vsock_hdr *h, uint16_
 	}
 	if (!p.control && d->ring[DEV_RX].running && !d->ring[DEV_RX].broken &&
 	    !ring_pending(&d->ring[DEV_RX]) && fault(F_OUTSIDE_VS_REPLY_LOST))
-		return true;
+		return;
 	spoil_reply(d, h, &p);
 	d->info.rst_sent += op == VIRTIO_VSOCK_OP_RST;
-	return device_reply(d, &p);
+	device_reply(d, &p);
 }
 
 static void send_unqueued(const struct tconn *c, uint16_t op)
@@ -276,8 +274,8 @@ static void send_unqueued(const struct tconn *c, uint16_t op)
 
 void conn_reset(struct tconn *c)
 {
-	if (c->state != TC_CLOSED && !(c->state == TC_ESTABLISHED && !c->guest_shut &&
-				       fault_on_conn(F_RST_NOT_SENT, c->host_port)))
+	if (c->state != TC_ESTABLISHED || c->guest_shut ||
+	    !fault_on_conn(F_RST_NOT_SENT, c->host_port))
 		send_unqueued(c, VIRTIO_VSOCK_OP_RST);
 	c->state = TC_CLOSED;
 	unhash(c);
@@ -287,7 +285,6 @@ void conn_reset(struct tconn *c)
 void conn_end(struct tconn *c, int err)
 {
 	c->state = TC_CLOSED;
-	c->deadline_ns = 0;
 	unhash(c);
 	rd_debug("%s: %u:%" PRIu64 " - %u:%" PRIu64 " ended: %d", c->d->name, c->guest_port,
 		 c->guest_cid, c->host_port, c->host_cid, err);
@@ -319,31 +316,29 @@ static void wait_for_rst(struct tconn *c)
 void conn_close(struct tconn *c)
 {
 	c->pc = NULL;
+	c->want_write = false;
 	if (c->state == TC_ESTABLISHED && c->guest_shut == SHUT_SEND &&
 	    fault_on_conn(F_OUTSIDE2_VS_CLOSE_UNTOLD, c->host_port))
 		c->state = TC_CLOSED;
 	if (c->state == TC_ESTABLISHED && c->guest_shut == SHUT_RCV &&
 	    fault_on_conn(F_OUTSIDE3_VS_CLOSE_UNTOLD_RCV, c->host_port))
 		c->state = TC_CLOSED;
-	if (c->state == TC_ESTABLISHED && (c->guest_shut & SHUT_BOTH) != SHUT_BOTH) {
-		/* What was not read is lost, but its credit must not stop the guest. */
-		c->fwd_cnt += (uint32_t)c->rx.len;
-		c->rx_got += c->rx.len;
-		fifo_drop(&c->rx, c->rx.len);
+	if (c->state == TC_ESTABLISHED && c->guest_shut != SHUT_BOTH) {
 		if (c->tx.len && fault_on_conn(F_OUTSIDE_VS_CLOSE_DROPS_QUEUED, c->host_port)) {
 			fifo_drop(&c->tx, c->tx.len);
 			fifo_drop(&c->tx_ends, c->tx_ends.len);
 			c->tx_got = c->tx_put;
 		}
 		c->host_shut = SHUT_BOTH;
-		wait_for_rst(c);
 		conn_queue(c);
 		return;
 	}
 	if (c->state != TC_CLOSED && (c->pending & TP_REQUEST) &&
 	    fault_on_conn(F_OUTSIDE_VS_CANCELLED_REQUEST, c->host_port))
 		send_unqueued(c, VIRTIO_VSOCK_OP_REQUEST);
-	if (c->state != TC_CLOSED && !(c->pending & TP_REQUEST))
+	if (c->state != TC_CLOSED && !(c->pending & TP_REQUEST) &&
+	    !(c->state == TC_CONNECTING && fault(F_CONN_GIVEN_UP_SILENT)) &&
+	    !(c->rx.len && fault_on_conn(F_CONN_UNREAD_CLOSE_SILENT, c->host_port)))
 		conn_reset(c);
 	c->state = TC_CLOSED;
 	unhash(c);
@@ -430,16 +425,14 @@ static void note_credit(struct tconn *c, const struct virtio_vsock_hdr *h)
 		c->guest_buf_alloc = le32toh(h->buf_alloc);
 	c->guest_fwd_cnt = le32toh(h->fwd_cnt);
 	c->credit_known = true;
-	if (guest_free(c))
-		c->credit_asked = false;
-	if (c->want_write && conn_send_room(c))
-		conn_todo(c, TD_WRITABLE);
+	conn_todo(c, TD_WRITABLE);
 	conn_queue(c);
 	for (struct tconn *o = c->d->conns; o && fault_on(F_OUTSIDE_VS_ONE_BLOCKS_ALL); o = o->next)
 		conn_queue(o);
 }
 
-bool conn_credit_withheld(const struct tconn *c)
+/* Faults: no credit update is sent although one is due. */
+static bool credit_withheld(const struct tconn *c)
 {
 	return ((c->host_shut & SHUT_SEND) &&
 		fault_on_conn(F_OUTSIDE_VS_UPDATE_HOST_DONE, c->host_port)) ||
@@ -452,17 +445,23 @@ bool conn_credit_withheld(const struct tconn *c)
 		fault_on_conn(F_OUTSIDE_VS_UPDATE_SMALL_BUFFER, c->host_port));
 }
 
-/* Tells the guest before it must stop: after a quarter of the buffer, or 64 KiB. */
-static void offer_credit(struct tconn *c)
+/* Fault outside3.vs_update_behind_data: the update is to go with data, for which the guest has no room. */
+static bool update_forgotten(struct tconn *c)
 {
-	uint32_t step = c->buf_alloc / 4;
+	if (!(c->tx.len || c->want_write) || guest_free(c) ||
+	    !fault_on_conn(F_OUTSIDE3_VS_UPDATE_BEHIND_DATA, c->host_port))
+		return false;
+	c->fwd_told = c->fwd_cnt;
+	return true;
+}
 
-	if (step > 65536)
-		step = 65536;
-	if (c->state != TC_ESTABLISHED || c->fwd_cnt == c->fwd_told ||
-	    c->fwd_cnt - c->fwd_told < step)
+void conn_offer_credit(struct tconn *c)
+{
+	if (c->fwd_cnt - c->fwd_told < c->buf_alloc / 4)
 		return;
-	if (fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port) || conn_credit_withheld(c))
+	if (fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port) || credit_withheld(c))
+		return;
+	if (update_forgotten(c))
 		return;
 	c->pending |= TP_CREDIT_UPDATE;
 	conn_queue(c);
@@ -596,7 +595,6 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 	/* Services that send by themselves start once they may write. */
 	c->want_write = true;
 	conn_todo(c, TD_WRITABLE);
-	conn_queue(c);
 }
 
 static void receive_unconnected(struct device *d, const struct virtio_vsock_hdr *h)
@@ -662,9 +660,8 @@ static bool append_rx(struct tconn *c, const struct ring_chain *chain, uint32_t 
 static void swallow(struct tconn *c, uint32_t len)
 {
 	c->rx_put += len;
-	c->rx_got += len;
 	c->fwd_cnt += len;
-	offer_credit(c);
+	conn_offer_credit(c);
 }
 
 static bool ends_message(const struct tconn *c, const struct virtio_vsock_hdr *h)
@@ -717,7 +714,7 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 	     !fault_on_conn(F_CREDIT_FROZEN_LARGE_BUFFER, c->host_port)) ||
 	    (len && unacked + len == c->buf_alloc &&
 	     fault_on_conn(F_OUTSIDE_VS_FULL_IS_OVERRUN, c->host_port))) {
-		c->overrun = true;
+		c->overrun = !fault_on_conn(F_RECORD_OVERRUN_UNSAID, c->host_port);
 		rd_log("%s: port %u: %u bytes beyond the credit are dropped", c->d->name,
 		       c->guest_port, len);
 		return;
@@ -792,13 +789,10 @@ static void receive_shutdown(struct tconn *c, const struct virtio_vsock_hdr *h)
 	const bool send_last = c->guest_shut == SHUT_RCV && flags == SHUT_SEND;
 
 	c->guest_shut |= flags;
-	if (flags & SHUT_RCV ||
-	    (c->tx.len && fault_on_conn(F_OUTSIDE3_VS_SEND_SHUT_DROPS_QUEUED, c->host_port))) {
+	if ((flags & SHUT_RCV) ||
+	    (c->tx.len && fault_on_conn(F_OUTSIDE3_VS_SEND_SHUT_DROPS_QUEUED, c->host_port)))
 		fifo_drop(&c->tx, c->tx.len);
-		fifo_drop(&c->tx_ends, c->tx_ends.len);
-		c->tx_got = c->tx_put;
-	}
-	if (c->pc && flags)
+	if (c->pc)
 		peer_on_shutdown(c->pc, flags);
 	if (c->guest_shut == SHUT_BOTH && !c->pc &&
 	    fault_on_conn(F_OUTSIDE_VS_CROSSED_SHUTDOWN, c->host_port))
@@ -826,7 +820,11 @@ static void receive_rst(struct tconn *c)
 		err = -ECONNREFUSED;
 		c->d->past.host_refused++;
 	}
-	if (c->state != TC_CONNECTING && (c->host_shut == SHUT_BOTH || c->guest_shut == SHUT_BOTH))
+	if (c->state == TC_CONNECTING && fault(F_RECORD_REFUSED_AS_RESET))
+		err = -ECONNRESET;
+	if (c->state != TC_CONNECTING && fault_on_conn(F_RECORD_RESET_IN_ORDER, c->host_port))
+		err = 0;
+	if (c->host_shut == SHUT_BOTH || c->guest_shut == SHUT_BOTH)
 		err = 0;
 	if (fault_on_conn(F_DEAD_AFTER_RST, c->host_port))
 		c->d->dead = true;
@@ -852,15 +850,13 @@ static void receive_connecting(struct tconn *c, const struct virtio_vsock_hdr *h
 		if (fault(F_CIDS_RESPONSE_IGNORED))
 			return;
 		c->state = TC_ESTABLISHED;
-		c->deadline_ns = 0;
 		c->answered_in = c->d->tx_rounds;
 		note_credit(c, h);
 		if (fault_on(F_OUTSIDE_VS_REQUEST_NO_CREDIT)) {
-			c->pending |= TP_CREDIT_ANSWER;
+			c->pending |= TP_CREDIT_UPDATE;
 			conn_queue(c);
 		}
-		if (c->pc)
-			peer_on_connected(c->pc);
+		peer_on_connected(c->pc);
 		return;
 	case VIRTIO_VSOCK_OP_RST:
 		receive_rst(c);
@@ -868,7 +864,6 @@ static void receive_connecting(struct tconn *c, const struct virtio_vsock_hdr *h
 	case VIRTIO_VSOCK_OP_RW:
 		if (fault_on_conn(F_OUTSIDE_VS_DATA_ACCEPTS, c->host_port)) {
 			c->state = TC_ESTABLISHED;
-			c->deadline_ns = 0;
 			if (c->pc)
 				peer_on_connected(c->pc);
 			return;
@@ -891,6 +886,8 @@ static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
 		return;
 	case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
 		c->credit_updates++;
+		if (fault_on_conn(F_RECORD_UPDATE_TWICE, c->host_port))
+			c->credit_updates++;
 		return;
 	case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
 		c->credit_requests++;
@@ -901,7 +898,7 @@ static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
 		      fault_on_conn(F_OUTSIDE2_VS_NO_ANSWER_WHEN_MUTE, c->host_port)) &&
 		    !(c->fwd_cnt == c->fwd_told && c->fwd_cnt &&
 		      fault_on_conn(F_OUTSIDE3_VS_ANSWER_ONLY_NEWS, c->host_port)))
-			c->pending |= TP_CREDIT_ANSWER;
+			c->pending |= TP_CREDIT_UPDATE;
 		conn_queue(c);
 		return;
 	case VIRTIO_VSOCK_OP_SHUTDOWN:
@@ -1084,8 +1081,7 @@ static bool data_allowed(const struct tconn *c)
 	if (c->tx.len && (c->guest_shut & SHUT_SEND) &&
 	    fault_on_conn(F_OUTSIDE_VS_MUTE_IS_DEAF, c->host_port))
 		return false;
-	return c->state == TC_ESTABLISHED && !(c->guest_shut & SHUT_RCV) &&
-	       !(c->tx.len && fault(F_DEAD_NO_DATA));
+	return !(c->guest_shut & SHUT_RCV) && !(c->tx.len && fault(F_DEAD_NO_DATA));
 }
 
 /* What the guest must still be told of the directions that the host shut. */
@@ -1102,17 +1098,6 @@ static unsigned int shut_due(const struct tconn *c)
 	return due;
 }
 
-static bool has_empty_message(const struct tconn *c)
-{
-	uint64_t end;
-	size_t n = sizeof(end);
-
-	if (c->tx_ends.len == 0)
-		return false;
-	memcpy(&end, fifo_span(&c->tx_ends, 0, &n), sizeof(end));
-	return end == c->tx_got;
-}
-
 /* Faults: another connect of the host waits for its answer. */
 static bool connect_waits(const struct tconn *c)
 {
@@ -1123,21 +1108,6 @@ static bool connect_waits(const struct tconn *c)
 			return true;
 	}
 	return false;
-}
-
-static bool has_packet(const struct tconn *c)
-{
-	const unsigned int shut = shut_due(c);
-
-	if (c->state == TC_CLOSED)
-		return false;
-	if (c->state == TC_CONNECTING)
-		return (c->pending & TP_REQUEST) && !connect_waits(c);
-	if (c->pending || (shut & SHUT_RCV))
-		return true;
-	if (data_allowed(c) && ((c->tx.len && guest_free(c)) || has_empty_message(c)))
-		return true;
-	return shut && c->tx.len == 0;
 }
 
 /* Fault outside3.vs_send_queue_full: the queue has a fixed size, and who finds it full is forgotten. */
@@ -1156,7 +1126,7 @@ void conn_queue(struct tconn *c)
 {
 	struct device *d = c->d;
 
-	if (c->in_send || !has_packet(c) || queue_is_full(c))
+	if (c->in_send || queue_is_full(c))
 		return;
 	c->in_send = true;
 	c->send_next = NULL;
@@ -1360,7 +1330,7 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 	uint32_t flags = 0;
 	uint64_t end = UINT64_MAX;
 
-	if (!data_allowed(c) || (n == 0 && !has_empty_message(c)))
+	if (!data_allowed(c))
 		return false;
 	if (n > guest_free(c)) {
 		n = guest_free(c);
@@ -1369,8 +1339,6 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 	}
 	if (n > room)
 		n = room;
-	if (n > MAX_PAYLOAD)
-		n = MAX_PAYLOAD;
 	if (c->tx_ends.len >= 3 * sizeof(end) &&
 	    fault_on_conn(F_OUTSIDE_VS_QUEUED_MERGED, c->host_port))
 		fifo_drop(&c->tx_ends, sizeof(end));
@@ -1387,7 +1355,7 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 		flags = VIRTIO_VSOCK_SEQ_EOM;
 	}
 	if (n == 0 && end != c->tx_got)
-		return false; /* no credit, or no room behind the header */
+		return false; /* no data, no credit, or no room behind the header */
 	if (c->tx_got + n == end)
 		flags = VIRTIO_VSOCK_SEQ_EOM;
 	if (flags && c->tx_data_packets % 2 && fault_on_conn(F_SEQPACKET_EOM_MISSING, c->host_port))
@@ -1410,17 +1378,6 @@ static bool data_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room
 	return true;
 }
 
-/* Fault outside3.vs_update_behind_data: the update is to go with data, for which the guest has no room. */
-static bool update_forgotten(struct tconn *c)
-{
-	if (!(c->pending & TP_CREDIT_UPDATE) || !(c->tx.len || c->want_write) || guest_free(c) ||
-	    !fault_on_conn(F_OUTSIDE3_VS_UPDATE_BEHIND_DATA, c->host_port))
-		return false;
-	c->pending &= ~(unsigned int)TP_CREDIT_UPDATE;
-	c->fwd_told = c->fwd_cnt;
-	return true;
-}
-
 bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_t *payload)
 {
 	const unsigned int shut = shut_due(c);
@@ -1439,7 +1396,7 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 0, 0);
 	} else if (c->pending & TP_RESPONSE) {
 		fill(c, h, VIRTIO_VSOCK_OP_RESPONSE, 0, 0);
-	} else if (c->pending & TP_CREDIT_ANSWER) {
+	} else if (c->pending & TP_CREDIT_UPDATE) {
 		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
 	} else if (c->pending & TP_CREDIT_REQUEST) {
 		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 0, 0);
@@ -1456,10 +1413,8 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 				     fault_on_conn(F_SHUTDOWN_HOST_CLOSES_BOTH, c->host_port) ?
 			     SHUT_BOTH :
 			     c->host_shut);
-	} else if (update_forgotten(c)) {
-		return false;
-	} else if ((c->pending & TP_CREDIT_UPDATE) || (c->tx.len && guest_free(c))) {
-		/* The second: a buffer too small for a payload; the guest shall see that one waits. */
+	} else if (c->tx.len && guest_free(c)) {
+		/* A buffer too small for a payload; the guest shall see that one waits. */
 		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
 	} else {
 		return false;
@@ -1494,51 +1449,42 @@ static void data_sent(struct tconn *c, size_t payload)
 	c->tx_data_packets++;
 	end_again(c, payload);
 	drop_ended(c);
-	if (c->want_write && conn_send_room(c))
-		conn_todo(c, TD_WRITABLE);
-	if (c->tx.len && guest_free(c) == 0 && !c->credit_asked) {
-		c->credit_asked = true;
-		c->pending |= TP_CREDIT_REQUEST;
-	}
+	conn_todo(c, TD_WRITABLE);
+}
+
+/* Faults: the packet that was sent is not the last of its kind. */
+static bool keeps_owing(struct tconn *c, uint16_t op)
+{
+	if (op != VIRTIO_VSOCK_OP_RW)
+		c->fwd_shown = c->fwd_cnt;
+	if (op == VIRTIO_VSOCK_OP_REQUEST)
+		return c->tx_packets == 1 && fault_on_conn(F_CONN_REQUEST_TWICE, c->host_port);
+	if (op != VIRTIO_VSOCK_OP_RESPONSE)
+		return false;
+	if (c->tx_packets == 1 && c->seq % 3 == 2 &&
+	    fault_on_conn(F_OUTSIDE_VS_RESPONSE_TWICE, c->host_port))
+		return true;
+	if (fault_on(F_OUTSIDE_VS_RESPONSE_NO_CREDIT) && c->host_port != ASSAY_CTL_PORT)
+		c->pending |= TP_CREDIT_UPDATE;
+	return false;
 }
 
 void conn_packet_sent(struct tconn *c, const struct virtio_vsock_hdr *h, size_t payload)
 {
+	const uint16_t op = le16toh(h->op);
+
 	c->tx_packets++;
 	c->fwd_told = c->fwd_cnt;
-	c->pending &= ~(unsigned int)TP_CREDIT_UPDATE;
-	if (le16toh(h->op) != VIRTIO_VSOCK_OP_RW)
-		c->fwd_shown = c->fwd_cnt;
-	switch (le16toh(h->op)) {
-	case VIRTIO_VSOCK_OP_REQUEST:
-		if (c->tx_packets == 1 && fault_on_conn(F_CONN_REQUEST_TWICE, c->host_port))
-			break;
-		c->pending &= ~(unsigned int)TP_REQUEST;
-		break;
-	case VIRTIO_VSOCK_OP_RESPONSE:
-		if (c->tx_packets == 1 && c->seq % 3 == 2 &&
-		    fault_on_conn(F_OUTSIDE_VS_RESPONSE_TWICE, c->host_port))
-			break;
-		c->pending &= ~(unsigned int)TP_RESPONSE;
-		if (fault_on(F_OUTSIDE_VS_RESPONSE_NO_CREDIT) && c->host_port != ASSAY_CTL_PORT)
-			c->pending |= TP_CREDIT_ANSWER;
-		break;
-	case VIRTIO_VSOCK_OP_CREDIT_UPDATE:
-		c->pending &= ~(unsigned int)TP_CREDIT_ANSWER;
-		break;
-	case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
-		c->pending &= ~(unsigned int)TP_CREDIT_REQUEST;
-		break;
-	case VIRTIO_VSOCK_OP_SHUTDOWN:
+	if (!keeps_owing(c, op))
+		c->pending &= ~(1u << op);
+	if (op == VIRTIO_VSOCK_OP_SHUTDOWN) {
 		c->host_shut_sent |= le32toh(h->flags);
-		if (c->host_shut_sent == SHUT_BOTH && !c->deadline_ns)
+		if (c->host_shut_sent == SHUT_BOTH)
 			wait_for_rst(c);
-		break;
-	case VIRTIO_VSOCK_OP_RW:
+	} else if (op == VIRTIO_VSOCK_OP_RW) {
 		data_sent(c, payload);
-		break;
 	}
-	if (le16toh(h->op) != VIRTIO_VSOCK_OP_RW && c->tx.len && !c->pending && has_packet(c) &&
+	if (op != VIRTIO_VSOCK_OP_RW && c->tx.len && !c->pending && guest_free(c) &&
 	    fault_on_conn(F_OUTSIDE_VS_NOT_REQUEUED, c->host_port))
 		return;
 	conn_queue(c);
@@ -1564,8 +1510,7 @@ void conn_run_todo(struct device *d)
 		}
 		if ((todo & TD_FINISH) && c->state == TC_ESTABLISHED)
 			end_by_rst(c, 0);
-		if ((todo & TD_WRITABLE) && c->pc && c->state == TC_ESTABLISHED && c->want_write &&
-		    conn_send_room(c)) {
+		if (c->want_write && conn_send_room(c)) {
 			c->want_write = false;
 			peer_on_writable(c->pc);
 		}
@@ -1579,15 +1524,15 @@ void conn_scan_deadlines(struct device *d, int64_t now)
 	d->scan_needed = false;
 	for (struct tconn *c = d->conns; c; c = next) {
 		next = c->next;
-		if (!c->deadline_ns)
+		if (!c->deadline_ns || c->state == TC_CLOSED ||
+		    fault_on_conn(F_CONN_CLOSE_FORGOTTEN, c->host_port))
 			continue;
 		if (c->deadline_ns > now) {
 			d->scan_needed = true;
 			continue;
 		}
-		c->deadline_ns = 0;
 		rd_debug("%s: port %u: no answer from the guest", d->name, c->guest_port);
-		end_by_rst(c, c->state == TC_CONNECTING ? -ETIMEDOUT : -ECONNRESET);
+		end_by_rst(c, -ECONNRESET);
 	}
 }
 
@@ -1595,10 +1540,8 @@ void device_drop_conns(struct device *d)
 {
 	struct tconn *c, *next;
 
-	for (c = d->conns; c; c = c->next) {
+	for (c = d->conns; c; c = c->next)
 		c->state = TC_CLOSED;
-		unhash(c);
-	}
 	peer_on_device_reset(d->peer);
 	for (c = d->conns; c; c = next) {
 		next = c->next;

@@ -38,16 +38,16 @@ enum tconn_state {
 
 /* Packets without data that the connection owes the guest. */
 enum tconn_pending {
-	TP_REQUEST = 1,
-	TP_RESPONSE = 2,
-	TP_CREDIT_ANSWER = 4, /* the guest asked */
-	TP_CREDIT_UPDATE = 8, /* any packet will do */
-	TP_CREDIT_REQUEST = 16,
+	TP_REQUEST = 1 << VIRTIO_VSOCK_OP_REQUEST,
+	TP_RESPONSE = 1 << VIRTIO_VSOCK_OP_RESPONSE,
+	/* The guest asked, or has not heard of much that is free again. */
+	TP_CREDIT_UPDATE = 1 << VIRTIO_VSOCK_OP_CREDIT_UPDATE,
+	TP_CREDIT_REQUEST = 1 << VIRTIO_VSOCK_OP_CREDIT_REQUEST,
 };
 
 /* What conn_run_todo() does for the connection. */
 enum tconn_todo {
-	TD_WRITABLE = 1, /* tells a sender that waits of the room that there is */
+	TD_WRITABLE = 1, /* tells a sender that waits of the room that there is, as each of them does */
 	TD_FINISH = 2, /* sends the RST: the guest shut both directions and the peer has read all */
 	TD_FREE = 4,
 };
@@ -63,15 +63,15 @@ struct tconn {
 	bool in_send, in_todo, hashed;
 	unsigned int todo; /* enum tconn_todo */
 
-	uint64_t seq;	      /* the order in which connections were made, for faults */
-	int64_t deadline_ns;  /* when the connection is reset for want of an answer; 0: never */
+	uint64_t seq;	     /* the order in which connections were made, for faults */
+	int64_t deadline_ns; /* when the connection is reset for want of the guest's RST; 0: never */
 	unsigned int pending; /* enum tconn_pending */
 	uint64_t host_cid, guest_cid;
 	uint32_t host_port, guest_port;
 	uint16_t type;
 	enum tconn_state state;
 	unsigned int guest_shut, host_shut, host_shut_sent; /* SHUT_* */
-	bool overrun, want_write, credit_asked, credit_known;
+	bool overrun, want_write, credit_known;
 
 	/* From the guest: conn.c puts, transport.c takes. */
 	struct fifo rx;
@@ -114,7 +114,7 @@ bool conn_type_offered(const struct device *d, uint16_t type);
 
 /* Handles a packet from the guest: its header, and the chain that holds its payload from byte 44 on. */
 void conn_receive(struct device *d, const struct virtio_vsock_hdr *h, const struct ring_chain *c);
-/* Puts c into the send queue if it has a packet for the guest. Whoever changes what c has to send calls it. */
+/* Puts c into the send queue. Whoever changes what c has to send calls it; conn_packet() finds out what that is. */
 void conn_queue(struct tconn *c);
 /* Takes the first connection out of the send queue. NULL: the queue is empty. */
 struct tconn *conn_next(struct device *d);
@@ -128,8 +128,8 @@ void conn_packet_sent(struct tconn *c, const struct virtio_vsock_hdr *h, size_t 
 /* Bytes that c->tx takes now: the guest's credit, up to a limit, less what is queued. */
 size_t conn_send_room(const struct tconn *c);
 
-/* Faults: no credit update is sent although one is due. */
-bool conn_credit_withheld(const struct tconn *c);
+/* Tells the guest of what the peer has read, before the guest must stop: after a quarter of the buffer. */
+void conn_offer_credit(struct tconn *c);
 /* Faults: remembers c, which is in the table still. */
 void conn_to_past(const struct tconn *c, struct past_conn *past);
 

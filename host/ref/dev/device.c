@@ -110,7 +110,6 @@ struct device *device_new(const struct device_params *p)
 	}
 	d->page_state = p->page_state;
 	d->features_offered = features_of(p);
-	d->next_port = 0x40000000;
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		ring_init(&d->ring[i], i, names[i], &d->mem);
 		d->ring[i].violation = on_violation;
@@ -230,12 +229,12 @@ static void device_reset(struct device *d)
 		d->config_index = 0;
 	d->cids_next.event = 0;
 	d->cids_waits = d->event_told = false;
-	d->irq.count = 0;
 	if (fault_on(F_MEM_TOUCHED_AT_RESET))
 		touch_private(d);
 	if (fault(F_CONFIG_NEW_CID_AT_RESET))
 		d->cids.cid[d->cids.num_guest - 1]++;
-	memset(&d->info, 0, sizeof(d->info));
+	if (!fault(F_RECORD_COUNTERS_KEPT))
+		memset(&d->info, 0, sizeof(d->info));
 	d->info.resets = resets;
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		d->ring[i].kicks = d->ring[i].calls = 0;
@@ -411,6 +410,17 @@ static void use_event_early(struct device *d)
 	ring_publish(r);
 }
 
+/* Faults: what a notification of the event queue does beside its work. */
+static void spoil_event_kick(struct device *d, const struct ring *r)
+{
+	d->rx_gated = false;
+	if (r->running && !ring_pending(r) && fault(F_HOSTILE_IDLE_KICK))
+		d->ring[DEV_TX].lame = true;
+	if (r->kicks == 1 && d->info.resets % 8 == 7 && ring_pending(r) &&
+	    fault(F_OUTSIDE_VS_EVENT_USED_EARLY))
+		use_event_early(d);
+}
+
 void device_kick(struct device *d, unsigned int queue)
 {
 	struct ring *r = &d->ring[queue];
@@ -418,14 +428,8 @@ void device_kick(struct device *d, unsigned int queue)
 	r->kicks++;
 	if (queue == DEV_RX)
 		d->rx_asleep = false;
-	if (queue == DEV_EVENT) {
-		d->rx_gated = false;
-		if (r->running && !ring_pending(r) && fault(F_HOSTILE_IDLE_KICK))
-			d->ring[DEV_TX].lame = true;
-		if (r->kicks == 1 && d->info.resets % 8 == 7 && ring_pending(r) &&
-		    fault(F_OUTSIDE_VS_EVENT_USED_EARLY))
-			use_event_early(d);
-	}
+	if (queue == DEV_EVENT)
+		spoil_event_kick(d, r);
 	if (queue != DEV_TX || (r->kicks == 200 && fault(F_OUTSIDE_VS_KICK_200)))
 		return;
 	if (r->chains && !ring_pending(r) && fault(F_RING_KICK_IS_A_BUFFER))
@@ -486,6 +490,8 @@ void device_config_write(struct device *d, uint32_t off, const void *buf, uint32
 static void log_header(struct device *d, const struct virtio_vsock_hdr *h)
 {
 	memcpy(d->headers[d->headers_total++ % DEV_HEADERS], h, sizeof(*h));
+	if (d->headers_total % 50 == 49 && fault(F_RECORD_HEADER_TWICE))
+		memcpy(d->headers[d->headers_total++ % DEV_HEADERS], h, sizeof(*h));
 }
 
 static void maybe_die(struct device *d)
@@ -616,7 +622,8 @@ static bool receive(struct device *d, struct ring_chain *c)
 	if (!source_ok(d, &h))
 		drop(d, ++d->info.dropped_src, &h, "not a CID of this guest");
 	else if (!destination_ok(d, &h))
-		drop(d, ++d->info.dropped_dst, &h, "not a host CID granted");
+		drop(d, fault(F_RECORD_DROP_UNCOUNTED) ? 1 : ++d->info.dropped_dst, &h,
+		     "not a host CID granted");
 	else if (le32toh(h.len) > c->out_len - sizeof(h))
 		drop(d, ++d->info.dropped_malformed, &h, "len past the buffer");
 	else
@@ -640,23 +647,27 @@ static uint32_t tx_used_len(const struct ring_chain *c)
 	return c->in_len && fault(F_OUTSIDE_VS_TX_WRITABLE_LEN) ? (uint32_t)c->in_len : 0;
 }
 
-/* True: there is more to take. */
-static bool run_tx(struct device *d)
+/* Fault dead.after_rst: it takes no packet any more. */
+static bool is_dead(const struct device *d)
+{
+	return d->dead;
+}
+
+static void run_tx(struct device *d)
 {
 	struct ring *r = &d->ring[DEV_TX];
 	unsigned int done = 0;
-	bool polling = false;
 
 	if (!d->look_at_tx || !r->running || r->broken)
-		return false;
-	if (ring_pending(r) && (d->dead || fault(F_DEAD_TX_UNUSED))) {
+		return;
+	if (ring_pending(r) && (is_dead(d) || fault(F_DEAD_TX_UNUSED))) {
 		d->look_at_tx = false;
-		return false;
+		return;
 	}
 	d->tx_rounds++;
 	ring_want_kicks(r, false);
 	while (done < (fault_on(F_OUTSIDE2_VS_BUDGET_FORGETS) ? ENOUGH : TX_BUDGET) &&
-	       !tx_paused(d) && !d->dead) {
+	       !tx_paused(d) && !is_dead(d)) {
 		const uint64_t bad = r->bad_chains;
 		const int ret = ring_pop(r, &d->chain);
 
@@ -666,8 +677,7 @@ static bool run_tx(struct device *d)
 			break;
 		if (ret == 0) {
 			/* More follows soon, mostly: a look is cheaper than a kick. */
-			polling = done || rd_now_ns() - d->tx_worked_ns < TX_POLL_NS;
-			if (polling)
+			if (done || rd_now_ns() - d->tx_worked_ns < TX_POLL_NS)
 				break;
 			if (ring_want_kicks(r, true))
 				continue;
@@ -679,29 +689,26 @@ static bool run_tx(struct device *d)
 			ring_publish(r);
 	}
 	ring_publish(r);
-	if (done >= ENOUGH && ring_pending(r) && fault(F_OUTSIDE2_VS_BUDGET_FORGETS)) {
+	if (done >= ENOUGH && ring_pending(r) && fault(F_OUTSIDE2_VS_BUDGET_FORGETS))
 		d->look_at_tx = false;
-		return false;
-	}
 	if (done) {
 		d->tx_worked_ns = rd_now_ns();
 		d->rx_dry = false;
 	}
-	return done == TX_BUDGET || polling;
 }
 
 /* --- to the guest --- */
 
-bool device_reply(struct device *d, const struct dev_packet *p)
+void device_reply(struct device *d, const struct dev_packet *p)
 {
 	struct dev_packet *copy;
 
 	/* The bound is twice that of tx, so that packets under way still fit when tx has stopped. */
 	if (d->replies >= 2 * DEV_MAX_REPLIES)
-		return false;
+		return;
 	copy = malloc(sizeof(*copy));
 	if (!copy)
-		return false;
+		return;
 	*copy = *p;
 	copy->next = NULL;
 	if (d->reply_last)
@@ -710,7 +717,6 @@ bool device_reply(struct device *d, const struct dev_packet *p)
 		d->reply_first = copy;
 	d->reply_last = copy;
 	d->replies++;
-	return true;
 }
 
 /* Fault mem.leak: fills the unused end of the buffer with the heads of private pages. */
@@ -760,24 +766,8 @@ static void finish_rx(struct device *d, size_t len, bool victim)
 static void deliver_reply(struct device *d)
 {
 	struct dev_packet *p = d->reply_first;
-	size_t len = chain_write(&d->chain, 0, &p->hdr, sizeof(p->hdr));
-	uint8_t block[1024];
 
-	for (uint32_t off = 0; off < p->payload_len;) {
-		size_t n = p->payload_len - off < sizeof(block) ? p->payload_len - off :
-								  sizeof(block);
-
-		for (size_t i = 0; i < n; i++)
-			block[i] = assay_pattern(p->seed, off + i);
-		n = chain_write(&d->chain, len, block, n);
-		if (n == 0)
-			break;
-		len += n;
-		off += (uint32_t)n;
-	}
-	finish_rx(d, len, !p->control);
-	if (p->repeat-- > 1)
-		return;
+	finish_rx(d, chain_write(&d->chain, 0, &p->hdr, sizeof(p->hdr)), !p->control);
 	d->reply_first = p->next;
 	if (!d->reply_first)
 		d->reply_last = NULL;
@@ -1015,6 +1005,18 @@ static bool serves_data(const struct device *d)
 	return c;
 }
 
+/* Fault outside.vs_survives_event: only the control connection ends, and what has a CID no more. */
+static void drop_strangers(struct device *d)
+{
+	for (struct tconn *c = d->conns, *next; c; c = next) {
+		next = c->next;
+		if (c->state != TC_CLOSED &&
+		    (!config_is_guest(&d->cids, c->guest_cid) ||
+		     !config_is_host(&d->cids, c->host_cid) || c->host_port == ASSAY_CTL_PORT))
+			conn_end(c, -ECONNRESET);
+	}
+}
+
 static void device_apply_cids(struct device *d)
 {
 	const struct ctl_set_cids *s = &d->cids_next;
@@ -1032,17 +1034,11 @@ static void device_apply_cids(struct device *d)
 	d->config_index = 0;
 	rd_log("%s: CIDs change: %u of the guest from %" PRIu64 " on, %u of the host%s", d->name,
 	       next.num_guest, next.cid[0], next.num_host, s->event ? ", transport reset" : "");
-	if (s->event && !(serves_data(d) && fault(F_OUTSIDE_VS_SURVIVES_EVENT))) {
+	if (s->event && serves_data(d) && fault(F_OUTSIDE_VS_SURVIVES_EVENT)) {
+		drop_strangers(d);
+	} else if (s->event) {
 		device_drop_conns(d);
 		drop_replies(d);
-	} else {
-		for (struct tconn *c = d->conns, *n; c; c = n) {
-			n = c->next;
-			if (c->state != TC_CLOSED && (!config_is_guest(&next, c->guest_cid) ||
-						      !config_is_host(&next, c->host_cid) ||
-						      (s->event && c->host_port == ASSAY_CTL_PORT)))
-				conn_end(c, -ECONNRESET);
-		}
 	}
 	/*
 	 * The event comes after the notification: QEMU 11.1 crashes if the guest has reset the device before it
@@ -1105,16 +1101,9 @@ static void run_cids(struct device *d, int64_t now)
 	d->event_told = false;
 }
 
-static void run_interrupts(struct device *d, int64_t now)
+/* Faults: interrupts again and again, without a cause. */
+static void run_again(struct device *d, int64_t now)
 {
-	for (unsigned int n = 0; d->irq.count && now >= d->irq_at_ns && n < 1000; n++) {
-		for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-			if (d->irq.queue_mask & 1u << i)
-				ring_signal(&d->ring[i]);
-		}
-		d->irq.count--;
-		d->irq_at_ns += d->irq.interval_us * 1000ll;
-	}
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		struct ring *r = &d->ring[i];
 
@@ -1147,8 +1136,8 @@ static void run_stale(struct device *d, int64_t now)
 
 bool device_run(struct device *d)
 {
+	const struct ring *tx = &d->ring[DEV_TX];
 	int64_t now = rd_now_ns();
-	bool more;
 
 	if (d->paused) {
 		peer_run_timers(d->peer);
@@ -1156,15 +1145,12 @@ bool device_run(struct device *d)
 			run_cids(d, now);
 		return false;
 	}
-	more = run_tx(d);
-	conn_run_todo(d);
-	run_rx(d);
-	conn_run_todo(d);
+	run_tx(d);
 	if (d->scan_needed && now >= d->next_scan_ns) {
 		d->next_scan_ns = now + SCAN_NS;
 		conn_scan_deadlines(d, now);
 	}
-	run_interrupts(d, now);
+	run_again(d, now);
 	run_stale(d, now);
 	peer_run_timers(d->peer);
 	run_cids(d, now);
@@ -1172,11 +1158,7 @@ bool device_run(struct device *d)
 	run_rx(d);
 	run_events(d);
 	/* Replies drained: tx goes on. The guest does not kick, since nobody has asked it to. */
-	if (d->look_at_tx && d->ring[DEV_TX].running && !d->ring[DEV_TX].broken && !tx_paused(d))
-		more = true;
-	if ((d->reply_first || d->send_first) && ring_pending(&d->ring[DEV_RX]) && !rx_waits(d))
-		more = true;
-	return more || d->todo;
+	return d->todo || (d->look_at_tx && tx->running && !tx->broken && !tx_paused(d));
 }
 
 static void earlier(int64_t *best, int64_t at, int64_t now)
@@ -1185,6 +1167,17 @@ static void earlier(int64_t *best, int64_t at, int64_t now)
 
 	if (*best < 0 || in < *best)
 		*best = in;
+}
+
+/* Faults: what they do by themselves. */
+static void faults_due(const struct device *d, int64_t *best, int64_t now)
+{
+	if (d->stale)
+		earlier(best, d->stale_at_ns, now);
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		if (d->ring[i].again)
+			earlier(best, d->ring[i].again_ns, now);
+	}
 }
 
 int64_t device_timeout_ns(struct device *d)
@@ -1198,17 +1191,10 @@ int64_t device_timeout_ns(struct device *d)
 		earlier(&best, d->next_scan_ns, now);
 	if (d->cids_pending)
 		earlier(&best, d->cids_waits ? d->cids_ask_ns : d->cids_at_ns, now);
-	if (d->irq.count)
-		earlier(&best, d->irq_at_ns, now);
 	if (d->events_at_ns)
 		earlier(&best, d->events_at_ns, now);
 	if (d->events_passed)
 		earlier(&best, now, now);
-	if (d->stale)
-		earlier(&best, d->stale_at_ns, now);
-	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-		if (d->ring[i].again)
-			earlier(&best, d->ring[i].again_ns, now);
-	}
+	faults_due(d, &best, now);
 	return best;
 }

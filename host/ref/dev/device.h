@@ -36,7 +36,6 @@ enum dev_queue {
 struct dev_packet {
 	struct dev_packet *next;
 	struct virtio_vsock_hdr hdr;
-	uint32_t payload_len, seed, repeat;
 	bool control; /* of the control connection's port: spared by faults */
 };
 
@@ -129,14 +128,11 @@ struct device {
 
 	/* transport.c: the peer's listeners and orders. */
 	struct dev_listener *listeners;
-	uint32_t next_port;
 	uint64_t headers_from;
 	bool cids_pending;
 	bool cids_waits; /* for the control connection's reply to be read */
 	struct ctl_set_cids cids_next;
 	int64_t cids_at_ns, cids_ask_ns;
-	struct ctl_interrupt irq;
-	int64_t irq_at_ns;
 };
 
 /* NULL and errno. Makes the peer, too. */
@@ -177,6 +173,6 @@ int64_t device_timeout_ns(struct device *d);
  * Queues a copy of a packet that belongs to no connection, for the guest. False: too many wait already, or there is no
  * memory.
  */
-bool device_reply(struct device *d, const struct dev_packet *p);
+void device_reply(struct device *d, const struct dev_packet *p);
 
 #endif

@@ -13,10 +13,6 @@
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
 
-#define CONNECT_NS	60000000000ll /* the peer's own timeout comes first */
-#define MAX_RAW_REPEAT	4096
-#define MAX_RAW_PAYLOAD 65536
-
 struct dev_listener {
 	struct dev_listener *next;
 	uint64_t cid; /* or ASSAY_CID_ANY */
@@ -30,7 +26,8 @@ bool transport_listens(const struct device *d, uint64_t cid, uint32_t port, uint
 {
 	for (const struct dev_listener *l = d->listeners; l; l = l->next) {
 		if (l->port == port && l->type == type &&
-		    (l->cid == cid || l->cid == ASSAY_CID_ANY))
+		    ((l->cid == cid && !fault(F_CONN_LISTENER_ANY_ONLY)) ||
+		     l->cid == ASSAY_CID_ANY))
 			return true;
 	}
 	return false;
@@ -51,8 +48,6 @@ static int rd_listen(void *be, uint64_t cid, uint32_t port, uint16_t type)
 	struct device *d = be;
 	struct dev_listener *l;
 
-	if (type != VIRTIO_VSOCK_TYPE_STREAM && type != VIRTIO_VSOCK_TYPE_SEQPACKET)
-		return -EOPNOTSUPP;
 	if (cid != ASSAY_CID_ANY && !config_is_host(&d->cids, cid))
 		return -EADDRNOTAVAIL;
 	for (l = d->listeners; l; l = l->next) {
@@ -89,7 +84,10 @@ static void rd_unlisten(void *be, uint64_t cid, uint32_t port, uint16_t type)
 	for (struct dev_listener **p = &d->listeners; *p; p = &(*p)->next) {
 		struct dev_listener *l = *p;
 
-		if (l->cid == cid && l->port == port &&
+		if (l->cid == cid &&
+		    (l->port == port ||
+		     (port > ASSAY_CTL_PORT + 3 && l->port > ASSAY_CTL_PORT + 3 &&
+		      fault(F_RECORD_LISTENER_PORTS))) &&
 		    (l->type == type || fault_on_conn(F_OUTSIDE_VS_UNLISTEN_TYPE, port))) {
 			*p = l->next;
 			free(l);
@@ -101,20 +99,6 @@ static void rd_unlisten(void *be, uint64_t cid, uint32_t port, uint16_t type)
 
 /* --- sockets --- */
 
-/* A local port that leaves the full address unique. 0: none. */
-static uint32_t free_port(struct device *d, uint64_t cid, struct ctl_addr remote, uint16_t type)
-{
-	for (unsigned int i = 0; i < DEV_MAX_CONNS + 1; i++) {
-		const uint32_t port = d->next_port++;
-
-		if (d->next_port >= 0x7fffffff)
-			d->next_port = 0x40000000;
-		if (!conn_find(d, cid, port, remote.cid, remote.port, type))
-			return port;
-	}
-	return 0;
-}
-
 static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, uint16_t type,
 		      uint32_t buf, struct peer_conn *pc, struct tconn **out)
 {
@@ -123,13 +107,9 @@ static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, u
 
 	if (!d->ring[DEV_RX].running)
 		return -ENOTCONN;
-	if (local.cid == ASSAY_CID_ANY || local.cid == 0)
-		local.cid = ASSAY_CID_HOST;
 	if (!config_is_host(&d->cids, local.cid))
 		return -EADDRNOTAVAIL;
-	if (remote.cid == ASSAY_CID_ANY || remote.cid == 0)
-		remote.cid = d->cids.cid[0];
-	if (!config_is_guest(&d->cids, remote.cid))
+	if (!config_is_guest(&d->cids, remote.cid) && !fault(F_RECORD_CONNECT_ANYWHERE))
 		return -ENETUNREACH;
 	if (!conn_type_offered(d, type))
 		return -EOPNOTSUPP;
@@ -137,8 +117,6 @@ static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, u
 		return -EADDRNOTAVAIL;
 	if (d->sibling && fault(F_DEVICES_CONNECT_BY_OTHER))
 		d = d->sibling;
-	if (local.port == 0)
-		local.port = free_port(d, local.cid, remote, type);
 	if (conn_find(d, local.cid, local.port, remote.cid, remote.port, type))
 		return -EADDRINUSE;
 	c = conn_new(d, local.cid, local.port, remote.cid, remote.port, type);
@@ -149,8 +127,6 @@ static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, u
 	c->pending = TP_REQUEST;
 	if (buf)
 		c->buf_alloc = c->buf_grace = buf;
-	c->deadline_ns = rd_now_ns() + CONNECT_NS;
-	d->scan_needed = true;
 	conn_queue(c);
 	*out = c;
 	return 0;
@@ -160,17 +136,18 @@ static ssize_t rd_send(struct tconn *c, const void *buf, size_t len, bool eom)
 {
 	size_t room, n;
 
-	if (c->state != TC_ESTABLISHED || (c->host_shut & SHUT_SEND) || (c->guest_shut & SHUT_RCV))
-		return c->state == TC_CONNECTING ? -EAGAIN : -EPIPE;
+	if (((c->host_shut & SHUT_SEND) &&
+	     !fault_on_conn(F_CONN_SENDS_BEHIND_SHUTDOWN, c->host_port)) ||
+	    (c->guest_shut & SHUT_RCV))
+		return -EPIPE;
 	room = conn_send_room(c);
 	n = len < room ? len : room;
 	if (n == 0 && len) {
-		c->want_write = true;
-		if (c->tx.len == 0 && !c->credit_asked) {
-			c->credit_asked = true;
+		if (!c->want_write) {
 			c->pending |= TP_CREDIT_REQUEST;
 			conn_queue(c);
 		}
+		c->want_write = true;
 		return -EAGAIN;
 	}
 	if (eom && len == 0 && fault_on_conn(F_OUTSIDE_VS_EMPTY_TO_GUEST, c->host_port))
@@ -190,15 +167,9 @@ static ssize_t rd_send(struct tconn *c, const void *buf, size_t len, bool eom)
 /* Credit goes back with the bytes read. */
 static void consumed(struct tconn *c, size_t n)
 {
-	uint32_t step = c->buf_alloc / 4 < 65536 ? c->buf_alloc / 4 : 65536;
-
 	c->rx_got += n;
 	c->fwd_cnt += (uint32_t)n;
-	if (n && c->state == TC_ESTABLISHED && c->fwd_cnt - c->fwd_told >= step &&
-	    !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port) && !conn_credit_withheld(c)) {
-		c->pending |= TP_CREDIT_UPDATE;
-		conn_queue(c);
-	}
+	conn_offer_credit(c);
 	if (c->rx.len == 0 && c->rx_ends.len == 0 && c->guest_shut == SHUT_BOTH)
 		conn_todo(c, TD_FINISH);
 }
@@ -217,9 +188,9 @@ static ssize_t rd_recv(struct tconn *c, void *buf, size_t len, bool *eom)
 	if (c->rx.len == 0 && end == UINT64_MAX) {
 		if (c->guest_shut & SHUT_SEND)
 			return 0;
-		if (c->state == TC_CLOSED)
-			return c->guest_shut == SHUT_BOTH ? 0 : -ECONNRESET;
-		return -EAGAIN;
+		return c->state == TC_CLOSED && fault_on(F_OUTSIDE2_VS_UNLISTEN_RESETS) ?
+			       -ECONNRESET :
+			       -EAGAIN;
 	}
 	if (len > end - c->rx_got)
 		len = end - c->rx_got;
@@ -275,7 +246,7 @@ static int rd_set_buf(struct tconn *c, uint32_t bytes)
 	}
 	c->buf_alloc = bytes;
 	if (c->state == TC_ESTABLISHED && !(c->pending & TP_RESPONSE)) {
-		c->pending |= TP_CREDIT_ANSWER;
+		c->pending |= TP_CREDIT_UPDATE;
 		conn_queue(c);
 	}
 	return 0;
@@ -284,8 +255,7 @@ static int rd_set_buf(struct tconn *c, uint32_t bytes)
 /* Counters run freely (virtio 1.4, 5.10.6.3): gigabytes later they are elsewhere, and all else is as it was. */
 static int rd_advance(struct tconn *c, uint32_t bytes)
 {
-	if (c->state != TC_ESTABLISHED || c->rx.len || c->tx.len || c->rx_ends.len ||
-	    c->tx_ends.len)
+	if ((c->rx.len && !fault_on_conn(F_RECORD_ADVANCE_BUSY, c->host_port)) || c->tx.len)
 		return -EBUSY;
 	c->rx_put += bytes;
 	c->rx_got += bytes;
@@ -309,7 +279,8 @@ static int dev_info(struct device *d, struct ctl_dev_info *out)
 	out->num_host = d->cids.num_host;
 	memcpy(out->cids, d->cids.cid, sizeof(out->cids));
 	out->features_offered = d->features_offered;
-	out->features_acked = d->features_acked;
+	out->features_acked = fault(F_RECORD_FEATURES_ALL) ? d->features_offered :
+							     d->features_acked;
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		out->kicks += d->ring[i].kicks;
 		out->calls += d->ring[i].calls;
@@ -346,20 +317,6 @@ static int set_cids(struct device *d, const struct ctl_set_cids *s)
 	d->cids_at_ns = rd_now_ns() + s->delay_ms * 1000000ll;
 	d->cids_ask_ns = 0;
 	return 0;
-}
-
-static int raw_send(struct device *d, const struct ctl_raw *r)
-{
-	struct dev_packet p = {
-		.payload_len = r->payload_len,
-		.seed = r->payload_seed,
-		.repeat = r->repeat ? r->repeat : 1,
-	};
-
-	if (p.repeat > MAX_RAW_REPEAT || p.payload_len > MAX_RAW_PAYLOAD)
-		return -EINVAL;
-	memcpy(&p.hdr, r->hdr, sizeof(p.hdr));
-	return device_reply(d, &p) ? 0 : -ENOBUFS;
 }
 
 static int headers(struct device *d, const struct ctl_headers *q, struct ctl_headers_reply *out)
@@ -460,15 +417,6 @@ static int mem_scan(struct device *d, const struct ctl_mem_scan *q, struct ctl_m
 	return 0;
 }
 
-static int interrupt(struct device *d, const struct ctl_interrupt *q)
-{
-	if (q->queue_mask >> DEV_QUEUES)
-		return -EINVAL;
-	d->irq = *q;
-	d->irq_at_ns = rd_now_ns();
-	return 0;
-}
-
 static int rd_device_op(void *be, uint16_t op, const void *req, size_t len, void *reply,
 			size_t *reply_len)
 {
@@ -478,11 +426,9 @@ static int rd_device_op(void *be, uint16_t op, const void *req, size_t len, void
 	} sizes[] = {
 		{ CTL_DEV_INFO, 0, sizeof(struct ctl_dev_info) },
 		{ CTL_SET_CIDS, sizeof(struct ctl_set_cids), 0 },
-		{ CTL_RAW_SEND, sizeof(struct ctl_raw), 0 },
 		{ CTL_HEADERS, sizeof(struct ctl_headers), sizeof(struct ctl_headers_reply) },
 		{ CTL_MEM_STATE, 0, sizeof(struct ctl_mem_state) },
 		{ CTL_MEM_SCAN, sizeof(struct ctl_mem_scan), sizeof(struct ctl_mem_scan_reply) },
-		{ CTL_INTERRUPT, sizeof(struct ctl_interrupt), 0 },
 	};
 	struct device *d = be;
 
@@ -499,16 +445,12 @@ static int rd_device_op(void *be, uint16_t op, const void *req, size_t len, void
 		return dev_info(d, reply);
 	case CTL_SET_CIDS:
 		return set_cids(d, req);
-	case CTL_RAW_SEND:
-		return raw_send(d, req);
 	case CTL_HEADERS:
 		return headers(d, req, reply);
 	case CTL_MEM_STATE:
 		return mem_state(d, reply);
 	case CTL_MEM_SCAN:
 		return mem_scan(d, req, reply);
-	case CTL_INTERRUPT:
-		return interrupt(d, req);
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -518,8 +460,7 @@ const struct peer_transport_ops transport_ops = {
 	.name = "refdev",
 	.caps = CTL_CAP_SEQPACKET | CTL_CAP_HOST_CONNECT | CTL_CAP_GUEST_ADDRS |
 		CTL_CAP_HOST_ADDRS | CTL_CAP_DEVICE | CTL_CAP_CREDIT | CTL_CAP_RESET |
-		CTL_CAP_HALF_CLOSE | CTL_CAP_ANY_GUEST_PORT | CTL_CAP_MEM_STATE |
-		CTL_CAP_INTERRUPT | CTL_CAP_ADVANCE,
+		CTL_CAP_HALF_CLOSE | CTL_CAP_ANY_GUEST_PORT | CTL_CAP_MEM_STATE | CTL_CAP_ADVANCE,
 	.listen = rd_listen,
 	.unlisten = rd_unlisten,
 	.connect = rd_connect,
