@@ -309,10 +309,11 @@ int main(void)
 	for (test = start_assay_tests; test < stop_assay_tests && n < TESTS_MAX; test++)
 		if (glob_list_selects(list, test->id))
 			tests[n++] = test;
-	qsort(tests, n, sizeof(tests[0]), by_id);
-	if (n)
+	if (n) {
+		qsort(tests, n, sizeof(tests[0]), by_id);
 		run_all(tests, n);
-	else
+	} else {
 		fprintf(report, "Bail out! no test is selected\n");
+	}
 	end();
 }

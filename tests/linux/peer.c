@@ -30,10 +30,11 @@ static int exchange(uint16_t op, const void *request, size_t len, void *reply, s
 	struct ctl_header h = { .magic = ASSAY_CTL_MAGIC,
 				.version = ASSAY_CTL_VERSION,
 				.op = op,
-				.seq = ++seq,
+				.seq = seq + 1,
 				.len = (uint32_t)len };
 	uint8_t buf[ASSAY_CTL_MAX];
 
+	seq++;
 	h.crc = crc_of(h, request);
 	if (sock_write(control, &h, sizeof(h)) || (len && sock_write(control, request, len)) ||
 	    sock_read(control, &h, sizeof(h)))
