@@ -585,7 +585,7 @@ static uint64_t received(const struct vsock_env *e)
 	return s.rx_packets;
 }
 
-#define ASKED 3000u
+#define ASKED 5000u
 
 TEST(shapes_many_replies,
      .id = "vsock.shapes.many_replies",

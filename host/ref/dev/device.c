@@ -658,7 +658,7 @@ static void run_tx(struct device *d)
 	struct ring *r = &d->ring[DEV_TX];
 	unsigned int done = 0;
 
-	if (!d->look_at_tx || !r->running || r->broken)
+	if (!d->look_at_tx)
 		return;
 	if (ring_pending(r) && (is_dead(d) || fault(F_DEAD_TX_UNUSED))) {
 		d->look_at_tx = false;
@@ -673,8 +673,10 @@ static void run_tx(struct device *d)
 
 		if (r->bad_chains != bad && d->sibling && fault(F_HOSTILE_STOPS_SIBLING))
 			d->sibling->ring[DEV_TX].lame = true;
-		if (ret < 0)
+		if (ret < 0) { /* it does not run: its next start is looked at */
+			d->look_at_tx = false;
 			break;
+		}
 		if (ret == 0) {
 			/* More follows soon, mostly: a look is cheaper than a kick. */
 			if (done || rd_now_ns() - d->tx_worked_ns < TX_POLL_NS)
@@ -883,7 +885,7 @@ static void run_rx(struct device *d)
 {
 	struct ring *r = &d->ring[DEV_RX];
 
-	if (!r->running || r->broken || rx_waits(d))
+	if (rx_waits(d))
 		return;
 	while (d->reply_first || d->send_first) {
 		const int ret = ring_pop(r, &d->chain);
@@ -954,6 +956,13 @@ static bool event_astray(struct device *d)
 	return true;
 }
 
+/* Fault outside3.vs_event_other_device: what the other device has passed on. */
+static void take_passed(struct device *d)
+{
+	d->events += d->events_passed;
+	d->events_passed = 0;
+}
+
 static void run_events(struct device *d)
 {
 	struct ring *r = &d->ring[DEV_EVENT];
@@ -968,8 +977,7 @@ static void run_events(struct device *d)
 		return;
 	if (d->events && event_astray(d))
 		return;
-	d->events += d->events_passed;
-	d->events_passed = 0;
+	take_passed(d);
 	while (d->events) {
 		const int ret = ring_pop(r, &d->chain);
 
@@ -1136,7 +1144,6 @@ static void run_stale(struct device *d, int64_t now)
 
 bool device_run(struct device *d)
 {
-	const struct ring *tx = &d->ring[DEV_TX];
 	int64_t now = rd_now_ns();
 
 	if (d->paused) {
@@ -1158,7 +1165,7 @@ bool device_run(struct device *d)
 	run_rx(d);
 	run_events(d);
 	/* Replies drained: tx goes on. The guest does not kick, since nobody has asked it to. */
-	return d->todo || (d->look_at_tx && tx->running && !tx->broken && !tx_paused(d));
+	return d->todo || (d->look_at_tx && !tx_paused(d));
 }
 
 static void earlier(int64_t *best, int64_t at, int64_t now)
@@ -1172,6 +1179,8 @@ static void earlier(int64_t *best, int64_t at, int64_t now)
 /* Faults: what they do by themselves. */
 static void faults_due(const struct device *d, int64_t *best, int64_t now)
 {
+	if (d->events_passed)
+		earlier(best, now, now);
 	if (d->stale)
 		earlier(best, d->stale_at_ns, now);
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
@@ -1193,8 +1202,6 @@ int64_t device_timeout_ns(struct device *d)
 		earlier(&best, d->cids_waits ? d->cids_ask_ns : d->cids_at_ns, now);
 	if (d->events_at_ns)
 		earlier(&best, d->events_at_ns, now);
-	if (d->events_passed)
-		earlier(&best, now, now);
 	faults_due(d, &best, now);
 	return best;
 }
