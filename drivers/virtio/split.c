@@ -496,7 +496,7 @@ struct virtqueue *split_create(struct virtio_device *d, uint16_t index, uint16_t
 	struct vq_split *s;
 	unsigned int i;
 
-	if (size == 0 || size > 32768 || (size & (size - 1))) /* 2.7 */
+	if (size == 0 || (size & (size - 1))) /* 2.7: powers of two, of which 32768 is the last */
 		return NULL;
 	s = calloc(1, sizeof(*s));
 	if (!s)

@@ -410,7 +410,7 @@ static void tell_queue(struct virtio_device *d, uint16_t queue)
 void virtio_irq_queue(struct virtio_device *d, uint16_t queue)
 {
 	count(&d->irqs.queue[queue]);
-	if (queue < VIRTIO_MAX_QUEUES && d->vq[queue] && d->vq[queue]->unwanted)
+	if (d->vq[queue] && d->vq[queue]->unwanted)
 		count(&d->irqs.unwanted);
 	tell_queue(d, queue);
 }

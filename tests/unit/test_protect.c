@@ -25,14 +25,16 @@ static struct {
 	char path[32];
 	uint32_t features; /* shown instead of the host's, 0: the host's */
 	unsigned int calls, freed, kept;
+	struct kvm_call last;
 	const char *off;
 } host;
 
 static struct boot_info info = {
-	.mem_count = 3,
+	.mem_count = 3, /* what stands behind them does not count */
 	.mem = { { 0x1000, 0x9e000, BOOT_MEM_RAM },
 		 { 0xa0000, 0x60000, BOOT_MEM_MMIO },
-		 { 0x100800, (FRAMES << 12) - 0x100800, BOOT_MEM_RAM } },
+		 { 0x100800, (FRAMES << 12) - 0x100800, BOOT_MEM_RAM },
+		 { 0xf0000000, 0x1000, BOOT_MEM_RAM } },
 };
 
 const struct boot_info *boot_info_get(void)
@@ -92,6 +94,7 @@ void kvm_arch_call(enum kvm_opcode op, struct kvm_call *c)
 
 	(void)op;
 	host.calls++;
+	host.last = *c;
 	refkvm_hypercall(&host.k, &r);
 	c->result = r.rax;
 	c->trapped = false;
@@ -209,6 +212,39 @@ static void enable(void **state)
 	}
 }
 
+/* hypercalls.rst, 8: bytes, pages of 4 KiB, encrypted or not; each range once more where the host is interrupted. */
+static void map_gpa_calls(void **state)
+{
+	unsigned int calls;
+
+	(void)state;
+	start(REFKVM_MAP_GPA);
+	assert_int_equal(protect_map_gpa_ops.enable(), 0);
+	assert_int_equal(host.calls, 2); /* as many as there are ranges of RAM */
+	host.k.behave.enomem_once = true;
+	calls = host.calls;
+	assert_int_equal(protect_map_gpa_ops.enable(), 0);
+	assert_int_equal(host.calls, calls + 4);
+	host.k.behave.enomem_once = false;
+	assert_int_equal(protect_map_gpa_ops.share(0x123, 4), 0);
+	assert_int_equal(host.last.nr, KVM_HC_MAP_GPA_RANGE);
+	assert_int_equal(host.last.arg[0], 0x123000);
+	assert_int_equal(host.last.arg[1], 4);
+	assert_int_equal(host.last.arg[2], 0);
+	assert_true(open_page(0x123) && open_page(0x126));
+	assert_int_equal(protect_map_gpa_ops.unshare(0x124, 2), 0);
+	assert_int_equal(host.last.arg[2], 0x10);
+	assert_true(open_page(0x123) && open_page(0x126));
+	assert_false(open_page(0x124) || open_page(0x125));
+	calls = host.calls;
+	assert_int_equal(protect_map_gpa_ops.share(0x123, 0),
+			 0); /* of no page the host would say -EINVAL */
+	assert_int_equal(protect_map_gpa_ops.unshare(0x123, 0), 0);
+	assert_int_equal(host.calls, calls);
+	assert_int_equal(protect_map_gpa_ops.share(FRAMES, 1), -KVM_EINVAL);
+	stop();
+}
+
 /* The record against the host's own page states, over a long row of conversions. */
 static void record(void **state)
 {
@@ -262,9 +298,8 @@ static void pages_free(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(detection),
-		cmocka_unit_test(enable),
-		cmocka_unit_test(record),
+		cmocka_unit_test(detection),	 cmocka_unit_test(enable),
+		cmocka_unit_test(map_gpa_calls), cmocka_unit_test(record),
 		cmocka_unit_test(pages_free),
 	};
 

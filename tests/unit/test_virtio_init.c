@@ -241,6 +241,10 @@ static void access_width(void **state)
 {
 	(void)state;
 	assert_int_equal(virtio_access_width(0, 8), 4);
+	assert_int_equal(virtio_access_width(0, 4), 4);
+	assert_int_equal(virtio_access_width(20, 4), 4);
+	assert_int_equal(virtio_access_width(5, 4), 1);
+	assert_int_equal(virtio_access_width(10, 2), 2);
 	assert_int_equal(virtio_access_width(4, 3), 2);
 	assert_int_equal(virtio_access_width(2, 8), 2);
 	assert_int_equal(virtio_access_width(1, 8), 1);
@@ -562,6 +566,8 @@ static void rng_fails(void **state)
 	char b[16], big[600];
 
 	(void)state;
+	fake_fail = 1;
+	assert_int_equal(rng_open(0, &r), -ENOMEM);
 	rng_dev.refuse_features_ok = true;
 	assert_int_equal(rng_open(0, &r), -EINVAL);
 	assert_int_equal(rng_dev.status, 0);
