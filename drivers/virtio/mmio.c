@@ -299,6 +299,7 @@ static bool usable(const char *name, volatile uint8_t *regs)
 
 static void probe_slot(const struct slot *s)
 {
+	const uint32_t size = s->size < MAX_WINDOW ? (uint32_t)s->size : MAX_WINDOW;
 	volatile uint8_t *regs;
 	struct virtio_mmio *m;
 	char name[32];
@@ -312,7 +313,7 @@ static void probe_slot(const struct slot *s)
 			      (unsigned long long)s->size);
 		return;
 	}
-	regs = mmio_map(s->base, s->size < MAX_WINDOW ? s->size : MAX_WINDOW);
+	regs = mmio_map(s->base, size);
 	if (!regs) {
 		virtio_refuse(name, VIRTIO_REFUSED_LAYOUT, NULL, "the window cannot be mapped");
 		return;
@@ -326,7 +327,7 @@ static void probe_slot(const struct slot *s)
 	}
 	m->regs = regs;
 	m->base = s->base;
-	m->size = (uint32_t)(s->size < MAX_WINDOW ? s->size : MAX_WINDOW);
+	m->size = size;
 	m->gsi = s->gsi;
 	m->level = s->level;
 	m->active_low = s->active_low;

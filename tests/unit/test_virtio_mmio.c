@@ -119,7 +119,7 @@ const char *cmdline_get_nth(const char *key, unsigned int n)
 
 static struct {
 	const char *signature;
-	uint8_t bytes[512];
+	uint8_t *bytes; /* as many as it has, so that ASan sees each that is read behind them */
 } table[3];
 
 const struct acpi_header *acpi_table(const char signature[4], unsigned int n)
@@ -136,8 +136,13 @@ const struct acpi_header *acpi_table(const char signature[4], unsigned int n)
 
 static int end(void **state)
 {
+	unsigned int i;
+
 	(void)state;
 	remove_devices();
+	for (i = 0; i < 3; i++)
+		free(table[i].bytes);
+	memset(table, 0, sizeof(table));
 	return 0;
 }
 
@@ -150,7 +155,6 @@ static int fresh(void **state)
 	fake_irq_clear();
 	memset(&regs, 0, sizeof(regs));
 	memset(option, 0, sizeof(option));
-	memset(table, 0, sizeof(table));
 	window = fake_window_add(BASE, SIZE);
 	window->load = load;
 	window->store = store;
@@ -398,6 +402,8 @@ static void aml(unsigned int i, const char *signature, const uint8_t *bytes, siz
 	struct acpi_header h = { .length = (uint32_t)(sizeof(h) + n) };
 
 	table[i].signature = signature;
+	table[i].bytes = malloc(sizeof(h) + n);
+	assert_non_null(table[i].bytes);
 	memcpy(table[i].bytes, &h, sizeof(h));
 	memcpy(table[i].bytes + sizeof(h), bytes, n);
 }
@@ -443,6 +449,7 @@ static void several_in_aml(void **state)
 	assert_int_equal(virtio.count, 1);
 	assert_int_equal(virtio.refusals, 1);
 	assert_string_equal(virtio_refused(0)->name, "mmio 0xfeb10000");
+	assert_int_equal(virtio_mmio(virtio_get(0))->gsi, 11);
 }
 
 /* A device without an interrupt, or with one that is for nobody, is polled. */
@@ -507,7 +514,7 @@ static void aml_without_sense(void **state)
 		else if (i == 10) /* the length itself is cut off */
 			AML(0, "DSDT", HID, MEMORY32, 0x5b, 0x82, 0xc1, 2, 0);
 		else /* an empty table */
-			aml(0, "DSDT", table[1].bytes, 0);
+			aml(0, "DSDT", (const uint8_t *)"", 0);
 		probe_devices();
 		assert_int_equal(virtio.count + virtio.refusals, 0);
 	}

@@ -673,6 +673,17 @@ static void window(void **state)
 	assert_int_equal(virtio_pci(device())->window_cap->at, cap_at[VIRTIO_PCI_CAP_PCI_CFG] - 20);
 }
 
+/* The first of the list may be the one, too. */
+static void window_first(void **state)
+{
+	const unsigned int first = cap_at[VIRTIO_PCI_CAP_COMMON_CFG];
+
+	(void)state;
+	set(first + 2, 2, 20 | VIRTIO_PCI_CAP_PCI_CFG << 8);
+	add_virtio_cap(VIRTIO_PCI_CAP_COMMON_CFG, 0, 0, 64, 16);
+	assert_int_equal(virtio_pci(device())->window_cap->at, first);
+}
+
 /* A window that would reach over the end of configuration space is not used. */
 static void window_at_the_end(void **state)
 {
@@ -1292,6 +1303,7 @@ int main(void)
 		CASE(shared_memory),
 		CASE(multiplier),
 		CASE(window),
+		CASE(window_first),
 		CASE(window_at_the_end),
 		CASE(features),
 		CASE(config),
