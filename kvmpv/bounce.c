@@ -73,9 +73,6 @@ static uint8_t *take(size_t n, size_t align)
 	pool.data[i] = (struct extent){ 0, (uint32_t)(n * BOUNCE_SLOT) };
 	pool.next = i + n;
 	pool.stats.used += n;
-	if (pool.stats.used > pool.stats.peak)
-		pool.stats.peak = pool.stats.used;
-	pool.stats.maps++;
 	spin_unlock(&pool.lock);
 	return pool.base + i * BOUNCE_SLOT;
 }

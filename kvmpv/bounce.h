@@ -21,8 +21,8 @@
 int bounce_init(int64_t (*share)(uint64_t gfn, uint64_t npages));
 
 struct bounce_stats {
-	size_t slots, used, peak;
-	uint64_t maps, full; /* attempts that found no room */
+	size_t slots, used;
+	uint64_t full;	     /* attempts that found no room */
 	uint64_t base, size; /* of the pool, physical */
 };
 void bounce_stats(struct bounce_stats *out);

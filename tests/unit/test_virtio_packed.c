@@ -227,7 +227,7 @@ static void used_twice(void **state)
 	fake_packed_push(&ring, 0, 8, 1);
 	fake_packed_push(&ring, 0, 8, 1);
 	assert_int_equal(vq_get(vq, &token, &len), 1);
-	expect_broken(vq, "not a buffer in flight");
+	expect_broken(vq, "queue 0: used descriptor 1 has id 0, not a buffer in flight");
 }
 
 static void used_unasked(void **state)
@@ -242,7 +242,7 @@ static void used_unasked(void **state)
 	fake_packed_push(&ring, 0, 8, 1);
 	assert_int_equal(vq_get(vq, &token, &len), 1);
 	assert_int_equal(vq_get(vq, &token, &len), 1);
-	expect_broken(vq, "no buffer in flight");
+	expect_broken(vq, "queue 0: descriptor 2 is used, with no buffer in flight");
 }
 
 static void len_too_long(void **state)
@@ -251,7 +251,7 @@ static void len_too_long(void **state)
 
 	(void)state;
 	fake_packed_push(&ring, 1, 9, 1);
-	expect_broken(vq, "len 9");
+	expect_broken(vq, "used descriptor 0 (id 1): len 9, the buffer has 8 writable bytes");
 }
 
 /* At counter 1 neither of these is available, or used. */
