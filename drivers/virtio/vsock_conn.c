@@ -528,10 +528,9 @@ void vsock_unlisten(struct vsock_listener *l)
 	struct vsock_listener **p = &l->vs->listeners;
 	struct vsock_conn *c;
 
-	while (*p && *p != l)
+	while (*p != l)
 		p = &(*p)->next;
-	if (*p)
-		*p = l->next;
+	*p = l->next;
 	while ((c = l->first)) {
 		l->first = c->backlog;
 		if (c->state <= VSOCK_CLOSING)

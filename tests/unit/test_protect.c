@@ -26,6 +26,7 @@ static struct {
 	uint32_t features; /* shown instead of the host's, 0: the host's */
 	unsigned int calls, freed, kept;
 	struct kvm_call last;
+	uint64_t unknown; /* a hypercall that this host does not have; 0: none */
 	const char *off;
 } host;
 
@@ -96,7 +97,7 @@ void kvm_arch_call(enum kvm_opcode op, struct kvm_call *c)
 	host.calls++;
 	host.last = *c;
 	refkvm_hypercall(&host.k, &r);
-	c->result = r.rax;
+	c->result = host.unknown && c->nr == host.unknown ? (uint64_t)-KVM_ENOSYS : r.rax;
 	c->trapped = false;
 }
 
@@ -180,6 +181,14 @@ static void detection(void **state)
 	host.features = 1u << 15 | 1u << 16;
 	assert_ptr_equal(protect_query(why, sizeof(why)), &protect_map_gpa_ops);
 	stop();
+	/* One of the two calls alone is not the RFC. */
+	for (uint64_t nr = KVM_HC_MEM_SHARE; nr <= KVM_HC_MEM_UNSHARE; nr++) {
+		start(REFKVM_RFC);
+		host.unknown = nr;
+		assert_null(protect_query(why, sizeof(why)));
+		assert_non_null(strstr(why, "neither MEM_PROTECTED that answers"));
+		stop();
+	}
 	/* Opted out: nothing is called. */
 	start(REFKVM_RFC);
 	host.off = "kvmpv";
