@@ -188,6 +188,12 @@ static bool chain_refused(const struct ring *r, const struct ring_chain *c, stru
 	       (c->descs && c->descs + 1 == r->num && fault(F_PACKED_CHAIN_FULL));
 }
 
+/* 2.8.19 MUST NOT of the driver. */
+static bool table_in_list(const struct ring_chain *c, uint16_t flags)
+{
+	return c->descs || (flags & VRING_DESC_F_NEXT);
+}
+
 /*
  * Takes the chain's descriptors, to its end even if it is malformed. 0, -EBADMSG (malformed), -EIO (private), -ELOOP:
  * no end.
@@ -215,7 +221,7 @@ static int walk(struct ring *r, struct ring_chain *c)
 		if (!(flags & VRING_DESC_F_INDIRECT))
 			ret = ring_add_buffer(r, c, le64toh(d.addr), le32toh(d.len),
 					      flags & VRING_DESC_F_WRITE);
-		else if (c->descs || (flags & VRING_DESC_F_NEXT)) /* 2.8.19 */
+		else if (table_in_list(c, flags))
 			ret = -EBADMSG;
 		else
 			ret = walk_table(r, c, &d);
