@@ -576,6 +576,7 @@ static void listens_on_one(void **state)
 	assert_int_equal(last()->h.op, VSOCK_OP_RST);
 	request(4, 80, 1000, VSOCK_STREAM);
 	assert_int_equal(last()->h.op, VSOCK_OP_RESPONSE);
+	assert_int_equal(last()->h.flags, 0);
 	assert_int_equal(last()->h.buf_alloc, VSOCK_DEFAULT_BUF);
 	request(4, 80, 1001, VSOCK_STREAM);
 	assert_int_equal(vsock_accept(l, MSEC, &c), 0);
@@ -597,6 +598,7 @@ static void listens_on_all(void **state)
 	for (cid = 3; cid <= 5; cid++) {
 		request(cid, 80, 1000, VSOCK_STREAM);
 		assert_int_equal(last()->h.op, VSOCK_OP_RESPONSE);
+		assert_int_equal(last()->h.flags, 0);
 		assert_int_equal(vsock_accept(l, MSEC, &c), 0);
 		assert_int_equal(vsock_conn_local(c).cid, cid);
 	}
@@ -633,6 +635,7 @@ static void backlog(void **state)
 	assert_int_equal(vsock_accept(l, MSEC, &c), 0);
 	request(4, 80, 2000, VSOCK_STREAM);
 	assert_int_equal(last()->h.op, VSOCK_OP_RESPONSE);
+	assert_int_equal(last()->h.flags, 0);
 	/* Those that nobody accepted are reset; the accepted one stays. */
 	num_sent = 0;
 	vsock_unlisten(l);
@@ -1818,6 +1821,26 @@ static void held_requests(void **state)
 	assert_int_equal(vsock_accept(l, MSEC, &c), 0);
 }
 
+/* Connections that differ in one CID are two, also where both are in one bucket, as some of these are. */
+static void one_cid_apart(void **state)
+{
+	struct vsock_conn *a, *b;
+	uint32_t port;
+
+	(void)state;
+	for (port = 1000; port < 1000 + 5 * VSOCK_BUCKETS; port++) {
+		num_sent = 0;
+		a = connect_from(VSOCK_STREAM, 3, port, 81);
+		b = connect_from(VSOCK_STREAM, 4, port, 81);
+		host_sends(a, "three", 5, 0);
+		host_sends(b, "four", 4, 0);
+		expect_data(a, "three");
+		expect_data(b, "four");
+		assert_int_equal(vsock_conn_close(a, SEC), 0);
+		assert_int_equal(vsock_conn_close(b, SEC), 0);
+	}
+}
+
 /* Small queues hold fewer buffers; a packet that goes out takes two descriptors, or a table. */
 static void small_queues(void **state)
 {
@@ -2089,6 +2112,7 @@ int main(void)
 		T(observer_sees_all),
 		T(observer_sees_moments),
 		T(advances),
+		T(one_cid_apart),
 		T(held_rx),
 		T(stuck_tx),
 		T(closed_while_busy),
