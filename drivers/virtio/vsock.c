@@ -252,6 +252,8 @@ int vsock_tx_flush(struct vsock *vs)
 {
 	int ret = 0;
 
+	if (vs->tx_held)
+		return 0;
 	while (vs->queued && ret == 0) {
 		struct queued *q = vs->queued;
 		struct tx_slot *s = slot_take(vs);
@@ -273,6 +275,12 @@ int vsock_tx_flush(struct vsock *vs)
 	}
 	vq_kick(vs->dev->vq[VQ_TX]);
 	return ret == -ENOSPC ? 0 : ret;
+}
+
+void vsock_hold_tx(struct vsock *vs, bool on)
+{
+	vs->tx_held = on;
+	(void)vsock_tx_flush(vs); /* what is wrong with the queue shows with the next packet */
 }
 
 int vsock_send_raw(struct vsock *vs, const struct vsock_hdr *hdr, const void *payload, uint32_t len)

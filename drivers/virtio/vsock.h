@@ -223,6 +223,8 @@ void vsock_hold_requests(struct vsock *vs, bool on);
 void vsock_hold_rx(struct vsock *vs, bool on);
 /* The same for buffers of events. */
 void vsock_hold_events(struct vsock *vs, bool on);
+/* While it is on, packets of ours wait in the driver; then they are made available together. */
+void vsock_hold_tx(struct vsock *vs, bool on);
 
 /*
  * For a test that posts a buffer on tx itself, with a token of its own: it calls begin() before

@@ -77,7 +77,7 @@ struct vsock {
 	struct vsock_manner manner; /* with nothing left to the driver */
 	uint8_t *rx_mem, *ev_mem;
 	unsigned int rx_count, tx_count, rx_pages; /* pages of one buffer */
-	bool rx_held, requests_held;
+	bool rx_held, tx_held, requests_held;
 	void *held[VSOCK_MAX_HELD];
 	unsigned int held_count;
 	bool ev_held;

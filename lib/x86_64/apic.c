@@ -50,6 +50,7 @@ static struct {
 	bool tsc_deadline;
 	volatile uint8_t *page;
 	uint64_t timer_hz; /* after the divider */
+	uint64_t base_found;
 } apic;
 
 static uint32_t reg_read(unsigned int off)
@@ -89,6 +90,7 @@ bool apic_init_cpu(bool first)
 {
 	const uint64_t base = rdmsr(MSR_APIC_BASE);
 
+	apic.base_found = base;
 	if (first && !choose_mode(base))
 		return false;
 	/* An APIC that is off reaches x2APIC mode only by way of xAPIC mode (Intel SDM 3A, 11.12.5). */
@@ -102,6 +104,11 @@ bool apic_init_cpu(bool first)
 	reg_write(APIC_LVT_LINT0, LVT_MASKED);
 	reg_write(APIC_TIMER_DIVIDE, DIVIDE_BY_16);
 	return true;
+}
+
+uint64_t apic_base_found(void)
+{
+	return apic.base_found;
 }
 
 uint32_t apic_id(void)

@@ -9,6 +9,8 @@
 /* Enables the local APIC of the CPU that calls it. The first CPU also chooses the mode and masks the old PIC. False:
  * this machine has none. */
 bool apic_init_cpu(bool first);
+/* IA32_APIC_BASE of the CPU that came last, as it was before apic_init_cpu() changed it. */
+uint64_t apic_base_found(void);
 uint32_t apic_id(void);
 const char *apic_mode(void); /* "x2apic" or "xapic" */
 void apic_eoi(void);

@@ -464,6 +464,37 @@ static void put_packed(struct actor *a, const struct ill_packed *l)
 	}
 }
 
+static bool is_used(struct vq_packed *p, uint16_t pos)
+{
+	const uint16_t both = PVRING_DESC_F_AVAIL | PVRING_DESC_F_USED;
+	struct vq_packed_desc d;
+
+	vq_packed_desc(p, pos & (PVRING_WRAP - 1), &d);
+	return (d.flags & both) == (pos & PVRING_WRAP ? both : 0);
+}
+
+/* A device that has given the list back goes on behind it, or wants a reset: a plain buffer there is used. */
+static void goes_on_behind(struct test_ctx *t, struct actor *a, const struct ill_packed *l)
+{
+	struct vq_packed *p = actor_packed(a);
+	const uint16_t pos = vq_packed_next_avail(p);
+	const uint16_t behind = vq_packed_behind(p, pos, l->n);
+
+	if (l->skip || l->n < 2 || !is_used(p, pos) ||
+	    a->d->ops->get_status(a->d) & VIRTIO_S_NEEDS_RESET)
+		return;
+	actor_prepare(a, true);
+	vq_packed_set_desc(p, behind & (PVRING_WRAP - 1),
+			   &(const struct vq_packed_desc){
+				   a->addr, a->len, 0,
+				   (uint16_t)(actor_flags(a) | vq_packed_avail_flags(behind)) });
+	vq_notify(a->vq);
+	expect(t,
+	       wait_for(is_used(p, behind) || a->d->ops->get_status(a->d) & VIRTIO_S_NEEDS_RESET,
+			2 * test_sec()),
+	       "%s: %s: it is used, and the buffer behind it is not", vt_who(a->d), l->name);
+}
+
 TEST(hostile_packed,
      .id = "hostile.ring.packed",
      .clause = CLAUSE,
@@ -486,6 +517,7 @@ TEST(hostile_packed,
 			vq_notify(a.vq);
 			(void)wait_for(false, QUIET_NS / 4);
 			check_memory(t, &a, packed_lists[k].name);
+			goes_on_behind(t, &a, &packed_lists[k]);
 			comes_back(t, &a, &how, packed_lists[k].name);
 		}
 	}

@@ -483,6 +483,11 @@ TEST(irq_masked_silent,
 		irq_watch(a.d, a.queue);
 		actor_one(t, &a);
 		irq_silent(t, &a, "with the vector masked");
+		if (a.d->irq_mode == VIRTIO_IRQ_MSIX) {
+			virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, VIRTIO_EVENT_CONFIG, 1);
+			virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, VIRTIO_EVENT_CONFIG, 0);
+			irq_silent(t, &a, "with the vector masked, when another one is unmasked");
+		}
 		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 0);
 		irq_comes(t, &a, "when the vector is unmasked");
 		if (a.d->irq_mode != VIRTIO_IRQ_MSIX)

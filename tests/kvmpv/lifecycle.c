@@ -162,8 +162,13 @@ TEST(lifecycle_ap_after,
      .needs = STATE | NEED_SMP,
      .timeout = 10 * SEC)
 {
+	struct ctl_mem_state s;
+
 	kvmpv_protected(t);
 	restart_ap(t, NULL, NULL);
+	/* INIT is that CPU's; the VM goes on as it is. */
+	CTL_OK(t, ctl_mem_state(kvmpv_device(t)->ctl, &s));
+	expect_eq(t, s.protected_mode, 1, "protection after an INIT of a CPU");
 }
 
 struct enable_arg {

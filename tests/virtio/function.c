@@ -122,6 +122,45 @@ TEST(function_power,
 	actor_tried(t, tried, "on PCI with power states");
 }
 
+/* 5.3.1.4.1 of PCIe: with No_Soft_Reset nothing of the function is lost on the way to D3hot and back. */
+TEST(function_power_msix,
+     .id = "virtio.pci.power_keeps_msix",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI PM 1.2, 5.4.1: with No_Soft_Reset D0 finds the state: interrupts come as before",
+     .owner = OWNER_FUNCTION,
+     .needs = NEED_MSIX)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_MSIX1 };
+	unsigned int i, cap, at, tried = 0;
+	struct virtio_pci *p;
+	struct actor a;
+	uint64_t before;
+	uint32_t was;
+
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		cap = p && !p->msix_error ? pci_find_cap(p->pci, CAP_POWER, 0) : 0;
+		at = cap + POWER_CONTROL;
+		if (!cap || !(pci_read(p->pci, at, 2) & NO_SOFT_RESET))
+			continue;
+		tried++;
+		actor_up(t, &a, &how);
+		actor_one(t, &a);
+		was = pci_read(p->pci, at, 2);
+		pci_write(p->pci, at, 2, was | POWER_STATE);
+		(void)wait_for(false, 10 * MSEC);
+		pci_write(p->pci, at, 2, was & ~(uint32_t)POWER_STATE);
+		require(t, wait_for(!(pci_read(p->pci, at, 2) & POWER_STATE), ANSWER_NS),
+			"%s: the power state is not D0 again", vt_who(a.d));
+		(void)wait_for(false, 10 * MSEC);
+		before = interrupts(&a);
+		actor_one(t, &a);
+		expect(t, wait_for(interrupts(&a) > before, ANSWER_NS),
+		       "%s: no interrupt for a used buffer behind D3hot", vt_who(a.d));
+		works_again(t, &a);
+	}
+	actor_tried(t, tried, "on PCI with MSI-X whose state D3hot leaves alone");
+}
+
 struct saved {
 	uint32_t command, bar[6];
 };
@@ -200,6 +239,42 @@ TEST(function_flr,
 		works_again(t, &a);
 	}
 	actor_tried(t, tried, "on PCI that can be reset by function");
+}
+
+/* Function Mask and what waits behind it are of before the reset. */
+TEST(function_flr_pending,
+     .id = "virtio.pci.flr_pending",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.0, 6.6.2: behind a function-level reset no message waits that came before it",
+     .owner = OWNER_FUNCTION,
+     .needs = NEED_MSIX)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_MSIX1 };
+	unsigned int i, cap, tried = 0;
+	struct virtio_pci *p;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		cap = p && !p->msix_error ? pci_find_cap(p->pci, CAP_EXPRESS, 0) : 0;
+		if (!cap || !(pci_read(p->pci, cap + EXPRESS_CAPS, 4) & EXPRESS_FLR_CAPABLE))
+			continue;
+		actor_up(t, &a, &how);
+		pci_msix_function_mask(p->pci, &p->msix, true);
+		actor_one(t, &a);
+		/* Some hosts do not show it; then there is nothing to see here. */
+		if (!wait_for(pci_msix_pending(&p->msix, 0), QUIET_NS)) {
+			test_note(t, "%s: no pending bit under Function Mask", vt_who(a.d));
+			works_again(t, &a);
+			continue;
+		}
+		tried++;
+		judge_flr(t, p, cap);
+		expect(t, !pci_msix_pending(&p->msix, 0),
+		       "%s: the pending bit is set after a function-level reset", vt_who(a.d));
+		works_again(t, &a);
+	}
+	actor_tried(t, tried, "on PCI with pending bits that can be reset by function");
 }
 
 /* --- BARs at other addresses ----------------------------------------------------------------- */

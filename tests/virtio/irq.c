@@ -470,6 +470,20 @@ TEST(irq_masks_nested,
 		       "%s: the pending interrupt does not come without masks", actor_who(&a));
 		expect(t, wait_for(!pci_msix_pending(&p->msix, 0), ANSWER_NS),
 		       "%s: the pending bit stays after the interrupt", actor_who(&a));
+		/* The function's mask comes and goes while the entry's own stays. */
+		pci_msix_mask(&p->msix, 0, true);
+		before = count(&a);
+		actor_one(t, &a);
+		require(t, wait_for(pci_msix_pending(&p->msix, 0), ANSWER_NS),
+			"%s: the pending bit is not set a second time", actor_who(&a));
+		pci_msix_function_mask(p->pci, &p->msix, true);
+		still_waits(t, &a, before, "with the function masked behind the entry");
+		pci_msix_function_mask(p->pci, &p->msix, false);
+		still_waits(t, &a, before, "with the function's mask gone again");
+		pci_msix_mask(&p->msix, 0, false);
+		expect(t, wait_for(count(&a) > before, ANSWER_NS),
+		       "%s: the pending interrupt does not come once the function was masked for a time",
+		       actor_who(&a));
 	}
 	actor_tried(t, i, "with MSI-X");
 }
@@ -630,6 +644,10 @@ TEST(irq_needs_reset,
 		/* And a reset cures it. */
 		const struct bring_up again = { .irq = a.d->irq_mode };
 
+		vt_must_reset(t, a.d);
+		(void)vt_add_status(a.d, VIRTIO_S_ACKNOWLEDGE);
+		expect_eq(t, vt_add_status(a.d, VIRTIO_S_DRIVER) & VIRTIO_S_NEEDS_RESET, 0,
+			  "%s: NEEDS_RESET in the status behind a reset", actor_who(&a));
 		actor_up(t, &a, &again);
 		actor_one(t, &a);
 	}

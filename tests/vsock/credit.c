@@ -322,6 +322,33 @@ TEST(credit_shrunk,
 	}
 }
 
+/* All that was under way is read now: the buffer has what its new size says, and no more. */
+TEST(credit_shrunk_read,
+     .id = "vsock.credit.shrunk_and_read",
+     .clause = "virtio 1.4, 5.10.6.3.2 MUST: OP_RW only when the peer has sufficient free buffer space: buf_alloc is what it was told to be last",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER)
+{
+	static const uint32_t less[] = { 100, 3000, 7999 };
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(less); i++) {
+		struct pair *p = waits_for_credit(t, 8000, 20000);
+
+		vsock_conn_set_buf(p->conn, less[i]);
+		settle(t, p);
+		guest_expects(p, 8000);
+		vsock_conn_hold_credit(p->conn, false);
+		pair_waits(p, vsock_readable(p->conn) >= less[i], 1);
+		settle(t, p);
+		expect_eq(t, vsock_readable(p->conn), less[i],
+			  "bytes for a buffer that was 8000 bytes large");
+		vsock_conn_set_buf(p->conn, 20000);
+		guest_expects(p, 12000);
+		pair_drop(p);
+	}
+}
+
 TEST(credit_unasked,
      .id = "vsock.credit.told_unasked",
      .clause = "virtio 1.4, 5.10.6.3: space that is free again is told to a guest that has none left and does not ask, as Linux does not",
@@ -426,6 +453,60 @@ TEST(credit_grown,
 	pair_close(p);
 }
 
+/* What the host has to send waits for the guest, what the guest has to send for the host: one of them has to begin. */
+TEST(credit_both_wait,
+     .id = "vsock.credit.told_while_data_waits",
+     .clause = "virtio 1.4, 5.10.6.3: space that is free again is told to a guest that has none left, also by a host whose own data waits",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_PEER_CREDIT)
+{
+	struct pair *p = pair_open(t, .guest_buf = 1000, .host_buf = 16384);
+
+	vsock_conn_hold_credit(p->conn, true);
+	host_send(p, 3000);
+	pair_waits(p, vsock_readable(p->conn) >= 1000, 1);
+	host_pauses(p);
+	settle(t, p);
+	guest_send(p, credit_of(p).peer_free);
+	settle(t, p);
+	expect_eq(t, credit_of(p).peer_free, 0, "credit of a full buffer");
+	host_reads(p, 0);
+	expect(t, pair_waits(p, credit_of(p).peer_free > 0, 1),
+	       "a full buffer was read: no credit comes unasked while the host's data waits for ours");
+	vsock_conn_hold_credit(p->conn, false);
+	vsock_conn_set_buf(p->conn, 3000);
+	guest_expects(p, 3000);
+	pair_drop(p);
+}
+
+/* The guest fills the buffer that it knows of, and has not seen yet that it is smaller now. */
+TEST(credit_host_shrinks,
+     .id = "vsock.credit.host_shrinks",
+     .clause = "virtio 1.4, 5.10.6.3, 5.10.6.6: what was sent within the credit that was told arrives, though the host has told of less meanwhile",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_PEER_CREDIT)
+{
+	static const uint32_t less[] = { 1, 4096, 16000 };
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(less); i++) {
+		struct pair *p = pair_open(t, .host_buf = 16384);
+		struct ctl *ctl = p->env->ctl;
+
+		settle(t, p);
+		rx_is_full(p);
+		ctl_ahead(ctl, true);
+		CTL_OK(t, ctl_conn(ctl, CTL_SET_BUF, p->host, less[i], NULL));
+		ctl_ahead(ctl, false);
+		guest_send(p, credit_of(p).peer_free);
+		rx_has_room(p);
+		CTL_OK(t, ctl_barrier(ctl));
+		host_expects(p);
+		expect_eq(t, credit_of(p).peer_buf_alloc, less[i], "buf_alloc once it was read");
+		pair_drop(p);
+	}
+}
+
 /* The numbers that came with the newest packet. */
 static void host_tells(struct test_ctx *t, struct pair *p, uint32_t room, uint32_t fwd,
 		       const char *what)
@@ -520,6 +601,27 @@ static void goes_on_at(struct test_ctx *t, uint64_t at, uint32_t before)
 	pair_close(p);
 }
 
+/* A guest that has filled the buffer across the wrap, and does not ask. */
+static void told_past(struct test_ctx *t, uint64_t at)
+{
+	const uint32_t room = 16384, before = room / 2;
+	struct pair *p = pair_open(t, .host_buf = room);
+
+	CTL_OK(t, ctl_conn(p->env->ctl, CTL_ADVANCE, p->host, (uint32_t)(at - before), NULL));
+	vsock_conn_advance(p->conn, (uint32_t)(at - before));
+	host_pauses(p);
+	settle(t, p);
+	guest_send(p, credit_of(p).peer_free);
+	settle(t, p);
+	host_reads(p, 0);
+	expect(t, pair_waits(p, credit_of(p).peer_free > 0, 1),
+	       "a buffer that was full at 0x%llx was read: no credit comes unasked",
+	       (unsigned long long)at);
+	host_goes_on(p);
+	host_expects(p);
+	pair_close(p);
+}
+
 TEST(credit_wraps,
      .id = "vsock.credit.counters_wrap",
      .clause = "virtio 1.4, 5.10.6.3: tx_cnt and fwd_cnt run freely: they wrap at 2^32, and 2^31 is a number like any other",
@@ -532,4 +634,6 @@ TEST(credit_wraps,
 		test_skip(t, "the peer cannot set the counters on");
 	goes_on_at(t, 1ull << 31, 10000);
 	goes_on_at(t, 1ull << 32, 10000);
+	told_past(t, 1ull << 31);
+	told_past(t, 1ull << 32);
 }

@@ -275,3 +275,44 @@ TEST(devices_rx_full,
 	for (i = 0; i < all.n; i++)
 		pair_close(all.twin[i]);
 }
+
+static uint64_t events_of(struct vsock_env *e)
+{
+	struct vsock_stats s;
+
+	vsock_poll(e->vs);
+	vsock_stats(e->vs, &s);
+	return s.transport_resets;
+}
+
+/* The other device's, so that the fixture's control connection stays. */
+TEST(devices_event_one,
+     .id = "vsock.devices.event_one",
+     .clause = "virtio 1.4, 5.10.6.7: TRANSPORT_RESET is told by the device that it is about, and by no other",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_DEVICE_CTL)
+{
+	const struct vsock_config *c;
+	uint64_t before[DEVICES];
+	unsigned int i;
+	int ret;
+
+	open_rest(t);
+	for (i = 0; i < all.n; i++)
+		before[i] = events_of(&all.dev[i]);
+	c = vsock_config(all.dev[1].vs);
+	ret = ctl_set_cids(all.dev[1].ctl, c->guest, c->num_guest, c->host, c->num_host, true);
+	if (ret == -EOPNOTSUPP)
+		test_skip(t, "the device has no event queue (the VMM keeps it)");
+	CTL_OK(t, ret);
+	expect(t, wait_for(events_of(&all.dev[1]) != before[1], 2 * test_sec()),
+	       "device 1 is told to send TRANSPORT_RESET, and nothing came");
+	CTL_OK(t, ctl_barrier(all.dev[0].ctl));
+	for (i = 0; i < all.n; i++)
+		if (i != 1)
+			expect_eq(t, events_of(&all.dev[i]), before[i],
+				  "events of device %u after one of device 1", i);
+	/* The event has ended this one as well. */
+	ctl_close(all.dev[1].ctl);
+	all.dev[1].ctl = NULL;
+}

@@ -145,3 +145,24 @@ TEST(event_repeated,
 	for (i = 0; i < MANY; i++)
 		vsock_change_cids(t, &was, i & 1 ? 0 : BY);
 }
+
+#define RESETS 40u
+
+TEST(event_after_resets,
+     .id = "vsock.event.after_many_resets",
+     .clause = "virtio 1.4, 5.10.6.7, 2.4: a reset device is as new, after each reset: its events come",
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
+{
+	struct vsock_config was;
+	unsigned int i;
+
+	for (i = 0; i < RESETS; i++)
+		require(t, vsock_env_reopen(t, 0) == 0, "reset %u: the device does not come up: %s",
+			i + 1, vsock_env_device_error());
+	CTL_OK(t, vsock_env_reconnect());
+	was = *vsock_config(vsock_env()->vs);
+	vsock_change_cids(t, &was, BY);
+	vsock_change_cids(t, &was, 0);
+}

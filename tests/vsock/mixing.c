@@ -12,6 +12,8 @@
  * a look at both; requests to each address that is one bit away from a listener's.
  */
 #include <errno.h>
+
+#include "drivers/virtio/virtqueue.h"
 #include "tests/vsock/packet.h"
 #include "tests/vsock/pair.h"
 
@@ -227,6 +229,64 @@ TEST(mixing_scattered,
 {
 	/* With a device of its own the peer takes more connections than file descriptors allow. */
 	scatter(t, ctl_can(vsock_env_ctl(t)->ctl, CTL_CAP_DEVICE) ? 1024 : 100);
+}
+
+/* Each has something to send while the device has no receive buffer. */
+TEST(mixing_many_wait,
+     .id = "vsock.mixing.many_wait",
+     .clause = "virtio 1.4, 5.10.6.3: credit is what a connection waits for, however many others wait for a receive buffer",
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
+{
+	const unsigned int n = ctl_can(vsock_env_ctl(t)->ctl, CTL_CAP_DEVICE) ? 600 : 100;
+	struct pair *first = pair_open(t), *p;
+	struct virtqueue *tx = vsock_device(first->env->vs)->vq[1];
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		pair_start(t, .at = ASSAY_ECHO_PORT);
+	for (p = pair_newest(); p != first; p = p->next)
+		pair_up(p);
+	rx_is_full(first);
+	for (p = pair_newest(); p != first; p = p->next)
+		guest_packet(p, VSOCK_OP_RW, 0, 16);
+	/* A device without the resources may stop here, and goes on later. */
+	pair_waits(first, vq_in_flight(tx) == 0, 1);
+	rx_has_room(first);
+	for (p = pair_newest(); p != first; p = p->next)
+		guest_expects(p, 16);
+	for (p = pair_newest(); p != first; p = p->next)
+		pair_drop(p);
+}
+
+TEST(mixing_edge_ports,
+     .id = "vsock.mixing.edge_ports",
+     .clause = "virtio 1.4, 5.10.6: a port has 32 bits, and the specification reserves none",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	static const uint32_t ports[] = { 0, 1, 1023, 0x7fffffff, 0x80000000, 0xfffffffe };
+	struct vsock_env *e = vsock_env_ctl(t);
+	struct packet request = { .from = { vsock_config(e->vs)->guest[0], 0 },
+				  .to = { VSOCK_CID_HOST, host_listens(t, e) },
+				  .type = VSOCK_STREAM,
+				  .op = VSOCK_OP_REQUEST };
+	unsigned int i;
+	int op;
+
+	for (i = 0; i < COUNT_OF(ports); i++) {
+		request.from.port = ports[i];
+		request.op = VSOCK_OP_REQUEST;
+		op = packet_ask(t, e, &request);
+		expect(t, op == VSOCK_OP_RESPONSE,
+		       "REQUEST from port 0x%x to a listener: expected RESPONSE, %s came",
+		       (unsigned int)ports[i], packet_op(op));
+		request.op = VSOCK_OP_RST;
+		packet_send(t, e, &request);
+		CTL_OK(t, ctl_barrier(e->ctl));
+		vsock_strays_clear(e->vs);
+	}
 }
 
 /* --- listeners ---------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
  * receive queue is full, so that data surely waits when the end comes.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "drivers/virtio/virtqueue.h"
 #include "lib/errname.h"
@@ -280,6 +281,47 @@ TEST(states_offered_at_once,
 	settle(t, e);
 }
 
+#define BEHIND 300u
+
+/* A driver need not wait for anything between the two. */
+TEST(states_data_behind,
+     .id = "vsock.states.data_behind_response",
+     .clause = "virtio 1.4, 5.10.6.5, 5.10.6.6: behind RESPONSE the connection stands: data that comes with it arrives",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HOST_CONNECT)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	const struct vsock_addr to = { vsock_config(e->vs)->guest[0], SERVER_PORT };
+	struct vsock_listener *l = guest_listens(t, e, VSOCK_CID_ANY, SERVER_PORT);
+	uint8_t out[BEHIND], in[BEHIND] = { 0 };
+	struct vsock_conn *c = NULL;
+	struct ctl_report r;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < BEHIND; i++)
+		out[i] = (uint8_t)(7 * i + 1);
+	CTL_OK(t,
+	       ctl_connect_begin(e->ctl, ASSAY_CID_ANY, to, VSOCK_STREAM, CTL_SVC_ECHO, test_ms()));
+	(void)wait_for((vsock_poll(e->vs), vq_in_flight(vsock_device(e->vs)->vq[1]) == 0),
+		       test_sec());
+	vsock_hold_tx(e->vs, true);
+	ret = vsock_accept(l, test_sec(), &c);
+	if (!ret)
+		ret = vsock_conn_packet(c, VSOCK_OP_RW, 0, out, BEHIND);
+	(void)wait_for(false, MSEC); /* the device rests: it sees both at once */
+	vsock_hold_tx(e->vs, false);
+	require(t, ret == 0, "the host's connect does not come: %s", err_text(ret));
+	CTL_OK(t, ctl_connect_end(e->ctl, &r));
+	expect(t, wait_for((vsock_poll(e->vs), vsock_readable(c) >= BEHIND), test_sec()),
+	       "RESPONSE and %u bytes came together to an end that echoes: %u came back", BEHIND,
+	       (unsigned int)vsock_readable(c));
+	if (vsock_readable(c) >= BEHIND && vsock_recv(c, in, BEHIND, 0) == BEHIND)
+		expect(t, memcmp(in, out, BEHIND) == 0, "other bytes come back");
+	vsock_conn_close(c, 0);
+	vsock_unlisten(l);
+}
+
 #define REFUSED 100u
 
 TEST(states_refused_often,
@@ -488,6 +530,34 @@ TEST(states_host_ends_queued,
 				guest_expects_end(p);
 			pair_drop(p);
 		}
+}
+
+/* The guest ends its direction while the host's data waits for a receive buffer. */
+TEST(states_guest_shuts_queued,
+     .id = "vsock.states.guest_shuts_beside_queued",
+     .clause = "virtio 1.4, 5.10.6.5: a guest that sends no more still receives what the host has for it",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HALF_CLOSE,
+     .timeout = 15 * SEC)
+{
+	enum vsock_type type;
+
+	for (type = VSOCK_STREAM; type <= VSOCK_SEQPACKET && has_type(vsock_env_ctl(t), type);
+	     type++) {
+		struct pair *p = pair_open(t, .type = type);
+		struct ctl *ctl = p->env->ctl;
+
+		rx_is_full(p);
+		ctl_ahead(ctl, true);
+		host_send(p, 2000);
+		ctl_ahead(ctl, false);
+		guest_packet(p, VSOCK_OP_SHUTDOWN, VSOCK_SHUTDOWN_SEND, 0);
+		rx_has_room(p);
+		CTL_OK(t, ctl_barrier(ctl));
+		guest_expects(p, 2000);
+		host_expects_end(p);
+		pair_drop(p);
+	}
 }
 
 /*

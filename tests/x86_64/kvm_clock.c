@@ -283,6 +283,34 @@ TEST(clock_moved,
 	protect_pages_free(p, 1);
 }
 
+/* As a driver does that is loaded again, and had no time to say good-bye. */
+TEST(clock_same_place,
+     .id = "kvmpv.clock.same_address",
+     .clause = "kvm msr.rst: a write of the register fills the structure, also at the address where it is already",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	unsigned int i;
+	uint8_t *p;
+
+	if (!clock_offered())
+		test_skip(t, "KVM_FEATURE_CLOCKSOURCE2 (bit 3) is not offered");
+	p = shared_page(t);
+	for (i = 0; i < 3; i++) {
+		memset(p, 0xa5, sizeof(struct pvclock_vcpu_time_info));
+		require(t, kvm_arch_set_system_time(virt_to_phys(p) | 1),
+			"MSR_KVM_SYSTEM_TIME_NEW does not exist");
+		/* KVM writes it before the CPU goes on, which may be at its next exit. */
+		expect(t,
+		       wait_for((kvm_hypercall(KVM_HC_VAPIC_POLL_IRQ, 0, 0, 0, 0),
+				 !all_bytes(p, sizeof(struct pvclock_vcpu_time_info), 0xa5)),
+				test_sec()),
+		       "write %u of one address: the structure is not filled", i + 1);
+	}
+	kvm_arch_set_system_time(0);
+	protect_pages_free(p, 1);
+}
+
 /* Reading needs a version that tells one state of the page from the next. */
 TEST(clock_version,
      .id = "kvmpv.clock.version",
@@ -459,6 +487,32 @@ TEST(clock_wall_old,
 	if (kvm_wall_clock(&fresh) == 0)
 		expect(t, w.sec - fresh.sec + 2 <= 4, "%u seconds by the old number, %u by the new",
 		       (unsigned int)w.sec, (unsigned int)fresh.sec);
+}
+
+/* It is a time in the past, which does not go on: what goes on is the system time. */
+TEST(clock_wall_stays,
+     .id = "kvmpv.clock.wall_stays",
+     .clause = "kvm msr.rst: the wall clock is that of the boot: asked for later, it is the same",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	struct pvclock_wall_clock w = { 0 };
+	uint64_t first, waited, start;
+	int64_t moved;
+
+	if (!clock_offered())
+		test_skip(t, "KVM_FEATURE_CLOCKSOURCE2 (bit 3) is not offered");
+	require(t, kvm_wall_clock(&w) == 0, "MSR_KVM_WALL_CLOCK_NEW does not exist");
+	first = (uint64_t)w.sec * SEC + w.nsec;
+	start = time_now();
+	(void)wait_for(false, 200 * MSEC);
+	waited = time_now() - start;
+	require(t, kvm_wall_clock(&w) == 0, "MSR_KVM_WALL_CLOCK_NEW does not exist any more");
+	moved = (int64_t)((uint64_t)w.sec * SEC + w.nsec - first);
+	/* The host's clock may be set meanwhile, and is no better than its source. */
+	expect(t, moved < (int64_t)waited / 2 || moved > (int64_t)(2 * waited),
+	       "the time of the boot is %lld ns later when it is asked for %llu ns later",
+	       (long long)moved, (unsigned long long)waited);
 }
 
 #define CLOCKS_APART 600 /* seconds; time zones differ by more */

@@ -720,9 +720,10 @@ TEST(map_gpa_round_trip,
      .needs = STATE)
 {
 	static const uint64_t sizes[] = { MAP_GPA_4K, MAP_GPA_2M, MAP_GPA_1G };
+	static const uint64_t counts[] = { 3, 515 }; /* less than 2 MiB, and not a multiple of it */
 	struct vsock_env *e;
-	uint64_t before;
-	unsigned int i;
+	uint64_t before, n;
+	unsigned int i, k;
 	int64_t ret;
 	uint8_t *p;
 
@@ -731,19 +732,23 @@ TEST(map_gpa_round_trip,
 	kvmpv_protected(t);
 	e = kvmpv_device(t);
 	before = kvmpv_shared_pages(t, e);
-	p = kvmpv_pages(t, 4);
-	for (i = 0; i < 3; i++) {
-		expect_answer(t, map_gpa_retry(virt_to_phys(p), 3, sizes[i] | MAP_GPA_DECRYPTED), 0,
-			      "decrypt 3 pages, size hint %u", i);
-		expect_eq(t, kvmpv_shared_pages(t, e), before + 3, "shared pages, size hint %u", i);
-		ret = map_gpa_retry(virt_to_phys(p), 3, sizes[i] | MAP_GPA_ENCRYPTED);
+	p = kvmpv_pages(t, 516);
+	for (k = 0; k < 6; k++) {
+		i = k % 3;
+		n = counts[k / 3];
+		expect_answer(t, map_gpa_retry(virt_to_phys(p), n, sizes[i] | MAP_GPA_DECRYPTED), 0,
+			      "decrypt %u pages, size hint %u", (unsigned int)n, i);
+		expect_eq(t, kvmpv_shared_pages(t, e), before + n,
+			  "shared pages, %u asked for, size hint %u", (unsigned int)n, i);
+		ret = map_gpa_retry(virt_to_phys(p), n, sizes[i] | MAP_GPA_ENCRYPTED);
 		if (ret == -KVM_EOPNOTSUPP) {
-			protect_share(gfn_of(p), 3); /* for the record */
+			protect_share(gfn_of(p), n); /* for the record */
 			test_skip(t, "encrypting what was decrypted is not supported here");
 		}
-		expect_answer(t, ret, 0, "encrypt 3 pages, size hint %u", i);
+		expect_answer(t, ret, 0, "encrypt %u pages, size hint %u", (unsigned int)n, i);
 		expect_eq(t, kvmpv_shared_pages(t, e), before,
-			  "shared pages afterwards, size hint %u", i);
+			  "shared pages afterwards, %u asked for, size hint %u", (unsigned int)n,
+			  i);
 	}
-	mem_pages_free(p, 4);
+	mem_pages_free(p, 516);
 }

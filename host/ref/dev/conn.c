@@ -115,7 +115,7 @@ struct tconn *conn_new(struct device *d, uint64_t host_cid, uint32_t host_port, 
 		.guest_port = guest_port,
 		.type = type,
 		.buf_alloc = DEV_DEFAULT_BUF,
-		.buf_grace = DEV_DEFAULT_BUF,
+		.told_limit = DEV_DEFAULT_BUF,
 		.seq = d->next_seq++,
 		.hash_next = d->hash[slot],
 		.hashed = true,
@@ -691,8 +691,9 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 	const uint32_t len = told < all && fault_on_conn(F_HOSTILE_LEN_IGNORED, c->host_port) ?
 				     all :
 				     told;
-	/* Beyond what the guest was told: fwd_told is what it may know at most. */
+	/* fwd_told is what the guest may know at most. */
 	const uint64_t unacked = (uint32_t)c->rx_put - c->fwd_told;
+	const bool beyond = (int32_t)((uint32_t)c->rx_put + len - c->told_limit) > 0;
 
 	c->rx_data_packets++;
 	if (c->host_shut == SHUT_RCV &&
@@ -704,13 +705,10 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 	if (c->answered_in && c->answered_in == c->d->tx_rounds && len &&
 	    fault_on_conn(F_OUTSIDE3_VS_DATA_WITH_RESPONSE, c->host_port))
 		return;
-	if (unacked <= c->buf_alloc)
-		c->buf_grace = c->buf_alloc;
-	if (len && unacked + len > c->buf_alloc && unacked + len <= c->buf_grace &&
+	if (len && unacked + len > c->buf_alloc && !beyond &&
 	    fault_on_conn(F_OUTSIDE3_VS_SHRINK_DROPS_FLIGHT, c->host_port))
 		return;
-	if ((unacked + len > c->buf_grace &&
-	     !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port) &&
+	if ((beyond && !fault_on_conn(F_CREDIT_NEVER_RETURNED, c->host_port) &&
 	     !fault_on_conn(F_CREDIT_FROZEN_LARGE_BUFFER, c->host_port)) ||
 	    (len && unacked + len == c->buf_alloc &&
 	     fault_on_conn(F_OUTSIDE_VS_FULL_IS_OVERRUN, c->host_port))) {
@@ -1475,6 +1473,9 @@ void conn_packet_sent(struct tconn *c, const struct virtio_vsock_hdr *h, size_t 
 
 	c->tx_packets++;
 	c->fwd_told = c->fwd_cnt;
+	/* What was told once may be used for ever: a buffer that is made smaller is so for what comes behind. */
+	if ((int32_t)(c->fwd_cnt + c->buf_alloc - c->told_limit) > 0)
+		c->told_limit = c->fwd_cnt + c->buf_alloc;
 	if (!keeps_owing(c, op))
 		c->pending &= ~(1u << op);
 	if (op == VIRTIO_VSOCK_OP_SHUTDOWN) {

@@ -75,9 +75,10 @@ struct tconn {
 
 	/* From the guest: conn.c puts, transport.c takes. */
 	struct fifo rx;
-	struct fifo rx_ends;	       /* seqpacket: u64 offsets at which messages end */
-	uint64_t rx_put, rx_got;       /* offsets */
-	uint32_t buf_alloc, buf_grace; /* grace: what the guest may still believe */
+	struct fifo rx_ends;	 /* seqpacket: u64 offsets at which messages end */
+	uint64_t rx_put, rx_got; /* offsets */
+	uint32_t buf_alloc;
+	uint32_t told_limit; /* how far the guest may send by the most that it was told of */
 	uint32_t fwd_cnt, fwd_told;
 
 	/* To the guest: transport.c puts, conn_packet_sent() takes. */

@@ -126,7 +126,7 @@ static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, u
 	c->state = TC_CONNECTING;
 	c->pending = TP_REQUEST;
 	if (buf)
-		c->buf_alloc = c->buf_grace = buf;
+		c->buf_alloc = c->told_limit = buf;
 	conn_queue(c);
 	*out = c;
 	return 0;
@@ -238,8 +238,6 @@ static void rd_report(struct tconn *c, struct ctl_report *r)
 
 static int rd_set_buf(struct tconn *c, uint32_t bytes)
 {
-	if (bytes > c->buf_grace)
-		c->buf_grace = bytes;
 	if (bytes > c->buf_alloc && fault_on_conn(F_OUTSIDE_VS_GROWTH_UNTOLD, c->host_port)) {
 		c->buf_alloc = bytes;
 		return 0;
@@ -261,6 +259,7 @@ static int rd_advance(struct tconn *c, uint32_t bytes)
 	c->rx_got += bytes;
 	c->fwd_cnt += bytes;
 	c->fwd_told += bytes;
+	c->told_limit += bytes;
 	c->fwd_shown += bytes;
 	c->tx_put += bytes;
 	c->tx_got += bytes;

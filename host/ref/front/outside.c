@@ -646,14 +646,6 @@ static uint64_t one_cause(const struct access *a, uint64_t v)
 	return a->region == ISR && (v & 3) == 3 ? v & ~(uint64_t)ISR_CONFIG : v;
 }
 
-/* The configuration is read in words, of which the lower byte is given. */
-static uint64_t first_byte(const struct access *a, uint64_t v)
-{
-	if (a->region != MMIO || a->at < VIRTIO_MMIO_CONFIG || a->size != 1 || a->at % 4 == 0)
-		return v;
-	return plugin_load(a->place->base + (a->at & ~3u), 1);
-}
-
 /* --- the faults -------------------------------------------------------------------------------- */
 
 const struct fault front_outside[F_COUNT] = {
@@ -761,5 +753,4 @@ const struct fault front_outside[F_COUNT] = {
 	[F_OUTSIDE2_FR_MMIO_READY_ONE_REGISTER] = { .hook = note_ready, .load = ready_of_any },
 
 	[F_OUTSIDE3_FR_ISR_BOTH_LOST] = { .load = one_cause },
-	[F_OUTSIDE3_FR_MMIO_CONFIG_BYTES] = { .load = first_byte },
 };

@@ -742,12 +742,10 @@ void refkvm_hypercall(struct refkvm *k, struct refkvm_call *c)
 	if (!c->long_mode) {
 		/* hypercalls.rst: arguments and result truncated to 32 bits */
 		c->rax = (uint32_t)c->rax;
-		if (!((c->rbx | c->rcx | c->rdx) >> 32 && fault(F_OUTSIDE3_CP_COMPAT_ARGS_WIDE))) {
-			c->rbx = (uint32_t)c->rbx;
-			c->rcx = (uint32_t)c->rcx;
-			c->rdx = (uint32_t)c->rdx;
-			c->rsi = (uint32_t)c->rsi;
-		}
+		c->rbx = (uint32_t)c->rbx;
+		c->rcx = (uint32_t)c->rcx;
+		c->rdx = (uint32_t)c->rdx;
+		c->rsi = (uint32_t)c->rsi;
 	}
 	if (c->long_mode && c->rax >> 32 && fault(F_OUTSIDE_KV_NUMBER_LOW_32))
 		c->rax = (uint32_t)c->rax;
