@@ -353,27 +353,34 @@ enum which {
 	TABLE
 };
 
-/* A packet with the secret, of which one part reaches into this private frame: the host refuses it, and says what it was. */
+/* A packet with the secret, on a connection of its own. */
+static struct pair *write_secret(struct test_ctx *t, uint8_t *hdr, uint8_t *data)
+{
+	struct pair *p = pair_open(t);
+	const struct vsock_hdr h = packet_header(&(struct packet){ .from = p->local,
+								   .to = p->remote,
+								   .type = VSOCK_STREAM,
+								   .op = VSOCK_OP_RW,
+								   .len = sizeof(secret) });
+
+	memcpy(hdr, &h, sizeof(h));
+	memcpy(data, secret, sizeof(secret));
+	return p;
+}
+
+/* One part of the packet reaches into this private frame: the host refuses it, and says what it was. */
 static void is_refused(struct test_ctx *t, uint8_t *hdr, uint8_t *data, uint8_t *table,
 		       uint64_t gfn, uint32_t reason)
 {
 	struct vsock_env *e = kvmpv_device(t);
 	struct ctl_mem_state s0, s1;
 	struct vsock_addr local, remote;
-	struct vsock_hdr h;
 	struct pair *p;
 
 	CTL_OK(t, ctl_mem_state(e->ctl, &s0));
-	p = pair_open(t);
+	p = write_secret(t, hdr, data);
 	local = p->local;
 	remote = p->remote;
-	h = packet_header(&(struct packet){ .from = local,
-					    .to = remote,
-					    .type = VSOCK_STREAM,
-					    .op = VSOCK_OP_RW,
-					    .len = sizeof(secret) });
-	memcpy(hdr, &h, sizeof(h));
-	memcpy(data, secret, sizeof(secret));
 	send_private(t, e, virt_to_phys(hdr), virt_to_phys(data), sizeof(secret), table);
 	/* The host has stopped the queue, as it should. After a new start it says what it refused. */
 	vsock_env_drop();
@@ -443,6 +450,37 @@ TEST(leak_table,
      .needs = STATE)
 {
 	private_dma(t, TABLE);
+}
+
+/* A host that remembers what it may touch has to forget it when the guest takes the page back. */
+TEST(leak_taken_back,
+     .id = "kvmpv.leak.taken_back_refused",
+     .clause = "RFCv2: host access to a private page faults, also of one that was shared, and used, before",
+     .owner = OWNER,
+     .needs = STATE)
+{
+	uint8_t *page, *shared;
+	struct vsock_env *e;
+	int64_t ret;
+
+	kvmpv_protected(t);
+	e = kvmpv_device(t);
+	page = shared_page(t);
+	shared = shared_page(t);
+	(void)write_secret(t, shared, page);
+	send_private(t, e, virt_to_phys(shared), virt_to_phys(page), sizeof(secret), NULL);
+	expect_eq(t, vq_raw_used_count(vsock_device(e->vs)->vq[1]), 1,
+		  "packets in shared pages that were used");
+	vsock_env_drop();
+	kvmpv_device(t);
+	ret = protect_unshare(gfn_of(page), 1);
+	if (ret == -KVM_EOPNOTSUPP)
+		test_skip(t, "taking a page back is not supported here");
+	expect_answer(t, ret, 0, "taking a page back");
+	is_refused(t, shared, page, NULL, gfn_of(page), CTL_MEM_PAYLOAD);
+	memset(shared, 0, PAGE_SIZE);
+	mem_pages_free(page, 1);
+	protect_pages_free(shared, 1);
 }
 
 /* Two pages that adjoin, one of them private: one byte of the payload reaches into it. */

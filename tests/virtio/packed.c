@@ -650,8 +650,11 @@ TEST(ring_notification_data,
 			continue;
 		tried++;
 		actor_up(t, &a, &how);
-		for (k = 0; k < 40; k++)
+		for (k = 0; k < 40; k++) {
+			/* A device that rests looks only where it is told. */
+			(void)wait_for(false, k < 20 ? MSEC / 4 : 0);
 			actor_one(t, &a);
+		}
 	}
 	actor_tried(t, tried, "with NOTIFICATION_DATA");
 }

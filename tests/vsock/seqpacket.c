@@ -100,26 +100,6 @@ TEST(seq_long_from_host,
 	pair_close(p);
 }
 
-/* Half of the second one has room: what came of it is no message yet. */
-TEST(seq_waits,
-     .id = "vsock.seqpacket.waits_for_credit",
-     .clause = "virtio 1.4, 5.10.6.6: EOM is on the last packet of a message, and on no other, also where the rest waits for credit",
-     .owner = OWNER,
-     .needs = NEEDS)
-{
-	struct pair *p = pair_open(t, .type = VSOCK_SEQPACKET, .guest_buf = 8000);
-
-	vsock_conn_hold_credit(p->conn, true);
-	host_send_messages(p, 2, 5500);
-	pair_waits(p, vsock_readable(p->conn) >= 8000, 1);
-	CTL_OK(t, ctl_barrier(p->env->ctl));
-	vsock_conn_hold_credit(p->conn, false);
-	guest_expects(p, 5500);
-	guest_expects(p, 5500);
-	nothing_comes(p);
-	pair_close(p);
-}
-
 TEST(seq_flags_to_host,
      .id = "vsock.seqpacket.flags_to_host",
      .clause = "virtio 1.4, 5.10.6.6: EOM ends a message, and nothing else does",

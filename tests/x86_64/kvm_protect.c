@@ -525,6 +525,7 @@ TEST(share_from_ap,
 	struct convert_arg a = { 0 };
 	struct vsock_env *e;
 	uint64_t before;
+	int64_t ret;
 	uint8_t *p;
 
 	kvmpv_protected(t);
@@ -536,6 +537,18 @@ TEST(share_from_ap,
 		test_error(t, "CPU 1 does not answer");
 	expect_answer(t, a.ret, 0, "share from CPU 1");
 	expect_eq(t, kvmpv_shared_pages(t, e), before + 1, "shared pages after a share from CPU 1");
+	/* Taken back by another CPU, and asked for as before. */
+	ret = protect_unshare(a.gfn, 1);
+	if (ret != -KVM_EOPNOTSUPP) {
+		expect_answer(t, ret, 0, "unshare from CPU 0");
+		expect_eq(t, kvmpv_shared_pages(t, e), before,
+			  "shared pages after an unshare from CPU 0");
+		if (smp_call(1, share_one, &a, 2 * test_sec()))
+			test_error(t, "CPU 1 does not answer");
+		expect_answer(t, a.ret, 0, "the second share from CPU 1");
+		expect_eq(t, kvmpv_shared_pages(t, e), before + 1,
+			  "shared pages after the second share from CPU 1");
+	}
 	protect_pages_free(p, 1);
 }
 

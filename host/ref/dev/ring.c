@@ -12,7 +12,7 @@
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/ring_impl.h"
 
-#define WISH_NS	 100000 /* outside3.vs_wish_before_index */
+#define WISH_NS	 500000 /* outside3.vs_wish_before_index */
 #define HDR_SIZE 44	/* of a vsock packet: tells header from payload in violations */
 
 void ring_init(struct ring *r, unsigned int index, const char *name, const struct guest_mem *mem)
@@ -730,9 +730,10 @@ static bool over_end(const struct ring *r, uint16_t from)
 static bool wish_before_index(const struct ring *r, uint16_t old)
 {
 	const bool wanted = driver_wants(r, old, r->used_idx, true, 0);
+	const uint16_t event = used_event(r);
 	const int64_t end = rd_now_ns() + WISH_NS;
 
-	while (!wanted && rd_now_ns() < end)
+	while (!wanted && rd_now_ns() < end && used_event(r) == event)
 		;
 	return wanted;
 }
