@@ -293,7 +293,7 @@ TEST(devices_event_one,
      .needs = NEEDS | NEED_DEVICE_CTL)
 {
 	const struct vsock_config *c;
-	uint64_t before[DEVICES];
+	uint64_t before[DEVICES] = { 0 };
 	unsigned int i;
 	int ret;
 

@@ -136,7 +136,7 @@ static bool set_up_wrong(const struct refkvm *k)
 
 int refkvm_init(struct refkvm *k, const char *state_path)
 {
-	uint64_t frames = 0;
+	uint64_t frames = 1; /* of the first slot, at the least */
 	unsigned int i;
 	int ret;
 
