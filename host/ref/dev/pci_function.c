@@ -157,7 +157,7 @@ static void function_level_reset(struct pci_function *f)
 	pci_function_power_on(f);
 	f->ops->reset(f->arg);
 	if (any && fault(F_OUTSIDE3_FR_FLR_KEEPS_PENDING))
-		memcpy(f->pending, pending, sizeof(pending));
+		memcpy(f->kept, pending, sizeof(pending));
 }
 
 void pci_config_write(struct pci_function *f, uint32_t off, const void *buf, uint32_t len)
@@ -253,7 +253,8 @@ void pci_read_pba(const struct pci_function *f, uint64_t off, uint8_t *buf, uint
 	if (fault(F_VFIO_PBA_EMPTY))
 		return;
 	for (uint32_t i = 0; i < 8 * len && off * 8 + i < f->vectors; i++) {
-		if (f->pending[off * 8 + i] && !(i >= 8 && fault(F_VFIO_PBA_FIRST_BYTE)))
+		if ((f->pending[off * 8 + i] || f->kept[off * 8 + i]) &&
+		    !(i >= 8 && fault(F_VFIO_PBA_FIRST_BYTE)))
 			buf[i / 8] |= (uint8_t)(1 << i % 8);
 	}
 }

@@ -69,6 +69,7 @@ struct pci_function {
 	unsigned int vectors;
 	int vector_fd[PCI_MAX_VECTORS]; /* -1: the VMM has given none */
 	bool pending[PCI_MAX_VECTORS];
+	bool kept[PCI_MAX_VECTORS]; /* fault outside3.fr_flr_keeps_pending */
 	int intx_fd;
 	bool level;	  /* what the function wants INTx to be */
 	bool line_waits;  /* signalled, and the VMM has not taken note of the end yet */

@@ -126,7 +126,7 @@ static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, u
 	c->state = TC_CONNECTING;
 	c->pending = TP_REQUEST;
 	if (buf)
-		c->buf_alloc = c->told_limit = buf;
+		c->buf_alloc = buf;
 	conn_queue(c);
 	*out = c;
 	return 0;
