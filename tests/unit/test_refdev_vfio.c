@@ -237,6 +237,10 @@ static void accesses(void **state)
 	greet(f);
 	assert_int_equal(get(f, VFU_REGION_CONFIG, 0, 4), 0x10531af4);
 	assert_int_equal(get(f, VFU_REGION_CONFIG, 0x100, 4), 0);
+	/* Extended configuration space is there, empty, and takes nothing. */
+	assert_int_equal(put(f, VFU_REGION_CONFIG, 0xfc, UINT64_MAX, 8), 0);
+	assert_int_equal(put(f, VFU_REGION_CONFIG, 0xffc, UINT32_MAX, 4), 0);
+	assert_int_equal(get(f, VFU_REGION_CONFIG, 0xffc, 4), 0);
 	assert_int_equal(put(f, 2, 20, 1, 1), 0);
 	assert_int_equal(get(f, 2, 20, 1), 1);
 	/* BARs are sized as PCI says. */

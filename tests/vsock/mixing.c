@@ -316,10 +316,15 @@ TEST(mixing_listener_port,
 	struct vsock_env *e = vsock_env_ctl(t);
 	const struct vsock_addr at = { VSOCK_CID_HOST, host_listens(t, e) };
 	unsigned int bit;
+	uint32_t port;
 
-	for (bit = 0; bit < 32; bit++)
-		nobody_at(t, (struct vsock_addr){ at.cid, at.port ^ 1u << bit }, VSOCK_STREAM,
-			  "one bit of the port");
+	for (bit = 0; bit < 32; bit++) {
+		port = at.port ^ 1u << bit;
+		/* The peer's own services listen, and its port may be one bit from theirs. */
+		if (port < ASSAY_CTL_PORT || port > ASSAY_SOURCE_PORT)
+			nobody_at(t, (struct vsock_addr){ at.cid, port }, VSOCK_STREAM,
+				  "one bit of the port");
+	}
 }
 
 TEST(mixing_listener_type,

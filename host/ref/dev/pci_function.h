@@ -64,7 +64,7 @@ struct pci_function {
 	const struct pci_function_ops *ops;
 	void *arg;
 	uint8_t config[PCI_CONFIG_SIZE], initial[PCI_CONFIG_SIZE];
-	uint8_t writable[256]; /* bits that a store changes */
+	uint8_t writable[PCI_CONFIG_SIZE]; /* bits that a store changes */
 	uint64_t bar_size[PCI_BARS];
 	unsigned int vectors;
 	int vector_fd[PCI_MAX_VECTORS]; /* -1: the VMM has given none */
