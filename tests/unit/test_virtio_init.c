@@ -342,8 +342,10 @@ static void all_names(void **state)
 	unsigned int i;
 
 	(void)state;
-	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
 		assert_string_equal(virtio_id_name(ids[i].id), ids[i].name);
+		assert_null(virtio_feature_name(ids[i].id, 51)); /* which nobody has */
+	}
 	for (i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
 		if (bits[i].name)
 			assert_string_equal(virtio_feature_name(bits[i].id, bits[i].bit),
