@@ -1404,7 +1404,7 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 		fill(c, h, VIRTIO_VSOCK_OP_SHUTDOWN, 0, c->host_shut);
 	} else if (data_packet(c, h, room, payload)) {
 		return true;
-	} else if (shut && (c->tx.len == 0 || !data_allowed(c))) {
+	} else if (shut && c->tx.len == 0) {
 		fill(c, h, VIRTIO_VSOCK_OP_SHUTDOWN, 0,
 		     c->host_shut != SHUT_BOTH &&
 				     fault_on_conn(F_SHUTDOWN_HOST_CLOSES_BOTH, c->host_port) ?
