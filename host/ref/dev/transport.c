@@ -243,7 +243,7 @@ static int rd_set_buf(struct tconn *c, uint32_t bytes)
 		return 0;
 	}
 	c->buf_alloc = bytes;
-	if (c->state == TC_ESTABLISHED && !(c->pending & TP_RESPONSE)) {
+	if (!(c->pending & TP_RESPONSE)) { /* which tells the same */
 		c->pending |= TP_CREDIT_UPDATE;
 		conn_queue(c);
 	}
