@@ -170,3 +170,36 @@ TEST(suspend_in_flight,
 	}
 	actor_tried(t, offered, "that offers VIRTIO_F_SUSPEND (bit 43)");
 }
+
+/* The line is masked meanwhile: the cause is shown by the device alone, and waits there. */
+TEST(suspend_cause,
+     .id = "virtio.suspend.cause_kept",
+     .clause = "virtio 1.4, 2.7.7.2 MUST, 3.4.2: a used buffer is notified, also where the driver takes the notification behind a suspend and a resume",
+     .owner = OWNER,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_SUSPEND) };
+	unsigned int i, tried = 0;
+	uint64_t before;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+		if (!virtio_has(a.d, VIRTIO_F_SUSPEND) || a.d->irq_mode != VIRTIO_IRQ_INTX ||
+		    virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 1))
+			continue;
+		tried++;
+		before = interrupts(&a);
+		actor_one(t, &a);
+		(void)wait_for(false, QUIET_NS / 4); /* the line may rise after the used index */
+		if (reaches(t, a.d, VIRTIO_S_SUSPEND, VIRTIO_S_SUSPEND, VIRTIO_S_DRIVER_OK) &&
+		    reaches(t, a.d, VIRTIO_S_DRIVER_OK, VIRTIO_S_DRIVER_OK, VIRTIO_S_SUSPEND)) {
+			virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 0);
+			expect(t, wait_for(interrupts(&a) > before, ANSWER_NS),
+			       "%s: used before it was suspended, and no interrupt once it was resumed",
+			       actor_who(&a));
+		}
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 0);
+	}
+	actor_tried(t, tried, "that offers VIRTIO_F_SUSPEND (bit 43) and interrupts by a line");
+}
