@@ -506,7 +506,7 @@ TEST(irq_mask_race,
 		p = virtio_pci(a.d);
 		end = deadline_in(SEC / 2);
 		/* A nested host needs milliseconds for each: there some must do. */
-		for (k = 0; k < 200 && (k < 50 || !deadline_passed(end)); k++) {
+		for (k = 0; k < 200 && (k < 80 || !deadline_passed(end)); k++) {
 			actor_prepare(&a, true);
 			actor_desc(&a, 0, 0, a.len, actor_flags(&a), 0);
 			before = count(&a);
