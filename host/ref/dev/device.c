@@ -370,11 +370,9 @@ void device_ring_reset(struct device *d, unsigned int queue)
 
 void device_stop(struct device *d)
 {
-	const bool running = any_running(d);
-
 	for (unsigned int i = 0; i < DEV_QUEUES; i++)
 		device_ring_stop(d, i);
-	if (!running && d->conns)
+	if (d->conns) /* each queue was stopped for itself before */
 		device_reset(d);
 	d->features_acked = 0;
 }
