@@ -334,7 +334,8 @@ static uint16_t put_used(struct ring *r, struct ring_pos at, unsigned int from, 
 		id = r->done[from].id;
 	if (fault(F_PACKED_FLAGS_BEFORE_ID)) {
 		put_flags(r, at.slot, flags);
-		(void)poll(NULL, 0, LATE_MS); /* the guest runs meanwhile, however busy the machine is */
+		(void)poll(NULL, 0,
+			   LATE_MS); /* the guest runs meanwhile, however busy the machine is */
 	}
 	__atomic_store_n(&d->id, htole16(id), __ATOMIC_RELAXED);
 	__atomic_store_n(&d->len, htole32(len), __ATOMIC_RELAXED);
