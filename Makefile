@@ -44,8 +44,8 @@ all: setup
 # Every test on one of two hosts, which run beside each other: firmware takes its time, so the other one has the storms.
 run: setup
 	$(inner) build
-	@$(O)/assay run --host ref:-irq.storm,-hostile \
-		--host ref-protected:kvmpv,vsock.stream,vsock.credit,vsock_protected,irq.storm,hostile
+	@$(O)/assay run --host ref:-irq.storm,-irq.load,-irq.deliver,-hostile \
+		--host ref-protected:kvmpv,vsock.stream,vsock.credit,vsock_protected,irq.storm,irq.load,irq.deliver,hostile
 # Fuzzers run for some seconds where clang can build them; `make fuzz` sets it up and runs them for long.
 can_fuzz = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 	clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null && echo fuzzers)
