@@ -553,11 +553,13 @@ TEST(states_host_ends_queued,
      .needs = NEEDS | NEED_HALF_CLOSE,
      .timeout = 20 * SEC)
 {
+	/* A peer that has sockets keeps what waits for credit to itself: the kernel has not taken it. */
+	const unsigned int n = ctl_can(vsock_env_ctl(t)->ctl, CTL_CAP_DEVICE) ? 4 : 2;
 	enum vsock_type type;
 	unsigned int i;
 
 	for (type = VSOCK_STREAM; type <= VSOCK_SEQPACKET; type++)
-		for (i = 0; i < 4 && has_type(vsock_env_ctl(t), type); i++)
+		for (i = 0; i < n && has_type(vsock_env_ctl(t), type); i++)
 			ends_with_data_queued(t, type, i & 1, i & 2);
 }
 
