@@ -18,7 +18,7 @@
 #include "host/ref/dev/transport.h"
 
 #define TX_LIMIT     (256 * 1024) /* bytes queued for the guest, a connection */
-#define CLOSE_NS     800000000ll /* how long a closed connection waits for the guest's RST */
+#define CLOSE_NS     800000000ll  /* how long a closed connection waits for the guest's RST */
 #define SEND_QUEUE   256	  /* connections in the send queue of a fault */
 #define SMALL	     128	  /* bytes of a payload that a fault copies behind another one */
 #define MAX_MESSAGES 65536 /* unread message ends of a connection: beyond it, the guest floods */
