@@ -381,7 +381,8 @@ fuzzers: $(fuzz_bin)
 fuzz-all: $(fuzz_bin)
 	@scripts/fuzz $(O) $(fuzz_bin)
 
-lint-all:
+# The build makes headers that the linters read.
+lint-all: build
 	@G_CFLAGS='$(filter-out -maccumulate-outgoing-args,$(G_CFLAGS))' \
 		EFI_CFLAGS='$(filter-out -maccumulate-outgoing-args,$(EFI_CFLAGS))' \
 		H_CFLAGS='$(H_CFLAGS)' CC='$(CC)' scripts/lint $(O)

@@ -306,7 +306,6 @@ TEST(mmio_queue_reset,
 			expect_eq(t, rd(m, VIRTIO_MMIO_QUEUE_RESET), 0,
 				  "%s: queue %u: QueueReset in use", m->vdev.name, q);
 			wr(m, VIRTIO_MMIO_QUEUE_RESET, 1);
-			v = 1;
 			expect(t, wait_for((v = rd(m, VIRTIO_MMIO_QUEUE_RESET)) != 1, ANSWER_NS),
 			       "%s: queue %u: QueueReset reads 1 still", m->vdev.name, q);
 			expect_eq(t, v, 0, "%s: queue %u: QueueReset behind 1", m->vdev.name, q);

@@ -464,7 +464,6 @@ TEST(pci_queue_registers,
 			expect_eq(t, mmio_read16(&p->common->queue_reset), 0,
 				  "%s: queue %u: queue_reset after queue_enable", p->vdev.name, q);
 			mmio_write16(&p->common->queue_reset, 1);
-			v = 1;
 			expect(t,
 			       wait_for((v = mmio_read16(&p->common->queue_reset)) != 1, ANSWER_NS),
 			       "%s: queue %u: queue_reset reads 1 still", p->vdev.name, q);
