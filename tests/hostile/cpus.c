@@ -48,9 +48,9 @@ static void storm_begins(struct test_ctx *t, struct virtio_device *d)
 	for (cpu = 1; cpu < smp_cpus_online(); cpu++)
 		CPU_OK(t, cpu, smp_call_async(cpu, touch_all, &storm.turns[cpu]));
 	for (cpu = 1; cpu < smp_cpus_online(); cpu++)
-		if (!wait_for(__atomic_load_n(&storm.turns[cpu], __ATOMIC_RELAXED), ANSWER_NS))
-			test_error(t, "CPU %u did nothing in %u ms", cpu,
-				   (unsigned int)(ANSWER_NS / MSEC));
+		require(t,
+			wait_for(__atomic_load_n(&storm.turns[cpu], __ATOMIC_RELAXED), ANSWER_NS),
+			"%s: CPU %u does not come back from its registers", vt_who(d), cpu);
 }
 
 /* A CPU that does not come back hangs in an access to the device. */

@@ -109,9 +109,9 @@ TEST(suspend_quiet,
 
 /*
  * The device is suspended while buffers are on their way. What it took it finishes and notifies of before SUSPEND
- * shows, the rest it takes when it is resumed: each buffer once.
+ * shows, the rest it takes when it is resumed: each buffer once. False: it wants a reset, which it may.
  */
-static void suspend_in_traffic(struct test_ctx *t, struct actor *a, unsigned int round)
+static bool suspend_in_traffic(struct test_ctx *t, struct actor *a, unsigned int round)
 {
 	unsigned int used;
 	uint64_t before = interrupts(a);
@@ -125,7 +125,7 @@ static void suspend_in_traffic(struct test_ctx *t, struct actor *a, unsigned int
 	/* From at once to after the last one: each round gives it another share of the buffers. */
 	(void)actor_wait(a, round * BUFFERS / (ROUNDS - 1), ANSWER_NS);
 	if (!reaches(t, a->d, VIRTIO_S_SUSPEND, VIRTIO_S_SUSPEND, VIRTIO_S_DRIVER_OK))
-		test_skip(t, "%s: it wants a reset when it is suspended", actor_who(a));
+		return false;
 	used = vq_raw_used_count(a->vq);
 	if (used && a->d->irq_mode != VIRTIO_IRQ_POLL &&
 	    !wait_for(interrupts(a) != before, QUIET_NS))
@@ -138,8 +138,8 @@ static void suspend_in_traffic(struct test_ctx *t, struct actor *a, unsigned int
 	       "%s: %u buffers were used when SUSPEND was set, and %u a moment later", actor_who(a),
 	       used, vq_raw_used_count(a->vq));
 	expect_eq(t, interrupts(a), before, "%s: interrupts while suspended", actor_who(a));
-	require(t, reaches(t, a->d, VIRTIO_S_DRIVER_OK, VIRTIO_S_DRIVER_OK, VIRTIO_S_SUSPEND),
-		"%s: it wants a reset when it is resumed", actor_who(a));
+	if (!reaches(t, a->d, VIRTIO_S_DRIVER_OK, VIRTIO_S_DRIVER_OK, VIRTIO_S_SUSPEND))
+		return false;
 	vq_notify(a->vq);
 	require(t, actor_wait(a, BUFFERS, ANSWER_NS) == BUFFERS,
 		"%s: %u of %u buffers were used after it was resumed", actor_who(a),
@@ -147,6 +147,7 @@ static void suspend_in_traffic(struct test_ctx *t, struct actor *a, unsigned int
 	actor_done(a, BUFFERS);
 	expect(t, !wait_for(vq_raw_used_count(a->vq), QUIET_NS / 4), "%s: a buffer was used twice",
 	       actor_who(a));
+	return true;
 }
 
 TEST(suspend_in_flight,
@@ -157,7 +158,7 @@ TEST(suspend_in_flight,
      .timeout = 20 * SEC)
 {
 	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_SUSPEND) };
-	unsigned int i, k, offered = 0;
+	unsigned int i, k, tried = 0, offered = 0;
 	struct actor a;
 
 	actor_need(t);
@@ -165,10 +166,12 @@ TEST(suspend_in_flight,
 		if (!virtio_has(a.d, VIRTIO_F_SUSPEND) || vq_size(a.vq) < BUFFERS)
 			continue;
 		offered++;
-		for (k = 0; k < ROUNDS; k++)
-			suspend_in_traffic(t, &a, k);
+		for (k = 0; k < ROUNDS && suspend_in_traffic(t, &a, k); k++)
+			tried++;
 	}
 	actor_tried(t, offered, "that offers VIRTIO_F_SUSPEND (bit 43)");
+	if (!tried)
+		test_skip(t, "each device that was suspended wants a reset");
 }
 
 /* The line is masked meanwhile: the cause is shown by the device alone, and waits there. */

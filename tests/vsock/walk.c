@@ -13,6 +13,7 @@
  */
 #include "drivers/virtio/virtqueue.h"
 #include "lib/cmdline.h"
+#include "lib/errname.h"
 #include "tests/vsock/pair.h"
 
 OPTION("walk.steps", "how many steps each round of vsock.walk.random has");
@@ -73,9 +74,10 @@ static size_t some_size(size_t max)
 
 static void host_asks(struct end *x, const struct vsock_addr *to)
 {
-	if (host_connects(walk.t, walk.e, *to, &x->p))
-		require(walk.t, false, "the host's connect to CID %llu port %u fails",
-			(unsigned long long)to->cid, (unsigned int)to->port);
+	const int ret = host_connects(walk.t, walk.e, *to, &x->p);
+
+	require(walk.t, !ret, "the host's connect to CID %llu port %u: %s",
+		(unsigned long long)to->cid, (unsigned int)to->port, err_text(ret));
 	guest_accepts(x->p, walk.listener);
 }
 
