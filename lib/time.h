@@ -40,14 +40,21 @@ uint64_t time_sec(void);
 
 /* One step of a polling loop (PAUSE). It never sleeps. */
 void cpu_relax(void);
+/*
+ * One step of a polling loop that has waited for `waited` nanoseconds and has `left` to go. A short wait is a busy one. In
+ * a long one the CPU halts until an interrupt comes, at most for a fraction of what it has waited, so that what it waits
+ * for may have the host's CPU. It only halts where its timer was seen to wake it.
+ */
+void cpu_idle(uint64_t waited, uint64_t left);
 
 /* Polls cond until it holds or ns nanoseconds are over; its value is whether cond held. */
 #define wait_for(cond, ns)                                                                         \
 	({                                                                                         \
-		const deadline_t wait_end_ = deadline_in(ns);                                      \
+		const uint64_t wait_start_ = time_now(), wait_ns_ = (ns);                          \
+		uint64_t waited_ = 0;                                                              \
 		bool wait_ok_;                                                                     \
-		while (!(wait_ok_ = !!(cond)) && !deadline_passed(wait_end_))                      \
-			cpu_relax();                                                               \
+		while (!(wait_ok_ = !!(cond)) && (waited_ = time_now() - wait_start_) < wait_ns_)  \
+			cpu_idle(waited_, wait_ns_ - waited_);                                     \
 		wait_ok_;                                                                          \
 	})
 

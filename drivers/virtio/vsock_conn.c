@@ -458,18 +458,10 @@ int vsock_connect_start(struct vsock *vs, enum vsock_type type, struct vsock_add
 /* Polls until cond holds. -ETIMEDOUT, or -EPROTO when the device breaks a ring. */
 #define poll_until(vs, cond, ns)                                                                   \
 	({                                                                                         \
-		const deadline_t poll_end_ = deadline_in(ns);                                      \
 		int poll_ret_ = 0;                                                                 \
-		while (!(cond) && !poll_ret_) {                                                    \
-			poll_ret_ = vsock_poll(vs);                                                \
-			if (poll_ret_ > 0)                                                         \
-				poll_ret_ = 0;                                                     \
-			else if (!poll_ret_ && deadline_passed(poll_end_))                         \
-				poll_ret_ = -ETIMEDOUT;                                            \
-			else                                                                       \
-				cpu_relax();                                                       \
-		}                                                                                  \
-		poll_ret_;                                                                         \
+		if (!wait_for((cond) || (poll_ret_ = vsock_poll(vs)) < 0 || (cond), ns))           \
+			poll_ret_ = -ETIMEDOUT;                                                    \
+		poll_ret_ < 0 ? poll_ret_ : 0;                                                     \
 	})
 
 int vsock_connect(struct vsock *vs, enum vsock_type type, struct vsock_addr local,

@@ -46,7 +46,7 @@ static const struct argp_option options[] = {
 	{ "open", OPT_OPEN, NULL, 0,
 	  "only faults of which no test is named that has to see them (\"?\"), with all tests; they are left out otherwise",
 	  0 },
-	{ "jobs", OPT_JOBS, "N", 0, "runs at a time; default: half as many again as CPUs", 0 },
+	{ "jobs", OPT_JOBS, "N", 0, "runs at a time; default: four times as many as CPUs", 0 },
 	{ "repeat", OPT_REPEAT, "N", 0, "each run N times: is it caught each time?", 0 },
 	{ "boot", OPT_BOOT, "efi|pvh", 0, "how the payload starts; default: pvh, the fastest", 0 },
 	{ "machine", OPT_MACHINE, "NAME", 0, "the machine; default: the host's", 0 },
@@ -142,11 +142,11 @@ static void add_option(struct strv *argv, const char *name, const char *value)
 		strv_take(argv, xasprintf("--%s=%s", name, value));
 }
 
-/* Many a run waits most of its time for what a fault withholds. */
+/* Many a run waits most of its time for what a fault withholds, and its CPUs are halted then. */
 static unsigned int default_jobs(void)
 {
 	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	const long n = cpus + (cpus + 1) / 2;
+	const long n = 4 * cpus;
 
 	return cpus < 1 ? 1 : n > JOBS_MAX ? JOBS_MAX : (unsigned int)n;
 }

@@ -14,6 +14,14 @@
 #define EARLY_PART 16
 #define EARLY_NS   (20 * USEC)
 
+/* A CPU that waits is busy for so long, and then halts for such a part of what it has waited. */
+#define BUSY_NS	  (500 * USEC)
+#define IDLE_PART 8
+#define IDLE_MAX  (4 * MSEC)
+#define IDLE_LATE (10 * MSEC) /* it does not come any more, as after INIT */
+#define IDLE_TRUST_NS                                                                              \
+	(100 * MSEC) /* for so long a timer that interrupted is taken to do so again */
+
 /* Sets the hardware to the nearest point, or as near to it as it can count. Interrupts are off. */
 static void program(struct cpu *c)
 {
@@ -57,6 +65,10 @@ void timer_interrupt(struct trap_frame *f)
 		c->timer[TIMER_ONCE].at = 0;
 		c->timer[TIMER_ONCE].fn(c->timer[TIMER_ONCE].arg);
 	}
+	if (c->timer[TIMER_IDLE].at && deadline_passed(c->timer[TIMER_IDLE].at)) {
+		c->timer[TIMER_IDLE].at = 0;
+		c->idle_woken = time_now();
+	}
 	if (c->timer[TIMER_WATCHDOG].at && deadline_passed(c->timer[TIMER_WATCHDOG].at)) {
 		c->timer[TIMER_WATCHDOG].at = 0;
 		guard_timer(f);
@@ -70,4 +82,39 @@ int irq_timer_once(uint64_t ns, irq_handler_t fn, void *arg)
 		return -EINVAL;
 	timer_set(TIMER_ONCE, ns ? deadline_in(ns) : 0, fn, arg);
 	return 0;
+}
+
+/* A timer that is set is left as it is, since one that is set anew while it fires would interrupt before its time. */
+static void set_idle_timer(struct cpu *c, uint64_t ns)
+{
+	const uint64_t at = c->timer[TIMER_IDLE].at;
+
+	if (!at || deadline_passed(at + IDLE_LATE))
+		timer_set(TIMER_IDLE, deadline_in(ns), NULL, NULL);
+}
+
+/* Whoever set TIMER_ONCE may look at the timer itself. */
+static bool may_halt(const struct cpu *c)
+{
+	return !c->vector && !c->timer[TIMER_ONCE].at;
+}
+
+static bool will_wake(const struct cpu *c)
+{
+	return c->timer[TIMER_IDLE].at && !deadline_passed(c->idle_woken + IDLE_TRUST_NS);
+}
+
+void cpu_idle(uint64_t waited, uint64_t left)
+{
+	uint64_t ns = waited / IDLE_PART;
+
+	cpu_relax();
+	if (waited < BUSY_NS || !irq_enabled() || !may_halt(this_cpu()))
+		return;
+	ns = ns < IDLE_MAX ? ns : IDLE_MAX;
+	set_idle_timer(this_cpu(), ns < left ? ns : left);
+	irq_save();
+	if (will_wake(this_cpu()))
+		irq_halt();
+	irq_restore(true);
 }

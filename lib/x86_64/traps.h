@@ -33,6 +33,7 @@ enum {
 enum {
 	TIMER_WATCHDOG,
 	TIMER_ONCE,
+	TIMER_IDLE,
 	TIMERS
 };
 
@@ -56,6 +57,7 @@ struct cpu {
 	} timer[TIMERS];
 	uint64_t timer_next;   /* when the hardware was told to interrupt, 0: not at all */
 	uint64_t timer_strays; /* atomic: timer interrupts that were not due then */
+	uint64_t idle_woken;   /* when TIMER_IDLE interrupted last */
 	/* Work of smp.c. */
 	void (*fn)(void *);
 	void *arg;

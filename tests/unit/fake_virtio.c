@@ -107,6 +107,12 @@ void cpu_relax(void)
 {
 }
 
+void cpu_idle(uint64_t waited, uint64_t left)
+{
+	(void)waited;
+	(void)left;
+}
+
 const char *cmdline_get(const char *key)
 {
 	return fake_cmdline_key && strcmp(key, fake_cmdline_key) == 0 ? fake_cmdline_value : NULL;
