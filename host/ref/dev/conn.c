@@ -172,7 +172,9 @@ static void unlist_send(struct tconn *c)
 		return;
 	for (; i != c; i = i->send_next)
 		before = i;
-	if (before)
+	if (before && fault_on_conn(F_CONN_UNLISTS_REST, c->host_port))
+		before->send_next = NULL;
+	else if (before)
 		before->send_next = c->send_next;
 	else
 		d->send_first = c->send_next;
@@ -659,6 +661,8 @@ static bool append_rx(struct tconn *c, const struct ring_chain *chain, uint32_t 
 static void swallow(struct tconn *c, uint32_t len)
 {
 	c->rx_put += len;
+	if (fault_on_conn(F_RECORD_SWALLOWED_FILLS, c->host_port))
+		return;
 	c->fwd_cnt += len;
 	conn_offer_credit(c);
 }
@@ -692,7 +696,7 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 				     told;
 	/* fwd_told is what the guest may know at most. */
 	const uint64_t unacked = (uint32_t)c->rx_put - c->fwd_told;
-	const bool beyond = (int32_t)((uint32_t)c->rx_put + len - c->told_limit) > 0;
+	const bool beyond = (int32_t)((uint32_t)c->rx_put + len - c->told_limit - c->slack) > 0;
 
 	c->rx_data_packets++;
 	if (c->host_shut == SHUT_RCV &&
@@ -801,7 +805,9 @@ static void receive_shutdown(struct tconn *c, const struct virtio_vsock_hdr *h)
 	}
 	/* Both directions, and all read: RST confirms (5.10.6.5). With data left, recv() comes to it. */
 	if (c->guest_shut == SHUT_BOTH && c->state == TC_ESTABLISHED &&
-	    (!c->pc || (c->rx.len == 0 && c->rx_ends.len == 0)))
+	    (!c->pc ||
+	     (c->rx.len == 0 &&
+	      (c->rx_ends.len == 0 || fault_on_conn(F_SEQPACKET_EMPTY_IS_READ, c->host_port)))))
 		end_by_rst(c, 0);
 	else
 		conn_queue(c);

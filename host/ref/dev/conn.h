@@ -79,6 +79,7 @@ struct tconn {
 	uint64_t rx_put, rx_got; /* offsets */
 	uint32_t buf_alloc;
 	uint32_t told_limit; /* how far the guest may send by the most that it was told of */
+	uint32_t slack;	     /* fault record.shrunk_unbound: what the buffer has lost */
 	uint32_t fwd_cnt, fwd_told;
 
 	/* To the guest: transport.c puts, conn_packet_sent() takes. */

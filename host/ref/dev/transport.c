@@ -242,6 +242,8 @@ static int rd_set_buf(struct tconn *c, uint32_t bytes)
 		c->buf_alloc = bytes;
 		return 0;
 	}
+	if (bytes < c->buf_alloc && fault_on_conn(F_RECORD_SHRUNK_UNBOUND, c->host_port))
+		c->slack = c->buf_alloc - bytes;
 	c->buf_alloc = bytes;
 	if (!(c->pending & TP_RESPONSE)) { /* which tells the same */
 		c->pending |= TP_CREDIT_UPDATE;
