@@ -1317,6 +1317,9 @@ static uint32_t spoil_flags(struct tconn *c, uint32_t flags, size_t n, size_t ro
 	if (n && n == room && c->tx_split &&
 	    fault_on_conn(F_OUTSIDE_VS_EOM_FULL_BUFFER, c->host_port))
 		flags |= VIRTIO_VSOCK_SEQ_EOM;
+	if (flags && n && n == guest_free(c) &&
+	    fault_on_conn(F_SEQPACKET_EOM_AT_LIMIT, c->host_port))
+		flags = 0;
 	if (flags && split && fault_on_conn(F_OUTSIDE_VS_EOM_LOST_IN_SPLIT, c->host_port))
 		flags = 0;
 	if (n && !flags && fault_on_conn(F_SEQPACKET_EOR_ALONE, c->host_port))
