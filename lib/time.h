@@ -41,20 +41,33 @@ uint64_t time_sec(void);
 /* One step of a polling loop (PAUSE). It never sleeps. */
 void cpu_relax(void);
 /*
- * One step of a polling loop that has waited for `waited` nanoseconds and has `left` to go. A short wait is a busy one. In
- * a long one the CPU halts until an interrupt comes, at most for a fraction of what it has waited, so that what it waits
- * for may have the host's CPU. It only halts where its timer was seen to wake it.
+ * A step of a polling loop that has waited for `waited` nanoseconds and has `left` to go. A short wait is a busy one. In a
+ * long one the CPU halts until an interrupt comes, at most for a fraction of what it has waited, so that what it waits for
+ * may have the host's CPU. It only halts where its timer was seen to wake it. By how much it slept too long, ns.
  */
-void cpu_idle(uint64_t waited, uint64_t left);
+uint64_t cpu_idle(uint64_t waited, uint64_t left);
+
+struct wait {
+	uint64_t start, ns;
+	uint64_t lost; /* in which the host did not run this CPU */
+};
+static inline struct wait wait_begin(uint64_t ns)
+{
+	return (struct wait){ time_now(), ns, 0 };
+}
+/*
+ * One step. false: the time is over. Time in which the host did not run this CPU does not count, up to three times what
+ * was asked for.
+ */
+bool wait_more(struct wait *w);
 
 /* Polls cond until it holds or ns nanoseconds are over; its value is whether cond held. */
 #define wait_for(cond, ns)                                                                         \
 	({                                                                                         \
-		const uint64_t wait_start_ = time_now(), wait_ns_ = (ns);                          \
-		uint64_t waited_ = 0;                                                              \
+		struct wait wait_ = wait_begin(ns);                                                \
 		bool wait_ok_;                                                                     \
-		while (!(wait_ok_ = !!(cond)) && (waited_ = time_now() - wait_start_) < wait_ns_)  \
-			cpu_idle(waited_, wait_ns_ - waited_);                                     \
+		while (!(wait_ok_ = !!(cond)) && wait_more(&wait_))                                \
+			;                                                                          \
 		wait_ok_;                                                                          \
 	})
 

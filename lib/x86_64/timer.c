@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "lib/irq.h"
+#include "lib/mmio.h"
 #include "lib/time.h"
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/traps.h"
@@ -76,10 +77,20 @@ void timer_interrupt(struct trap_frame *f)
 	program(c);
 }
 
+/* Else it would wake whoever waits for TIMER_ONCE, too. */
+static void let_idle_timer_pass(const struct cpu *c)
+{
+	while (irq_enabled() && READ_ONCE(c->timer[TIMER_IDLE].at) &&
+	       !deadline_passed(READ_ONCE(c->timer[TIMER_IDLE].at) + IDLE_LATE))
+		cpu_relax();
+}
+
 int irq_timer_once(uint64_t ns, irq_handler_t fn, void *arg)
 {
 	if (ns && !fn)
 		return -EINVAL;
+	if (ns)
+		let_idle_timer_pass(this_cpu());
 	timer_set(TIMER_ONCE, ns ? deadline_in(ns) : 0, fn, arg);
 	return 0;
 }
@@ -104,17 +115,20 @@ static bool will_wake(const struct cpu *c)
 	return c->timer[TIMER_IDLE].at && !deadline_passed(c->idle_woken + IDLE_TRUST_NS);
 }
 
-void cpu_idle(uint64_t waited, uint64_t left)
+uint64_t cpu_idle(uint64_t waited, uint64_t left)
 {
-	uint64_t ns = waited / IDLE_PART;
+	uint64_t ns = waited / IDLE_PART, before, slept;
 
 	cpu_relax();
 	if (waited < BUSY_NS || !irq_enabled() || !may_halt(this_cpu()))
-		return;
+		return 0;
 	ns = ns < IDLE_MAX ? ns : IDLE_MAX;
 	set_idle_timer(this_cpu(), ns < left ? ns : left);
 	irq_save();
+	before = time_now();
 	if (will_wake(this_cpu()))
 		irq_halt();
+	slept = time_now() - before;
 	irq_restore(true);
+	return slept > ns + IDLE_LATE ? slept - ns : 0;
 }

@@ -107,10 +107,9 @@ void cpu_relax(void)
 {
 }
 
-void cpu_idle(uint64_t waited, uint64_t left)
+bool wait_more(struct wait *w)
 {
-	(void)waited;
-	(void)left;
+	return time_now() - w->start < w->ns;
 }
 
 const char *cmdline_get(const char *key)
