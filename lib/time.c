@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Waits, and how much more time a slow host has for them: what the command line says. */
+/* How much more time a slow host has: what the command line says. */
 #include "lib/time.h"
 
 #include "lib/cmdline.h"
@@ -21,16 +21,4 @@ uint64_t time_sec(void)
 	if (!sec)
 		sec = (time_slow() + 1) / 2 * SEC;
 	return sec;
-}
-
-bool wait_more(struct wait *w)
-{
-	const uint64_t waited = time_now() - w->start - w->lost;
-
-	if (waited >= w->ns)
-		return false;
-	w->lost += cpu_idle(waited, w->ns - waited);
-	if (w->lost / 3 > w->ns)
-		w->lost = 3 * w->ns;
-	return true;
 }

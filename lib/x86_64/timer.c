@@ -77,12 +77,13 @@ void timer_interrupt(struct trap_frame *f)
 	program(c);
 }
 
-/* Else it would wake whoever waits for TIMER_ONCE, too. */
-static void let_idle_timer_pass(const struct cpu *c)
+/* Else it would wake whoever waits for TIMER_ONCE, too. One that is overdue does not come any more. */
+static void end_idle_timer(struct cpu *c)
 {
 	while (irq_enabled() && READ_ONCE(c->timer[TIMER_IDLE].at) &&
 	       !deadline_passed(READ_ONCE(c->timer[TIMER_IDLE].at) + IDLE_LATE))
 		cpu_relax();
+	c->timer[TIMER_IDLE].at = 0;
 }
 
 int irq_timer_once(uint64_t ns, irq_handler_t fn, void *arg)
@@ -90,7 +91,7 @@ int irq_timer_once(uint64_t ns, irq_handler_t fn, void *arg)
 	if (ns && !fn)
 		return -EINVAL;
 	if (ns)
-		let_idle_timer_pass(this_cpu());
+		end_idle_timer(this_cpu());
 	timer_set(TIMER_ONCE, ns ? deadline_in(ns) : 0, fn, arg);
 	return 0;
 }

@@ -43,6 +43,7 @@ static bool was_shot(const struct shot *s, uint64_t ns)
 #define TIMER_NS (5 * MSEC)
 #define LATE	 8 /* times that long: no scheduler does that each time */
 #define TRIES	 10
+#define ENOUGH	 3
 
 struct timed {
 	struct shot shot;
@@ -88,25 +89,29 @@ TEST(timer,
 	}
 }
 
-/* A busy host is late at times: one of some tries counts. */
+/*
+ * A busy host is late at times: some of the tries count. Not one alone, since a host that stops this CPU while it sets the
+ * timer makes what is left of the time shorter.
+ */
 TEST(timer_late,
      .id = "boot.irq.timer_late",
      .clause = PROMISE_TIMER_TIME,
      .owner = OWNER_TIMER,
      .timeout = 30 * SEC)
 {
-	unsigned int cpu, i;
+	unsigned int cpu, i, good;
 	uint64_t took;
 
 	for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
-		for (i = 0, took = UINT64_MAX; i < TRIES && took > LATE * TIMER_NS; i++) {
+		for (i = good = 0, took = 0; i < TRIES && good < ENOUGH; i++) {
 			struct timed s = { 0 };
 
 			CPU_OK(t, cpu, smp_call(cpu, time_a_shot, &s, 8 * CALL_NS));
 			require(t, s.fired, "no timer interrupt on CPU %u in time", cpu);
 			took = s.shot.at - s.start;
+			good += took <= LATE * TIMER_NS;
 		}
-		expect(t, took <= LATE * TIMER_NS,
+		expect(t, good == ENOUGH,
 		       "CPU %u: %llu us where %llu us were set, the last of %u tries", cpu,
 		       (unsigned long long)(took / USEC), (unsigned long long)(TIMER_NS / USEC), i);
 	}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* time.h: waits. */
+#include "lib/time.h"
+
+bool wait_more(struct wait *w)
+{
+	const uint64_t waited = time_now() - w->start - w->lost;
+
+	if (waited >= w->ns)
+		return false;
+	w->lost += cpu_idle(waited, w->ns - waited);
+	if (w->lost / 3 > w->ns)
+		w->lost = 3 * w->ns;
+	return true;
+}
