@@ -26,7 +26,9 @@ static struct {
 	jmp_buf env;
 	bool active;
 	deadline_t deadline;
-	uint64_t rsp; /* a stack pointer below the frame of guarded_call() */
+	uint64_t extra; /* atomic: ns, by guard_extend() */
+	uint64_t most;	/* of that */
+	uint64_t rsp;	/* a stack pointer below the frame of guarded_call() */
 	char *why;
 	size_t why_size;
 } guard; /* owner: CPU 0, which runs the tests */
@@ -44,6 +46,11 @@ void guard_drop(void)
 	__asm__ volatile("" ::: "memory");
 	if (c->hold)
 		c->hold--;
+}
+
+void guard_extend(uint64_t ns)
+{
+	__atomic_add_fetch(&guard.extra, ns, __ATOMIC_RELAXED);
 }
 
 void guard_clean_up(void)
@@ -71,8 +78,18 @@ static _Noreturn void leave_exception(void)
 
 void guard_timer(struct trap_frame *f)
 {
+	const uint64_t extra = __atomic_exchange_n(&guard.extra, 0, __ATOMIC_RELAXED);
+
 	if (!guard.active)
 		return;
+	if (extra && guard.most) {
+		const uint64_t more = extra < guard.most ? extra : guard.most;
+
+		guard.most -= more;
+		guard.deadline += more;
+		timer_set(TIMER_WATCHDOG, guard.deadline, NULL, NULL);
+		return;
+	}
 	if (this_cpu()->hold && !deadline_passed(guard.deadline + HOLD_MAX)) {
 		timer_set(TIMER_WATCHDOG, time_now() + HOLD_STEP, NULL, NULL);
 		return;
@@ -110,6 +127,8 @@ enum guard_end guarded_call(void (*fn)(void *), void *arg, uint64_t timeout_ns, 
 	guard.why = why;
 	guard.why_size = why_size;
 	guard.deadline = deadline_in(timeout_ns);
+	guard.extra = 0;
+	guard.most = 3 * timeout_ns;
 	guard.rsp = (uint64_t)(uintptr_t)__builtin_frame_address(0) - BELOW;
 	end = setjmp(guard.env);
 	if (end == 0) {

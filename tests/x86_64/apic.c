@@ -165,26 +165,34 @@ static void stop_it(void *arg)
 	irq_timer_once(0, NULL, NULL);
 }
 
+static void stays_silent_on(struct test_ctx *t, unsigned int cpu, bool mask)
+{
+	struct stop s = { .ns = 2 * MSEC, .mask = mask };
+
+	/* A host that is slow or busy gets a longer time. */
+	do {
+		s.ns *= 2;
+		s.fired = false;
+		if (smp_call(cpu, stop_it, &s, 4 * test_sec()))
+			test_error(t, "CPU %u does not answer", cpu);
+	} while (s.took > s.ns / 2 && s.ns < SEC / 4);
+	expect(t, !s.fired || s.took > s.ns / 2,
+	       "a timer interrupt on CPU %u, %llu ns after it was set and %s", cpu,
+	       (unsigned long long)s.ns, mask ? "masked" : "stopped by a count of 0");
+}
+
+#define ROUNDS 3 /* a host that stops this CPU may show an interrupt too late, in one of them */
+
 static void stays_silent(struct test_ctx *t, bool mask)
 {
-	unsigned int cpu;
+	unsigned int cpu, round;
 
 	x2apic_only(t);
 	if (strcmp(apic_timer_mode(), "one-shot") != 0)
 		test_skip(t, "the timer is in %s mode", apic_timer_mode());
-	for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
-		struct stop s = { .ns = 2 * MSEC, .mask = mask };
-
-		/* A host that is slow or busy gets a longer time. */
-		do {
-			s.ns *= 2;
-			s.fired = false;
-			if (smp_call(cpu, stop_it, &s, 4 * test_sec()))
-				test_error(t, "CPU %u does not answer", cpu);
-		} while (s.took > s.ns / 2 && s.ns < SEC / 4);
-		expect(t, !s.fired || s.took > s.ns / 2,
-		       "a timer interrupt on CPU %u, %llu ns after it was set and %s", cpu,
-		       (unsigned long long)s.ns, mask ? "masked" : "stopped by a count of 0");
+	for (round = 0; round < ROUNDS; round++) {
+		for (cpu = 0; cpu < smp_cpus_online(); cpu++)
+			stays_silent_on(t, cpu, mask);
 	}
 }
 
