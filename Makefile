@@ -172,7 +172,7 @@ G_CFLAGS := -std=gnu11 -Os -g -ffreestanding -fpie -fvisibility=hidden $(ARCH_CF
 EFI_CFLAGS := -isystem /usr/include/efi -isystem /usr/include/efi/$(ARCH) -fshort-wchar $(ARCH_EFI_CFLAGS)
 G_LDFLAGS := -nostdlib --gc-sections -z noexecstack --no-warn-rwx-segments
 
-g_dirs := lib drivers/virtio kvmpv $(addprefix tests/,boot irq virtio vsock hostile kvmpv bench support)
+g_dirs := lib drivers/virtio drivers/agent kvmpv $(addprefix tests/,boot irq virtio vsock hostile kvmpv iommu bench support)
 # Of boot/, efi* is the entry of the EFI image, elf* that of the other; the rest is in both.
 efi_entry := $(wildcard boot/efi*.c boot/$(ARCH)/efi*.c)
 elf_entry := $(wildcard boot/$(ARCH)/elf*.[cS])
@@ -185,10 +185,10 @@ efi_obj := $(patsubst %,$(O)/guest/%.o,$(efi_entry))
 g_libs := --start-group "$(PICOLIBC)/lib/libc.a" "$(libgcc)"
 
 $(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
-# The EFI image has a limit (tests/host/test_images.sh): what is not on the data path is built as small as can be, and tests have no frame
-# pointers. A backtrace then names the test's function that called into lib/ or a driver, and none above it.
-$(O)/guest/tests/%: G_CFLAGS += -fomit-frame-pointer
-small := tests/% lib/% kvmpv/% boot/% $(patsubst %,drivers/virtio/%,pci.c mmio.c line.c virtio.c without.c vsock.c vsock_config.c rng.c)
+# The EFI image has a limit (tests/host/test_images.sh): what is not on the data path is built as small as can be, and tests and drivers have no frame
+# pointers. A backtrace then names the function that called into lib/, and none above it.
+$(O)/guest/tests/% $(O)/guest/drivers/% $(O)/guest/kvmpv/% $(O)/guest/lib/acpi.% $(O)/guest/lib/pci.% $(O)/guest/lib/cmdline.% $(O)/guest/lib/mem.%: G_CFLAGS += -fomit-frame-pointer
+small := tests/% lib/% kvmpv/% boot/% $(patsubst %,drivers/virtio/%,pci.c mmio.c line.c virtio.c without.c vsock.c vsock_config.c rng.c iommu.c viot.c) drivers/agent/%
 g_small := $(patsubst %,$(O)/guest/%.o,$(filter-out kvmpv/bounce.c lib/dma.c,$(filter $(small),$(g_src) $(filter %.c,$(entries)))))
 $(g_small): G_CFLAGS += -Oz
 g_stamp := $(O)/guest/flags
@@ -220,7 +220,7 @@ $(O)/assay.efi: $(g_obj) $(efi_obj) linker/efi.lds $(g_list)
 	$(call say,LD      $@)
 	$(Q)$(LD) -shared -Bsymbolic -znocombreloc -z pack-relative-relocs --no-undefined --defsym=_entry=efi_main $(G_LDFLAGS) -T linker/efi.lds \
 		-o $@.so $(EFI_CRT0) $(g_obj) $(efi_obj) $(g_libs) --end-group
-	$(Q)$(OBJCOPY) $(EFI_SECTIONS:%=-j %) --strip-unneeded --output-target $(EFI_TARGET) --subsystem 10 $@.so $@
+	$(Q)$(OBJCOPY) $(EFI_SECTIONS:%=-j %) --rename-section .relr.dyn=.relr --strip-unneeded --output-target $(EFI_TARGET) --subsystem 10 $@.so $@
 
 $(O)/assay.img: $(O)/assay.efi images/esp
 	$(call say,IMG     $@)

@@ -48,7 +48,7 @@ all_pass='# Totals: pass:[1-9][0-9]* fail:0 xfail:0 xpass:0 skip:[0-9]+ error:0'
 
 echo 1..11
 
-# A quarter of a megabyte with Debian 12's compiler; others build some more.
+# Half a megabyte with Debian 12's compiler; others build some more.
 limit=524288
 [ "$(gcc -dumpversion)" = 12 ] || limit=$((limit + limit / 50))
 size=$(stat -c %s "$out/assay.efi")

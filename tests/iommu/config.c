@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * iommu.config.*: what a virtio-iommu says of itself (virtio 1.4, 5.13.3, 5.13.4).
+ *
+ * How hosts break it: a range whose end is exclusive, a probe_size that the buffer of PROBE has not, a bypass bit that a
+ * device reset brings back, so that a driver that starts again runs with its endpoints open.
+ */
+#include <errno.h>
+
+#include "lib/errname.h"
+#include "tests/iommu/env.h"
+
+#define OWNER OWNER_IOMMU
+
+TEST(iommu_features,
+     .id = "iommu.config.features",
+     .clause = "virtio 1.4, 5.13.3.2 SHOULD: MAP_UNMAP is offered; BYPASS is not offered, and not together with BYPASS_CONFIG",
+     .owner = OWNER,
+     .needs = NEED_IOMMU)
+{
+	const uint64_t offered = viommu_device(viommu_get(0))->offered;
+	const uint64_t old = VIRTIO_BIT(VIOMMU_F_BYPASS),
+		       both = old | VIRTIO_BIT(VIOMMU_F_BYPASS_CONFIG);
+
+	expect(t, offered & VIRTIO_BIT(VIOMMU_F_MAP_UNMAP),
+	       "MAP_UNMAP is not offered: there is nothing that a driver could use");
+	if (offered & old)
+		test_note(t, "BYPASS is offered, which BYPASS_CONFIG supersedes");
+	if ((offered & both) == both)
+		test_note(t, "BYPASS and BYPASS_CONFIG are both offered");
+}
+
+TEST(iommu_layout,
+     .id = "iommu.config.layout",
+     .clause = "virtio 1.4, 5.13.4.2 MUST: page_size_mask has a bit set, bypass is 0 or 1; ranges have a start and an end",
+     .owner = OWNER,
+     .needs = NEED_IOMMU)
+{
+	struct viommu *v = iommu_up(t);
+	const uint64_t offered = viommu_device(v)->offered;
+	struct viommu_config c;
+	int ret;
+
+	ret = viommu_config_read(v, &c);
+	require(t, ret == 0, "the configuration cannot be read: %s", err_text(ret));
+	expect(t, c.page_size_mask, "page_size_mask is 0");
+	expect(t, c.input_start <= c.input_end, "input_range: 0x%llx to 0x%llx",
+	       (unsigned long long)c.input_start, (unsigned long long)c.input_end);
+	expect(t, c.domain_start <= c.domain_end, "domain_range: 0x%x to 0x%x",
+	       (unsigned int)c.domain_start, (unsigned int)c.domain_end);
+	expect(t, c.bypass <= 1, "bypass is %u", c.bypass);
+	if (offered & VIRTIO_BIT(VIOMMU_F_PROBE))
+		expect(t, c.probe_size >= sizeof(struct viommu_property),
+		       "PROBE is offered, and probe_size is %u", (unsigned int)c.probe_size);
+}
+
+static unsigned int bypass_now(struct test_ctx *t, struct viommu *v)
+{
+	struct viommu_config c;
+
+	require(t, viommu_config_read(v, &c) == 0, "the configuration cannot be read");
+	return c.bypass;
+}
+
+TEST(iommu_bypass,
+     .id = "iommu.config.bypass",
+     .clause = "virtio 1.4, 5.13.4.2 SHOULD NOT: bypass, which the driver may write, does not change on a device reset; MUST NOT: it is 0 or 1",
+     .owner = OWNER,
+     .needs = NEED_IOMMU)
+{
+	struct viommu *v = iommu_up(t);
+	unsigned int i;
+
+	if (viommu_bypass(v, true) == -EOPNOTSUPP)
+		test_skip(t, "BYPASS_CONFIG is not offered");
+	for (i = 0; i < 4; i++) {
+		expect_eq(t, bypass_now(t, v), !(i & 1), "bypass after %u was written", !(i & 1));
+		viommu_stop(v);
+		v = iommu_up(t);
+		/* iommu_up() writes 0. */
+		expect_eq(t, viommu_config(v)->bypass, !(i & 1), "bypass behind a device reset");
+		(void)viommu_bypass(v, i & 1);
+	}
+}
+
+TEST(iommu_bypass_reboot,
+     .id = "iommu.config.bypass_system_reset",
+     .clause = "virtio 1.4, 5.13.4.2 SHOULD: a system reset restores the first value of bypass",
+     .owner = OWNER,
+     .needs = NEED_IOMMU,
+     .timeout = 30 * SEC)
+{
+	uint32_t first = 0;
+	const unsigned int step = test_step(t, &first);
+	struct viommu_config c;
+	struct viommu *v = viommu_get(0);
+
+	require(t, v && viommu_config_read(v, &c) == 0, "the configuration cannot be read");
+	if (step) {
+		expect_eq(t, c.bypass, first, "bypass behind a reset of the machine");
+		return;
+	}
+	v = iommu_up(t);
+	if (viommu_bypass(v, !c.bypass))
+		test_skip(t, "BYPASS_CONFIG is not offered");
+	require_eq(t, bypass_now(t, v), !c.bypass, "bypass after it was written");
+	test_reboot(t, 1, c.bypass);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the iommu.* tests share: the IOMMU, started anew for each test and with bypass off, the endpoints behind it (DMA
+ * agents), memory for them, and steps that carry their own words.
+ */
+#ifndef TESTS_IOMMU_ENV_H
+#define TESTS_IOMMU_ENV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "drivers/agent/agent.h"
+#include "drivers/virtio/iommu.h"
+#include "lib/mem.h"
+#include "lib/test.h"
+#include "tests/support/needs.h"
+
+#define OWNER_IOMMU "the VMM's virtio-iommu"
+#define RW	    (VIOMMU_MAP_READ | VIOMMU_MAP_WRITE)
+
+/* An agent and its ID. */
+struct endpoint {
+	struct agent *a;
+	uint32_t id;
+	struct viommu *v;
+};
+
+/* The IOMMU, up, no endpoint attached, those in bypass mode only that a test asks for. Failure ends the test. */
+struct viommu *iommu_up(struct test_ctx *t);
+/* The n-th endpoint behind it; which writes a pattern whatever it is: false past the last. */
+bool endpoint_get(struct test_ctx *t, struct viommu *v, unsigned int n, struct endpoint *e);
+/* The first that reads as well, or two different ones; NEED_READER and NEED_ENDPOINTS say that there are. */
+struct endpoint endpoint_reader(struct test_ctx *t, struct viommu *v);
+void endpoint_two(struct test_ctx *t, struct viommu *v, struct endpoint e[2]);
+/* An ID that no endpoint has, as far as the tables say. */
+uint32_t endpoint_nobody(void);
+/* The k-th domain that a test may use. */
+uint32_t domain_of(const struct viommu *v, unsigned int k);
+/* n zeroed pages that every agent can be told of, freed after the test. */
+uint8_t *iommu_pages(struct test_ctx *t, unsigned int n);
+/* The smallest mapping, and the k-th of them from an address on that is outside of all reserved regions. */
+uint64_t granule(const struct viommu *v);
+uint64_t iova_of(struct viommu *v, unsigned int k);
+
+/* --- steps ------------------------------------------------------------------------------------- */
+
+enum strictness {
+	MUST,	/* another answer FAILs */
+	SHOULD, /* another refusal is noted; what is to be refused and is accepted FAILs */
+	MAY,	/* noted */
+};
+/* What was asked, in words, and its answer. */
+void answers(struct test_ctx *t, int got, enum viommu_status want, enum strictness how,
+	     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Requests that have to succeed. */
+void attach(struct test_ctx *t, const struct endpoint *e, uint32_t domain);
+void detach(struct test_ctx *t, const struct endpoint *e, uint32_t domain);
+void map(struct test_ctx *t, struct viommu *v, uint32_t domain, uint64_t iova, const void *page,
+	 unsigned int granules, uint32_t flags);
+void unmap(struct test_ctx *t, struct viommu *v, uint32_t domain, uint64_t iova,
+	   unsigned int granules);
+
+/* It writes, or reads; one that says it cannot ends the test as an ERROR. */
+void dma_store(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint32_t len);
+void dma_load(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint32_t len);
+/* The endpoint writes `len` bytes at iova; whether all of them, and no other of the page, came to page + off. */
+bool dma_writes(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint8_t *page,
+		uint32_t off, uint32_t len);
+/* FAILs unless that is so, or unless nothing of the n pages at `page` changes. */
+void dma_reaches(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint8_t *page,
+		 uint32_t off, uint32_t len, const char *when);
+void dma_is_stopped(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint8_t *page,
+		    unsigned int pages, const char *when);
+
+#endif
