@@ -185,9 +185,10 @@ efi_obj := $(patsubst %,$(O)/guest/%.o,$(efi_entry))
 g_libs := --start-group "$(PICOLIBC)/lib/libc.a" "$(libgcc)"
 
 $(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
-# The EFI image has a limit (tests/host/test_images.sh): what is not on the data path is built as small as can be, and tests and drivers have no frame
-# pointers. A backtrace then names the function that called into lib/, and none above it.
-$(O)/guest/tests/% $(O)/guest/drivers/% $(O)/guest/kvmpv/% $(O)/guest/lib/acpi.% $(O)/guest/lib/pci.% $(O)/guest/lib/cmdline.% $(O)/guest/lib/mem.%: G_CFLAGS += -fomit-frame-pointer
+# The EFI image has a limit (tests/host/test_images.sh): what is not on the data path is built as small as can be, and only lib/ARCH has frame
+# pointers. A backtrace then names the function that trapped, and what of lib/ARCH called it.
+no_frames := $(patsubst %,$(O)/guest/%.o,$(filter-out lib/$(ARCH)/% boot/%,$(filter %.c,$(g_src))))
+$(no_frames): G_CFLAGS += -fomit-frame-pointer
 small := tests/% lib/% kvmpv/% boot/% $(patsubst %,drivers/virtio/%,pci.c mmio.c line.c virtio.c without.c vsock.c vsock_config.c rng.c iommu.c viot.c) drivers/agent/%
 g_small := $(patsubst %,$(O)/guest/%.o,$(filter-out kvmpv/bounce.c lib/dma.c,$(filter $(small),$(g_src) $(filter %.c,$(entries)))))
 $(g_small): G_CFLAGS += -Oz

@@ -51,7 +51,7 @@ TEST(iommu_layout,
 	expect(t, c.bypass <= 1, "bypass is %u", c.bypass);
 	if (offered & VIRTIO_BIT(VIOMMU_F_PROBE))
 		expect(t, c.probe_size >= sizeof(struct viommu_property),
-		       "PROBE is offered, and probe_size is %u", (unsigned int)c.probe_size);
+		       "PROBE is offered, probe_size is %u", (unsigned int)c.probe_size);
 }
 
 static unsigned int bypass_now(struct test_ctx *t, struct viommu *v)
@@ -64,7 +64,7 @@ static unsigned int bypass_now(struct test_ctx *t, struct viommu *v)
 
 TEST(iommu_bypass,
      .id = "iommu.config.bypass",
-     .clause = "virtio 1.4, 5.13.4.2 SHOULD NOT: bypass, which the driver may write, does not change on a device reset; MUST NOT: it is 0 or 1",
+     .clause = "virtio 1.4, 5.13.4.2 SHOULD NOT: bypass changes on device reset; MUST NOT: it is none of 0 and 1",
      .owner = OWNER,
      .needs = NEED_IOMMU)
 {

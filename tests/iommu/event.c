@@ -99,7 +99,7 @@ TEST(event_write,
 		is_reported(t, &e,
 			    &(struct expected){ VIOMMU_FAULT_MAPPING, VIOMMU_FAULT_WRITE,
 						at + 0x30 },
-			    "a write to what is mapped for reading");
+			    "a write to a read mapping");
 		detach(t, &e, domain);
 	}
 }
@@ -153,7 +153,7 @@ TEST(event_none,
 
 TEST(event_flood,
      .id = "iommu.event.no_buffer",
-     .clause = "virtio 1.4, 5.13.6.9: without a buffer a report waits or is dropped; requests, DMA and later reports go on",
+     .clause = "virtio 1.4, 5.13.6.9: without a buffer a report waits or is dropped; all else goes on",
      .owner = OWNER,
      .needs = NEED_IOMMU | NEED_ENDPOINTS,
      .liveness = 1,

@@ -107,7 +107,7 @@ static void is_survived(struct test_ctx *t, const struct viommu_attach *req, uin
 /* Each length that a request may be cut to, with room for a tail and without. */
 TEST(iommu_short,
      .id = "iommu.request.too_short",
-     .clause = "virtio 1.4, 5.13.6: a request that is too small for its type is returned without being carried out",
+     .clause = "virtio 1.4, 5.13.6: a request that is too small is returned, and not carried out",
      .owner = OWNER,
      .needs = NEED_IOMMU | NEED_ENDPOINT,
      .liveness = 1,
@@ -215,7 +215,7 @@ TEST(iommu_attach_again,
 
 TEST(iommu_attach_same,
      .id = "iommu.attach.same",
-     .clause = "virtio 1.4, 5.13.6.3.2: an endpoint is attached to one domain at a time, and ATTACH that succeeds attaches it",
+     .clause = "virtio 1.4, 5.13.6.3.2: an endpoint is attached to one domain at a time",
      .owner = OWNER,
      .needs = NEED_IOMMU | NEED_ENDPOINT)
 {
@@ -370,7 +370,7 @@ TEST(iommu_map_unaligned,
 		is_unaligned(t, v, at, g - off, 0x100000, "virt_end", off);
 		is_unaligned(t, v, at, g, 0x100000 + off, "phys_start", off);
 	}
-	is_free(t, v, 0, 4, "where all requests before were refused");
+	is_free(t, v, 0, 4, "where all was refused");
 }
 
 TEST(iommu_map_overlap,
@@ -421,7 +421,7 @@ TEST(iommu_map_refused,
 	for (bit = virtio_has(viommu_device(v), VIOMMU_F_MMIO) ? 3 : 2; bit < 32; bit++)
 		answers(t, map_at(v, iova_of(v, 0), granule(v), 0x100000, RW | 1u << bit),
 			VIOMMU_S_INVAL, MUST, "MAP with flag bit %u", bit);
-	is_free(t, v, 0, 1, "where all requests before were refused");
+	is_free(t, v, 0, 1, "where all was refused");
 	detach(t, &e, domain_of(v, 0));
 	answers(t, map_at(v, iova_of(v, 0), granule(v), 0x100000, RW), VIOMMU_S_NOENT, SHOULD,
 		"MAP in a domain that has ceased to exist");
@@ -455,7 +455,7 @@ TEST(iommu_map_edges,
 		       "MAP below input_range succeeds");
 	s = viommu_map(v, domain_of(v, 0), iova_of(v, 4), iova_of(v, 2) - 1, 0x100000, RW);
 	expect(t, s != VIOMMU_S_OK, "MAP whose end lies below its start succeeds");
-	is_free(t, v, 0, 8, "where all requests before were refused");
+	is_free(t, v, 0, 8, "where all was refused");
 }
 
 TEST(iommu_map_many,
@@ -587,7 +587,7 @@ TEST(iommu_unmap_refused,
 /* All that there is, as drivers do it when they let go of a domain. */
 TEST(iommu_unmap_all,
      .id = "iommu.unmap.whole_space",
-     .clause = "virtio 1.4, 5.13.6.6.2 SHOULD: a range that spills over unmapped addresses removes all mappings in it",
+     .clause = "virtio 1.4, 5.13.6.6.2 SHOULD: UNMAP of a range that is partly unmapped removes all mappings in it",
      .owner = OWNER,
      .needs = NEED_IOMMU | NEED_ENDPOINT)
 {
@@ -642,8 +642,8 @@ static void is_list(struct test_ctx *t, const uint8_t *p, size_t n)
 	for (i = at; i < n && p[i] == 0; i++)
 		;
 	if (i < n)
-		test_note(t, "byte %u, behind the last property, is 0x%02x", (unsigned int)i, p[i]);
-	expect(t, i == n || p[i] != 0xa5, "byte %u behind the last property is not written",
+		test_note(t, "byte %u, behind the properties, is 0x%02x", (unsigned int)i, p[i]);
+	expect(t, i == n || p[i] != 0xa5, "byte %u behind the properties is not written",
 	       (unsigned int)i);
 }
 

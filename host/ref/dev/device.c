@@ -37,7 +37,7 @@
 #define AGAIN_MAX      1000000
 #define STALE_WRITES   20
 #define STALE_NS       1000000
-#define LOOK_NS	       50000000 /* outside3.vs_no_second_look: a driver on a busy machine is done by then */
+#define LOOK_NS	       50000000 /* outside3.vs_no_second_look: a driver adds the next buffer within */
 
 /* --- life --- */
 
@@ -866,13 +866,16 @@ static bool rx_waits(struct device *d)
 static void wait_in_front_of_wish(const struct ring *r)
 {
 	int64_t end = rd_now_ns() + LOOK_NS;
-	bool seen = false;
+	uint16_t seen = r->last_avail, now;
 
-	while (fault_on(F_OUTSIDE3_VS_NO_SECOND_LOOK) && rd_now_ns() < end) {
-		if (seen || !ring_pending(r))
+	while (fault_on(F_OUTSIDE3_VS_NO_SECOND_LOOK) && !r->packed && r->running &&
+	       rd_now_ns() < end) {
+		now = le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE));
+		if (now == seen)
 			continue;
-		seen = true;
-		end = rd_now_ns() + LOOK_NS / 2; /* by then it has looked whether to notify */
+		seen = now;
+		end = rd_now_ns() +
+		      LOOK_NS; /* by then it has made all available, and looked whether to notify */
 	}
 }
 

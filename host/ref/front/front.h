@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "drivers/virtio/iommu.h"
 #include "host/ref/front/fault_ids.h"
 #include "host/ref/plugin/plugin.h"
 
@@ -70,6 +71,7 @@ struct place {
 	uint32_t narrowed[2]; /* features that no negotiation has left out, inverted */
 	uint64_t pending;     /* pending bits that were shown */
 	unsigned int interrupt_loads; /* of InterruptStatus, which was not 0 */
+	uint16_t requests_seen;	      /* avail.idx of queue 0 up to which requests were looked at */
 	/* CONFIG */
 	uint16_t command, control; /* Command; MSI-X Message Control */
 	uint32_t bar[6], window_offset;
@@ -107,15 +109,31 @@ struct rule {
 	bool (*when)(const struct place *p); /* NULL: always */
 };
 
+/* A request of a virtio-iommu, as far as faults look at it. */
+union front_request {
+	struct viommu_head head;
+	struct viommu_attach attach;
+	struct viommu_detach detach;
+	struct viommu_map map;
+	struct viommu_unmap unmap;
+	struct viommu_probe probe;
+};
+/* Changes the request of len bytes. false: it stays as it is. */
+typedef bool (*request_fn)(union front_request *r, uint32_t len);
+
 struct fault {
 	struct rule rule[FRONT_RULES];
 	void (*hook)(const struct access *a); /* after each access to a known region */
 	/* What the guest sees of `value`, which a load gave. */
 	uint64_t (*load)(const struct access *a, uint64_t value);
 	void (*later)(struct place *p); /* when place.due waits have passed */
+	request_fn request;		/* of queue 0, before the device is told of it */
 };
 
-/* A fault is in one of them: those with an id outside.* in the second. */
-extern const struct fault front_faults[F_COUNT], front_outside[F_COUNT];
+/* iommu.c: the requests that were made available since the last call. */
+void front_requests(struct place *p, request_fn change);
+
+/* A fault is in one of them: those with an id outside.* in the second, with iommu.* in the third. */
+extern const struct fault front_faults[F_COUNT], front_outside[F_COUNT], front_iommu[F_COUNT];
 
 #endif

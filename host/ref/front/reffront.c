@@ -18,6 +18,10 @@
 #define MAX_PLACES 256
 #define REG_NONE   16 /* a load whose destination was not understood */
 
+enum {
+	SITE_NOTIFIES = 1 /* plugin_site.kind: this store has notified a device */
+};
+
 /* Of a vCPU: a load whose register is still to be changed. */
 struct pending {
 	uint64_t set; /* looked at by generated code */
@@ -141,6 +145,7 @@ static void follow_status(struct place *p, uint8_t v)
 		for (i = 0; i < FRONT_QUEUES; i++)
 			on_queue_reset(&p->queue[i]);
 		p->config_vector = VIRTIO_NO_VECTOR;
+		p->requests_seen = 0;
 		p->extra = p->unread;
 		if (p->status & VIRTIO_S_FEATURES_OK)
 			for (i = 0; i < 2; i++)
@@ -441,11 +446,13 @@ static void on_store(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vadd
 {
 	struct access a = { .store = true };
 	const struct known *k = describe(info, vaddr, &a);
+	struct plugin_site *site = userdata;
 
 	(void)cpu;
-	(void)userdata;
 	if (!k)
 		return;
+	if (site && k->region == NOTIFY)
+		__atomic_store_n(&site->kind, SITE_NOTIFIES, __ATOMIC_RELAXED);
 	g_mutex_lock(&front.lock);
 	on_access(k, a.phys, &a);
 	g_mutex_unlock(&front.lock);
@@ -469,6 +476,22 @@ static void on_load(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vaddr
 		return;
 	p = qemu_plugin_scoreboard_find(front.board, cpu);
 	*p = (struct pending){ 1, a.value, v, (unsigned int)dest & 0xff, a.size, dest >> 8 & 1 };
+}
+
+/* In front of a store that has notified before: what is available by now the device has not seen. */
+static void on_notify(unsigned int cpu, void *userdata)
+{
+	const struct plugin_site *site = userdata;
+	unsigned int i;
+
+	(void)cpu;
+	if (__atomic_load_n(&site->kind, __ATOMIC_RELAXED) != SITE_NOTIFIES)
+		return;
+	g_mutex_lock(&front.lock);
+	for (i = 0; i < front.places; i++)
+		if (front.place[i].region == COMMON)
+			front_requests(&front.place[i], front.fault->request);
+	g_mutex_unlock(&front.lock);
 }
 
 /* In front of the instruction behind the load. */
@@ -525,6 +548,22 @@ static uintptr_t destination(const uint8_t *b, size_t n)
 	return REG_NONE;
 }
 
+/* A store of 16 bits may be a notification. Its record; NULL: it is none, or nobody asks. */
+static struct plugin_site *watch_notify(struct qemu_plugin_insn *insn, const uint8_t *b, size_t n)
+{
+	struct plugin_site *site;
+	size_t i = 1;
+
+	if (!front.fault->request || n < 3 || b[0] != 0x66)
+		return NULL;
+	i += (b[1] & 0xf0) == 0x40;
+	if (b[i] != 0x89 && b[i] != 0xc7)
+		return NULL;
+	site = plugin_site(insn, 0);
+	qemu_plugin_register_vcpu_insn_exec_cb(insn, on_notify, QEMU_PLUGIN_CB_NO_REGS, site);
+	return site;
+}
+
 static void watch(struct qemu_plugin_insn *insn, bool behind_load)
 {
 	const qemu_plugin_u64 set = { front.board, offsetof(struct pending, set) };
@@ -537,7 +576,7 @@ static void watch(struct qemu_plugin_insn *insn, bool behind_load)
 	qemu_plugin_register_vcpu_mem_cb(insn, on_load, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_R,
 					 (void *)destination(b, n)); /* NOLINT: a number */
 	qemu_plugin_register_vcpu_mem_cb(insn, on_store, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W,
-					 NULL);
+					 watch_notify(insn, b, n));
 }
 
 /* QEMU ends a block behind each access to a device; where it does not, the next instruction is in the block. */
@@ -556,10 +595,11 @@ static void instrument(struct qemu_plugin_insn *insn, size_t index)
 static int start(void)
 {
 	const struct fault *outside = &front_outside[plugin_fault()];
+	const struct fault *iommu = &front_iommu[plugin_fault()];
 
-	front.fault = outside->hook || outside->load || outside->rule[0].region ?
-			      outside :
-			      &front_faults[plugin_fault()];
+	front.fault = outside->hook || outside->load || outside->rule[0].region ? outside :
+		      iommu->request || iommu->rule[0].region			? iommu :
+								&front_faults[plugin_fault()];
 	front.board = qemu_plugin_scoreboard_new(sizeof(struct pending));
 	return 0;
 }
