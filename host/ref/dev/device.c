@@ -37,7 +37,7 @@
 #define AGAIN_MAX      1000000
 #define STALE_WRITES   20
 #define STALE_NS       1000000
-#define LOOK_NS	       50000000 /* outside3.vs_no_second_look: a driver adds the next buffer within */
+#define LOOK_NS	       50000000 /* outside3.vs_no_second_look */
 
 /* --- life --- */
 
@@ -862,21 +862,29 @@ static bool rx_waits(struct device *d)
 		fault(F_OUTSIDE_VS_RX_WAITS_FOR_TX));
 }
 
-/* Fault outside3.vs_no_second_look: what the driver makes available meanwhile it does not notify. */
-static void wait_in_front_of_wish(const struct ring *r)
+/* Fault outside3.vs_no_second_look: how many rx buffers are available; packed rings are left alone. */
+static uint16_t rx_available(const struct ring *r)
 {
-	int64_t end = rd_now_ns() + LOOK_NS;
-	uint16_t seen = r->last_avail, now;
+	if (!fault_on(F_OUTSIDE3_VS_NO_SECOND_LOOK) || r->packed || !r->running)
+		return 0;
+	return (uint16_t)(le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE)) -
+			  r->last_avail);
+}
 
-	while (fault_on(F_OUTSIDE3_VS_NO_SECOND_LOOK) && !r->packed && r->running &&
-	       rd_now_ns() < end) {
-		now = le16toh(__atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE));
-		if (now == seen)
-			continue;
-		seen = now;
-		end = rd_now_ns() +
-		      LOOK_NS; /* by then it has made all available, and looked whether to notify */
-	}
+/* What the driver makes available meanwhile it does not notify: until it has given all back, and then some. */
+static void wait_in_front_of_wish(const struct device *d, const struct ring *r)
+{
+	const int64_t end = rd_now_ns() + 10 * LOOK_NS;
+	int64_t then = 0;
+
+	if (!d->rx_most)
+		return;
+	while (rd_now_ns() < end && rx_available(r) < d->rx_most)
+		;
+	/* By then it has looked whether to notify. */
+	then = rd_now_ns() + LOOK_NS / 10;
+	while (rd_now_ns() < then)
+		;
 }
 
 static bool no_second_look(struct device *d)
@@ -893,13 +901,15 @@ static void run_rx(struct device *d)
 
 	if (rx_waits(d))
 		return;
+	if (rx_available(r) > d->rx_most)
+		d->rx_most = rx_available(r);
 	while (d->reply_first || d->send_first) {
 		const int ret = ring_pop(r, &d->chain);
 
 		if (ret < 0)
 			break;
 		if (ret == 0) {
-			wait_in_front_of_wish(r);
+			wait_in_front_of_wish(d, r);
 			if (ring_want_kicks(r, true) && !no_second_look(d))
 				continue;
 			d->rx_dry = true;

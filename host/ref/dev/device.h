@@ -97,8 +97,9 @@ struct device {
 	bool event_told;	    /* fault outside2.vs_event_first: of the change that is due */
 	uint64_t event_packets;	    /* packets_ever when it was sent */
 	unsigned int events_passed; /* fault outside3.vs_event_other_device: from another device */
-	bool rx_asleep; /* fault outside3.vs_no_second_look: until the driver notifies */
-	bool rx_dry;	/* faults: rx ran empty, and no packet came from the guest since */
+	bool rx_asleep;	  /* fault outside3.vs_no_second_look: until the driver notifies */
+	uint16_t rx_most; /* the same: rx buffers that the driver has made available at a time */
+	bool rx_dry;	  /* faults: rx ran empty, and no packet came from the guest since */
 	bool rx_gated; /* fault outside.vs_event_gates_rx: an event was sent, and nothing notified */
 	int64_t stale_at_ns;
 	const char *page_state;
