@@ -388,7 +388,7 @@ TEST(record_dropped,
 		{ cid, LOCAL_PORT }, { 0x7ffffe00, NOBODY }, VSOCK_STREAM, VSOCK_OP_RST, 0, 0
 	};
 	const struct packet len = {
-		{ cid, LOCAL_PORT }, host_port(NOBODY), VSOCK_STREAM, VSOCK_OP_RST, 100, 0
+		{ cid, LOCAL_PORT }, host_port(NOBODY), VSOCK_STREAM, VSOCK_OP_RST, 1, 0
 	};
 	const struct ctl_dev_info was = compare(t, e);
 	struct ctl_dev_info now;
