@@ -40,7 +40,8 @@ enum {
 
 static const struct argp_option options[] = {
 	{ "host", OPT_HOST, "NAME|FILE[,...]", 0,
-	  "hosts that inject faults; default: ref,ref-vectors,ref-vfio,ref-protected,ref-iommu", 0 },
+	  "hosts that inject faults; default: ref,ref-vectors,ref-vfio,ref-protected,ref-iommu",
+	  0 },
 	{ "fault", OPT_FAULT, "ID[,ID...]", 0, "these faults only (globs); may be repeated", 0 },
 	{ "quick", OPT_QUICK, NULL, 0, "the first fault of each kind and every tenth of the rest",
 	  0 },
