@@ -310,7 +310,7 @@ int main(void)
 		if (glob_list_selects(list, test->id))
 			tests[n++] = test;
 	if (n) {
-		qsort(tests, n, sizeof(tests[0]), by_id);
+		qsort(tests, n, sizeof(tests[0]), by_id); /* NOLINT: an array of pointers */
 		run_all(tests, n);
 	} else {
 		fprintf(report, "Bail out! no test is selected\n");
