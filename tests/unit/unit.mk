@@ -11,6 +11,8 @@ unit-tests += virtio_packed
 unit-virtio_packed := $(unit-virtio) tests/unit/fake_packed.c
 unit-virtio_init := $(unit-virtio) drivers/virtio/rng.c
 unit-link-virtio_init := $(fake-heap)
+unit-tests += viot
+unit-viot := drivers/virtio/viot.c lib/device.c
 unit-tests += virtio_without
 unit-virtio_without := $(unit-virtio)
 unit-link-virtio_without := -Wl,--wrap=printf
