@@ -125,7 +125,6 @@ static void find_all(void)
 	for (i = 0; (p = pci_get(i)) && count < MAX_AGENTS; i++) {
 		struct agent *a = &agents[count];
 
-		*a = (struct agent){ 0 };
 		if (!edu_probe(a, p) && !testdev_probe(a, p))
 			continue;
 		device_init_pci(&a->dev, p->segment, pci_requester(p));

@@ -37,7 +37,6 @@ _Static_assert(sizeof(struct viommu_map) == 36 && sizeof(struct viommu_unmap) ==
 
 struct viommu {
 	struct virtio_device *d;
-	unsigned int generation;
 	bool up;
 	struct viommu_config config;
 	spinlock_t lock;
@@ -65,11 +64,6 @@ struct viommu *viommu_get(unsigned int n)
 struct virtio_device *viommu_device(struct viommu *v)
 {
 	return v->d;
-}
-
-unsigned int viommu_generation(const struct viommu *v)
-{
-	return v->up ? v->generation : 0;
 }
 
 const struct viommu_config *viommu_config(const struct viommu *v)
@@ -158,7 +152,6 @@ int viommu_start(struct viommu *v)
 	(void)vq_interrupts(v->d->vq[0], false);
 	(void)vq_interrupts(v->d->vq[1], false);
 	v->up = true;
-	v->generation++;
 	v->room = FAULTS;
 	memset(v->fault, 0, sizeof(v->fault));
 	fill_faults(v);

@@ -149,8 +149,6 @@ struct virtio_device *viommu_device(struct viommu *v);
 int viommu_start(struct viommu *v);
 /* Resets it and takes its memory. */
 void viommu_stop(struct viommu *v);
-/* How often it was started; 0: it is not up. Who attached something starts again when this has changed. */
-unsigned int viommu_generation(const struct viommu *v);
 /* Read from the device. 0, -EAGAIN (torn each time), -ERANGE. */
 int viommu_config_read(struct viommu *v, struct viommu_config *c);
 /* As read when it was started. */

@@ -36,7 +36,7 @@ void endpoint_two(struct test_ctx *t, struct viommu *v, struct endpoint e[2]);
 uint32_t endpoint_nobody(void);
 /* The k-th domain that a test may use. */
 uint32_t domain_of(const struct viommu *v, unsigned int k);
-/* n zeroed pages that every agent can be told of, freed after the test. */
+/* n zeroed pages that every agent can be told of, freed after the test; a SKIP where no mapping is as small as a page. */
 uint8_t *iommu_pages(struct test_ctx *t, unsigned int n);
 /* The smallest mapping, and the k-th of them from an address on that is outside of all reserved regions. */
 uint64_t granule(const struct viommu *v);
@@ -63,10 +63,10 @@ void unmap(struct test_ctx *t, struct viommu *v, uint32_t domain, uint64_t iova,
 /* It writes, or reads; one that says it cannot ends the test as an ERROR. */
 void dma_store(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint32_t len);
 void dma_load(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint32_t len);
-/* The endpoint writes `len` bytes at iova; whether all of them, and no other of the page, came to page + off. */
-bool dma_writes(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint8_t *page,
-		uint32_t off, uint32_t len);
-/* FAILs unless that is so, or unless nothing of the n pages at `page` changes. */
+/*
+ * The endpoint writes at iova: FAILs unless all `len` bytes, and no other of the pages, come to page + off; or unless
+ * nothing of the n pages at `page` changes.
+ */
 void dma_reaches(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint8_t *page,
 		 uint32_t off, uint32_t len, const char *when);
 void dma_is_stopped(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint8_t *page,

@@ -9,8 +9,6 @@
  *
  * A refusal has to change nothing: each test looks for that by requests that must succeed afterwards.
  */
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/iommu/env.h"
@@ -26,9 +24,13 @@ static struct endpoint first(struct test_ctx *t, struct viommu *v)
 	return e;
 }
 
-static bool exists(struct viommu *v, uint32_t domain)
+/* Whether there is such a domain; a device that says nothing FAILs the test and ends it. */
+static bool exists(struct test_ctx *t, struct viommu *v, uint32_t domain)
 {
-	return viommu_unmap(v, domain, 0, granule(v) - 1) == VIOMMU_S_OK;
+	const int s = viommu_unmap(v, domain, 0, granule(v) - 1);
+
+	require(t, s >= VIOMMU_S_OK, "UNMAP: %s", viommu_status_name(s));
+	return s == VIOMMU_S_OK;
 }
 
 /* --- any request ------------------------------------------------------------------------------- */
@@ -127,7 +129,7 @@ TEST(iommu_short,
 		expect(t, used == 0 || in[0] != VIOMMU_S_OK, "ATTACH of %u bytes succeeds",
 		       (unsigned int)len);
 	}
-	expect(t, !exists(v, domain_of(v, 0)), "an ATTACH that was cut off attaches");
+	expect(t, !exists(t, v, domain_of(v, 0)), "an ATTACH that was cut off attaches");
 	for (len = 1; len < sizeof(req.head); len++)
 		is_survived(t, &req, len, sizeof(in));
 	for (len = 0; len < sizeof(in); len++)
@@ -159,9 +161,9 @@ TEST(iommu_attach_refused,
 			MUST, "ATTACH with BYPASS, which is not negotiated");
 	answers(t, viommu_attach(v, domain, endpoint_nobody(), 0), VIOMMU_S_NOENT, MUST,
 		"ATTACH of an endpoint that is not there");
-	expect(t, !exists(v, domain), "the domain of an ATTACH that was refused is there");
+	expect(t, !exists(t, v, domain), "the domain of an ATTACH that was refused is there");
 	attach(t, &e, domain);
-	expect(t, exists(v, domain), "the domain of an ATTACH is not there");
+	expect(t, exists(t, v, domain), "the domain of an ATTACH is not there");
 	detach(t, &e, domain);
 }
 
@@ -184,7 +186,8 @@ TEST(iommu_attach_reserved,
 		answers(t, viommu_status(v, &req, sizeof(req)), VIOMMU_S_INVAL, MUST,
 			"ATTACH with byte %u of reserved set", i);
 	}
-	expect(t, !exists(v, domain_of(v, 0)), "the domain of an ATTACH that was refused is there");
+	expect(t, !exists(t, v, domain_of(v, 0)),
+	       "the domain of an ATTACH that was refused is there");
 }
 
 TEST(iommu_attach_again,
@@ -205,8 +208,8 @@ TEST(iommu_attach_again,
 	if (s == VIOMMU_S_UNSUPP)
 		test_skip(t, "an attached endpoint cannot change its domain (UNSUPP)");
 	answers(t, s, VIOMMU_S_OK, SHOULD, "ATTACH to a second domain");
-	expect(t, !exists(v, a), "the first domain is there, and no endpoint is attached to it");
-	expect(t, exists(v, b), "the second domain is not there");
+	expect(t, !exists(t, v, a), "the first domain is there, and no endpoint is attached to it");
+	expect(t, exists(t, v, b), "the second domain is not there");
 	/* The first one's ID names a new domain, which has no mapping. */
 	attach(t, &e, a);
 	map(t, v, a, iova_of(v, 0), page, 1, RW);
@@ -226,9 +229,9 @@ TEST(iommu_attach_same,
 
 	expect(t, s == VIOMMU_S_OK || s == VIOMMU_S_UNSUPP,
 	       "ATTACH to the domain that it is attached to: %s", viommu_status_name(s));
-	expect(t, exists(v, a), "the domain is not there");
+	expect(t, exists(t, v, a), "the domain is not there");
 	detach(t, &e, a);
-	expect(t, !exists(v, a), "one DETACH does not undo two ATTACHes");
+	expect(t, !exists(t, v, a), "one DETACH does not undo two ATTACHes");
 }
 
 TEST(iommu_attach_shared,
@@ -249,9 +252,9 @@ TEST(iommu_attach_shared,
 		test_skip(t, "two endpoints cannot share a domain (UNSUPP)");
 	answers(t, s, VIOMMU_S_OK, MUST, "ATTACH of a second endpoint");
 	detach(t, &e[0], a);
-	expect(t, exists(v, a), "the domain is gone with its first endpoint");
+	expect(t, exists(t, v, a), "the domain is gone with its first endpoint");
 	detach(t, &e[1], a);
-	expect(t, !exists(v, a), "the domain is there, and no endpoint is attached to it");
+	expect(t, !exists(t, v, a), "the domain is there, and no endpoint is attached to it");
 }
 
 TEST(iommu_attach_bypass,
@@ -298,7 +301,7 @@ TEST(iommu_detach_refused,
 	attach(t, &e, a);
 	answers(t, viommu_detach(v, b, e.id), VIOMMU_S_INVAL, MAY,
 		"DETACH from a domain that it is not attached to");
-	expect(t, exists(v, a), "DETACH from another domain detaches the endpoint");
+	expect(t, exists(t, v, a), "DETACH from another domain detaches the endpoint");
 	detach(t, &e, a);
 }
 
@@ -318,7 +321,7 @@ TEST(iommu_detach_reserved,
 	attach(t, &e, domain_of(v, 0));
 	answers(t, viommu_status(v, &req, sizeof(req)), VIOMMU_S_OK, MUST,
 		"DETACH with reserved bytes");
-	expect(t, !exists(v, domain_of(v, 0)), "the domain is there after DETACH");
+	expect(t, !exists(t, v, domain_of(v, 0)), "the domain is there after DETACH");
 }
 
 /* --- MAP ----------------------------------------------------------------------------------------- */
@@ -447,14 +450,14 @@ TEST(iommu_map_edges,
 	s = viommu_unmap(v, domain_of(v, 0), last, last + g - 1);
 	answers(t, s, VIOMMU_S_OK, SHOULD, "UNMAP of the last page");
 	if (c->input_end != UINT64_MAX)
-		expect(t, map_at(v, last + g, g, 0x100000, RW) != VIOMMU_S_OK,
+		expect(t, map_at(v, last + g, g, 0x100000, RW) > VIOMMU_S_OK,
 		       "MAP of 0x%llx, behind input_range, succeeds",
 		       (unsigned long long)(last + g));
 	if (c->input_start)
-		expect(t, map_at(v, c->input_start - g, g, 0x100000, RW) != VIOMMU_S_OK,
+		expect(t, map_at(v, c->input_start - g, g, 0x100000, RW) > VIOMMU_S_OK,
 		       "MAP below input_range succeeds");
 	s = viommu_map(v, domain_of(v, 0), iova_of(v, 4), iova_of(v, 2) - 1, 0x100000, RW);
-	expect(t, s != VIOMMU_S_OK, "MAP whose end lies below its start succeeds");
+	expect(t, s > VIOMMU_S_OK, "MAP whose end lies below its start succeeds");
 	is_free(t, v, 0, 8, "where all was refused");
 }
 
@@ -741,10 +744,10 @@ TEST(iommu_resv,
 			test_note(t, "region %u has reserved bytes that are not zero", n);
 		for (k = at; (other = viommu_resv_next(props, size, &k));)
 			expect(t, !overlap(r, other), "region %u overlaps another one", n);
-		expect(t, map_at(v, start & ~(g - 1), g, 0x100000, RW) != VIOMMU_S_OK,
+		expect(t, map_at(v, start & ~(g - 1), g, 0x100000, RW) > VIOMMU_S_OK,
 		       "MAP over the first page of region %u, 0x%llx, succeeds", n,
 		       (unsigned long long)start);
-		expect(t, map_at(v, end & ~(g - 1), g, 0x100000, RW) != VIOMMU_S_OK,
+		expect(t, map_at(v, end & ~(g - 1), g, 0x100000, RW) > VIOMMU_S_OK,
 		       "MAP over the last page of region %u, 0x%llx, succeeds", n,
 		       (unsigned long long)end);
 	}

@@ -875,7 +875,7 @@ static uint16_t rx_available(const struct ring *r)
 static void wait_in_front_of_wish(const struct device *d, const struct ring *r)
 {
 	const int64_t end = rd_now_ns() + 10 * LOOK_NS;
-	int64_t then = 0;
+	int64_t then;
 
 	if (!d->rx_most)
 		return;

@@ -13,7 +13,6 @@
 #define PAGE	       4096u
 #define NOWHERE_MAPPED 0x7000000000ull /* no test maps there */
 #define BYPASS_AT      36
-#define VRING_NEXT     1u
 #define VRING_INDIRECT 4u
 
 /* --- requests -------------------------------------------------------------------------------- */
