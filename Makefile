@@ -175,24 +175,20 @@ G_LDFLAGS := -nostdlib --gc-sections -z noexecstack --no-warn-rwx-segments
 
 g_dirs := lib drivers/virtio drivers/agent kvmpv $(addprefix tests/,boot irq virtio vsock hostile kvmpv iommu bench support)
 # Of boot/, efi* is the entry of the EFI image, elf* that of the other; the rest is in both.
-efi_entry := $(wildcard boot/efi*.c boot/$(ARCH)/efi*.c)
+efi_unpack := boot/efi_unpack.c
+efi_entry := $(filter-out $(efi_unpack),$(wildcard boot/efi*.c boot/$(ARCH)/efi*.c))
 elf_entry := $(wildcard boot/$(ARCH)/elf*.[cS])
-entries := $(efi_entry) $(elf_entry)
+entries := $(efi_entry) $(efi_unpack) $(elf_entry)
 g_src := $(filter-out $(entries),$(wildcard $(foreach d,$(g_dirs),$(d)/*.c $(d)/$(ARCH)/*.[cS]) \
 	tests/$(ARCH)/*.c boot/*.c boot/$(ARCH)/*.[cS]))
 g_obj := $(patsubst %,$(O)/guest/%.o,$(g_src))
 elf_obj := $(patsubst %,$(O)/guest/%.o,$(elf_entry))
 efi_obj := $(patsubst %,$(O)/guest/%.o,$(efi_entry))
+# The program that unpacks the EFI image, and what it has in common with the payload.
+unpack_obj := $(patsubst %,$(O)/guest/%.o,$(efi_unpack) boot/$(ARCH)/efi_reloc.c lib/config_section.c)
 g_libs := --start-group "$(PICOLIBC)/lib/libc.a" "$(libgcc)"
 
-$(O)/guest/boot/efi.c.o: G_CFLAGS += $(EFI_CFLAGS)
-# The EFI image has a limit (tests/host/test_images.sh): what is not on the data path is built as small as can be, and only lib/ARCH has frame
-# pointers. A backtrace then names the function that trapped, and what of lib/ARCH called it.
-no_frames := $(patsubst %,$(O)/guest/%.o,$(filter-out lib/$(ARCH)/% boot/%,$(filter %.c,$(g_src))))
-$(no_frames): G_CFLAGS += -fomit-frame-pointer
-small := tests/% lib/% kvmpv/% boot/% $(patsubst %,drivers/virtio/%,pci.c mmio.c line.c virtio.c without.c vsock.c vsock_config.c rng.c iommu.c viot.c) drivers/agent/%
-g_small := $(patsubst %,$(O)/guest/%.o,$(filter-out kvmpv/bounce.c lib/dma.c,$(filter $(small),$(g_src) $(filter %.c,$(entries)))))
-$(g_small): G_CFLAGS += -Oz
+$(O)/guest/boot/efi.c.o $(unpack_obj): G_CFLAGS += $(EFI_CFLAGS)
 g_stamp := $(O)/guest/flags
 $(call stamp,$(g_stamp),$(G_CFLAGS) $(EFI_CFLAGS) $(G_LDFLAGS))
 $(O)/guest/%.c.o: %.c $(g_stamp)
@@ -212,17 +208,31 @@ $(O)/assay.elf: $(g_obj) $(elf_obj) linker/payload.lds $(g_list)
 	$(Q)$(LD) -static $(G_LDFLAGS) -z max-page-size=4096 $(ELF_LDFLAGS) -T linker/payload.lds -o $@ $(g_obj) $(elf_obj) \
 		$(g_libs) --end-group
 
-# A shared object, of which objcopy makes a PE file; GNU-EFI's start-up code relocates it.
+# Two shared objects, which GNU-EFI's start-up code relocates: the payload, and the program that has it in packed form and
+# unpacks it. objcopy makes a PE file of the latter.
 # GNU-EFI's start-up code; distributions keep it in different folders. Since version 4 it calls _entry(), of a
 # library that is not needed here, in place of efi_main().
 EFI_CRT0 := $(firstword $(wildcard $(foreach d,/usr/lib /usr/lib/gnuefi /usr/lib64/gnuefi /usr/lib/x86_64-linux-gnu/gnuefi,\
 	$(d)/crt0-efi-$(ARCH).o $(d)/$(ARCH)/crt0-efi-$(ARCH).o)) /usr/lib/crt0-efi-$(ARCH).o)
-EFI_SECTIONS := .text .reloc .rodata .data .dynamic .rela .relr.dyn .bss
-$(O)/assay.efi: $(g_obj) $(efi_obj) linker/efi.lds $(g_list)
+EFI_LINK = $(Q)$(LD) -shared -Bsymbolic -znocombreloc -z pack-relative-relocs --no-undefined --defsym=_entry=efi_main $(G_LDFLAGS) \
+	-T linker/efi.lds -o $@ $(EFI_CRT0) $(filter %.o,$^) $(g_libs) --end-group
+sections = $(1:%=-j %)
+$(O)/assay.efi.so: $(g_obj) $(efi_obj) linker/efi.lds $(g_list)
 	$(call say,LD      $@)
-	$(Q)$(LD) -shared -Bsymbolic -znocombreloc -z pack-relative-relocs --no-undefined --defsym=_entry=efi_main $(G_LDFLAGS) -T linker/efi.lds \
-		-o $@.so $(EFI_CRT0) $(g_obj) $(efi_obj) $(g_libs) --end-group
-	$(Q)$(OBJCOPY) $(EFI_SECTIONS:%=-j %) --rename-section .relr.dyn=.relr --strip-unneeded --output-target $(EFI_TARGET) --subsystem 10 $@.so $@
+	$(EFI_LINK)
+$(O)/gen/payload.bin: $(O)/assay.efi.so
+	$(Q)$(OBJCOPY) $(call sections,.head .text .rodata .data .dynamic .rela .relr.dyn) -O binary $< $@
+$(O)/gen/payload.lz4: $(O)/gen/payload.bin
+	$(Q)lz4 -q -f -12 -B7 --content-size --no-frame-crc $< $@
+$(O)/guest/$(efi_unpack).o: $(O)/gen/payload.lz4
+$(O)/guest/$(efi_unpack).o: G_CFLAGS += -Wa,-I$(O)/gen
+$(O)/unpack.efi.so: $(unpack_obj) linker/efi.lds $(g_list)
+	$(call say,LD      $@)
+	$(EFI_LINK)
+$(O)/assay.efi: $(O)/unpack.efi.so
+	$(call say,PE      $@)
+	$(Q)$(OBJCOPY) $(call sections,.text .reloc .rodata .data .config .dynamic .rela .relr.dyn .bss) --rename-section .relr.dyn=.relr \
+		--strip-unneeded --output-target $(EFI_TARGET) --subsystem 10 $< $@
 
 $(O)/assay.img: $(O)/assay.efi images/esp
 	$(call say,IMG     $@)
@@ -311,7 +321,6 @@ REFDEV_OBJ $(refdev_obj) $(peer_obj) $(common_obj)
 REFKVM_OBJ $(call pic_obj,host/ref/kvm/*.c) $(plugin_obj)
 CLANG_FLAGS -resource-dir $(clang_dir) -w $(filter -std=% -D% -I%,$(H_CFLAGS)) $(P_CFLAGS)
 G_CFLAGS $(G_CFLAGS)
-G_SMALL $(g_small)
 G_LINK $(LD) -static $(G_LDFLAGS) -z max-page-size=4096 $(ELF_LDFLAGS) -T linker/payload.lds
 G_OBJ $(g_obj) $(elf_obj)
 G_LIBS $(g_libs) --end-group

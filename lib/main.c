@@ -26,13 +26,6 @@ OPTION("exit", "how the machine ends: debug, acpi, reset or halt; default: each 
 extern const init_fn start_assay_init[], stop_assay_init[];
 extern const env_fn start_assay_env[], stop_assay_env[];
 
-/* Written by `assay configure` in the image's file. */
-volatile const struct config_section config_section
-	__attribute__((section(".assay_config"), used)) = {
-		.magic = CONFIG_SECTION_MAGIC,
-		.size = CONFIG_SECTION_SIZE - 24,
-	};
-
 #define HEAP_DIVISOR 8
 #define HEAP_MAX     (64u << 20)
 

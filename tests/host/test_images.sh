@@ -46,7 +46,7 @@ check() { # NAME FILE PATTERN...: each pattern (extended, anchored) is a line of
 }
 all_pass='# Totals: pass:[1-9][0-9]* fail:0 xfail:0 xpass:0 skip:[0-9]+ error:0'
 
-echo 1..11
+echo 1..12
 
 # Half a megabyte with Debian 12's compiler; others build some more.
 limit=524288
@@ -68,6 +68,21 @@ check 'PVH: fw_cfg' "$tmp/log" ' +ok 1 boot.trap.instructions' "$all_pass" '# en
 efi -kernel "$out/assay.efi" -append 'tests=boot.trap' >"$tmp/log"
 check 'EFI: load options' "$tmp/log" '# assay .* boot=efi' ' +ok 1 boot.trap.instructions' "$all_pass" \
 	'# end'
+
+# The payload in it is packed.
+cp "$out/assay.efi" "$tmp/damaged.efi"
+head -c 4096 /dev/zero | tr '\0' '\377' | dd of="$tmp/damaged.efi" bs=4096 seek=$((size / 8192)) conv=notrunc status=none
+# The firmware goes on with whatever else it may boot.
+: >"$tmp/log"
+timeout -k 5 60 "$qemu" -accel tcg -M q35 -m 128 -nodefaults -vga none -display none -no-reboot -serial "file:$tmp/log" \
+	-drive "if=pflash,unit=0,format=raw,readonly=on,file=$(var OVMF_CODE)" -kernel "$tmp/damaged.efi" </dev/null 2>"$tmp/stderr" &
+pid=$!
+until grep -aq 'assay: the image is damaged' "$tmp/log" || ! kill -0 $pid 2>/dev/null; do sleep 0.1; done
+kill $pid 2>/dev/null
+wait $pid 2>/dev/null
+echo 0 >"$tmp/rc"
+tr -d '\r' <"$tmp/log" >"$tmp/text"
+check 'EFI: a damaged image says so' "$tmp/text" '.*assay: the image is damaged'
 
 echo 'tests=boot.trap' >"$tmp/assay.cfg"
 images/esp "$tmp/disk.img" "$out/assay.efi" "$tmp/assay.cfg"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "tests/vsock/packet.h"
 
+#include <errno.h>
+
 #include "lib/errname.h"
 
 #define BUFFER	   65536u /* the room that a REQUEST of ours announces */
@@ -21,15 +23,27 @@ struct vsock_hdr packet_header(const struct packet *p)
 	};
 }
 
+/* The queue has room again once the device has used what lies in it. */
+void packet_raw(struct test_ctx *t, struct vsock_env *e, const struct vsock_hdr *h,
+		const void *payload, uint32_t len)
+{
+	int ret, polled = 0;
+
+	wait_for((ret = vsock_send_raw(e->vs, h, payload, len)) != -ENOSPC ||
+			 (polled = vsock_poll(e->vs)) < 0,
+		 2 * test_sec());
+	require(t, ret != -ENOSPC && polled >= 0, "the device takes no packet: %s",
+		err_text(polled < 0 ? polled : ret));
+	if (ret)
+		test_error(t, "a packet cannot be sent: %s", err_text(ret));
+}
+
 void packet_send(struct test_ctx *t, struct vsock_env *e, const struct packet *p)
 {
 	const struct vsock_hdr h = packet_header(p);
-	int ret;
 
 	vsock_strays_clear(e->vs);
-	ret = vsock_send_raw(e->vs, &h, NULL, 0);
-	if (ret)
-		test_error(t, "a packet cannot be sent: %s", err_text(ret));
+	packet_raw(t, e, &h, NULL, 0);
 }
 
 bool packet_answered(struct vsock_env *e, const struct packet *p, struct vsock_hdr *h)

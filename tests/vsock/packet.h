@@ -19,6 +19,9 @@ struct packet { /* in the CPU's order */
 
 /* The header that goes on the ring. */
 struct vsock_hdr packet_header(const struct packet *p);
+/* Sends a header as it is, and len bytes, waiting for room in the queue. A device that makes none FAILs the test. */
+void packet_raw(struct test_ctx *t, struct vsock_env *e, const struct vsock_hdr *h,
+		const void *payload, uint32_t len);
 /* Sends it. It goes out in its turn, before whatever is sent next. */
 void packet_send(struct test_ctx *t, struct vsock_env *e, const struct packet *p);
 /* The operation of the answer, PACKET_NONE if none came so far. */

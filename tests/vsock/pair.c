@@ -269,7 +269,11 @@ void guest_packet_(struct pair *p, enum vsock_op op, uint32_t flags, uint32_t n)
 	int ret;
 
 	pattern_fill(buf, n, p->out.seed, p->out.pos);
-	ret = vsock_conn_packet(p->conn, op, flags, buf, n);
+	/* The queue has room again once the device has used what lies in it. */
+	wait_for((ret = vsock_conn_packet(p->conn, op, flags, buf, n)) != -ENOSPC ||
+			 (vsock_poll(p->env->vs), false),
+		 2 * test_sec());
+	require(p->t, ret != -ENOSPC, "%s: the device takes no packet", name_of(p));
 	if (ret)
 		test_error(p->t, "%s: a packet cannot be sent: %s", name_of(p), err_text(ret));
 	if (op != VSOCK_OP_RW)

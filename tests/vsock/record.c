@@ -464,10 +464,8 @@ static void send_numbered(struct test_ctx *t, struct vsock_env *e, uint32_t from
 
 	for (n = from; n < to; n++) {
 		const struct vsock_hdr h = numbered(e, n);
-		const int ret = vsock_send_raw(e->vs, &h, NULL, 0);
 
-		if (ret)
-			test_error(t, "a packet cannot be sent: %s", err_text(ret));
+		packet_raw(t, e, &h, NULL, 0);
 		vsock_poll(e->vs);
 	}
 }

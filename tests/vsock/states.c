@@ -40,12 +40,9 @@ static void is_refused(struct test_ctx *t, struct vsock_env *e, struct packet p)
 	static const uint8_t payload[8];
 	const struct vsock_hdr h = packet_header(&p);
 	struct vsock_hdr a = { 0 };
-	int ret;
 
 	vsock_strays_clear(e->vs);
-	ret = vsock_send_raw(e->vs, &h, payload, p.len);
-	if (ret)
-		test_error(t, "a packet cannot be sent: %s", err_text(ret));
+	packet_raw(t, e, &h, payload, p.len);
 	settle(t, e);
 	if (!packet_answered(e, &p, &a)) {
 		expect(t, p.op != VSOCK_OP_REQUEST,
@@ -144,7 +141,7 @@ TEST(states_offered,
 					    le32_to_cpu(s.hdr.src_port) };
 		p.type = VSOCK_STREAM;
 		h = packet_header(&p);
-		vsock_send_raw(e->vs, &h, payload, p.len);
+		packet_raw(t, e, &h, payload, p.len);
 		ret = ctl_connect_end(e->ctl, &r);
 		expect(t, ret != 0, "%s instead of RESPONSE: the host's application is connected",
 		       packet_op(p.op));
@@ -152,7 +149,7 @@ TEST(states_offered,
 			.from = p.from, .to = p.to, .type = p.type, .op = VSOCK_OP_RST
 		};
 		h = packet_header(&p);
-		vsock_send_raw(e->vs, &h, NULL, 0);
+		packet_raw(t, e, &h, NULL, 0);
 		settle(t, e);
 	}
 	vsock_hold_requests(e->vs, false);
@@ -258,8 +255,7 @@ static bool refuses_request(struct vsock_env *e, struct vsock_addr to)
 	if (!find_stray(e, to.port, VSOCK_OP_REQUEST, &p.to))
 		return false;
 	h = packet_header(&p);
-	vsock_send_raw(e->vs, &h, NULL, 0);
-	return true;
+	return vsock_send_raw(e->vs, &h, NULL, 0) == 0;
 }
 
 /* The first one is answered last. */
@@ -321,7 +317,7 @@ TEST(states_data_behind,
 	p.op = VSOCK_OP_RW;
 	p.len = BEHIND;
 	h = packet_header(&p);
-	vsock_send_raw(e->vs, &h, bytes, BEHIND);
+	packet_raw(t, e, &h, bytes, BEHIND);
 	vsock_hold_tx(e->vs, false);
 	CTL_OK(t, ctl_connect_end(e->ctl, &r));
 	expect(t,
