@@ -185,10 +185,10 @@ g_obj := $(patsubst %,$(O)/guest/%.o,$(g_src))
 elf_obj := $(patsubst %,$(O)/guest/%.o,$(elf_entry))
 efi_obj := $(patsubst %,$(O)/guest/%.o,$(efi_entry))
 # The program that unpacks the EFI image, and what it has in common with the payload.
-unpack_obj := $(patsubst %,$(O)/guest/%.o,$(efi_unpack) boot/$(ARCH)/efi_reloc.c lib/config_section.c)
+unpack_obj := $(patsubst %,$(O)/guest/%.o,$(efi_unpack) boot/efi_packed.S boot/$(ARCH)/efi_reloc.c lib/config_section.c)
 g_libs := --start-group "$(PICOLIBC)/lib/libc.a" "$(libgcc)"
 
-$(O)/guest/boot/efi.c.o $(unpack_obj): G_CFLAGS += $(EFI_CFLAGS)
+$(O)/guest/boot/efi.c.o $(O)/guest/$(efi_unpack).o: G_CFLAGS += $(EFI_CFLAGS)
 g_stamp := $(O)/guest/flags
 $(call stamp,$(g_stamp),$(G_CFLAGS) $(EFI_CFLAGS) $(G_LDFLAGS))
 $(O)/guest/%.c.o: %.c $(g_stamp)
@@ -198,7 +198,7 @@ $(O)/guest/%.c.o: %.c $(g_stamp)
 $(O)/guest/%.S.o: %.S $(g_stamp)
 	@mkdir -p $(@D)
 	$(call say,AS      $<)
-	$(Q)$(CC) -I. -MMD -MP -g -c $< -o $@
+	$(Q)$(CC) -I. $(S_FLAGS) -MMD -MP -g -c $< -o $@
 
 # A source that is gone is no newer file: what is linked depends on the list as well.
 g_list := $(O)/guest/objects
@@ -224,8 +224,8 @@ $(O)/gen/payload.bin: $(O)/assay.efi.so
 	$(Q)$(OBJCOPY) $(call sections,.head .text .rodata .data .dynamic .rela .relr.dyn) -O binary $< $@
 $(O)/gen/payload.lz4: $(O)/gen/payload.bin
 	$(Q)lz4 -q -f -12 -B7 --content-size --no-frame-crc $< $@
-$(O)/guest/$(efi_unpack).o: $(O)/gen/payload.lz4
-$(O)/guest/$(efi_unpack).o: G_CFLAGS += -Wa,-I$(O)/gen
+$(O)/guest/boot/efi_packed.S.o: $(O)/gen/payload.lz4 $(O)/gen/payload.bin
+$(O)/guest/boot/efi_packed.S.o: S_FLAGS := -Wa,-I$(O)/gen
 $(O)/unpack.efi.so: $(unpack_obj) linker/efi.lds $(g_list)
 	$(call say,LD      $@)
 	$(EFI_LINK)

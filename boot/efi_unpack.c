@@ -16,22 +16,15 @@
 
 EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *st);
 
-/* The frame lies between the first two; the payload's head is there as it is, since it tells how much memory to ask for. */
-__asm__(".section .rodata.packed, \"a\"\n"
-	"packed_start: .incbin \"payload.lz4\"\n"
-	"packed_stop:\n"
-	".balign 8\n"
-	"payload_head: .incbin \"payload.bin\", 0, 24\n"
-	".previous");
-
 /* The first bytes of the payload (linker/efi.lds): offsets from there. */
 struct payload_head {
 	uint64_t entry;
 	uint64_t size; /* of the memory that it wants, in bytes */
 	uint64_t config;
 };
-_Static_assert(sizeof(struct payload_head) == 24, "the bytes above");
+_Static_assert(sizeof(struct payload_head) == 24, "as many as efi_packed.S takes");
 
+/* efi_packed.S: an LZ4 frame lies between the first two. */
 extern const uint8_t packed_start[], packed_stop[];
 extern const struct payload_head payload_head;
 
@@ -40,7 +33,7 @@ typedef EFI_STATUS(EFIAPI *entry_fn)(EFI_HANDLE image, EFI_SYSTEM_TABLE *st);
 #define FRAME_MAGIC   0x184d2204u
 #define FRAME_VERSION 0x40u
 #define HAS_SIZE      0x08u /* in FLG: the content's size follows */
-#define HAS_CHECKSUM  0x10u /* in FLG: each block has one behind it, which nobody looks at here */
+#define HAS_CHECKSUM  0x10u /* in FLG: each block has one; not asked for */
 #define BLOCK_IS_RAW  0x80000000u
 #define PAYLOAD_MAX   (16u << 20)
 
