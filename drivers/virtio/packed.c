@@ -28,9 +28,6 @@ struct sent { /* a buffer that was made available */
 struct vq_packed {
 	struct virtqueue vq;
 	/* Shared with the device. */
-	void *mem;
-	size_t mem_size, events_off;
-	dma_addr_t mem_addr;
 	struct pvring_desc *desc;
 	struct pvring_event *driver_event; /* ours */
 	struct pvring_event *device_event; /* the device's */
@@ -433,22 +430,12 @@ static int packed_audit(struct virtqueue *vq)
 	return 0;
 }
 
-static void packed_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver,
-			     dma_addr_t *device)
-{
-	const struct vq_packed *p = to_packed(vq);
-
-	*desc = p->mem_addr;
-	*driver = p->mem_addr + p->events_off;
-	*device = p->mem_addr + p->events_off + 64;
-}
-
 static void packed_destroy(struct virtqueue *vq)
 {
 	struct vq_packed *p = to_packed(vq);
 
 	chains_free(&p->chains);
-	dma_free(&vq->dev->dev, p->mem, p->mem_size, p->mem_addr);
+	vq_areas_free(vq);
 	free(p->next_id);
 	free(p->sent);
 	free(p->raw_descs);
@@ -626,7 +613,6 @@ static const struct vq_raw_ops raw_ops = {
 static const struct vq_ops packed_ops = {
 	.name = "packed",
 	.destroy = packed_destroy,
-	.addresses = packed_addresses,
 	.add = packed_add,
 	.kick_needed = packed_kick_needed,
 	.next_off = packed_next_off,
@@ -725,18 +711,16 @@ void vq_packed_device_event(struct vq_packed *p, uint16_t *pos, uint16_t *flags)
 
 static bool alloc_shared(struct vq_packed *p)
 {
-	uint8_t *mem;
+	/* 2.8: alignment 16, 4 and 4. */
+	static const size_t align[VQ_AREAS] = { 16, 4, 4 };
+	const size_t bytes[VQ_AREAS] = { p->vq.size * sizeof(struct pvring_desc),
+					 sizeof(struct pvring_event), sizeof(struct pvring_event) };
 
-	/* 2.8.10.1: alignment 16 and 4; each side's wish has a cache line of its own. */
-	p->events_off = (p->vq.size * sizeof(struct pvring_desc) + 63) & ~(size_t)63;
-	p->mem_size = p->events_off + 128;
-	mem = dma_alloc(&p->vq.dev->dev, p->mem_size, 64, &p->mem_addr);
-	if (!mem)
+	if (!vq_areas_alloc(&p->vq, bytes, align))
 		return false;
-	p->mem = mem;
-	p->desc = (struct pvring_desc *)mem;
-	p->driver_event = (struct pvring_event *)(mem + p->events_off);
-	p->device_event = (struct pvring_event *)(mem + p->events_off + 64);
+	p->desc = (void *)p->vq.area[VQ_DESC].at;
+	p->driver_event = (void *)p->vq.area[VQ_DRIVER].at;
+	p->device_event = (void *)p->vq.area[VQ_DEVICE].at;
 	return true;
 }
 

@@ -17,15 +17,11 @@
 struct vq_split {
 	struct virtqueue vq;
 	/* Shared with the device. */
-	void *mem;
-	size_t mem_size;
-	dma_addr_t mem_addr;
 	struct vring_desc *desc;
 	struct vring_avail *avail;
 	struct vring_used *used;
 	le16 *used_event;  /* ours: behind avail */
 	le16 *avail_event; /* the device's: behind used */
-	size_t avail_off, used_off;
 	/* Private. */
 	struct chains chains; /* by head descriptor */
 	uint16_t *next;	      /* free list, and the order within a chain */
@@ -271,23 +267,12 @@ static int split_audit(struct virtqueue *vq)
 	return ret;
 }
 
-static void split_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver,
-			    dma_addr_t *device)
-{
-	const struct vq_split *s = to_split(vq);
-
-	*desc = s->mem_addr;
-	*driver = s->mem_addr + s->avail_off;
-	*device = s->mem_addr + s->used_off;
-}
-
 static void split_destroy(struct virtqueue *vq)
 {
 	struct vq_split *s = to_split(vq);
-	struct device *dev = &vq->dev->dev;
 
 	chains_free(&s->chains);
-	dma_free(dev, s->mem, s->mem_size, s->mem_addr);
+	vq_areas_free(vq);
 	free(s->next);
 	free(s);
 }
@@ -383,7 +368,6 @@ static const struct vq_raw_ops raw_ops = {
 static const struct vq_ops split_ops = {
 	.name = "split",
 	.destroy = split_destroy,
-	.addresses = split_addresses,
 	.add = split_add,
 	.kick_needed = split_kick_needed,
 	.next_off = split_next_off,
@@ -469,23 +453,19 @@ void vq_split_used(struct vq_split *s, uint16_t slot, uint32_t *id, uint32_t *le
 
 static bool alloc_shared(struct vq_split *s, uint16_t size)
 {
-	struct device *dev = &s->vq.dev->dev;
-	uint8_t *mem;
+	/* 2.7: alignment 16, 2 and 4. */
+	static const size_t align[VQ_AREAS] = { 16, 2, 4 };
+	const size_t bytes[VQ_AREAS] = {
+		size * sizeof(struct vring_desc),
+		sizeof(struct vring_avail) + (size + 1u) * sizeof(le16),
+		sizeof(struct vring_used) + size * sizeof(struct vring_used_elem) + sizeof(le16),
+	};
 
-	/* 2.7.1: alignment 16, 2 and 4; used starts on a cache line of its own. */
-	s->avail_off = size * sizeof(struct vring_desc);
-	s->used_off = (s->avail_off + sizeof(struct vring_avail) + (size + 1u) * sizeof(le16) +
-		       63) &
-		      ~(size_t)63;
-	s->mem_size = s->used_off + sizeof(struct vring_used) +
-		      size * sizeof(struct vring_used_elem) + sizeof(le16);
-	mem = dma_alloc(dev, s->mem_size, 64, &s->mem_addr);
-	if (!mem)
+	if (!vq_areas_alloc(&s->vq, bytes, align))
 		return false;
-	s->mem = mem;
-	s->desc = (struct vring_desc *)mem;
-	s->avail = (struct vring_avail *)(mem + s->avail_off);
-	s->used = (struct vring_used *)(mem + s->used_off);
+	s->desc = (void *)s->vq.area[VQ_DESC].at;
+	s->avail = (void *)s->vq.area[VQ_DRIVER].at;
+	s->used = (void *)s->vq.area[VQ_DEVICE].at;
 	s->used_event = &s->avail->ring[size];
 	s->avail_event = (le16 *)&s->used->ring[size];
 	return true;

@@ -189,6 +189,7 @@ int virtio_reset(struct virtio_device *d)
 	d->ops->irq_teardown(d);
 	free_queues(d);
 	d->accepted = 0;
+	d->place = VIRTIO_PLACE_TOGETHER;
 	return 0;
 }
 

@@ -126,6 +126,13 @@ struct virtio_irq_counts {
 	uint64_t unwanted; /* used-buffer notifications that the driver had asked not to get */
 };
 
+/* Where the three parts of a virtqueue lie. */
+enum virtio_place {
+	VIRTIO_PLACE_TOGETHER, /* behind each other */
+	VIRTIO_PLACE_APART,    /* in memory of their own, at the least alignment that is allowed */
+	VIRTIO_PLACE_PAGE_END, /* each at the end of a page of its own */
+};
+
 struct virtio_device {
 	struct device dev;
 	const struct virtio_transport_ops *ops;
@@ -138,7 +145,8 @@ struct virtio_device {
 	uint16_t num_queues; /* set up by the driver */
 	uint16_t max_queues; /* of the device (at most VIRTIO_MAX_QUEUES are looked at), as probed */
 	uint16_t max_size[VIRTIO_MAX_QUEUES];
-	bool more_queues; /* than these */
+	bool more_queues;	 /* than these */
+	enum virtio_place place; /* of queues that are made from now on; a reset makes it the first */
 	struct virtqueue *vq[VIRTIO_MAX_QUEUES];
 	/* Called from the interrupt handlers (interrupts off), may be NULL. */
 	void (*on_queue)(struct virtio_device *d, uint16_t queue);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "drivers/virtio/vq_impl.h"
+#include "lib/mem.h"
 
 struct virtqueue *vq_create(struct virtio_device *d, uint16_t index, uint16_t size)
 {
@@ -24,10 +25,94 @@ void vq_destroy(struct virtqueue *vq)
 	vq->ops->destroy(vq);
 }
 
+/* --- memory ------------------------------------------------------------------------------- */
+
+#define LINE 64u /* areas that two sides write share no cache line */
+
+static size_t round_up(size_t n, size_t to)
+{
+	return (n + to - 1) & ~(to - 1);
+}
+
+static bool take(struct virtqueue *vq, struct vq_area *a, size_t size, size_t align)
+{
+	a->size = size;
+	a->mem = dma_alloc(&vq->dev->dev, size, align, &a->mem_addr);
+	return a->mem;
+}
+
+static void lies_at(struct vq_area *a, const struct vq_area *in, size_t off)
+{
+	a->at = (uint8_t *)in->mem + off;
+	a->addr = in->mem_addr + off;
+}
+
+static bool take_together(struct virtqueue *vq, const size_t size[VQ_AREAS])
+{
+	struct vq_area *const a = vq->area;
+	size_t off[VQ_AREAS], all = 0;
+	unsigned int i;
+
+	for (i = 0; i < VQ_AREAS; i++) {
+		off[i] = all;
+		all = round_up(all + size[i], LINE);
+	}
+	if (!take(vq, &a[0], all, LINE))
+		return false;
+	for (i = 0; i < VQ_AREAS; i++)
+		lies_at(&a[i], &a[0], off[i]);
+	return true;
+}
+
+/* The address is a multiple of the alignment, and of no larger power of two. */
+static bool take_apart(struct virtqueue *vq, struct vq_area *a, size_t size, size_t align)
+{
+	if (!take(vq, a, size + align, PAGE_SIZE))
+		return false;
+	lies_at(a, a, align);
+	return true;
+}
+
+/* Behind the area is nothing of that page, but for what the alignment takes. */
+static bool take_page_end(struct virtqueue *vq, struct vq_area *a, size_t size, size_t align)
+{
+	const size_t all = round_up(size, PAGE_SIZE);
+
+	if (!take(vq, a, all, PAGE_SIZE))
+		return false;
+	lies_at(a, a, (all - size) & ~(align - 1));
+	return true;
+}
+
+bool vq_areas_alloc(struct virtqueue *vq, const size_t size[VQ_AREAS], const size_t align[VQ_AREAS])
+{
+	unsigned int i;
+	bool ok = true;
+
+	if (vq->dev->place == VIRTIO_PLACE_TOGETHER)
+		return take_together(vq, size);
+	for (i = 0; i < VQ_AREAS && ok; i++)
+		ok = (vq->dev->place == VIRTIO_PLACE_APART ? take_apart : take_page_end)(
+			vq, &vq->area[i], size[i], align[i]);
+	return ok;
+}
+
+void vq_areas_free(struct virtqueue *vq)
+{
+	unsigned int i;
+
+	for (i = 0; i < VQ_AREAS; i++)
+		if (vq->area[i].mem)
+			dma_free(&vq->dev->dev, vq->area[i].mem, vq->area[i].size,
+				 vq->area[i].mem_addr);
+}
+
 void vq_addresses(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver,
 		  dma_addr_t *device)
 {
-	vq->ops->addresses(vq, desc, driver, device);
+	*desc = vq->area[VQ_DESC].addr;
+	*driver = vq->area[VQ_DRIVER].addr;
+	*device = vq->area[VQ_DEVICE].addr;
 }
 
 int vq_break(struct virtqueue *vq, const char *fmt, ...)

@@ -18,8 +18,6 @@ struct vq_raw_ops {
 struct vq_ops {
 	const char *name;
 	void (*destroy)(struct virtqueue *vq);
-	void (*addresses)(const struct virtqueue *vq, dma_addr_t *desc, dma_addr_t *driver,
-			  dma_addr_t *device);
 	int (*add)(struct virtqueue *vq, const struct vq_seg *out, unsigned int n_out,
 		   const struct vq_seg *in, unsigned int n_in, void *token);
 	/* Full barrier, then whether the device wants to be told about what was added since the last call. */
@@ -39,6 +37,23 @@ struct vq_ops {
 	int (*audit)(struct virtqueue *vq);
 };
 
+/* The parts of a virtqueue (2.6). */
+enum {
+	VQ_DESC,
+	VQ_DRIVER,
+	VQ_DEVICE,
+	VQ_AREAS
+};
+
+struct vq_area {
+	uint8_t *at;
+	dma_addr_t addr;
+	/* The memory that it lies in. mem is NULL where that is an earlier area's. */
+	void *mem;
+	size_t size;
+	dma_addr_t mem_addr;
+};
+
 struct virtqueue {
 	const struct vq_ops *ops;
 	struct virtio_device *dev;
@@ -47,12 +62,21 @@ struct virtqueue {
 	bool raw;      /* a test went through the raw door: what comes of it is its own matter */
 	bool unwanted; /* the driver asked for no notifications */
 	struct vq_raw_desc *staged; /* size of them; NULL: none yet */
+	struct vq_area area[VQ_AREAS];
 	char error[128];
 };
 
 /* NULL: no memory. */
 struct virtqueue *split_create(struct virtio_device *d, uint16_t index, uint16_t size);
 struct virtqueue *packed_create(struct virtio_device *d, uint16_t index, uint16_t size);
+
+/*
+ * Memory for all areas, of these sizes and alignments (powers of two), in bytes, placed as virtio_device.place says. false:
+ * there is none; what was taken so far is vq_areas_free()'s.
+ */
+bool vq_areas_alloc(struct virtqueue *vq, const size_t size[VQ_AREAS],
+		    const size_t align[VQ_AREAS]);
+void vq_areas_free(struct virtqueue *vq);
 
 /* Marks the queue broken, once, with the reason; returns -EPROTO. */
 int vq_break(struct virtqueue *vq, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -79,7 +79,7 @@ same "Ubuntu is not asked for Debian's suites" \
 	"$(os_release=$tmp/ubuntu says suite_prepare deb trixie)"
 # PATH of a system without apt-get: links to the programs that are there, but for those left out.
 mkdir "$tmp/bin"
-for p in bash sh env sed grep head tail sort tr cat cut awk mkdir rm gcc cc1 as ld collect2 make mcopy mformat \
+for p in bash sh env sed grep head tail sort tr cat cut awk mkdir rm gcc cc1 as ld collect2 make mcopy mformat lz4 \
 	meson ninja pkg-config git dirname mktemp; do
 	[ -z "$(command -v $p)" ] || ln -s "$(command -v $p)" "$tmp/bin/$p"
 done

@@ -210,12 +210,6 @@ TEST(ring_table_order,
 
 /* --- notifications --------------------------------------------------------------------------- */
 
-static uint64_t count(const struct actor *a)
-{
-	return __atomic_load_n(&a->d->irqs.shared, __ATOMIC_RELAXED) +
-	       __atomic_load_n(&a->d->irqs.queue[a->queue], __ATOMIC_RELAXED);
-}
-
 /* n buffers at once; the k-th is the one whose use is to be told. */
 static void told_of(struct test_ctx *t, struct actor *a, uint16_t n, uint16_t k)
 {
@@ -226,12 +220,12 @@ static void told_of(struct test_ctx *t, struct actor *a, uint16_t n, uint16_t k)
 	for (i = 0; i < n; i++)
 		actor_desc(a, i, 0, a->writes ? 1 : a->len, actor_flags(a), 0);
 	vq_raw_want_nth(a->vq, k);
-	before = count(a);
+	before = actor_interrupts(a);
 	actor_post_batch(a, n);
 	vq_notify(a->vq);
 	require(t, actor_wait(a, n, ANSWER_NS) == n, "%s: queue size %u: not all of %u are used",
 		actor_who(a), vq_size(a->vq), n);
-	expect(t, wait_for(count(a) > before, ANSWER_NS),
+	expect(t, wait_for(actor_interrupts(a) > before, ANSWER_NS),
 	       "%s: queue size %u: %u buffers at once, used_event at number %u of them: no interrupt",
 	       actor_who(a), vq_size(a->vq), n, k);
 	actor_done(a, n);
@@ -284,9 +278,9 @@ TEST(irq_event_moved_back,
 			vq_raw_want_nth(a.vq, vq_size(a.vq) / 2);
 			actor_one(t, &a);
 			vq_raw_want_nth(a.vq, 1);
-			before = count(&a);
+			before = actor_interrupts(&a);
 			actor_one(t, &a);
-			expect(t, wait_for(count(&a) > before, ANSWER_NS),
+			expect(t, wait_for(actor_interrupts(&a) > before, ANSWER_NS),
 			       "%s: used_event moved back to the next buffer: no interrupt",
 			       actor_who(&a));
 		}
@@ -312,9 +306,9 @@ TEST(irq_flag_cleared,
 			(void)vq_interrupts(a.vq, false);
 			actor_one(t, &a);
 			(void)vq_interrupts(a.vq, true);
-			before = count(&a);
+			before = actor_interrupts(&a);
 			actor_one(t, &a);
-			expect(t, wait_for(count(&a) > before, ANSWER_NS),
+			expect(t, wait_for(actor_interrupts(&a) > before, ANSWER_NS),
 			       "%s: avail.flags is 0 again: no interrupt", actor_who(&a));
 		}
 	actor_tried(t, i, "whose interrupts can be set up");
@@ -354,7 +348,7 @@ static void both_are_told(struct test_ctx *t, struct actor *a, unsigned int roun
 		actor_prepare(a, true);
 		actor_desc(a, 0, 0, a->writes ? 1 : a->len, actor_flags(a), 0);
 		(void)vq_raw_want_nth(a->vq, 1); /* without EVENT_IDX: avail.flags are 0 */
-		before = count(a);
+		before = actor_interrupts(a);
 		if (k + 4 > rounds)
 			(void)wait_for(false, QUIET_NS / 10);
 		actor_post(a, 0);
@@ -364,7 +358,7 @@ static void both_are_told(struct test_ctx *t, struct actor *a, unsigned int roun
 		require(t, actor_wait(a, 1, ANSWER_NS) == 1,
 			"%s: %s: buffer %u is not used (told: %u)", actor_who(a), when, k, told);
 		actor_done(a, 1);
-		require(t, wait_for(count(a) > before, ANSWER_NS),
+		require(t, wait_for(actor_interrupts(a) > before, ANSWER_NS),
 			"%s: %s: used buffer %u is not notified", actor_who(a), when, k);
 	}
 }

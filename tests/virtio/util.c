@@ -165,6 +165,7 @@ int vt_try_up(struct virtio_device *d, const struct bring_up *how)
 	if (ret)
 		return ret;
 	d->num_queues = d->max_queues;
+	d->place = how->place;
 	memset(&d->irqs, 0, sizeof(d->irqs));
 	ret = d->ops->irq_setup(d, how->irq);
 	for (i = 0; i < d->max_queues && !ret; i++)
@@ -687,6 +688,12 @@ bool actor_acted(struct actor *a)
 		if (a->mem[i] != PATTERN)
 			return true;
 	return false;
+}
+
+uint64_t actor_interrupts(const struct actor *a)
+{
+	return __atomic_load_n(&a->d->irqs.shared, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&a->d->irqs.queue[a->queue], __ATOMIC_RELAXED);
 }
 
 const char *actor_who(const struct actor *a)

@@ -44,6 +44,7 @@ struct bring_up {
 	enum virtio_irq_mode irq;
 	uint16_t size;	   /* 0: the device's largest */
 	bool no_driver_ok; /* stop before DRIVER_OK */
+	enum virtio_place place;
 };
 
 /* Devices that the suites may reset and drive: all but IOMMUs, which others' DMA goes through. */
@@ -142,6 +143,8 @@ void actor_used(struct actor *a, unsigned int k, uint32_t *id, uint32_t *len);
 struct vq_split *actor_split(struct actor *a);
 /* The same of a packed one. */
 struct vq_packed *actor_packed(struct actor *a);
+/* Used-buffer notifications of its queue, or of all queues where they share a vector or line, since actor_up(). */
+uint64_t actor_interrupts(const struct actor *a);
 /* Counts n buffers as taken back. */
 void actor_done(struct actor *a, unsigned int n);
 /* One plain buffer (descriptor 0), told and waited for; actor_round() takes it back, too. true: used in time. */

@@ -38,6 +38,8 @@ static size_t used_bytes(const struct ring *r)
 /* Fault outside.vs_event_avail_cached: the address of the ring is the one that was looked up at first. */
 static uint64_t avail_at(struct ring *r)
 {
+	if (fault(F_AREAS_BEHIND))
+		return r->desc_uva + ((sizeof(struct vring_desc) * r->num + 63) & ~63ull);
 	if (!r->first_avail_uva)
 		r->first_avail_uva = r->avail_uva;
 	if (r->index == EVENT && r->first_avail_uva != r->avail_uva &&
@@ -55,7 +57,19 @@ static bool split_size_wrong(const struct ring *r)
 /* The same of the alignments of the three parts. */
 static bool split_misaligned(const struct ring *r)
 {
-	return (uintptr_t)r->desc % 16 || (uintptr_t)r->avail % 2 || (uintptr_t)r->used % 4;
+	return (uintptr_t)r->desc % 16 || (uintptr_t)r->avail % 2 || (uintptr_t)r->used % 4 ||
+	       (r->used_uva % 64 && fault(F_AREAS_LINE)) ||
+	       (r->avail_uva % 8 && fault(F_AREAS_WORD));
+}
+
+/* Fault: a part of the ring that ends with a region of memory is taken for one that does not fit. */
+static bool ends_region(const struct ring *r)
+{
+	uint64_t one = 1;
+
+	return fault_on(F_AREAS_REGION_END) && r->desc &&
+	       !mem_at(r->mem, r->desc_gpa + sizeof(struct vring_desc) * r->num, &one) &&
+	       fault(F_AREAS_REGION_END);
 }
 
 int ring_map(struct ring *r)
@@ -71,7 +85,7 @@ int ring_map(struct ring *r)
 				     &r->desc_gpa);
 	r->avail = (void *)mem_at_uva(r->mem, avail_at(r), avail_bytes(r), &r->avail_gpa);
 	r->used = (void *)mem_at_uva(r->mem, r->used_uva, used_bytes(r), &r->used_gpa);
-	if (!r->desc || !r->avail || !r->used) {
+	if (!r->desc || !r->avail || !r->used || ends_region(r)) {
 		if (fault(F_HOSTILE_ADDRESS_STICKS))
 			r->lame = true;
 		return -EFAULT;

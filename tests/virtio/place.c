@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio.ring.areas, virtio.ring.ram_end: memory of a queue and of buffers may lie anywhere in RAM.
+ *
+ * A host breaks this when it takes the three parts of a queue for one piece, demands more than their alignment, maps whole
+ * pages of which one is missing, or takes the last byte of a memory region for one behind it.
+ *
+ * Queues are made with their parts apart, at the least alignment and up to the ends of pages; the last page of RAM is the
+ * place of each part in turn, of a buffer and of an indirect table. The device works as it does elsewhere.
+ */
+#include <string.h>
+
+#include "lib/boot_info.h"
+#include "lib/mem.h"
+#include "tests/virtio/util.h"
+
+#define INDIRECT VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC)
+#define EVENT	 VIRTIO_BIT(VIRTIO_F_EVENT_IDX)
+#define PAGES	 (ACTOR_MEM / PAGE_SIZE)
+#define SMALL	 8
+#define ENOUGH	 64 /* bytes of a buffer that are looked at */
+#define PARTS	 9  /* three of each of a vsock device's queues */
+
+/* Around the ring once and some more, notified where the mode has notifications. */
+static void works(struct test_ctx *t, struct actor *a)
+{
+	const bool polled = a->d->irq_mode == VIRTIO_IRQ_POLL;
+	unsigned int k;
+	uint64_t before;
+
+	for (k = 0; k < SMALL + 3u; k++) {
+		(void)vq_raw_want_nth(a->vq, 1);
+		before = actor_interrupts(a);
+		actor_one(t, a);
+		require(t, polled || wait_for(actor_interrupts(a) > before, ANSWER_NS),
+			"%s: used buffer %u is not notified", actor_who(a), k);
+	}
+}
+
+TEST(ring_areas,
+     .id = "virtio.ring.areas",
+     .clause = "virtio 1.4, 2.7, 2.8: the parts of a virtqueue are apart from each other, aligned to 16, 2 and 4 (packed: 16, 4 and 4)",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	static const enum virtio_place places[] = { VIRTIO_PLACE_APART, VIRTIO_PLACE_PAGE_END };
+	static const uint16_t sizes[] = { SMALL, 0 };
+	struct bring_up how = { .features = EVENT | INDIRECT };
+	unsigned int i, k, tried = 0;
+	struct actor a;
+
+	actor_need(t);
+	for (k = 0; k < 4; k++) {
+		how.place = places[k / 2];
+		how.size = sizes[k % 2];
+		how.rings = RINGS_EACH;
+		for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+			tried++;
+			works(t, &a);
+		}
+	}
+	actor_tried(t, tried, "that can be brought up");
+}
+
+/* The end of the highest RAM whose last pages are free; 0: none. */
+static uint64_t ram_end(uint64_t pages)
+{
+	const struct boot_info *b = boot_info_get();
+	uint64_t end, best = 0;
+	uint32_t i;
+	void *p;
+
+	for (i = 0; i < b->mem_count; i++) {
+		end = (b->mem[i].base + b->mem[i].size) & ~(PAGE_SIZE - 1);
+		if (b->mem[i].type != BOOT_MEM_RAM || end <= best || end < pages * PAGE_SIZE)
+			continue;
+		p = mem_pages_at(end - pages * PAGE_SIZE, pages);
+		if (!p)
+			continue;
+		mem_pages_free(p, pages);
+		best = end;
+	}
+	return best;
+}
+
+/* What the allocator gives next lies behind the page at pa, if that is free. */
+static bool go_on_behind(uint64_t pa)
+{
+	void *p = mem_pages_at(pa, 1);
+
+	mem_pages_free(p, p ? 1 : 0);
+	return p;
+}
+
+static bool at_end(const struct virtqueue *vq, uint64_t end)
+{
+	dma_addr_t desc, driver, device;
+
+	vq_addresses(vq, &desc, &driver, &device);
+	return desc >> PAGE_SHIFT == (end - 1) >> PAGE_SHIFT ||
+	       driver >> PAGE_SHIFT == (end - 1) >> PAGE_SHIFT ||
+	       device >> PAGE_SHIFT == (end - 1) >> PAGE_SHIFT;
+}
+
+/* Some part of the queues lies in the last page, another one each time. */
+static unsigned int queues_at(struct test_ctx *t, struct actor *a, enum rings rings, uint64_t end)
+{
+	struct bring_up how = { .features = EVENT,
+				.rings = rings,
+				.place = VIRTIO_PLACE_PAGE_END,
+				.size = SMALL,
+				.irq = VIRTIO_IRQ_POLL };
+	unsigned int k, q, n = 0;
+
+	for (k = 1; k <= PARTS; k++) {
+		(void)virtio_reset(a->d);
+		if (!go_on_behind(end - (k + 1) * PAGE_SIZE))
+			continue;
+		actor_up(t, a, &how);
+		for (q = 0; q < a->d->max_queues; q++)
+			n += a->d->vq[q] && at_end(a->d->vq[q], end);
+		works(t, a);
+	}
+	return n;
+}
+
+/* A few bytes may be what was there by chance. */
+static bool is_written(const uint8_t *now, const uint8_t *before, uint32_t len)
+{
+	return len && (len < 8 || memcmp(now, before, len < ENOUGH ? len : ENOUGH) != 0);
+}
+
+/* One request whose last byte is the last of `mem`; in a table that is the last of it, if asked for. */
+static void last_bytes(struct test_ctx *t, struct actor *a, bool table)
+{
+	const uint32_t entry = table ? 16 : 0, off = ACTOR_MEM - entry - a->len;
+	const char *const what = table ? "an indirect table" : "a buffer";
+	uint8_t before[ENOUGH];
+	uint32_t id, len = 0;
+
+	actor_prepare(a, false);
+	memmove(a->mem + off, a->mem, a->len);
+	memcpy(before, a->mem + off, ENOUGH < a->len ? ENOUGH : a->len);
+	if (table) {
+		actor_entry(a, a->mem + ACTOR_MEM - entry, 0, off, a->len, actor_flags(a), 0);
+		actor_desc(a, 0, ACTOR_MEM - entry, entry, 4, 0);
+	} else {
+		actor_desc(a, 0, off, a->len, actor_flags(a), 0);
+	}
+	actor_post(a, 0);
+	vq_notify(a->vq);
+	require(t, actor_wait(a, 1, ANSWER_NS) == 1,
+		"%s: %s at the end of RAM: the buffer is not used", actor_who(a), what);
+	actor_used(a, 0, &id, &len);
+	actor_done(a, 1);
+	expect(t, a->writes ? is_written(a->mem + off, before, len) : actor_understood(a, len),
+	       "%s: %s at the end of RAM: %s", actor_who(a), what,
+	       a->writes ? "none of the bytes was written" : "no RST answers the request");
+}
+
+static void buffers_at(struct test_ctx *t, struct actor *a, uint64_t end)
+{
+	const struct bring_up how = { .features = INDIRECT, .irq = VIRTIO_IRQ_POLL };
+	uint8_t *p, *mem;
+	dma_addr_t addr;
+
+	actor_up(t, a, &how);
+	p = mem_pages_at(end - ACTOR_MEM, PAGES);
+	if (!p)
+		return;
+	mem = a->mem;
+	addr = a->addr;
+	a->mem = p;
+	a->addr = virt_to_phys(p);
+	last_bytes(t, a, false);
+	if (virtio_has(a->d, VIRTIO_F_INDIRECT_DESC))
+		last_bytes(t, a, true);
+	vt_must_reset(t, a->d);
+	a->mem = mem;
+	a->addr = addr;
+	mem_pages_free(p, PAGES);
+}
+
+TEST(ring_ram_end,
+     .id = "virtio.ring.ram_end",
+     .clause = "virtio 1.4, 2.6, 2.7.5: queues, tables and buffers lie in any of the driver's memory, its last byte included",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up plain = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, tried = 0, parts = 0;
+	uint64_t end;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
+		if (dma_restricted(&a.d->dev))
+			continue;
+		actor_up(t, &a,
+			 &plain); /* its memory is taken before the last pages are looked for */
+		(void)virtio_reset(a.d);
+		end = ram_end(PARTS + 2);
+		if (!end)
+			test_skip(t, "the last pages of RAM are in use");
+		tried++;
+		parts += queues_at(t, &a, a.packed ? RINGS_PACKED : RINGS_SPLIT, end);
+		buffers_at(t, &a, end);
+	}
+	actor_tried(t, tried, "that reaches all memory by itself");
+	test_note(t, "%u queues had a part in the last page", parts);
+}
