@@ -628,6 +628,8 @@ static void write_queue(struct virtio_pci *v, unsigned int at, uint32_t value)
 		if (size_allowed(v, value) &&
 		    !(value < VPCI_QUEUE_SIZE && fault(F_VFIO_QUEUE_SIZE_IGNORED)))
 			q->size = (uint16_t)value;
+		if (fault(F_VFIO_SIZE_TAKES_VECTOR))
+			q->vector = VPCI_NO_VECTOR;
 	} else if (at >= QUEUE_ADDRESS && at < QUEUE_NOTIF_CONFIG_DATA) {
 		q->addr[(at - QUEUE_ADDRESS) / 4 ^ fault(F_VFIO_HALVES_SWAPPED)] = value;
 	} else if (at == QUEUE_ENABLE && value == 1) {
@@ -663,6 +665,8 @@ static void write_common(struct virtio_pci *v, unsigned int at, uint32_t value)
 		break;
 	case DRIVER_FEATURE:
 		write_features(v, value);
+		if (fault(F_VFIO_FEATURES_TAKE_VECTOR))
+			v->config_vector = VPCI_NO_VECTOR;
 		break;
 	case CONFIG_MSIX_VECTOR:
 		v->config_vector = vector_for(v, value);

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio.pci.registers_apart: a register of the common configuration has a field of its own.
+ *
+ * A host breaks this when a case of its write function runs into the next one, or when a field is written in a wider or
+ * another place than it is read. Drivers write all fields in one order, where what was spoilt is written again.
+ *
+ * Each field that a driver writes gets another value, alone; each of the others is read before and after.
+ */
+#include <stddef.h>
+
+#include "drivers/virtio/pci.h"
+#include "lib/mmio.h"
+#include "tests/virtio/util.h"
+
+enum {
+	DEVICE_WORD = 1, /* which word of the features is shown */
+	DRIVER_WORD = 2,
+	QUEUE = 4, /* which queue is shown */
+};
+
+#define FIELD(f)                                                                                   \
+	offsetof(struct virtio_pci_common_cfg, f), sizeof(((struct virtio_pci_common_cfg *)0)->f)
+#define OF_QUEUE QUEUE, 0
+
+static const struct field {
+	const char *name;
+	size_t off, bytes;
+	unsigned int shown_by; /* writes to that register may change what is read here */
+	unsigned int selects;
+	bool writable;
+	uint32_t first, second;
+} fields[] = {
+	{ "device_feature_select", FIELD(device_feature_select), 0, DEVICE_WORD, true, 0, 1 },
+	{ "device_feature", FIELD(device_feature), DEVICE_WORD, 0, false, 0, 0 },
+	{ "driver_feature_select", FIELD(driver_feature_select), 0, DRIVER_WORD, true, 0, 1 },
+	{ "driver_feature", FIELD(driver_feature), DRIVER_WORD, 0, true, 0, 0 },
+	{ "config_msix_vector", FIELD(config_msix_vector), 0, 0, true, 0, VIRTIO_NO_VECTOR },
+	{ "num_queues", FIELD(num_queues), 0, 0, false, 0, 0 },
+	{ "device_status", FIELD(device_status), 0, 0, false, 0, 0 },
+	{ "queue_select", FIELD(queue_select), 0, QUEUE, true, 0, 1 },
+	{ "queue_size", FIELD(queue_size), OF_QUEUE, true, 0, 0 },
+	{ "queue_msix_vector", FIELD(queue_msix_vector), OF_QUEUE, true, 0, VIRTIO_NO_VECTOR },
+	{ "queue_enable", FIELD(queue_enable), OF_QUEUE, false, 0, 0 },
+	{ "queue_notify_off", FIELD(queue_notify_off), OF_QUEUE, false, 0, 0 },
+	{ "queue_desc, low half", FIELD(queue_desc_lo), OF_QUEUE, true, 0x1000, 0x7001000 },
+	{ "queue_desc, high half", FIELD(queue_desc_hi), OF_QUEUE, true, 0, 1 },
+	{ "queue_driver, low half", FIELD(queue_driver_lo), OF_QUEUE, true, 0x2000, 0x7002000 },
+	{ "queue_driver, high half", FIELD(queue_driver_hi), OF_QUEUE, true, 0, 1 },
+	{ "queue_device, low half", FIELD(queue_device_lo), OF_QUEUE, true, 0x3000, 0x7003000 },
+	{ "queue_device, high half", FIELD(queue_device_hi), OF_QUEUE, true, 0, 1 },
+};
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+static uint32_t get(const struct virtio_pci *p, const struct field *f)
+{
+	const volatile uint8_t *const at = (const volatile uint8_t *)p->common + f->off;
+
+	return f->bytes == 4 ? mmio_read32(at) : f->bytes == 2 ? mmio_read16(at) : mmio_read8(at);
+}
+
+static void set(const struct virtio_pci *p, const struct field *f, uint32_t v)
+{
+	volatile uint8_t *const at = (volatile uint8_t *)p->common + f->off;
+
+	if (f->bytes == 4)
+		mmio_write32(at, v);
+	else
+		mmio_write16(at, (uint16_t)v);
+}
+
+/* Of features: those offered of the first word, then none. Of sizes: the largest, then half of it. */
+static uint32_t value(const struct virtio_pci *p, const struct field *f, bool second)
+{
+	if (f->shown_by & DRIVER_WORD)
+		return second ? 0 : (uint32_t)p->vdev.offered;
+	if (f->off == offsetof(struct virtio_pci_common_cfg, queue_size))
+		return p->vdev.max_size[0] / (second ? 2 : 1);
+	return second ? f->second : f->first;
+}
+
+static void others_stay(struct test_ctx *t, const struct virtio_pci *p, const struct field *w)
+{
+	uint32_t before[FIELDS];
+	unsigned int i;
+
+	for (i = 0; i < FIELDS; i++)
+		before[i] = get(p, &fields[i]);
+	set(p, w, value(p, w, true));
+	for (i = 0; i < FIELDS; i++)
+		if (&fields[i] != w && !(fields[i].shown_by & w->selects))
+			expect_eq(t, get(p, &fields[i]), before[i], "%s: %s once %s was written",
+				  p->vdev.name, fields[i].name, w->name);
+	set(p, w, value(p, w, false));
+}
+
+TEST(registers_apart,
+     .id = "virtio.pci.registers_apart",
+     .clause = "virtio 1.4, 4.1.4.3: each field of the common configuration is a register of its own",
+     .owner = "the VMM's virtio-pci front end",
+     .needs = NEED_VIRTIO_PCI)
+{
+	struct virtio_pci *p;
+	unsigned int i, k;
+
+	for (i = 0; (p = vt_pci(i)); i++) {
+		vt_add_status(&p->vdev, VIRTIO_S_ACKNOWLEDGE);
+		vt_add_status(&p->vdev, VIRTIO_S_DRIVER);
+		/* Where there is MSI-X, vectors can be read back. */
+		(void)p->vdev.ops->irq_setup(&p->vdev, VIRTIO_IRQ_MSIX1);
+		for (k = 0; k < FIELDS; k++)
+			if (fields[k].writable)
+				set(p, &fields[k], value(p, &fields[k], false));
+		for (k = 0; k < FIELDS; k++)
+			if (fields[k].writable)
+				others_stay(t, p, &fields[k]);
+		vt_must_reset(t, &p->vdev);
+		(void)virtio_reset(&p->vdev);
+	}
+}
