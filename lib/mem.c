@@ -132,7 +132,6 @@ static void *take(struct zone *z, uint64_t first, uint64_t n)
 
 	for (i = 0; i < n; i++)
 		mark(z, first + i, true);
-	z->next = first + n;
 	mem.free_pages -= n;
 	return p;
 }
@@ -151,8 +150,10 @@ static void *search(struct zone *z, uint64_t from, uint64_t to, uint64_t n, uint
 			break;
 		for (run = 0; run < n && !taken(z, i + run); run++)
 			;
-		if (run == n)
+		if (run == n) {
+			z->next = i + n;
 			return take(z, i, n);
+		}
 		i += run + 1;
 	}
 	return NULL;
@@ -210,6 +211,24 @@ void *mem_pages_at(uint64_t pa, size_t n)
 	if (p)
 		memset(p, 0, n << PAGE_SHIFT);
 	return p;
+}
+
+void mem_search_from(uint64_t pa)
+{
+	const bool irqs = irq_save();
+	unsigned int k;
+
+	spin_lock(&mem.lock);
+	for (k = 0; k < mem.zones; k++) {
+		struct zone *z = &mem.zone[k];
+
+		if (!pa)
+			z->next = 0;
+		else if (pa >= z->base && (pa - z->base) >> PAGE_SHIFT < z->pages)
+			z->next = (pa - z->base) >> PAGE_SHIFT;
+	}
+	spin_unlock(&mem.lock);
+	irq_restore(irqs);
 }
 
 void mem_pages_free(void *p, size_t n)

@@ -24,6 +24,8 @@ void *mem_pages(size_t n, size_t align);
 /* The n pages at this very address, zeroed. NULL: one of them is not free, or no RAM of ours. */
 void *mem_pages_at(uint64_t pa, size_t n);
 void mem_pages_free(void *p, size_t n);
+/* Where mem_pages() goes on to search: at pa, and from below where the zones of RAM begin for 0. For tests that want a place. */
+void mem_search_from(uint64_t pa);
 /* One page below 1 MiB for the AP trampoline (never freed), or NULL. */
 void *mem_low_page(void);
 

@@ -160,6 +160,26 @@ static void fragments(void **state)
 	assert_int_equal(mem_free_bytes(), PAGES(30));
 }
 
+static void placed(void **state)
+{
+	void *p;
+
+	(void)state;
+	range(RAM, PAGES(64), BOOT_MEM_RAM);
+	mem_init(&info);
+	mem_search_from(RAM + PAGES(40));
+	assert_int_equal(virt_to_phys(mem_pages(2, PAGE_SIZE)), RAM + PAGES(40));
+	assert_int_equal(virt_to_phys(mem_pages(1, PAGE_SIZE)), RAM + PAGES(42));
+	mem_search_from(RAM + PAGES(64)); /* none of ours */
+	assert_int_equal(virt_to_phys(mem_pages(1, PAGE_SIZE)), RAM + PAGES(43));
+	mem_search_from(0);
+	assert_int_equal(virt_to_phys(mem_pages(1, PAGE_SIZE)), RAM + PAGES(1));
+	/* What is taken at an address does not move the search. */
+	p = mem_pages_at(RAM + PAGES(60), 1);
+	assert_int_equal(virt_to_phys(p), RAM + PAGES(60));
+	assert_int_equal(virt_to_phys(mem_pages(1, PAGE_SIZE)), RAM + PAGES(2));
+}
+
 static void skips(void **state)
 {
 	(void)state;
@@ -327,7 +347,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(high),      T(one_range),   T(bad_requests), T(aligned),
 		T(fragments), T(skips),	      T(odd_edges),    T(around_the_image),
-		T(low_page),  T(many_ranges), T(odd_frees),
+		T(low_page),  T(many_ranges), T(odd_frees),    T(placed),
 	};
 
 	return cmocka_run_group_tests(tests, map_ram, NULL);
