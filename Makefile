@@ -29,7 +29,7 @@ say = $(if $(SILENT),@:,@echo "  $(1)")
 .SUFFIXES:
 
 # --- targets for people ----------------------------------------------------------------------
-.PHONY: setup all run test unit faults mutants mutants-ci bench bench-boot hosts matrix chaos nested linux-guest nested-regression images dist \
+.PHONY: setup all run test unit faults mutants mutants-ci bench bench-boot hosts matrix chaos nested nested-all linux-guest nested-regression images dist \
 	lint format fuzz conformance \
 	clean help
 # Jobs come from the first make where it has some.
@@ -90,6 +90,10 @@ nested: setup
 	@scripts/setup --env $(O)/setup.env nested
 	$(inner) build
 	@$(O)/assay run --host nested
+nested-all: setup
+	@scripts/setup --env $(O)/setup.env nested
+	$(inner) build
+	@$(O)/assay run --host nested --tests '*'
 linux-guest: setup
 	@scripts/setup --env $(O)/setup.env nested
 	$(inner) build
@@ -130,7 +134,8 @@ help:
 	@echo "make hosts       the payload on QEMU 7.2, 10.0 and 11.1, with devices of other projects"
 	@echo "make chaos       SEEDS=20 runs on a device that answers at random: each must end with a report"
 	@echo "make matrix      subsets of features, kinds of interrupts and SHUFFLES=10 random orders on healthy hosts"
-	@echo "make nested      the payload on real KVM and vhost-vsock, inside an emulated machine"
+	@echo "make nested      the payload on real KVM and vhost-vsock, inside an emulated machine: what they take part in, a minute"
+	@echo "make nested-all  the same with every test, two minutes"
 	@echo "make linux-guest a Linux guest with its own driver on the reference device"
 	@echo "make nested-regression  a broken vhost_vsock module is caught there, the healthy one passes"
 	@echo "make images      assay.elf (PVH), assay.efi, assay.img (ESP disk)"
