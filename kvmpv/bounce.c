@@ -274,7 +274,12 @@ int bounce_init(int64_t (*share)(uint64_t gfn, uint64_t npages))
 
 void bounce_stats(struct bounce_stats *out)
 {
+	size_t i;
+
 	*out = pool.stats;
+	for (i = 0; i < pool.slots; i++)
+		if (pool.run[i] && pool.owner[i].layer && pool.owner[i].layer->dev->lasting)
+			out->used -= pool.run[i];
 	out->slots = pool.slots;
 	out->base = virt_to_phys(pool.base);
 	out->size = pool.slots * (uint64_t)BOUNCE_SLOT;

@@ -11,6 +11,7 @@
 #ifndef LIB_DEVICE_H
 #define LIB_DEVICE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/dma.h"
@@ -33,6 +34,7 @@ struct device {
 	unsigned int dma_layers;
 	const struct irq_backend *irq; /* NULL: the architecture's own messages */
 	void *irq_priv;		       /* of that back end */
+	bool lasting; /* it stays up for good: what is allocated for it is no leak */
 };
 
 /* Each names the device; its back ends are the architecture's own until device_attach(). */

@@ -38,6 +38,7 @@ _Static_assert(sizeof(struct viommu_map) == 36 && sizeof(struct viommu_unmap) ==
 struct viommu {
 	struct virtio_device *d;
 	bool up;
+	unsigned int epoch; /* starts so far */
 	struct viommu_config config;
 	spinlock_t lock;
 	unsigned int room; /* buffers for faults that the device may have */
@@ -152,10 +153,16 @@ int viommu_start(struct viommu *v)
 	(void)vq_interrupts(v->d->vq[0], false);
 	(void)vq_interrupts(v->d->vq[1], false);
 	v->up = true;
+	v->epoch++;
 	v->room = FAULTS;
 	memset(v->fault, 0, sizeof(v->fault));
 	fill_faults(v);
 	return 0;
+}
+
+unsigned int viommu_epoch(const struct viommu *v)
+{
+	return v->up ? v->epoch : 0;
 }
 
 void viommu_stop(struct viommu *v)

@@ -147,6 +147,8 @@ struct virtio_device *viommu_device(struct viommu *v);
  * MAP_UNMAP, 5.13.5), -ENOMEM, as virtio.h.
  */
 int viommu_start(struct viommu *v);
+/* How often it was started, 0 while it is not up: what was attached and mapped before another start is gone. */
+unsigned int viommu_epoch(const struct viommu *v);
 /* Resets it and takes its memory. */
 void viommu_stop(struct viommu *v);
 /* Read from the device. 0, -EAGAIN (torn each time), -ERANGE. */

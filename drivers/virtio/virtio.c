@@ -218,7 +218,9 @@ static int agree(struct virtio_device *d, uint64_t features, uint64_t needs_pack
 				    "VIRTIO_F_VERSION_1 is not offered (features 0x%llx)",
 				    (unsigned long long)d->offered);
 	}
-	if (dma_restricted(&d->dev) && !(d->offered & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM))) {
+	/* An IOMMU is behind none itself: it takes physical addresses, those of shared pages as well. */
+	if (dma_restricted(&d->dev) && d->id != VIRTIO_ID_IOMMU &&
+	    !(d->offered & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM))) {
 		/* 6.2: without it the device may reach any address, and protected memory is not any. */
 		add_status(d, VIRTIO_S_FAILED);
 		return virtio_error(d, -EPERM,

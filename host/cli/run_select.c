@@ -6,6 +6,18 @@
 #include "host/cli/run_state.h"
 #include "host/cli/select.h"
 
+/* Lines of a recipe that go on are joined by blanks. */
+static void drop_blanks(char *text)
+{
+	const char *from;
+	char *to = text;
+
+	for (from = text; *from; from++)
+		if (*from != ' ')
+			*to++ = *from;
+	*to = '\0';
+}
+
 /*
  * What the recipe says that its host offers, to be freed; NULL: nothing. It says so of the host as the recipe
  * starts it: with a fault, another variable or argument it is another one.
@@ -14,18 +26,14 @@ static char *recipe_require(const struct run *r, bool *ok)
 {
 	const char *own = recipe_get(r->recipe, "host", "", "require");
 	struct sbuf err = { 0 };
-	char *text, *from, *to;
+	char *text;
 
 	if (!own || r->o->faults.n || r->o->set.n || r->o->append.n || r->o->vmm_args.n)
 		return NULL;
 	text = vars_string(&r->vars, own, &err);
 	*ok = text != NULL;
-	for (from = to = text; from && *from;
-	     from++) /* lines of a recipe that go on are joined by blanks */
-		if (*from != ' ')
-			*to++ = *from;
-	if (to)
-		*to = '\0';
+	if (text)
+		drop_blanks(text);
 	if (!text)
 		fprintf(stderr, "assay: [host] require: %s", err.s);
 	else if (*text)
@@ -63,10 +71,12 @@ bool run_select_tests(struct run *r)
 	struct strv mine = { 0 };
 	size_t i;
 
-	if (o->tests.n)
+	if (o->tests.n) {
 		r->list = strv_join(&o->tests, ",");
-	else if (own)
+	} else if (own) {
 		r->list = xstrdup(own);
+		drop_blanks(r->list);
+	}
 	if (!check_patterns(&r->tests, r->list))
 		return false;
 	for (i = 0; i < r->tests.n; i++)

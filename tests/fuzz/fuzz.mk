@@ -4,7 +4,7 @@ fuzz-split := $(fuzz-virtio) tests/fuzz/tokens.c
 fuzz-tests += packed
 fuzz-packed := $(fuzz-virtio) tests/fuzz/tokens.c tests/unit/fake_packed.c
 fuzz-refdev := host/common/page_state.c host/peer/peer.c host/peer/control.c \
-	$(addprefix host/ref/dev/,ring.c ring_packed.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) \
+	$(addprefix host/ref/dev/,ring.c ring_packed.c mem.c iotlb.c log.c faults.c config.c conn.c device.c transport.c chaos.c) \
 	host/ref/fault/fault.c host/common/injected.c
 fuzz-tests += refdev_packed
 fuzz-refdev_packed := tests/unit/fake_guest.c $(fuzz-refdev)

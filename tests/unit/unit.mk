@@ -27,12 +27,13 @@ unit-virtio_pci := drivers/virtio/pci.c lib/irq.c $(unit-transport)
 unit-link-virtio_pci := $(fake-heap)
 unit-fault := host/ref/fault/fault.c host/common/injected.c
 unit-refdev := tests/unit/fake_guest.c host/common/page_state.c host/peer/peer.c host/peer/control.c \
-	$(addprefix host/ref/dev/,ring.c ring_packed.c mem.c log.c faults.c config.c conn.c device.c transport.c chaos.c) $(unit-fault)
+	$(addprefix host/ref/dev/,ring.c ring_packed.c mem.c iotlb.c log.c faults.c config.c conn.c device.c transport.c chaos.c) $(unit-fault)
 unit-tests += injected fault_list refdev_ring
 unit-fault_list := host/cli/fault_list.c host/cli/recipe.c host/common/util.c lib/glob.c
 unit-injected := host/common/injected.c
 unit-refdev_ring := $(unit-refdev)
-unit-tests += refdev_packed
+unit-tests += refdev_packed refdev_iotlb
+unit-refdev_iotlb := $(unit-refdev)
 unit-refdev_packed := $(unit-refdev)
 unit-tests += refdev_vsock refdev_vhost refdev_config
 unit-refdev_vsock := $(unit-refdev)

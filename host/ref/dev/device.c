@@ -246,7 +246,7 @@ static void device_reset(struct device *d)
 static bool any_running(const struct device *d)
 {
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-		if (d->ring[i].running)
+		if (d->ring[i].running || d->ring[i].waits == RING_WAITS_TO_GO_ON)
 			return true;
 	}
 	return false;
@@ -269,8 +269,10 @@ void device_detach(struct device *d)
 {
 	bool running = any_running(d);
 
-	for (unsigned int i = 0; i < DEV_QUEUES; i++)
+	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		ring_stop(&d->ring[i]);
+		d->ring[i].waits = RING_WAITS_NOT;
+	}
 	if (running || d->conns)
 		device_reset(d);
 	mem_clear(&d->mem);
@@ -317,7 +319,13 @@ int device_ring_start(struct device *d, unsigned int queue, uint32_t base)
 	/* Without the page states nothing tells what may be touched. */
 	if (d->page_state && !d->mem.ps.file && device_attach(d))
 		return -EIO;
+	r->waits = RING_WAITS_NOT;
 	ret = ring_start(r, base);
+	if (ret == -EAGAIN) {
+		r->waits = RING_WAITS_TO_START;
+		r->wait_base = base;
+		return ret;
+	}
 	if (ret) {
 		rd_log("%s: queue %u does not start: %s", d->name, queue, strerror(-ret));
 		return ret;
@@ -341,17 +349,19 @@ int device_ring_start(struct device *d, unsigned int queue, uint32_t base)
 uint32_t device_ring_stop(struct device *d, unsigned int queue)
 {
 	struct ring *r = &d->ring[queue];
-	const bool was_running = r->running;
+	const bool was_running = r->running || r->waits == RING_WAITS_TO_GO_ON;
+	const bool waited = r->waits;
 
 	if (was_running && queue == DEV_TX && r->chains && fault(F_RING_USED_AT_STOP))
 		ring_push(r, &d->chain, 0, false);
 	ring_publish(r);
 	ring_stop(r);
+	r->waits = RING_WAITS_NOT;
 	if (was_running && queue == DEV_TX && fault_on(F_RING_WRITTEN_AFTER_RESET))
 		d->stale = STALE_WRITES;
 	if (was_running && !any_running(d))
 		device_reset(d);
-	return ring_base(r);
+	return waited ? r->wait_base : ring_base(r);
 }
 
 /* For a fault: packets of no connection wait, and none of them is of the control connection. */
@@ -384,6 +394,12 @@ int device_ring_remap(struct device *d, unsigned int queue)
 
 	if (!ret)
 		return 0;
+	if (ret == -EAGAIN) {
+		r->waits = RING_WAITS_TO_GO_ON;
+		r->wait_base = ring_base(r);
+		ring_stop(r);
+		return ret;
+	}
 	rd_log("%s: queue %u lost its memory", d->name, queue);
 	ring_stop(r);
 	return ret;
@@ -417,6 +433,21 @@ static void spoil_event_kick(struct device *d, const struct ring *r)
 	if (r->kicks == 1 && d->info.resets % 8 == 7 && ring_pending(r) &&
 	    fault(F_OUTSIDE_VS_EVENT_USED_EARLY))
 		use_event_early(d);
+}
+
+void device_translated(struct device *d)
+{
+	for (unsigned int q = 0; q < DEV_QUEUES; q++) {
+		struct ring *r = &d->ring[q];
+
+		if (r->waits == RING_WAITS_TO_START)
+			device_ring_start(d, q, r->wait_base);
+		else if (r->waits == RING_WAITS_TO_GO_ON && ring_start(r, r->wait_base) == 0)
+			r->waits = RING_WAITS_NOT;
+	}
+	if (fault(F_IOTLB_NOT_WOKEN))
+		return;
+	d->look_at_tx = true;
 }
 
 void device_kick(struct device *d, unsigned int queue)
@@ -998,7 +1029,7 @@ static void run_events(struct device *d)
 		const int ret = ring_pop(r, &d->chain);
 
 		if (ret < 0)
-			return;
+			break;
 		if (ret == 0) {
 			if (ring_want_kicks(r, true))
 				continue;

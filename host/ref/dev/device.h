@@ -161,6 +161,8 @@ int device_ring_remap(struct device *d, unsigned int queue);
 void device_memory_changed(struct device *d);
 void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len);
 void device_config_write(struct device *d, uint32_t off, const void *buf, uint32_t len);
+/* Chains whose addresses were not translated are looked at again. */
+void device_translated(struct device *d);
 void device_kick(struct device *d, unsigned int queue);
 /* The VMM has told the guest of the last change of the config. */
 void device_config_told(struct device *d);

@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "host/ref/dev/faults.h"
+
 static bool ranges_meet(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
 {
 	return a < b + blen && b < a + alen;
@@ -129,4 +131,55 @@ uint8_t *mem_at_uva(const struct guest_mem *m, uint64_t uva, uint64_t len, uint6
 		return r->host + (uva - r->uva);
 	}
 	return NULL;
+}
+
+int dma_at(const struct guest_mem *m, uint64_t addr, bool write, uint8_t **p, uint64_t *gpa,
+	   uint64_t *len)
+{
+	const struct iotlb_entry *e;
+	uint64_t off, all;
+
+	*gpa = addr;
+	if (!m->tlb) {
+		*p = mem_at(m, addr, len);
+		return *p ? 0 : -EFAULT;
+	}
+	e = iotlb_find(m->tlb, addr, write);
+	if (!e && fault_on(F_IOTLB_MISS_IS_PHYSICAL) && (*p = mem_at(m, addr, len)) &&
+	    fault(F_IOTLB_MISS_IS_PHYSICAL))
+		return 0;
+	if (!e)
+		return -EAGAIN;
+	off = addr - e->iova;
+	if (*len > e->size - off && !fault(F_IOTLB_LENGTH_UNCUT))
+		*len = e->size - off;
+	*p = mem_at_uva(m, e->uva + off, 1, gpa);
+	if (!*p)
+		return -EFAULT;
+	all = *len;
+	mem_at(m, *gpa, &all);
+	*len = all;
+	return 0;
+}
+
+int dma_range(const struct guest_mem *m, uint64_t addr, uint64_t len, bool write, uint8_t **p,
+	      uint64_t *gpa)
+{
+	uint64_t done, part, at;
+	uint8_t *q;
+	int ret;
+
+	for (done = 0; done < len; done += part) {
+		part = len - done;
+		ret = dma_at(m, addr + done, write, &q, &at, &part);
+		if (ret)
+			return ret;
+		if (!done) {
+			*p = q;
+			*gpa = at;
+		} else if (q != *p + done || at != *gpa + done) {
+			return -EFAULT;
+		}
+	}
+	return 0;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "host/common/page_state.h"
+#include "host/ref/dev/iotlb.h"
 
 #define MEM_MAX_REGIONS 64
 
@@ -27,6 +28,8 @@ struct guest_mem {
 	unsigned int n;
 	struct mem_region r[MEM_MAX_REGIONS];
 	struct page_states ps; /* ps.file NULL: memory is not protected */
+	struct iotlb *
+		tlb; /* what drivers give are I/O virtual addresses; NULL: they are physical ones */
 };
 
 /* Maps offset..offset+size of fd (not kept). 0, -EINVAL (empty, wraps, overlaps), -ENOSPC, -errno. */
@@ -42,6 +45,16 @@ void mem_clear(struct guest_mem *m);
 uint8_t *mem_at(const struct guest_mem *m, uint64_t gpa, uint64_t *len);
 /* All of [uva, uva+len) in one region, or NULL; *gpa set. */
 uint8_t *mem_at_uva(const struct guest_mem *m, uint64_t uva, uint64_t len, uint64_t *gpa);
+
+/*
+ * The same for addresses as drivers give them. 0; -EAGAIN: the translation is on its way, or will never come; -EFAULT: nobody's
+ * memory. *gpa is the physical address.
+ */
+int dma_at(const struct guest_mem *m, uint64_t addr, bool write, uint8_t **p, uint64_t *gpa,
+	   uint64_t *len);
+/* All of [addr, addr+len), at one place. As dma_at(). */
+int dma_range(const struct guest_mem *m, uint64_t addr, uint64_t len, bool write, uint8_t **p,
+	      uint64_t *gpa);
 
 /* Whether a device may touch it; *bad is the first address that it may not. */
 static inline bool mem_allowed(const struct guest_mem *m, uint64_t gpa, uint64_t len, uint64_t *bad)

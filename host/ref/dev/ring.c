@@ -62,6 +62,19 @@ static bool split_misaligned(const struct ring *r)
 	       (r->avail_uva % 8 && fault(F_AREAS_WORD));
 }
 
+int ring_area(struct ring *r, uint64_t addr, size_t len, bool write, void **p, uint64_t *gpa)
+{
+	uint8_t *at = NULL;
+	int ret = 0;
+
+	if (r->mem->tlb)
+		ret = dma_range(r->mem, addr, len, write, &at, gpa);
+	else
+		at = mem_at_uva(r->mem, addr, len, gpa);
+	*p = at;
+	return ret ? ret : at ? 0 : -EFAULT;
+}
+
 /* Fault: a part of the ring that ends with a region of memory is taken for one that does not fit. */
 static bool ends_region(const struct ring *r)
 {
@@ -74,6 +87,8 @@ static bool ends_region(const struct ring *r)
 
 int ring_map(struct ring *r)
 {
+	int ret;
+
 	r->desc = NULL;
 	r->avail = NULL;
 	r->used = NULL;
@@ -81,11 +96,17 @@ int ring_map(struct ring *r)
 		return packed_map(r);
 	if (split_size_wrong(r) || (r->num < 4 && fault(F_OUTSIDE_VS_QUEUE_TINY)))
 		return -EINVAL;
-	r->desc = (void *)mem_at_uva(r->mem, r->desc_uva, sizeof(struct vring_desc) * r->num,
-				     &r->desc_gpa);
-	r->avail = (void *)mem_at_uva(r->mem, avail_at(r), avail_bytes(r), &r->avail_gpa);
-	r->used = (void *)mem_at_uva(r->mem, r->used_uva, used_bytes(r), &r->used_gpa);
-	if (!r->desc || !r->avail || !r->used || ends_region(r)) {
+	ret = ring_area(r, r->desc_uva, sizeof(struct vring_desc) * r->num, false,
+			(void **)&r->desc, &r->desc_gpa);
+	if (!ret)
+		ret = ring_area(r, avail_at(r), avail_bytes(r), false, (void **)&r->avail,
+				&r->avail_gpa);
+	if (!ret)
+		ret = ring_area(r, r->used_uva, used_bytes(r), true, (void **)&r->used,
+				&r->used_gpa);
+	if (ret == -EAGAIN)
+		return ret;
+	if (ret || ends_region(r)) {
 		if (fault(F_HOSTILE_ADDRESS_STICKS))
 			r->lame = true;
 		return -EFAULT;
@@ -273,11 +294,21 @@ bool ring_pending(const struct ring *r)
 static bool buffer_refused(const struct ring *r, uint64_t gpa, uint64_t len)
 {
 	uint64_t here = len, one_more = len + 1;
-	const bool known = mem_at(r->mem, gpa, &here) && mem_at(r->mem, gpa, &one_more);
+	const bool known = !r->mem->tlb && mem_at(r->mem, gpa, &here) &&
+			   mem_at(r->mem, gpa, &one_more);
 
 	return (gpa < 0xa0000 && fault(F_OUTSIDE_VS_LOW_MEMORY)) ||
 	       (known && here < len && fault(F_OUTSIDE_VS_TWO_REGIONS)) ||
 	       (known && here == len && one_more == len && fault(F_OUTSIDE_VS_LAST_BYTE_OF_RAM));
+}
+
+/* Translations are of pages: what lies behind the last piece, and is of its kind, is a part of it. */
+static bool goes_on(const struct ring_chain *c, const uint8_t *p, uint64_t gpa, bool writable)
+{
+	const struct ring_piece *last = &c->piece[c->n_out + c->n_in - 1];
+
+	return (writable ? c->n_in : c->n_out) && last->p + last->len == p &&
+	       last->gpa + last->len == gpa;
 }
 
 int ring_add_buffer(struct ring *r, struct ring_chain *c, uint64_t gpa, uint64_t left,
@@ -296,17 +327,27 @@ int ring_add_buffer(struct ring *r, struct ring_chain *c, uint64_t gpa, uint64_t
 	if (!writable && c->n_in)
 		return -EBADMSG; /* 2.7.4.2: readable descriptors come first */
 	while (left) {
-		uint64_t len = left;
-		uint8_t *p = mem_at(r->mem, gpa, &len);
+		uint64_t len = left, at;
 		struct ring_piece *piece;
+		uint8_t *p;
+		const int ret = dma_at(r->mem, gpa, writable, &p, &at, &len);
 
-		if (!p || c->n_out + c->n_in == RING_MAX_PIECES)
+		if (ret == -EAGAIN)
+			return ret;
+		if (ret || c->n_out + c->n_in == RING_MAX_PIECES)
 			return -EBADMSG;
-		if (!ring_may_touch(r, gpa, len,
+		if (!ring_may_touch(r, at, len,
 				    before < HDR_SIZE ? CTL_MEM_HEADER : CTL_MEM_PAYLOAD))
 			return -EIO;
+		if (r->mem->tlb && goes_on(c, p, at, writable)) {
+			c->piece[c->n_out + c->n_in - 1].len += (uint32_t)len;
+			*(writable ? &c->in_len : &c->out_len) += len;
+			gpa += len;
+			left -= len;
+			continue;
+		}
 		piece = &c->piece[c->n_out + c->n_in];
-		*piece = (struct ring_piece){ .p = p, .len = (uint32_t)len, .gpa = gpa };
+		*piece = (struct ring_piece){ .p = p, .len = (uint32_t)len, .gpa = at };
 		if (writable) {
 			c->n_in++;
 			c->in_len += len;
@@ -362,17 +403,18 @@ static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vrin
 	const uint32_t bytes = le32toh(d->len), count = bytes / sizeof(*d);
 	const bool all_writable = (le16toh(d->flags) & VRING_DESC_F_WRITE) &&
 				  fault(F_RING_INDIRECT_WRITE_FLAG_HONOURED);
-	uint64_t avail = bytes;
-	const uint8_t *table;
 	unsigned int seen = 0;
+	uint8_t *table;
+	uint64_t at;
 	uint32_t i = 0;
+	int ret;
 
-	if (split_table_forbidden(r, d) || table_refused(r, gpa, count))
+	if (!count || split_table_forbidden(r, d) || table_refused(r, gpa, count))
 		return -EBADMSG;
-	table = mem_at(r->mem, gpa, &avail);
-	if (!table || avail < bytes)
-		return -EBADMSG;
-	if (!ring_may_touch(r, gpa, bytes, CTL_MEM_INDIRECT))
+	ret = dma_range(r->mem, gpa, bytes, false, &table, &at);
+	if (ret)
+		return ret == -EAGAIN ? ret : -EBADMSG;
+	if (!ring_may_touch(r, at, bytes, CTL_MEM_INDIRECT))
 		return -EIO;
 	c->indirect = true;
 	if (c->out_len + c->in_len && fault(F_OUTSIDE_VS_BEFORE_TABLE_LOST)) {
@@ -381,7 +423,6 @@ static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vrin
 	}
 	for (;;) {
 		struct vring_desc e;
-		int ret;
 
 		if (i >= count || seen++ >= count || seen > RING_MAX_PIECES)
 			return -EBADMSG;
@@ -494,6 +535,8 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 		r->chains++;
 		ring_chain_begin(c);
 		ret = walk(r, c);
+		if (ret == -EAGAIN)
+			ring_unpop(r);
 		if (ret != -EBADMSG)
 			return ret ? ret : 1;
 		ring_count_bad(r, c);

@@ -71,6 +71,13 @@ struct ring {
 	uint64_t desc_uva, avail_uva, used_uva; /* packed: ring, driver area, device area */
 	bool packed;
 	bool enabled, running, broken;
+	/* Its memory is not translated: it starts, or goes on, from there once it is. */
+	enum {
+		RING_WAITS_NOT,
+		RING_WAITS_TO_START,
+		RING_WAITS_TO_GO_ON
+	} waits;
+	uint32_t wait_base;
 	bool event_idx, indirect_ok;
 	bool batches; /* IN_ORDER: one used element for all that is published at once (2.7.9, 2.8.8) */
 	int kick_fd, call_fd, err_fd; /* -1: none */
@@ -110,7 +117,7 @@ struct ring {
 };
 
 void ring_init(struct ring *r, unsigned int index, const char *name, const struct guest_mem *mem);
-/* Looks the addresses up (also after the memory map changed). 0, -EFAULT, -EINVAL (size, alignment). */
+/* Looks the addresses up (also after the memory map changed). 0, -EFAULT, -EINVAL (size, alignment), -EAGAIN (not translated yet). */
 int ring_map(struct ring *r);
 /* From `base` on, see RING_BASE_*. As ring_map(). */
 int ring_start(struct ring *r, uint32_t base);
@@ -121,7 +128,8 @@ uint32_t ring_base(const struct ring *r);
 void ring_stop(struct ring *r);
 
 /*
- * Takes the next chain: 1, 0 (none), -EIO (the queue is broken or does not run). Malformed ones are
+ * Takes the next chain: 1, 0 (none), -EIO (the queue is broken or does not run), -EAGAIN (its addresses are not translated
+ * yet: it stays). Malformed ones are
  * given back on the way.
  */
 int ring_pop(struct ring *r, struct ring_chain *c);

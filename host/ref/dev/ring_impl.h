@@ -16,6 +16,8 @@ enum {
 void ring_break(struct ring *r, const char *why, unsigned int value);
 /* False: the page is private; the queue is stopped as a real host's fault would. */
 bool ring_may_touch(struct ring *r, uint64_t gpa, uint64_t len, enum ctl_mem_reason reason);
+/* A part of the ring, by the address that the VMM gave. 0, -EAGAIN, -EFAULT: dma_range(). */
+int ring_area(struct ring *r, uint64_t addr, size_t len, bool write, void **p, uint64_t *gpa);
 /* The same of all that the ring consists of. */
 bool ring_memory_ok(struct ring *r);
 /* Adds one descriptor's buffer to the chain. 0, -EBADMSG, -EIO (private). */

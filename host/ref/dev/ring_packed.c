@@ -44,16 +44,21 @@ static bool packed_misaligned(const struct ring *r)
 int packed_map(struct ring *r)
 {
 	const size_t event = sizeof(*r->driver_event);
+	int ret;
 
 	r->pdesc = NULL;
 	r->driver_event = r->device_event = NULL;
 	if (packed_size_wrong(r) || size_refused(r))
 		return -EINVAL;
-	r->pdesc = (void *)mem_at_uva(r->mem, r->desc_uva, desc_bytes(r), &r->desc_gpa);
-	r->driver_event = (void *)mem_at_uva(r->mem, r->avail_uva, event, &r->avail_gpa);
-	r->device_event = (void *)mem_at_uva(r->mem, r->used_uva, event, &r->used_gpa);
-	if (!r->pdesc || !r->driver_event || !r->device_event)
-		return -EFAULT;
+	ret = ring_area(r, r->desc_uva, desc_bytes(r), true, (void **)&r->pdesc, &r->desc_gpa);
+	if (!ret)
+		ret = ring_area(r, r->avail_uva, event, false, (void **)&r->driver_event,
+				&r->avail_gpa);
+	if (!ret)
+		ret = ring_area(r, r->used_uva, event, true, (void **)&r->device_event,
+				&r->used_gpa);
+	if (ret)
+		return ret;
 	if (packed_misaligned(r))
 		return -EINVAL;
 	return 0;
@@ -151,21 +156,21 @@ static int walk_table(struct ring *r, struct ring_chain *c, const struct vring_p
 	const uint64_t gpa = le64toh(d->addr);
 	const uint32_t bytes = le32toh(d->len);
 	uint32_t count = bytes / sizeof(*d);
-	uint64_t avail = bytes;
-	const uint8_t *table;
+	uint8_t *table;
+	uint64_t at;
+	int ret;
 
 	if (packed_table_forbidden(r, bytes) || count == 0)
 		return -EBADMSG;
-	table = mem_at(r->mem, gpa, &avail);
-	if (!table || avail < bytes)
-		return -EBADMSG;
-	if (!ring_may_touch(r, gpa, bytes, CTL_MEM_INDIRECT))
+	ret = dma_range(r->mem, gpa, bytes, false, &table, &at);
+	if (ret)
+		return ret == -EAGAIN ? ret : -EBADMSG;
+	if (!ring_may_touch(r, at, bytes, CTL_MEM_INDIRECT))
 		return -EIO;
 	c->indirect = true;
 	count = entries_taken(table, count);
 	for (uint32_t i = 0; i < count; i++) {
 		struct vring_packed_desc e;
-		int ret;
 
 		/* One copy: what is checked is what is used, whatever the guest writes meanwhile. */
 		memcpy(&e, table + sizeof(e) * i, sizeof(e));
@@ -219,14 +224,16 @@ static int walk(struct ring *r, struct ring_chain *c)
 			first_id = c->head;
 		if (chain_refused(r, c, at))
 			bad = -EBADMSG;
-		if (!(flags & VRING_DESC_F_INDIRECT))
+		if (bad)
+			; /* only its end is looked for */
+		else if (!(flags & VRING_DESC_F_INDIRECT))
 			ret = ring_add_buffer(r, c, le64toh(d.addr), le32toh(d.len),
 					      flags & VRING_DESC_F_WRITE);
 		else if (table_in_list(c, flags))
 			ret = -EBADMSG;
 		else
 			ret = walk_table(r, c, &d);
-		if (ret == -EIO)
+		if (ret == -EIO || ret == -EAGAIN)
 			return ret;
 		bad = bad ? bad : ret;
 		c->descs++;
@@ -253,7 +260,7 @@ int packed_pop(struct ring *r, struct ring_chain *c)
 			ring_break(r, "a chain without end", r->before_pop.slot);
 			return -EIO;
 		}
-		if (ret == -EIO)
+		if (ret == -EIO || ret == -EAGAIN)
 			return ret;
 		if (r->next_avail.wrap != r->before_pop.wrap && fault(F_PACKED_AVAIL_WRAP))
 			r->next_avail.wrap = r->before_pop.wrap;

@@ -26,6 +26,7 @@ enum vhu_request {
 	VHU_GET_QUEUE_NUM = 17,
 	VHU_SET_VRING_ENABLE = 18,
 	VHU_SET_BACKEND_REQ_FD = 21,
+	VHU_IOTLB_MSG = 22,
 	VHU_GET_CONFIG = 24,
 	VHU_SET_CONFIG = 25,
 	VHU_RESET_DEVICE = 34,
@@ -37,6 +38,7 @@ enum vhu_request {
 };
 
 enum vhu_backend_request {
+	VHU_BACKEND_IOTLB_MSG = 1,
 	VHU_BACKEND_CONFIG_CHANGE_MSG = 2
 };
 
@@ -58,6 +60,23 @@ enum vhu_protocol_feature {
 	VHU_P_CONFIGURE_MEM_SLOTS = 15,
 	VHU_P_STATUS = 16,
 };
+
+enum vhu_iotlb_type {
+	VHU_IOTLB_MISS = 1,
+	VHU_IOTLB_UPDATE = 2,
+	VHU_IOTLB_INVALIDATE = 3,
+	VHU_IOTLB_ACCESS_FAIL = 4,
+};
+
+enum vhu_access {
+	VHU_ACCESS_RO = 1,
+	VHU_ACCESS_WO = 2,
+};
+
+struct vhu_iotlb {
+	uint64_t iova, size, uva;
+	uint8_t access, type, padding[6];
+} __attribute__((packed));
 
 #define VHU_VRING_INDEX 0xffu
 #define VHU_VRING_NOFD	0x100u
@@ -95,6 +114,7 @@ struct vhu_msg {
 			uint32_t offset, size, flags;
 			uint8_t data[VHU_CONFIG_MAX];
 		} config;
+		struct vhu_iotlb iotlb;
 		uint8_t raw[512];
 	};
 } __attribute__((packed));

@@ -8,6 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <linux/virtio_config.h>
+
+#include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/usock.h"
 #include "host/ref/dev/vhost_proto.h"
@@ -31,11 +34,21 @@ struct vhu {
 	uint32_t base[DEV_QUEUES];
 	bool base_known[DEV_QUEUES]; /* else a queue is new */
 	bool addr_set[DEV_QUEUES];
+	struct iotlb tlb;
 
 	struct vhu_msg msg; /* as far as it came in */
 	size_t got;
 	struct usock_fds fds;
 };
+
+/* An IOMMU stands in front of the device as long as the VMM says so. */
+static void translate(struct vhu *v, bool on)
+{
+	struct iotlb *const other = v->d->sibling ? v->d->sibling->mem.tlb : NULL;
+
+	iotlb_clear(&v->tlb);
+	v->d->mem.tlb = !on ? NULL : other && fault(F_IOTLB_SHARED) ? other : &v->tlb;
+}
 
 static void vhu_disconnect(struct vhu *v, const char *why)
 {
@@ -58,6 +71,7 @@ static void vhu_disconnect(struct vhu *v, const char *why)
 		v->addr_set[i] = false;
 		v->base_known[i] = false;
 	}
+	translate(v, false);
 	v->features = v->protocol = 0;
 	v->status = 0;
 	v->served = true;
@@ -105,7 +119,26 @@ static bool config_changed(void *arg)
 	return answers;
 }
 
-/* Replies on the channel of our requests: only one kind is sent, so what they say is known. */
+/* No answer is asked for: the translation comes as a message of its own, if there is one. */
+static void ask_translation(void *arg, uint64_t iova, bool write)
+{
+	struct vhu *v = arg;
+	const struct {
+		struct vhu_header h;
+		struct vhu_iotlb t;
+	} __attribute__((packed)) m = {
+		.h = { VHU_BACKEND_IOTLB_MSG, VHU_VERSION, sizeof(m.t) },
+		.t = { .iova = iova,
+		       .type = VHU_IOTLB_MISS,
+		       .access = write && !fault(F_IOTLB_ASKS_TO_READ) ? VHU_ACCESS_WO :
+									 VHU_ACCESS_RO },
+	};
+
+	if (v->backend_fd >= 0 && usock_send(v->backend_fd, &m, sizeof(m), -1))
+		rd_log("%s: a translation cannot be asked for: %s", v->d->name, strerror(errno));
+}
+
+/* Replies on the channel of our requests: only one kind is answered, so what they say is known. */
 static void read_backend(struct vhu *v)
 {
 	uint8_t buf[256];
@@ -160,6 +193,8 @@ static uint32_t needed(uint32_t request)
 	case VHU_SET_MEM_TABLE:
 	case VHU_SET_STATUS:
 		return 8;
+	case VHU_IOTLB_MSG:
+		return sizeof(struct vhu_iotlb);
 	case VHU_SET_VRING_ADDR:
 	case VHU_ADD_MEM_REG:
 	case VHU_REM_MEM_REG:
@@ -193,7 +228,7 @@ static bool not_yet(const struct vhu *v, unsigned int q)
 	const struct ring *r = &v->d->ring[q];
 	const bool enabled = r->enabled || !(v->features & 1ull << VHU_F_PROTOCOL_FEATURES);
 
-	return r->running || !enabled || r->kick_fd < 0 || !v->addr_set[q];
+	return r->running || r->waits || !enabled || r->kick_fd < 0 || !v->addr_set[q];
 }
 
 /* A queue runs once it has addresses and a kick descriptor and is enabled. */
@@ -252,8 +287,11 @@ static int set_vring_addr(struct vhu *v, const struct vhu_msg *m)
 	r->used_uva = m->addr.used;
 	r->avail_uva = m->addr.avail;
 	v->addr_set[m->addr.index] = true;
-	if (r->running)
-		return device_ring_remap(v->d, m->addr.index);
+	if (r->running) {
+		const int ret = device_ring_remap(v->d, m->addr.index);
+
+		return ret == -EAGAIN ? 0 : ret; /* it goes on once its addresses are translated */
+	}
 	update_queue(v, m->addr.index);
 	return 0;
 }
@@ -265,7 +303,7 @@ static int set_vring_num(struct vhu *v, const struct vhu_msg *m)
 
 	if (m->state.num == 0 || m->state.num > RING_MAX_SIZE)
 		return -EINVAL;
-	if (r->running)
+	if (r->running || r->waits)
 		return -EBUSY;
 	r->num = (uint16_t)m->state.num;
 	return 0;
@@ -315,6 +353,50 @@ static void stop_queue(struct vhu *v, unsigned int q)
 	v->addr_set[q] = false;
 }
 
+/* Whether a part of the queue may lie in the range: none is longer than the largest descriptor table. */
+static bool may_hold(const struct vhu_iotlb *t, const struct ring *r)
+{
+	const uint64_t at[] = { r->desc_uva, r->avail_uva, r->used_uva }, most = RING_MAX_SIZE * 16;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		if (at[i] + most - t->iova < t->size + most)
+			return true;
+	}
+	return false;
+}
+
+/* A queue whose memory is taken away stops where it is, until it has some again. */
+static void remap_queues(struct vhu *v, const struct vhu_iotlb *t)
+{
+	for (unsigned int q = 0; q < DEV_QUEUES; q++) {
+		struct ring *r = &v->d->ring[q];
+
+		if (r->running && may_hold(t, r) && !fault(F_IOTLB_RINGS_KEPT))
+			device_ring_remap(v->d, q);
+	}
+}
+
+static int change_translation(struct vhu *v, const struct vhu_iotlb *t)
+{
+	const struct iotlb_entry e = { t->iova, t->size, t->uva, t->access & VHU_ACCESS_RO,
+				       t->access & VHU_ACCESS_WO };
+
+	if (!v->d->mem.tlb)
+		return -EINVAL;
+	switch (t->type) {
+	case VHU_IOTLB_UPDATE:
+		iotlb_update(v->d->mem.tlb, &e);
+		device_translated(v->d);
+		return 0;
+	case VHU_IOTLB_INVALIDATE:
+		iotlb_invalidate(v->d->mem.tlb, t->iova, t->size);
+		remap_queues(v, t);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
 static void get_config(struct vhu *v, struct vhu_msg *m)
 {
 	const uint32_t off = m->config.offset, len = m->config.size;
@@ -360,6 +442,7 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 		return 1;
 	case VHU_SET_FEATURES:
 		v->features = m->u64;
+		translate(v, m->u64 & 1ull << VIRTIO_F_ACCESS_PLATFORM);
 		device_set_features(d, m->u64 & ~(1ull << VHU_F_PROTOCOL_FEATURES));
 		return 0;
 	case VHU_GET_PROTOCOL_FEATURES:
@@ -413,6 +496,8 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 		usock_close(&v->backend_fd);
 		v->backend_fd = usock_take_fd(&v->fds, 0);
 		return 0;
+	case VHU_IOTLB_MSG:
+		return change_translation(v, &m->iotlb);
 	case VHU_GET_CONFIG:
 		get_config(v, m);
 		return 1;
@@ -536,6 +621,7 @@ static void read_kick(struct vhu *v, int fd)
 
 		if (r->kick_fd != fd)
 			continue;
+		iotlb_ask_again(&v->tlb);
 		if (read(fd, &count, sizeof(count)) == sizeof(count))
 			device_kick(v->d, i);
 		else if (errno != EAGAIN && errno != EINTR)
@@ -576,6 +662,8 @@ static struct vhu *new (struct device *d)
 		return NULL;
 	v->d = d;
 	v->listen_fd = v->fd = v->backend_fd = -1;
+	v->tlb.miss = ask_translation;
+	v->tlb.arg = v;
 	d->config_changed = config_changed;
 	d->config_arg = v;
 	return v;

@@ -22,7 +22,7 @@ extern const struct fault_row fault_rows[];
 extern const unsigned int fault_count;
 extern bool fault_enabled[];
 
-#define FAULT_MAX 512
+#define FAULT_MAX 1024
 
 #define FAULT_TABLE(component)                                                                     \
 	_Static_assert(F_COUNT <= FAULT_MAX, "raise FAULT_MAX");                                   \

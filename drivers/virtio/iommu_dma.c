@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "drivers/virtio/iommu_dma.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "drivers/virtio/iommu.h"
+#include "drivers/virtio/viot.h"
+#include "lib/cmdline.h"
+#include "lib/init.h"
+#include "lib/mem.h"
+#include "lib/spinlock.h"
+
+OPTION("iommu",
+       "on: virtio devices behind a virtio-iommu get an address space each, and need VIRTIO_F_ACCESS_PLATFORM");
+
+#define MAX_SPACES   8u
+#define SPACE_PAGES  16384u	  /* that can be mapped at a time */
+#define SPACE_BASE   (1ull << 36) /* no RAM of a machine that this runs on */
+#define DOMAIN_FIRST 0x700u	  /* iommu.* uses others */
+#define READ_WRITE   (VIOMMU_MAP_READ | VIOMMU_MAP_WRITE)
+
+struct space {
+	struct viommu *v;
+	uint32_t endpoint, domain;
+	uint64_t base;
+	unsigned int joined; /* in which epoch of the IOMMU */
+	uint8_t taken[SPACE_PAGES];
+	uint64_t mapped;
+	spinlock_t lock;
+};
+static struct space *spaces[MAX_SPACES];
+
+/* --- addresses ------------------------------------------------------------------------------------ */
+
+static uint64_t pages_of(uint64_t offset, uint64_t len)
+{
+	return (offset + (len ? len : 1) + PAGE_SIZE - 1) >> PAGE_SHIFT;
+}
+
+/* The lowest free pages; UINT64_MAX: there are none. */
+static uint64_t take(struct space *s, uint64_t n)
+{
+	uint64_t i, run = 0, at = UINT64_MAX;
+
+	spin_lock(&s->lock);
+	for (i = 0; i < SPACE_PAGES && run < n; i++)
+		run = s->taken[i] ? 0 : run + 1;
+	if (run == n) {
+		memset(s->taken + i - n, 1, n);
+		s->mapped += n;
+		at = s->base + ((i - n) << PAGE_SHIFT);
+	}
+	spin_unlock(&s->lock);
+	return at;
+}
+
+static void give(struct space *s, uint64_t at, uint64_t n)
+{
+	spin_lock(&s->lock);
+	memset(s->taken + ((at - s->base) >> PAGE_SHIFT), 0, n);
+	s->mapped -= n;
+	spin_unlock(&s->lock);
+}
+
+/* --- the back end --------------------------------------------------------------------------------- */
+
+static uint32_t flags_of(enum dma_dir dir)
+{
+	return (dir & DMA_TO_DEVICE ? VIOMMU_MAP_READ : 0u) |
+	       (dir & DMA_FROM_DEVICE ? VIOMMU_MAP_WRITE : 0u);
+}
+
+/* Whole pages around len bytes at physical address phys. */
+static int map_pages(struct space *s, uint64_t phys, size_t len, uint32_t flags, dma_addr_t *addr)
+{
+	const uint64_t offset = phys % PAGE_SIZE, n = pages_of(offset, len), at = take(s, n);
+
+	if (at == UINT64_MAX)
+		return -ENOMEM;
+	if (viommu_map(s->v, s->domain, at, at + (n << PAGE_SHIFT) - 1, phys - offset, flags) !=
+	    VIOMMU_S_OK) {
+		give(s, at, n);
+		return -EIO;
+	}
+	*addr = at + offset;
+	return 0;
+}
+
+/* What cannot be unmapped stays in reach of the device: its address is used for nothing else. */
+static void unmap_pages(struct space *s, dma_addr_t addr, size_t len)
+{
+	const uint64_t offset = addr % PAGE_SIZE, at = addr - offset, n = pages_of(offset, len);
+
+	/* The IOMMU has forgotten it, and so will join(). */
+	if (s->joined != viommu_epoch(s->v))
+		return;
+	if (at < s->base || at - s->base + (n << PAGE_SHIFT) > (uint64_t)SPACE_PAGES << PAGE_SHIFT)
+		return;
+	if (viommu_unmap(s->v, s->domain, at, at + (n << PAGE_SHIFT) - 1) == VIOMMU_S_OK)
+		give(s, at, n);
+}
+
+static int space_map(struct dma_layer *l, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
+{
+	dma_addr_t phys;
+	int ret = l->lower->ops->map(l->lower, buf, len, dir, &phys);
+
+	if (ret)
+		return ret;
+	ret = map_pages(l->priv, phys, len, flags_of(dir), addr);
+	if (ret)
+		l->lower->ops->unmap(l->lower, phys, buf, len, dir);
+	return ret;
+}
+
+/* The back ends below address physical memory, where the buffer is itself. */
+static void space_unmap(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
+			enum dma_dir dir)
+{
+	unmap_pages(l->priv, addr, len);
+	l->lower->ops->unmap(l->lower, virt_to_phys(buf), buf, len, dir);
+}
+
+static void *space_alloc(struct dma_layer *l, size_t size, size_t align, dma_addr_t *addr)
+{
+	dma_addr_t phys;
+	void *p = l->lower->ops->alloc(l->lower, size, align, &phys);
+
+	if (!p)
+		return NULL;
+	if (map_pages(l->priv, phys, size, READ_WRITE, addr) == 0)
+		return p;
+	l->lower->ops->free(l->lower, p, size, phys);
+	return NULL;
+}
+
+static void space_free(struct dma_layer *l, void *p, size_t size, dma_addr_t addr)
+{
+	unmap_pages(l->priv, addr, size);
+	l->lower->ops->free(l->lower, p, size, virt_to_phys(p));
+}
+
+static void space_sync_for_cpu(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
+			       enum dma_dir dir)
+{
+	(void)addr;
+	l->lower->ops->sync_for_cpu(l->lower, virt_to_phys(buf), buf, len, dir);
+}
+
+static void space_sync_for_device(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
+				  enum dma_dir dir)
+{
+	(void)addr;
+	l->lower->ops->sync_for_device(l->lower, virt_to_phys(buf), buf, len, dir);
+}
+
+static const struct dma_ops space_ops = {
+	.name = "virtio-iommu",
+	.restricted = true,
+	.alloc = space_alloc,
+	.free = space_free,
+	.map = space_map,
+	.unmap = space_unmap,
+	.sync_for_cpu = space_sync_for_cpu,
+	.sync_for_device = space_sync_for_device,
+};
+
+/* --- which devices --------------------------------------------------------------------------------- */
+
+static struct space *space_of(struct viommu *v, uint32_t endpoint)
+{
+	struct space *s;
+	unsigned int i;
+
+	for (i = 0; i < MAX_SPACES && spaces[i]; i++)
+		if (spaces[i]->v == v && spaces[i]->endpoint == endpoint)
+			return spaces[i];
+	s = i < MAX_SPACES ? calloc(1, sizeof(*s)) : NULL;
+	if (!s)
+		return NULL;
+	*s = (struct space){
+		.v = v, .endpoint = endpoint, .domain = DOMAIN_FIRST + i, .base = SPACE_BASE
+	};
+	spaces[i] = s;
+	return s;
+}
+
+/* The IOMMU comes up with the first device behind it; nothing goes past it from then on. */
+static int come_up(struct viommu *v)
+{
+	struct device *const d = &viommu_device(v)->dev;
+	const uint64_t before = mem_free_bytes();
+	int ret;
+
+	if (viommu_epoch(v))
+		return 0;
+	d->lasting = true;
+	ret = viommu_start(v);
+	if (ret)
+		return ret;
+	mem_keep((before - mem_free_bytes()) >> PAGE_SHIFT); /* its queues stay */
+	ret = viommu_bypass(v, false);
+	if (!ret || ret == -EOPNOTSUPP)
+		return 0;
+	viommu_stop(v);
+	return ret;
+}
+
+/* Once for each start of the IOMMU: what is mapped stays while a device behind it starts anew. */
+static int join(struct space *s)
+{
+	const unsigned int epoch = viommu_epoch(s->v);
+	int ret;
+
+	if (s->joined == epoch)
+		return 0;
+	ret = viommu_attach(s->v, s->domain, s->endpoint, 0);
+	if (ret)
+		return ret < 0 ? ret : -EIO;
+	memset(s->taken, 0, sizeof(s->taken));
+	s->mapped = 0;
+	s->joined = epoch;
+	return 0;
+}
+
+static int attach(struct device *d)
+{
+	struct viommu *v;
+	struct space *s;
+	uint32_t endpoint;
+	int ret;
+
+	if (!viot_endpoint(d, &v, &endpoint) || d == &viommu_device(v)->dev)
+		return 0;
+	ret = come_up(v);
+	if (ret)
+		return ret;
+	s = space_of(v, endpoint);
+	if (!s)
+		return -ENOMEM;
+	ret = join(s);
+	return ret ? ret : dma_push(d, &space_ops, s);
+}
+
+bool viommu_space(const struct device *d, struct viommu_space_info *out)
+{
+	const struct space *s;
+	unsigned int i;
+
+	for (i = 0; i < d->dma_layers; i++) {
+		if (d->dma[i].ops != &space_ops)
+			continue;
+		s = d->dma[i].priv;
+		*out = (struct viommu_space_info){ s->v, s->endpoint, s->domain, s->mapped,
+						   s->base +
+							   ((uint64_t)SPACE_PAGES << PAGE_SHIFT) };
+		return true;
+	}
+	return false;
+}
+
+static void init(void)
+{
+	static struct device_policy policy = { .level = DEVICE_LEVEL_TRANSLATE, .attach = attach };
+
+	if (cmdline_get_bool("iommu", false))
+		device_policy_add(&policy);
+}
+INIT(viommu_dma, init);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "host/ref/dev/iotlb.h"
+
+#include <stddef.h>
+
+#include "host/ref/dev/faults.h"
+
+#define PAGE 4096ull
+
+void iotlb_clear(struct iotlb *t)
+{
+	if (t->n && fault(F_IOTLB_KEPT_OVER_RESET))
+		return;
+	t->n = t->oldest = t->num_asked = 0;
+}
+
+static bool meet(const struct iotlb_entry *e, uint64_t iova, uint64_t size)
+{
+	return e->iova - iova < size || iova - e->iova < e->size;
+}
+
+/* Faults: translations that the VMM takes back and that stay. */
+static bool stays(const struct iotlb_entry *e, uint64_t iova, uint64_t size)
+{
+	return fault(F_IOTLB_STALE) || (e->iova != iova && fault(F_IOTLB_FIRST_PAGE_ONLY)) ||
+	       (size > PAGE && e->iova - iova >= size - PAGE && fault(F_IOTLB_LAST_PAGE_KEPT)) ||
+	       (e->write && !e->read && fault(F_IOTLB_WRITABLE_KEPT));
+}
+
+static void drop(struct iotlb *t, uint64_t iova, uint64_t size, bool taken_back)
+{
+	for (unsigned int i = 0; i < t->n;) {
+		if (meet(&t->e[i], iova, size) && !(taken_back && stays(&t->e[i], iova, size)))
+			t->e[i] = t->e[--t->n];
+		else
+			i++;
+	}
+}
+
+static void forget_asked(struct iotlb *t, uint64_t iova, uint64_t size)
+{
+	for (unsigned int i = 0; i < t->num_asked;) {
+		if (t->asked[i].iova - iova < size)
+			t->asked[i] = t->asked[--t->num_asked];
+		else
+			i++;
+	}
+}
+
+/* What was asked for in the range of a translation is what it allows, and what the device knew of the same before. */
+static struct iotlb_entry granted(const struct iotlb *t, const struct iotlb_entry *e)
+{
+	bool read = false, write = false;
+	struct iotlb_entry g = *e;
+
+	for (unsigned int i = 0; i < t->num_asked; i++) {
+		if (t->asked[i].iova - e->iova >= e->size)
+			continue;
+		read |= !t->asked[i].write;
+		write |= t->asked[i].write;
+	}
+	if (!read && !write)
+		return g;
+	for (unsigned int i = 0; i < t->n; i++) {
+		if (t->e[i].iova != e->iova || t->e[i].size != e->size || t->e[i].uva != e->uva)
+			continue;
+		read |= t->e[i].read;
+		write |= t->e[i].write;
+	}
+	g.read &= read;
+	g.write &= write;
+	return g;
+}
+
+void iotlb_update(struct iotlb *t, const struct iotlb_entry *e)
+{
+	const struct iotlb_entry g = granted(t, e);
+
+	forget_asked(t, e->iova, e->size);
+	drop(t, e->iova, e->size, false);
+	if (t->n < IOTLB_MAX) {
+		t->e[t->n++] = g;
+		return;
+	}
+	t->e[t->oldest] = g;
+	t->oldest = (t->oldest + 1) % IOTLB_MAX;
+}
+
+void iotlb_invalidate(struct iotlb *t, uint64_t iova, uint64_t size)
+{
+	/* Fault: what was acknowledged is done with the next one. */
+	if (fault_on(F_IOTLB_LATE)) {
+		const uint64_t later = t->late_iova, later_size = t->late_size;
+
+		t->late_iova = iova;
+		t->late_size = size;
+		iova = later;
+		size = later_size;
+		fault(F_IOTLB_LATE);
+	}
+	forget_asked(t, iova, size);
+	drop(t, iova, size, true);
+}
+
+void iotlb_ask_again(struct iotlb *t)
+{
+	t->num_asked = 0;
+}
+
+static bool is_asked(const struct iotlb *t, uint64_t page, bool write)
+{
+	for (unsigned int i = 0; i < t->num_asked; i++) {
+		if (t->asked[i].iova == page && t->asked[i].write == write)
+			return true;
+	}
+	return false;
+}
+
+static void ask(struct iotlb *t, uint64_t iova, bool write)
+{
+	const uint64_t page = iova & ~(PAGE - 1);
+
+	if (is_asked(t, page, write) || t->num_asked == IOTLB_ASKED)
+		return;
+	if (t->ever_asked == page && fault(F_IOTLB_ASKED_ONCE))
+		return;
+	t->ever_asked = page;
+	t->asked[t->num_asked].iova = page;
+	t->asked[t->num_asked++].write = write;
+	t->miss(t->arg, page, write);
+}
+
+const struct iotlb_entry *iotlb_find(struct iotlb *t, uint64_t iova, bool write)
+{
+	for (unsigned int i = 0; i < t->n; i++) {
+		const struct iotlb_entry *e = &t->e[i];
+
+		if (iova - e->iova >= e->size)
+			continue;
+		if ((write ? e->write : e->read) || fault(F_IOTLB_PERMISSION_IGNORED))
+			return e;
+	}
+	ask(t, iova, write);
+	return NULL;
+}

@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * iommu.device.*: virtio devices that run behind an IOMMU (VIRTIO_F_ACCESS_PLATFORM), each in an address space of its own.
+ *
+ * A host breaks this in the device, which keeps translations of its own: one that was taken back and stays, permissions that
+ * nobody looks at, a buffer whose second page is looked for behind the first, a queue that goes on in memory that it has no
+ * more, one table for all devices, an address without a translation that is taken for a physical one.
+ *
+ * The device gets requests at addresses that the test maps itself; what lay there before is overwritten once it is unmapped.
+ * A vsock device answers the request that is there now; a rng writes to the page that is there now.
+ */
+#include <string.h>
+
+#include "drivers/virtio/iommu.h"
+#include "drivers/virtio/iommu_dma.h"
+#include "drivers/virtio/vsock.h"
+#include "lib/mem.h"
+#include "tests/virtio/util.h"
+
+#define OWNER_DEVICE "the device's own translations (vhost-user: IOTLB messages)"
+#define PLACES	     8u /* pages that are mapped at a time, at most */
+#define HEAD                                                                                       \
+	20u /* bytes of a request in front of a page border: the source port is the last of them */
+#define JUNK	 0xee
+#define ROUNDS	 4u
+#define SUBJECTS 16u
+
+static const struct bring_up plain = { .irq = VIRTIO_IRQ_POLL };
+
+/* A device, its space, and pages for its requests. */
+struct subject {
+	struct actor a;
+	struct viommu_space_info s;
+	uint8_t *page; /* PLACES of them */
+	uint64_t iova; /* where the test maps */
+};
+
+static struct {
+	struct virtio_device *d[SUBJECTS];
+	void *page[SUBJECTS];
+	unsigned int n;
+	struct viommu_space_info space[SUBJECTS];
+} used;
+
+/* --- fixture --------------------------------------------------------------------------------------- */
+
+static void unmap_all(const struct viommu_space_info *s)
+{
+	(void)viommu_unmap(s->v, s->domain, s->beyond, s->beyond + PLACES * PAGE_SIZE - 1);
+}
+
+static int set_up(void)
+{
+	vt_reset_all();
+	return 0;
+}
+
+static void tear_down(void)
+{
+	unsigned int i;
+
+	vt_settle(); /* nothing is written any more */
+	for (i = 0; i < used.n; i++) {
+		unmap_all(&used.space[i]);
+		if (used.d[i]->ops->get_status(used.d[i]) == 0)
+			mem_pages_free(used.page[i], PLACES);
+		else
+			mem_keep(PLACES); /* it may still write there */
+	}
+	used.n = 0;
+}
+FIXTURE(iommu_device, .suite = "iommu.device.", .setup = set_up, .teardown = tear_down);
+
+/* It is known once the device was up. */
+static bool has_space(struct test_ctx *t, struct subject *x)
+{
+	if (!viommu_space(&x->a.d->dev, &x->s))
+		actor_up(t, &x->a, &plain);
+	return viommu_space(&x->a.d->dev, &x->s) && x->a.d->dev.dma_layers == 2;
+}
+
+/* The same for each layout of a device. */
+static uint8_t *pages_for(struct test_ctx *t, const struct subject *x)
+{
+	unsigned int i;
+
+	for (i = 0; i < used.n; i++)
+		if (used.d[i] == x->a.d)
+			return used.page[i];
+	if (used.n == SUBJECTS)
+		test_error(t, "more devices than the fixture keeps pages for");
+	used.page[i] = mem_pages(PLACES, PAGE_SIZE);
+	if (!used.page[i])
+		test_error(t, "no %u pages", PLACES);
+	used.d[i] = x->a.d;
+	used.space[used.n++] = x->s;
+	return used.page[i];
+}
+
+/* The n-th device of the kind, up; false past the last. */
+static bool subject_get(struct test_ctx *t, unsigned int n, enum rings rings, struct subject *x)
+{
+	unsigned int i;
+
+	memset(x, 0, sizeof(*x));
+	for (i = 0; actor_of(i, rings, &x->a); i++) {
+		if (!has_space(t, x) || n--)
+			continue;
+		x->page = pages_for(t, x);
+		x->iova = x->s.beyond;
+		actor_up(t, &x->a, &plain);
+		x->a.mute = false; /* an answer that does not come tells of a translation */
+		unmap_all(&x->s);  /* another layout of the same device was there before */
+		return true;
+	}
+	if (!used.n)
+		test_skip(t,
+			  "no rng or vsock device has an address space of its own (iommu=on, and a "
+			  "virtio-iommu that the VIOT puts in front of it)");
+	return false;
+}
+
+/* --- steps ------------------------------------------------------------------------------------------ */
+
+/* n pages at the k-th page of the test's addresses become those from `page` on. */
+static void maps(struct test_ctx *t, const struct subject *x, unsigned int k, const uint8_t *page,
+		 unsigned int n, uint32_t flags)
+{
+	const uint64_t at = x->iova + k * PAGE_SIZE;
+	const int s = viommu_map(x->s.v, x->s.domain, at, at + n * PAGE_SIZE - 1,
+				 virt_to_phys(page), flags);
+
+	require(t, s == VIOMMU_S_OK, "%s: MAP of %u pages: %s", actor_who(&x->a), n,
+		viommu_status_name(s));
+}
+
+static void unmaps(struct test_ctx *t, const struct subject *x, unsigned int k, unsigned int n)
+{
+	const uint64_t at = x->iova + k * PAGE_SIZE;
+	const int s = viommu_unmap(x->s.v, x->s.domain, at, at + n * PAGE_SIZE - 1);
+
+	require(t, s == VIOMMU_S_OK, "%s: UNMAP of %u pages: %s", actor_who(&x->a), n,
+		viommu_status_name(s));
+}
+
+/* What the device needs, and what it must not have. */
+static uint32_t right(const struct subject *x)
+{
+	return x->a.writes ? VIOMMU_MAP_WRITE : VIOMMU_MAP_READ;
+}
+
+static uint32_t wrong(const struct subject *x)
+{
+	return x->a.writes ? VIOMMU_MAP_READ : VIOMMU_MAP_WRITE;
+}
+
+/* A request across the border of two pages: its parts lie at the end of `first` and at the begin of `second`. */
+static void writes_request(struct subject *x, uint8_t *first, uint8_t *second)
+{
+	uint8_t *const mem = x->a.mem;
+	static uint8_t request[ACTOR_MEM];
+
+	x->a.mem = request;
+	actor_prepare(&x->a, false);
+	x->a.mem = mem;
+	memcpy(first + PAGE_SIZE - HEAD, request, HEAD);
+	memcpy(second, request + HEAD, x->a.len - HEAD);
+}
+
+/* It is at the first two of the test's addresses, and the device is told. */
+static void asks(struct subject *x)
+{
+	const dma_addr_t addr = x->a.addr;
+
+	x->a.addr = x->iova;
+	actor_desc(&x->a, 0, (uint32_t)PAGE_SIZE - HEAD, x->a.len, actor_flags(&x->a), 0);
+	x->a.addr = addr;
+	actor_post(&x->a, 0);
+	vq_notify(x->a.vq);
+}
+
+/* A rng changes what was written as the request, in both of its parts. */
+static bool is_written(const struct subject *x, const uint8_t *first, const uint8_t *second,
+		       const uint8_t before[64])
+{
+	return memcmp(first + PAGE_SIZE - HEAD, before, HEAD) != 0 &&
+	       memcmp(second, before + HEAD, x->a.len - HEAD < 44 ? x->a.len - HEAD : 44) != 0;
+}
+
+/* The request in these pages is carried out, with what is in them. */
+static void is_served(struct test_ctx *t, struct subject *x, uint8_t *first, uint8_t *second,
+		      const char *when)
+{
+	uint8_t before[64];
+	uint32_t id, len = 0;
+
+	memset(first + PAGE_SIZE - HEAD, JUNK, HEAD);
+	memset(second, JUNK, x->a.len - HEAD);
+	writes_request(x, first, second);
+	memcpy(before, first + PAGE_SIZE - HEAD, HEAD);
+	memcpy(before + HEAD, second, x->a.len - HEAD < 44 ? x->a.len - HEAD : 44);
+	asks(x);
+	require(t, actor_wait(&x->a, 1, ANSWER_NS) == 1, "%s: %s: the buffer is not used",
+		actor_who(&x->a), when);
+	actor_used(&x->a, 0, &id, &len);
+	actor_done(&x->a, 1);
+	if (x->a.writes)
+		expect(t, len < x->a.len || is_written(x, first, second, before),
+		       "%s: %s: %u bytes are written, and not to the pages that are mapped",
+		       actor_who(&x->a), when, (unsigned int)len);
+	else
+		expect(t, actor_understood(&x->a, len), "%s: %s: no RST answers the request",
+		       actor_who(&x->a), when);
+}
+
+/* Nothing comes of the request: the pages stay, and no answer comes. */
+static void is_not_served(struct test_ctx *t, struct subject *x, uint8_t *first, uint8_t *second,
+			  const char *when)
+{
+	static uint8_t before[2][4096];
+
+	memcpy(before[0], first, PAGE_SIZE);
+	memcpy(before[1], second, PAGE_SIZE);
+	asks(x);
+	expect(t, x->a.writes || x->a.mute || !wait_for(actor_acted(&x->a), QUIET_NS),
+	       "%s: %s: the request is answered", actor_who(&x->a), when);
+	if (x->a.writes)
+		(void)wait_for(false, QUIET_NS);
+	expect(t,
+	       memcmp(before[0], first, PAGE_SIZE) == 0 &&
+		       memcmp(before[1], second, PAGE_SIZE) == 0,
+	       "%s: %s: the device writes to the pages", actor_who(&x->a), when);
+}
+
+static void scribble(const struct subject *x)
+{
+	memset(x->page, JUNK, PLACES * PAGE_SIZE);
+}
+
+/* --- tests ------------------------------------------------------------------------------------------ */
+
+TEST(device_scattered,
+     .id = "iommu.device.scattered",
+     .clause = "virtio 1.4, 6.1, 5.13.6.5: pages that follow each other in an address space lie anywhere in memory",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU)
+{
+	struct subject x;
+	unsigned int i;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
+		scribble(&x);
+		maps(t, &x, 0, x.page + 4 * PAGE_SIZE, 1, right(&x));
+		maps(t, &x, 1, x.page + 2 * PAGE_SIZE, 1, right(&x));
+		is_served(t, &x, x.page + 4 * PAGE_SIZE, x.page + 2 * PAGE_SIZE,
+			  "across two pages that are apart");
+	}
+}
+
+TEST(device_remapped,
+     .id = "iommu.device.remapped",
+     .clause = "virtio 1.4, 5.13.6.6.2 MUST: what was mapped before cannot be reached once UNMAP has completed",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU)
+{
+	struct subject x;
+	unsigned int i, k;
+	uint8_t *p;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
+		for (k = 0; k < ROUNDS; k++) {
+			p = x.page + k % 2 * 4 * PAGE_SIZE;
+			scribble(&x);
+			maps(t, &x, 0, p, 2, right(&x));
+			is_served(t, &x, p, p + PAGE_SIZE,
+				  k ? "at an address that was another page's" : "at first");
+			is_served(t, &x, p, p + PAGE_SIZE, "again");
+			unmaps(t, &x, 0, 2);
+		}
+	}
+}
+
+/* Nobody can tell how long a device may wait for a translation: one that asks for a reset works behind it. */
+TEST(device_unmapped,
+     .id = "iommu.device.unmapped",
+     .clause = "virtio 1.4, 6.1, 5.13.6.6.2 MUST: an address that is not mapped is out of reach; once it is mapped again, the device works",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU)
+{
+	struct subject x;
+	unsigned int i;
+	uint8_t *q;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
+		q = x.page + PAGE_SIZE;
+		maps(t, &x, 0, x.page, 2, right(&x));
+		is_served(t, &x, x.page, q, "while it is mapped");
+		unmaps(t, &x, 0, 2);
+		writes_request(&x, x.page, q);
+		is_not_served(t, &x, x.page, q, "unmapped");
+		maps(t, &x, 0, x.page, 2, right(&x));
+		vq_notify(x.a.vq);
+		if (actor_wait(&x.a, 1, ANSWER_NS) != 1)
+			expect(t, x.a.d->ops->get_status(x.a.d) & VIRTIO_S_NEEDS_RESET,
+			       "%s: mapped late: the buffer is not used, and no reset is asked for",
+			       actor_who(&x.a));
+		actor_up(t, &x.a, &plain);
+		is_served(t, &x, x.page, q, "after a reset");
+	}
+}
+
+/* The address of physical memory, in a space that has nothing there. */
+TEST(device_physical,
+     .id = "iommu.device.physical",
+     .clause = "virtio 1.4, 6.1, 5.13.6: with ACCESS_PLATFORM an address is one of the address space, never a physical one",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU)
+{
+	struct subject x;
+	unsigned int i;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
+		x.iova = virt_to_phys(x.page);
+		writes_request(&x, x.page, x.page + PAGE_SIZE);
+		is_not_served(t, &x, x.page, x.page + PAGE_SIZE, "at a physical address");
+		vt_must_reset(t, x.a.d);
+	}
+}
+
+TEST(device_permission,
+     .id = "iommu.device.permission",
+     .clause = "virtio 1.4, 5.13.6.5.2: a device reads what is mapped with READ, and writes what is mapped with WRITE",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU)
+{
+	struct subject x;
+	unsigned int i;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
+		maps(t, &x, 0, x.page, 2, wrong(&x));
+		writes_request(&x, x.page, x.page + PAGE_SIZE);
+		is_not_served(t, &x, x.page, x.page + PAGE_SIZE,
+			      x.a.writes ? "mapped for reading" : "mapped for writing");
+		vt_must_reset(t, x.a.d);
+	}
+}
+
+TEST(device_over_reset,
+     .id = "iommu.device.over_reset",
+     .clause = "virtio 1.4, 2.4.1, 5.13.6.6.2: what is unmapped while a device is in reset is out of its reach afterwards",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU)
+{
+	struct subject x;
+	unsigned int i, k;
+	uint8_t *p;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
+		for (k = 0; k < ROUNDS; k++) {
+			p = x.page + k % 2 * 4 * PAGE_SIZE;
+			scribble(&x);
+			maps(t, &x, 0, p, 2, right(&x));
+			actor_up(t, &x.a, &plain);
+			is_served(t, &x, p, p + PAGE_SIZE,
+				  k ? "at an address that was another page's" : "at first");
+			vt_must_reset(t, x.a.d);
+			unmaps(t, &x, 0, 2);
+		}
+	}
+}
+
+/* The used ring's page (packed: that of the device's wishes) is taken away; what lies there must stay as it is. */
+TEST(device_queue_unmapped,
+     .id = "iommu.device.queue_unmapped",
+     .clause = "virtio 1.4, 6.1, 5.13.6.6.2 MUST: a queue's own memory is out of reach once it is unmapped",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU)
+{
+	const struct bring_up apart = { .irq = VIRTIO_IRQ_POLL, .place = VIRTIO_PLACE_PAGE_END };
+	dma_addr_t desc, driver, device;
+	struct subject x;
+	unsigned int i;
+	int s;
+
+	for (i = 0; subject_get(t, i, RINGS_SPLIT, &x); i++) {
+		actor_up(t, &x.a, &apart);
+		actor_one(t, &x.a);
+		vq_addresses(x.a.vq, &desc, &driver, &device);
+		device &= ~(PAGE_SIZE - 1);
+		s = viommu_unmap(x.s.v, x.s.domain, device, device + PAGE_SIZE - 1);
+		require(t, s == VIOMMU_S_OK, "%s: UNMAP of the used ring: %s", actor_who(&x.a),
+			viommu_status_name(s));
+		actor_prepare(&x.a, true);
+		actor_desc(&x.a, 0, 0, x.a.len, actor_flags(&x.a), 0);
+		actor_post(&x.a, 0);
+		vq_notify(x.a.vq);
+		expect_eq(t, actor_wait(&x.a, 1, QUIET_NS), 0,
+			  "%s: used elements in a ring that is unmapped", actor_who(&x.a));
+		/* The back end unmaps it once more, which is no error. */
+		actor_up(t, &x.a, &plain);
+		actor_one(t, &x.a);
+	}
+}
+
+/* Both have a request of their own at the same address; each is carried out with what lies in its own pages. */
+static void stay_apart(struct test_ctx *t, struct subject x[2])
+{
+	unsigned int k, i;
+	uint8_t *p;
+
+	for (k = 0; k < ROUNDS; k++) {
+		for (i = 0; i < 2; i++) {
+			scribble(&x[i]);
+			maps(t, &x[i], 0, x[i].page + k % 2 * 2 * PAGE_SIZE, 2, right(&x[i]));
+		}
+		for (i = 0; i < 2; i++) {
+			p = x[i].page + k % 2 * 2 * PAGE_SIZE;
+			is_served(t, &x[i], p, p + PAGE_SIZE,
+				  "beside another device's page at the same address");
+		}
+		for (i = 0; i < 2; i++)
+			unmaps(t, &x[i], 0, 2);
+	}
+}
+
+TEST(device_apart,
+     .id = "iommu.device.apart",
+     .clause = "virtio 1.4, 5.13: the same address in two domains is two pages",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU)
+{
+	struct subject x[3], pair[2];
+	unsigned int n, i, k;
+
+	for (n = 0; n < 3 && subject_get(t, n, RINGS_SPLIT, &x[n]); n++)
+		;
+	if (n < 2)
+		test_skip(t, "one rng or vsock device is behind the IOMMU, two are wanted");
+	for (i = 0; i < n; i++) {
+		for (k = i + 1; k < n; k++) {
+			pair[0] = x[i];
+			pair[1] = x[k];
+			stay_apart(t, pair);
+			x[i] = pair[0];
+			x[k] = pair[1];
+		}
+	}
+}
+
+/* --- the receive queue, by hand ----------------------------------------------------------------------- */
+
+#define REPLY 44u /* bytes of an RST */
+
+/* A vsock device without receive buffers; false past the last. */
+static bool receiver_get(struct test_ctx *t, unsigned int n, struct subject *x)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL, .no_driver_ok = true };
+	unsigned int i, seen = 0;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, x); i++) {
+		if (x->a.writes || seen++ < n)
+			continue;
+		actor_up(t, &x->a, &how);
+		x->a.mute = false;
+		require(t, virtio_driver_ok(x->a.d) == 0, "%s: %s", actor_who(&x->a),
+			x->a.d->error);
+		return true;
+	}
+	if (!seen)
+		test_skip(t, "no vsock device has an address space of its own");
+	return false;
+}
+
+/* One buffer across the border of the k-th and the next page of the test's addresses. */
+static void gives_buffer(const struct subject *x, unsigned int k)
+{
+	struct virtqueue *const rx = x->a.d->vq[0];
+	const struct vq_raw_desc d = { .addr = x->iova + (k + 1) * PAGE_SIZE - HEAD,
+				       .len = REPLY,
+				       .flags = VRING_DESC_F_WRITE };
+	const uint16_t head = 0;
+
+	(void)vq_raw_stage(rx, 0, &d);
+	vq_raw_post(rx, &head, 1);
+	vq_notify(rx);
+}
+
+/* A request in the actor's own memory, which is mapped as it should be. */
+static void asks_plainly(struct subject *x)
+{
+	actor_prepare(&x->a, false);
+	actor_desc(&x->a, 0, 0, x->a.len, 0, 0);
+	actor_post(&x->a, 0);
+	vq_notify(x->a.vq);
+}
+
+/* The RST to the last request lies in these pages. */
+static bool reply_in(const struct subject *x, const uint8_t *first, const uint8_t *second)
+{
+	struct vsock_hdr h;
+
+	memcpy(&h, first + PAGE_SIZE - HEAD, HEAD);
+	memcpy((uint8_t *)&h + HEAD, second, sizeof(h) - HEAD);
+	return le16_to_cpu(h.op) == VSOCK_OP_RST && le32_to_cpu(h.dst_port) == x->a.port;
+}
+
+static bool is_junk(const uint8_t *p, unsigned int pages)
+{
+	size_t i;
+
+	for (i = 0; i < pages * PAGE_SIZE; i++)
+		if (p[i] != JUNK)
+			return false;
+	return true;
+}
+
+/* The reply comes into these pages. */
+static void reply_comes(struct test_ctx *t, struct subject *x, const uint8_t *page,
+			const char *when)
+{
+	struct virtqueue *const rx = x->a.d->vq[0];
+
+	require(t, wait_for(vq_raw_used_count(rx) > 0, ANSWER_NS),
+		"%s: %s: no receive buffer is used", actor_who(&x->a), when);
+	vq_raw_take(rx, 1);
+	expect(t, reply_in(x, page, page + PAGE_SIZE), "%s: %s: the RST is not where the buffer is",
+	       actor_who(&x->a), when);
+	require(t, actor_wait(&x->a, 1, ANSWER_NS) == 1, "%s: %s: the request is not used",
+		actor_who(&x->a), when);
+	actor_done(&x->a, 1);
+}
+
+TEST(device_rx_remapped,
+     .id = "iommu.device.rx_remapped",
+     .clause = "virtio 1.4, 5.13.6.6.2 MUST: what was mapped for writing cannot be written once UNMAP has completed",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VSOCK | NEED_IOMMU)
+{
+	struct subject x;
+	unsigned int i, k;
+	uint8_t *p, *other;
+
+	for (i = 0; receiver_get(t, i, &x); i++) {
+		for (k = 0; k < ROUNDS; k++) {
+			p = x.page + k % 2 * 4 * PAGE_SIZE;
+			other = x.page + (k + 1) % 2 * 4 * PAGE_SIZE;
+			scribble(&x);
+			maps(t, &x, 0, p, 2, VIOMMU_MAP_WRITE);
+			gives_buffer(&x, 0);
+			asks_plainly(&x);
+			reply_comes(t, &x, p,
+				    k ? "at an address that was another page's" : "at first");
+			expect(t, is_junk(other, 2), "%s: pages that are not mapped are written",
+			       actor_who(&x.a));
+			unmaps(t, &x, 0, 2);
+		}
+		vt_must_reset(t, x.a.d);
+	}
+}
+
+/* What the device may only read, and has read, is given to it to be written; then the other way round. */
+TEST(device_rx_permission,
+     .id = "iommu.device.rx_permission",
+     .clause = "virtio 1.4, 5.13.6.5.2: what is mapped with READ only is not written, what is mapped with WRITE only not read, once the device knows it as well",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VSOCK | NEED_IOMMU)
+{
+	struct subject x;
+	unsigned int i, way;
+	uint8_t *from, *to;
+
+	for (way = 0; way < 2; way++) {
+		for (i = 0; receiver_get(t, i, &x); i++) {
+			from = x.page;
+			to = x.page + 4 * PAGE_SIZE;
+			scribble(&x);
+			maps(t, &x, 0, from, 2, VIOMMU_MAP_READ);
+			maps(t, &x, 4, to, 2, VIOMMU_MAP_WRITE);
+			gives_buffer(&x, 4);
+			writes_request(&x, from, from + PAGE_SIZE);
+			asks(&x);
+			reply_comes(t, &x, to, "with the right permissions");
+			scribble(&x);
+			gives_buffer(&x, way ? 4 : 0);
+			if (way) {
+				writes_request(&x, to, to + PAGE_SIZE);
+				x.iova += 4 * PAGE_SIZE;
+				asks(&x);
+				expect(t, !wait_for(vq_raw_used_count(x.a.d->vq[0]) > 0, QUIET_NS),
+				       "%s: a request in pages that it may only write is answered",
+				       actor_who(&x.a));
+			} else {
+				asks_plainly(&x);
+				(void)wait_for(vq_raw_used_count(x.a.d->vq[0]) > 0, QUIET_NS);
+				expect(t, is_junk(from, 2),
+				       "%s: pages that it may only read are written",
+				       actor_who(&x.a));
+			}
+			vt_must_reset(t, x.a.d);
+		}
+	}
+}
