@@ -21,7 +21,7 @@
 int bounce_init(int64_t (*share)(uint64_t gfn, uint64_t npages));
 
 struct bounce_stats {
-	size_t slots, used; /* but by devices that stay up (lib/device.h) */
+	size_t slots, used;  /* but by devices that stay up (lib/device.h) */
 	uint64_t full;	     /* attempts that found no room */
 	uint64_t base, size; /* of the pool, physical */
 };

@@ -125,11 +125,12 @@ static void space_unmap(struct dma_layer *l, dma_addr_t addr, void *buf, size_t 
 
 static void *space_alloc(struct dma_layer *l, size_t size, size_t align, dma_addr_t *addr)
 {
+	void *p = l->lower->ops->alloc(l->lower, size, align, addr);
 	dma_addr_t phys;
-	void *p = l->lower->ops->alloc(l->lower, size, align, &phys);
 
 	if (!p)
 		return NULL;
+	phys = *addr;
 	if (map_pages(l->priv, phys, size, READ_WRITE, addr) == 0)
 		return p;
 	l->lower->ops->free(l->lower, p, size, phys);
