@@ -533,6 +533,36 @@ TEST(irq_msix_off,
 	actor_tried(t, tried, "that interrupts by MSI-X");
 }
 
+/* An entry that is masked while MSI-X is off keeps what it was to send. */
+TEST(irq_msix_on_again,
+     .id = "irq.masked.on_again",
+     .clause = "PCIe 6.0, 6.1.4.5, 7.7.2: what a masked vector was to send comes when it is unmasked, also where MSI-X was off meanwhile",
+     .owner = OWNER_FRONT,
+     .needs = NEED_MSIX,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, tried = 0;
+	struct actor a;
+
+	for (i = 0; irq_subject(t, i, &a); i++) {
+		if (a.d->irq_mode < VIRTIO_IRQ_MSIX1)
+			continue;
+		tried++;
+		irq_watch(a.d, a.queue);
+		irq_round(t, &a, "at first");
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_ENABLE, 0, 0);
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 1);
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_ENABLE, 0, 1);
+		irq_watch(a.d, a.queue);
+		actor_one(t, &a);
+		irq_silent(t, &a, "with an entry that was masked while MSI-X was off");
+		virtio_irq_ctl(a.d, VIRTIO_IRQ_MASK, a.queue, 0);
+		irq_comes(t, &a, "when it is unmasked");
+		irq_round(t, &a, "after that");
+	}
+	actor_tried(t, tried, "that interrupts by MSI-X");
+}
+
 /* --- under load ----------------------------------------------------------------------------------- */
 
 /* Uses buffers one after the other and waits for the interrupt of each, while `once` is done to it. */
