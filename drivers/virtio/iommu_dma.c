@@ -226,6 +226,13 @@ static int join(struct space *s)
 	return 0;
 }
 
+/* Pages of 4 KiB, and the addresses of a space. */
+static bool fits(const struct viommu_config *c)
+{
+	return c->page_size_mask & PAGE_SIZE && c->input_start <= SPACE_BASE &&
+	       c->input_end >= 2 * SPACE_BASE - 1;
+}
+
 static int attach(struct device *d)
 {
 	struct viommu *v;
@@ -238,6 +245,8 @@ static int attach(struct device *d)
 	ret = come_up(v);
 	if (ret)
 		return ret;
+	if (!fits(viommu_config(v)))
+		return -ERANGE;
 	s = space_of(v, endpoint);
 	if (!s)
 		return -ENOMEM;

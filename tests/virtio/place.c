@@ -108,11 +108,11 @@ static unsigned int queues_at(struct test_ctx *t, struct actor *a, enum rings ri
 		(void)virtio_reset(a->d);
 		mem_search_from(end - k * PAGE_SIZE);
 		actor_up(t, a, &how);
+		mem_search_from(0);
 		for (q = 0; q < a->d->max_queues; q++)
 			n += a->d->vq[q] && at_end(a->d->vq[q], end);
 		works(t, a);
 	}
-	mem_search_from(0);
 	return n;
 }
 
