@@ -31,6 +31,7 @@ struct space {
 	spinlock_t lock;
 };
 static struct space *spaces[MAX_SPACES];
+static unsigned int refused; /* atomic */
 
 /* --- addresses ------------------------------------------------------------------------------------ */
 
@@ -100,6 +101,8 @@ static void unmap_pages(struct space *s, dma_addr_t addr, size_t len)
 		return;
 	if (viommu_unmap(s->v, s->domain, at, at + (n << PAGE_SHIFT) - 1) == VIOMMU_S_OK)
 		give(s, at, n);
+	else
+		__atomic_add_fetch(&refused, 1, __ATOMIC_RELAXED);
 }
 
 static int space_map(struct dma_layer *l, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
@@ -269,6 +272,11 @@ bool viommu_space(const struct device *d, struct viommu_space_info *out)
 		return true;
 	}
 	return false;
+}
+
+unsigned int viommu_unmaps_refused(void)
+{
+	return __atomic_load_n(&refused, __ATOMIC_RELAXED);
 }
 
 static void init(void)

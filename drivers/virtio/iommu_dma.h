@@ -23,5 +23,7 @@ struct viommu_space_info {
 	uint64_t beyond; /* the first address that the back end never gives away */
 };
 bool viommu_space(const struct device *d, struct viommu_space_info *out);
+/* How many UNMAPs of what was mapped the IOMMU has refused since the boot: the device still reaches that memory. */
+unsigned int viommu_unmaps_refused(void);
 
 #endif

@@ -71,6 +71,26 @@ static void tear_down(void)
 }
 FIXTURE(iommu_device, .suite = "iommu.device.", .setup = set_up, .teardown = tear_down);
 
+/* In every test: memory that a driver has back, and a device still reaches. */
+static unsigned int refused_before;
+
+static int count_refused(void)
+{
+	refused_before = viommu_unmaps_refused();
+	return 0;
+}
+
+static void judge_refused(void)
+{
+	const unsigned int n = viommu_unmaps_refused() - refused_before;
+
+	if (n)
+		test_fail_around("virtio 1.4, 5.13.6.6: %u UNMAPs of what was mapped are refused",
+				 n);
+}
+FIXTURE(iommu_refused, .suite = "", .outermost = true, .setup = count_refused,
+	.teardown = judge_refused);
+
 /* It is known once the device was up. */
 static bool has_space(struct test_ctx *t, struct subject *x)
 {
