@@ -254,31 +254,6 @@ TEST(hostile_chains,
 
 /* --- rings that lie nowhere ------------------------------------------------------------------------ */
 
-/* The queue of the actor has this address for one of its parts, the others' are right. Whatever the device says to it. */
-static void misplace(struct test_ctx *t, struct actor *a, unsigned int part, uint64_t to)
-{
-	struct virtio_device *d = a->d;
-	dma_addr_t at[3];
-	uint16_t i;
-
-	if (virtio_accept(d, VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) |
-				     (a->packed ? VIRTIO_BIT(VIRTIO_F_RING_PACKED) : 0)))
-		test_error(t, "%s: %s", d->name, d->error);
-	d->num_queues = d->max_queues;
-	if (d->ops->irq_setup(d, VIRTIO_IRQ_POLL))
-		test_error(t, "%s: %s", d->name, d->error);
-	for (i = 0; i < d->max_queues; i++)
-		if (i != a->queue && d->max_size[i] && virtio_queue_setup(d, i, 0))
-			test_error(t, "%s: %s", d->name, d->error);
-	d->vq[a->queue] = vq_create(d, a->queue, 8);
-	if (!d->vq[a->queue])
-		test_error(t, "no memory for a queue");
-	vq_addresses(d->vq[a->queue], &at[0], &at[1], &at[2]);
-	at[part] = to;
-	(void)d->ops->queue_enable(d, a->queue, 8, at[0], at[1], at[2]);
-	(void)virtio_driver_ok(d);
-}
-
 TEST(hostile_addresses,
      .id = "hostile.ring.addresses",
      .clause = CLAUSE,
@@ -304,7 +279,9 @@ TEST(hostile_addresses,
 				snprintf(what, sizeof(what), "%s at 0x%llx", parts[part],
 					 (unsigned long long)places[k]);
 				has = bystander(t, &a, &by);
-				misplace(t, &a, part, places[k]);
+				vt_up_misplaced(t, a.d,
+						a.packed ? VIRTIO_BIT(VIRTIO_F_RING_PACKED) : 0,
+						a.queue, part, places[k]);
 				a.d->ops->notify(a.d, a.queue, a.queue);
 				if (has) {
 					actor_prepare(&by, true);

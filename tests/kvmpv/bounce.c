@@ -368,6 +368,21 @@ static struct pair *write_secret(struct test_ctx *t, uint8_t *hdr, uint8_t *data
 	return p;
 }
 
+/* What is available behind the packet is as it should be, and stays where it is: the host has stopped the queue. */
+static void stays_stopped(struct test_ctx *t, struct vsock_env *e, uint64_t pa)
+{
+	struct virtqueue *tx = vsock_device(e->vs)->vq[1];
+	const struct vq_raw_desc d = { pa, sizeof(struct vsock_hdr), 0, 0 };
+	const uint16_t head = 2;
+
+	if (vq_raw_stage(tx, head, &d))
+		test_error(t, "no memory for a descriptor");
+	vq_raw_post(tx, &head, 1);
+	vq_notify(tx);
+	wait_for(vq_raw_used_count(tx), test_sec() / 10);
+	expect_eq(t, vq_raw_used_count(tx), 0, "packets used of a queue that the host has stopped");
+}
+
 /* One part of the packet reaches into this private frame: the host refuses it, and says what it was. */
 static void is_refused(struct test_ctx *t, uint8_t *hdr, uint8_t *data, uint8_t *table,
 		       uint64_t gfn, uint32_t reason)
@@ -382,6 +397,7 @@ static void is_refused(struct test_ctx *t, uint8_t *hdr, uint8_t *data, uint8_t 
 	local = p->local;
 	remote = p->remote;
 	send_private(t, e, virt_to_phys(hdr), virt_to_phys(data), sizeof(secret), table);
+	stays_stopped(t, e, virt_to_phys(gfn_of(hdr) == gfn ? data : hdr));
 	/* The host has stopped the queue, as it should. After a new start it says what it refused. */
 	vsock_env_drop();
 	e = kvmpv_device(t);

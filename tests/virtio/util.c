@@ -185,6 +185,30 @@ void vt_up(struct test_ctx *t, struct virtio_device *d, const struct bring_up *h
 			   d->error);
 }
 
+void vt_up_misplaced(struct test_ctx *t, struct virtio_device *d, uint64_t features, uint16_t queue,
+		     unsigned int part, uint64_t to)
+{
+	dma_addr_t at[3];
+	uint16_t i;
+
+	if (virtio_accept(d, features | VIRTIO_BIT(VIRTIO_F_VERSION_1) |
+				     VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM)))
+		test_error(t, "%s: %s", d->name, d->error);
+	d->num_queues = d->max_queues;
+	if (d->ops->irq_setup(d, VIRTIO_IRQ_POLL))
+		test_error(t, "%s: %s", d->name, d->error);
+	for (i = 0; i < d->max_queues; i++)
+		if (i != queue && d->max_size[i] && virtio_queue_setup(d, i, 0))
+			test_error(t, "%s: %s", d->name, d->error);
+	d->vq[queue] = vq_create(d, queue, VT_MISPLACED);
+	if (!d->vq[queue])
+		test_error(t, "no memory for a queue");
+	vq_addresses(d->vq[queue], &at[0], &at[1], &at[2]);
+	at[part] = to;
+	(void)d->ops->queue_enable(d, queue, VT_MISPLACED, at[0], at[1], at[2]);
+	(void)virtio_driver_ok(d);
+}
+
 /* --- the fixture: devices in reset, memory given back ------------------------------------- */
 
 #define MAX_DMA 16

@@ -64,6 +64,13 @@ const char *vt_who(const struct virtio_device *d);
 int vt_try_up(struct virtio_device *d, const struct bring_up *how);
 /* The same; failure ends the test as an ERROR. */
 void vt_up(struct test_ctx *t, struct virtio_device *d, const struct bring_up *how);
+/*
+ * The same with queues of VT_MISPLACED entries for a driver that polls, but that one of the three parts of this queue is
+ * said to lie elsewhere. Whatever the device says to it.
+ */
+#define VT_MISPLACED 8u
+void vt_up_misplaced(struct test_ctx *t, struct virtio_device *d, uint64_t features, uint16_t queue,
+		     unsigned int part, uint64_t to);
 /* One more status bit; the status read back. */
 uint8_t vt_add_status(struct virtio_device *d, uint8_t bit);
 /*
