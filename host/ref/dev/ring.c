@@ -541,6 +541,10 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 		if (ret != -EBADMSG)
 			return ret ? ret : 1;
 		ring_count_bad(r, c);
+		if (fault(F_HOSTILE_BAD_CHAIN_STOPS)) {
+			r->broken = true;
+			return -EIO;
+		}
 		ring_push(r, c, 0, false);
 		if (r->index == TX && ready > 1 && fault(F_OUTSIDE2_VS_BAD_CHAIN_SKIPS))
 			r->last_avail++;

@@ -265,7 +265,7 @@ int packed_pop(struct ring *r, struct ring_chain *c)
 		if (r->next_avail.wrap != r->before_pop.wrap && fault(F_PACKED_AVAIL_WRAP))
 			r->next_avail.wrap = r->before_pop.wrap;
 		r->chains++;
-		if (!ret)
+		if (!ret || (c->n_out && fault(F_HOSTILE_BAD_LIST_TAKEN)))
 			return 1;
 		ring_count_bad(r, c);
 		if (c->descs > 1 && fault(F_OUTSIDE3_VS_PACKED_BAD_LIST_SKIP))
