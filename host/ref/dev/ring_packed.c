@@ -140,7 +140,9 @@ static uint32_t entries_taken(const uint8_t *table, uint32_t count)
 	if (count > 1 && !(le16toh(first.flags) & VRING_DESC_F_NEXT) &&
 	    fault(F_PACKED_TABLE_NEXT_NEEDED))
 		return 1;
-	return count > 1 && fault(F_PACKED_TABLE_LAST_LOST) ? count - 1 : count;
+	if (count > 1 && fault(F_PACKED_TABLE_LAST_LOST))
+		return count - 1;
+	return fault(F_PACKED_TABLE_ONE_MORE) ? count + 1 : count;
 }
 
 /* 2.8.7 MUST NOT of the driver: a table that was not negotiated, has a part of an entry, or more than any queue. */
@@ -411,6 +413,8 @@ static bool event_passed(const struct ring *r, uint16_t event, unsigned int desc
 		at -= r->num;
 	if (fault(F_PACKED_EVENT_NEXT))
 		at++;
+	if (at == end && fault(F_PACKED_EVENT_EARLY))
+		return true;
 	if (at != end - (int32_t)descs && fault(F_PACKED_EVENT_FIRST_ONLY))
 		return false;
 	return at < end && at >= end - (int32_t)descs;
