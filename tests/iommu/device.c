@@ -13,14 +13,16 @@
 
 #include "drivers/virtio/iommu.h"
 #include "drivers/virtio/iommu_dma.h"
+#include "drivers/virtio/vq_impl.h"
 #include "drivers/virtio/vsock.h"
 #include "lib/mem.h"
 #include "tests/virtio/util.h"
 
 #define OWNER_DEVICE "the device's own translations (vhost-user: IOTLB messages)"
-#define PLACES	     8u	 /* pages that are mapped at a time, at most */
-#define HEAD	     20u /* of a request, in front of a page border */
-#define SEEN	     44u /* bytes behind the border that are looked at */
+#define PLACES	     8u	  /* pages that a test has */
+#define MANY	     100u /* pages of addresses, at most */
+#define HEAD	     20u  /* of a request, in front of a page border */
+#define SEEN	     44u  /* bytes behind the border that are looked at */
 #define JUNK	     0xee
 #define ROUNDS	     4u
 #define SUBJECTS     16u
@@ -46,7 +48,7 @@ static struct {
 
 static void unmap_all(const struct viommu_space_info *s)
 {
-	(void)viommu_unmap(s->v, s->domain, s->beyond, s->beyond + PLACES * PAGE_SIZE - 1);
+	(void)viommu_unmap(s->v, s->domain, s->beyond, s->beyond + MANY * PAGE_SIZE - 1);
 }
 
 static int set_up(void)
@@ -427,6 +429,158 @@ TEST(device_queue_unmapped,
 		/* The back end unmaps it once more, which is no error. */
 		actor_up(t, &x.a, &plain);
 		actor_one(t, &x.a);
+	}
+}
+
+/* --- what a queue's parts need ------------------------------------------------------------------------ */
+
+static uint8_t *page_of(const struct subject *x, unsigned int part)
+{
+	const uintptr_t at = (uintptr_t)x->a.vq->area[part].at;
+
+	return (uint8_t *)(at & ~(uintptr_t)(PAGE_SIZE - 1));
+}
+
+/* A part that has a page of its own is mapped with these rights from now on. */
+static void remaps(struct test_ctx *t, const struct subject *x, unsigned int part, uint32_t flags)
+{
+	const uint64_t at = x->a.vq->area[part].addr & ~(uint64_t)(PAGE_SIZE - 1);
+	int s = viommu_unmap(x->s.v, x->s.domain, at, at + PAGE_SIZE - 1);
+
+	require(t, s == VIOMMU_S_OK, "%s: UNMAP of a queue's part: %s", actor_who(&x->a),
+		viommu_status_name(s));
+	s = viommu_map(x->s.v, x->s.domain, at, at + PAGE_SIZE - 1, virt_to_phys(page_of(x, part)),
+		       flags);
+	require(t, s == VIOMMU_S_OK, "%s: MAP of a queue's part: %s", actor_who(&x->a),
+		viommu_status_name(s));
+}
+
+/* The queue's parts apart, and none of them known to the device yet. */
+static void parts_up(struct test_ctx *t, struct subject *x)
+{
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC),
+				      .irq = VIRTIO_IRQ_POLL,
+				      .place = VIRTIO_PLACE_PAGE_END,
+				      .size = 8,
+				      .no_driver_ok = true };
+
+	actor_up(t, &x->a, &how);
+}
+
+static void is_ready(struct test_ctx *t, const struct subject *x)
+{
+	require(t, virtio_driver_ok(x->a.d) == 0, "%s: %s", actor_who(&x->a), x->a.d->error);
+}
+
+/* One buffer in an indirect table that may be read only. */
+static void table_is_read(struct test_ctx *t, struct subject *x)
+{
+	const struct vq_raw_desc whole = { x->iova, sizeof(struct vring_desc),
+					   VRING_DESC_F_INDIRECT, 0 };
+	const struct vq_raw_desc entry = { x->a.addr, x->a.len, actor_flags(&x->a), 0 };
+	const uint16_t head = 0;
+
+	maps(t, x, 0, x->page, 1, VIOMMU_MAP_READ);
+	actor_prepare(&x->a, true);
+	vq_raw_entry(x->a.vq, x->page, 0, &entry);
+	(void)vq_raw_stage(x->a.vq, head, &whole);
+	actor_post(&x->a, head);
+	vq_notify(x->a.vq);
+	require(t, actor_wait(&x->a, 1, ANSWER_NS) == 1,
+		"%s: an indirect table that may be read only: the buffer is not used",
+		actor_who(&x->a));
+	actor_done(&x->a, 1);
+	unmaps(t, x, 0, 1);
+}
+
+/* A part that the device has to write may be read only: it stays as it is. */
+static void is_not_written(struct test_ctx *t, struct subject *x, unsigned int part)
+{
+	static uint8_t before[4096];
+
+	actor_prepare(&x->a, true);
+	actor_desc(&x->a, 0, 0, x->a.len, actor_flags(&x->a), 0);
+	actor_post(&x->a, 0);
+	memcpy(before, page_of(x, part), PAGE_SIZE);
+	vq_notify(x->a.vq);
+	expect_eq(t, actor_wait(&x->a, 1, QUIET_NS), 0,
+		  "%s: buffers used in a queue that may be read only", actor_who(&x->a));
+	expect(t, memcmp(before, page_of(x, part), PAGE_SIZE) == 0,
+	       "%s: a part of a queue that may be read only is written", actor_who(&x->a));
+}
+
+TEST(device_queue_permission,
+     .id = "iommu.device.queue_permission",
+     .clause = "virtio 1.4, 5.13.6.5.2, 2.7.5.1 MUST NOT, 2.7.6, 2.8.10: what a device reads of a queue it needs READ for alone; what it writes it does not without WRITE",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU)
+{
+	struct subject x;
+	unsigned int i, written;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
+		written = x.a.packed ? VQ_DESC : VQ_DEVICE;
+		parts_up(t, &x);
+		remaps(t, &x, VQ_DRIVER, VIOMMU_MAP_READ);
+		if (!x.a.packed)
+			remaps(t, &x, VQ_DESC, VIOMMU_MAP_READ);
+		is_ready(t, &x);
+		actor_one(t, &x.a);
+		if (virtio_has(x.a.d, VIRTIO_F_INDIRECT_DESC))
+			table_is_read(t, &x);
+		parts_up(t, &x);
+		remaps(t, &x, written, VIOMMU_MAP_READ);
+		is_ready(t, &x);
+		is_not_written(t, &x, written);
+		/* The back end unmaps it once more, which is no error. */
+		actor_up(t, &x.a, &plain);
+		actor_one(t, &x.a);
+	}
+}
+
+/* A request, and n - 1 descriptors behind it, each in a page of addresses of its own. */
+static void asks_in_pages(struct subject *x, uint16_t n)
+{
+	const dma_addr_t addr = x->a.addr;
+	uint16_t k;
+
+	x->a.addr = x->iova;
+	for (k = 0; k < n; k++)
+		actor_desc(&x->a, k, (uint32_t)(k * PAGE_SIZE), x->a.len,
+			   (uint16_t)(actor_flags(&x->a) | (k + 1 < n ? VRING_DESC_F_NEXT : 0)),
+			   (uint16_t)(k + 1));
+	x->a.addr = addr;
+	actor_post(&x->a, 0);
+	vq_notify(x->a.vq);
+}
+
+TEST(device_many_pages,
+     .id = "iommu.device.many_pages",
+     .clause = "virtio 1.4, 2.7.5, 6.1: a chain has up to Queue Size descriptors, in however many pages of the address space they lie",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU,
+     .timeout = 20 * SEC)
+{
+	uint32_t id, len = 0;
+	struct subject x;
+	unsigned int i;
+	uint16_t k, n;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
+		n = vq_size(x.a.vq) < MANY ? vq_size(x.a.vq) : MANY;
+		for (k = 0; k < n; k++)
+			maps(t, &x, k, x.page + (k ? PAGE_SIZE : 0), 1, right(&x));
+		actor_prepare(&x.a, false);
+		memcpy(x.page, x.a.mem, x.a.len);
+		asks_in_pages(&x, n);
+		require(t, actor_wait(&x.a, 1, 2 * ANSWER_NS) == 1,
+			"%s: a buffer in %u pages is not used", actor_who(&x.a), n);
+		actor_used(&x.a, 0, &id, &len);
+		actor_done(&x.a, 1);
+		expect(t, x.a.writes || actor_understood(&x.a, len),
+		       "%s: a buffer in %u pages: no RST answers the request", actor_who(&x.a), n);
+		vt_must_reset(t, x.a.d);
+		unmap_all(&x.s);
 	}
 }
 

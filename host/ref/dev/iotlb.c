@@ -76,7 +76,8 @@ void iotlb_update(struct iotlb *t, const struct iotlb_entry *e)
 {
 	const struct iotlb_entry g = granted(t, e);
 
-	forget_asked(t, e->iova, e->size);
+	if (!fault(F_IOTLB_ASKED_FOR_GOOD))
+		forget_asked(t, e->iova, e->size);
 	drop(t, e->iova, e->size, false);
 	if (t->n < IOTLB_MAX) {
 		t->e[t->n++] = g;

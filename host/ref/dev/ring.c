@@ -68,7 +68,8 @@ int ring_area(struct ring *r, uint64_t addr, size_t len, bool write, void **p, u
 	int ret = 0;
 
 	if (r->mem->tlb)
-		ret = dma_range(r->mem, addr, len, write, &at, gpa);
+		ret = dma_range(r->mem, addr, len, write && !fault(F_IOTLB_RING_ASKED_TO_READ), &at,
+				gpa);
 	else
 		at = mem_at_uva(r->mem, addr, len, gpa);
 	*p = at;
