@@ -49,19 +49,20 @@ TEST(irq_used,
      .timeout = 20 * SEC)
 {
 	const struct bring_up how = { 0 };
-	uint64_t before, first;
 	unsigned int i, k;
 	struct actor a;
+	uint64_t before;
 
 	actor_need(t);
 	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
-		for (k = 0, first = count(&a); k < BUFFERS; k++) {
+		for (k = 0; k < BUFFERS; k++) {
 			before = count(&a);
 			actor_one(t, &a);
 			require(t, wait_for(count(&a) > before, ANSWER_NS),
 				"%s: no interrupt in time of used buffer %u", actor_who(&a), k + 1);
 		}
-		note_extra(t, &a, first + BUFFERS, "beyond those of used buffers");
+		/* One that came as the queue started counts as well: no buffer was used by then. */
+		note_extra(t, &a, BUFFERS, "beyond those of used buffers");
 	}
 	actor_tried(t, i, "whose interrupts can be set up");
 }

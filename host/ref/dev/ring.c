@@ -159,7 +159,7 @@ static void start_split(struct ring *r, uint16_t base)
 	if (mem_allowed(r->mem, r->avail_gpa, avail_bytes(r), NULL))
 		start_elsewhere(r, base, used);
 	r->old_event = base;
-	r->published = r->used_idx;
+	r->published = fault(F_IRQ_AT_START) ? (uint16_t)(r->used_idx - 1) : r->used_idx;
 	/* Resumed, not new: what the driver was told before is not known. */
 	r->signalled = r->used_idx;
 	r->signalled_valid = base == 0;
@@ -242,8 +242,8 @@ bool ring_may_touch(struct ring *r, uint64_t gpa, uint64_t len, enum ctl_mem_rea
 	if (fault(F_MEM_PRIVATE_ALLOWED) ||
 	    (mem_allowed(r->mem, gpa, len - 1, NULL) && fault(F_MEM_PRIVATE_LAST_BYTE)) ||
 	    (allowed_before(r, gpa, len, false) && fault(F_OUTSIDE3_VS_PRIVATE_CACHED)) ||
-	    (reason == CTL_MEM_INDIRECT && fault(F_MEM_PRIVATE_INDIRECT_ALLOWED)))
 	    (reason == CTL_MEM_RING && fault(F_MEM_PRIVATE_RING_ALLOWED)) ||
+	    (reason == CTL_MEM_INDIRECT && fault(F_MEM_PRIVATE_INDIRECT_ALLOWED)))
 		return true;
 	r->broken = true;
 	if (r->violation)
@@ -541,11 +541,11 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 			ring_unpop(r);
 		if (ret != -EBADMSG)
 			return ret ? ret : 1;
-		ring_count_bad(r, c);
 		if (fault(F_HOSTILE_BAD_CHAIN_STOPS)) {
 			r->broken = true;
 			return -EIO;
 		}
+		ring_count_bad(r, c);
 		ring_push(r, c, 0, false);
 		if (r->index == TX && ready > 1 && fault(F_OUTSIDE2_VS_BAD_CHAIN_SKIPS))
 			r->last_avail++;
