@@ -458,8 +458,7 @@ static void remaps(struct test_ctx *t, const struct subject *x, unsigned int par
 /* The queue's parts apart, and none of them known to the device yet. */
 static void parts_up(struct test_ctx *t, struct subject *x)
 {
-	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC),
-				      .irq = VIRTIO_IRQ_POLL,
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL,
 				      .place = VIRTIO_PLACE_PAGE_END,
 				      .size = 8,
 				      .no_driver_ok = true };
@@ -470,27 +469,6 @@ static void parts_up(struct test_ctx *t, struct subject *x)
 static void is_ready(struct test_ctx *t, const struct subject *x)
 {
 	require(t, virtio_driver_ok(x->a.d) == 0, "%s: %s", actor_who(&x->a), x->a.d->error);
-}
-
-/* One buffer in an indirect table that may be read only. */
-static void table_is_read(struct test_ctx *t, struct subject *x)
-{
-	const struct vq_raw_desc whole = { x->iova, sizeof(struct vring_desc),
-					   VRING_DESC_F_INDIRECT, 0 };
-	const struct vq_raw_desc entry = { x->a.addr, x->a.len, actor_flags(&x->a), 0 };
-	const uint16_t head = 0;
-
-	maps(t, x, 0, x->page, 1, VIOMMU_MAP_READ);
-	actor_prepare(&x->a, true);
-	vq_raw_entry(x->a.vq, x->page, 0, &entry);
-	(void)vq_raw_stage(x->a.vq, head, &whole);
-	actor_post(&x->a, head);
-	vq_notify(x->a.vq);
-	require(t, actor_wait(&x->a, 1, ANSWER_NS) == 1,
-		"%s: an indirect table that may be read only: the buffer is not used",
-		actor_who(&x->a));
-	actor_done(&x->a, 1);
-	unmaps(t, x, 0, 1);
 }
 
 /* A part that the device has to write may be read only: it stays as it is. */
@@ -526,8 +504,6 @@ TEST(device_queue_permission,
 			remaps(t, &x, VQ_DESC, VIOMMU_MAP_READ);
 		is_ready(t, &x);
 		actor_one(t, &x.a);
-		if (virtio_has(x.a.d, VIRTIO_F_INDIRECT_DESC))
-			table_is_read(t, &x);
 		parts_up(t, &x);
 		remaps(t, &x, written, VIOMMU_MAP_READ);
 		is_ready(t, &x);
@@ -536,6 +512,60 @@ TEST(device_queue_permission,
 		actor_up(t, &x.a, &plain);
 		actor_one(t, &x.a);
 	}
+}
+
+/* A table of two entries; the second one begins 8 bytes in front of the border of two pages that are apart. */
+static void asks_by_table(struct subject *x, uint8_t *first, uint8_t *second)
+{
+	const uint32_t off = (uint32_t)PAGE_SIZE - 24;
+	const uint16_t flags = actor_flags(&x->a);
+	const dma_addr_t addr = x->a.addr;
+	uint8_t table[2 * sizeof(struct vring_desc)];
+
+	actor_entry(&x->a, table, 0, 0, HEAD, flags | VRING_DESC_F_NEXT, 1);
+	actor_entry(&x->a, table, 1, HEAD, x->a.len - HEAD, flags, 0);
+	memcpy(first + off, table, 24);
+	memcpy(second, table + 24, sizeof(table) - 24);
+	x->a.addr = x->iova;
+	actor_desc(&x->a, 0, off, sizeof(table), VRING_DESC_F_INDIRECT, 0);
+	x->a.addr = addr;
+	actor_post(&x->a, 0);
+	vq_notify(x->a.vq);
+}
+
+TEST(device_table,
+     .id = "iommu.device.table",
+     .clause = "virtio 1.4, 2.7.5.3, 2.8.7, 6.1: an indirect table lies anywhere in the address space; a device reads it, and no more",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU)
+{
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC),
+				      .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, tried = 0;
+	struct subject x;
+	uint32_t id, len;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
+		if (how.features & ~x.a.d->offered)
+			continue;
+		tried++;
+		actor_up(t, &x.a, &how);
+		x.a.mute = false;
+		scribble(&x);
+		maps(t, &x, 0, x.page + 4 * PAGE_SIZE, 1, VIOMMU_MAP_READ);
+		maps(t, &x, 1, x.page + 2 * PAGE_SIZE, 1, VIOMMU_MAP_READ);
+		actor_prepare(&x.a, false);
+		asks_by_table(&x, x.page + 4 * PAGE_SIZE, x.page + 2 * PAGE_SIZE);
+		require(t, actor_wait(&x.a, 1, ANSWER_NS) == 1,
+			"%s: a table across two pages that are apart: the buffer is not used",
+			actor_who(&x.a));
+		actor_used(&x.a, 0, &id, &len);
+		actor_done(&x.a, 1);
+		expect(t, actor_understood(&x.a, len),
+		       "%s: a table across two pages that are apart: %s", actor_who(&x.a),
+		       x.a.writes ? "none of the bytes was written" : "no RST answers the request");
+	}
+	actor_tried(t, tried, "with an address space of its own and INDIRECT_DESC");
 }
 
 /* A request, and n - 1 descriptors behind it, each in a page of addresses of its own. */

@@ -363,6 +363,27 @@ int ring_add_buffer(struct ring *r, struct ring_chain *c, uint64_t gpa, uint64_t
 	return 0;
 }
 
+int ring_read_table(struct ring *r, uint64_t gpa, void *to, size_t n)
+{
+	uint64_t len, at;
+	uint8_t *p;
+
+	for (size_t done = 0; done < n; done += len) {
+		int ret;
+
+		len = n - done;
+		ret = dma_at(r->mem, gpa + done, false, &p, &at, &len);
+		if (ret)
+			return ret == -EAGAIN ? ret : -EBADMSG;
+		if (len < n - done && fault(F_IOTLB_TABLE_IN_ONE_PAGE))
+			return -EBADMSG;
+		if (!ring_may_touch(r, at, len, CTL_MEM_INDIRECT))
+			return -EIO;
+		memcpy((uint8_t *)to + done, p, len);
+	}
+	return 0;
+}
+
 static int chain_add(struct ring *r, struct ring_chain *c, const struct vring_desc *d,
 		     bool writable)
 {
@@ -389,13 +410,13 @@ static uint32_t entry_behind(const struct vring_desc *e, uint32_t i, uint32_t co
 	return le16toh(e->next);
 }
 
-/* 2.7.5.3.1 MUST NOT of the driver: a table that was not negotiated, is followed, or has a part of an entry. */
+/* 2.7.5.3.1 MUST NOT of the driver: a table that was not negotiated, is followed, has a part of an entry, or more than any queue. */
 static bool split_table_forbidden(const struct ring *r, const struct vring_desc *d)
 {
 	const bool followed = le16toh(d->flags) & VRING_DESC_F_NEXT;
 
 	return !r->indirect_ok || (followed && !fault(F_HOSTILE_FOLLOWED_TABLE_TAKEN)) ||
-	       le32toh(d->len) % sizeof(*d);
+	       le32toh(d->len) % sizeof(*d) || le32toh(d->len) / sizeof(*d) > RING_MAX_PIECES;
 }
 
 static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vring_desc *d)
@@ -405,40 +426,35 @@ static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vrin
 	const uint32_t bytes = le32toh(d->len), count = bytes / sizeof(*d);
 	const bool all_writable = (le16toh(d->flags) & VRING_DESC_F_WRITE) &&
 				  fault(F_RING_INDIRECT_WRITE_FLAG_HONOURED);
+	static struct vring_desc table[RING_MAX_PIECES];
 	unsigned int seen = 0;
-	uint8_t *table;
-	uint64_t at;
 	uint32_t i = 0;
 	int ret;
 
 	if (!count || split_table_forbidden(r, d) || table_refused(r, gpa, count))
 		return -EBADMSG;
-	ret = dma_range(r->mem, gpa, bytes, false, &table, &at);
+	ret = ring_read_table(r, gpa, table, bytes);
 	if (ret)
-		return ret == -EAGAIN ? ret : -EBADMSG;
-	if (!ring_may_touch(r, at, bytes, CTL_MEM_INDIRECT))
-		return -EIO;
+		return ret;
 	c->indirect = true;
 	if (c->out_len + c->in_len && fault(F_OUTSIDE_VS_BEFORE_TABLE_LOST)) {
 		c->n_out = c->n_in = 0;
 		c->out_len = c->in_len = 0;
 	}
 	for (;;) {
-		struct vring_desc e;
+		const struct vring_desc *const e = &table[i];
 
-		if (i >= count || seen++ >= count || seen > RING_MAX_PIECES)
+		if (i >= count || seen++ >= count)
 			return -EBADMSG;
-		/* One copy: what is checked is what is used, whatever the guest writes meanwhile. */
-		memcpy(&e, table + sizeof(e) * i, sizeof(e));
-		if (le16toh(e.flags) & VRING_DESC_F_INDIRECT)
+		if (le16toh(e->flags) & VRING_DESC_F_INDIRECT)
 			return -EBADMSG;
-		ret = chain_add(r, c, &e, all_writable || (le16toh(e.flags) & VRING_DESC_F_WRITE));
+		ret = chain_add(r, c, e, all_writable || (le16toh(e->flags) & VRING_DESC_F_WRITE));
 		if (ret)
 			return ret;
-		if ((le16toh(e.flags) & VRING_DESC_F_NEXT) && fault(F_RING_INDIRECT_FIRST_ONLY))
+		if ((le16toh(e->flags) & VRING_DESC_F_NEXT) && fault(F_RING_INDIRECT_FIRST_ONLY))
 			return 0;
-		i = entry_behind(&e, i, count);
-		if (!(le16toh(e.flags) & VRING_DESC_F_NEXT) && i >= count)
+		i = entry_behind(e, i, count);
+		if (!(le16toh(e->flags) & VRING_DESC_F_NEXT) && i >= count)
 			return 0;
 	}
 }

@@ -23,6 +23,11 @@ bool ring_memory_ok(struct ring *r);
 /* Adds one descriptor's buffer to the chain. 0, -EBADMSG, -EIO (private). */
 int ring_add_buffer(struct ring *r, struct ring_chain *c, uint64_t gpa, uint64_t left,
 		    bool writable);
+/*
+ * The n bytes of an indirect table, copied once: what is checked is what is used, whatever the guest writes meanwhile. It
+ * may lie in several pieces of memory. 0, -EBADMSG (nobody's memory), -EIO (private), -EAGAIN.
+ */
+int ring_read_table(struct ring *r, uint64_t gpa, void *to, size_t n);
 /* An empty chain, which ring_add_buffer() fills. */
 void ring_chain_begin(struct ring_chain *c);
 /* A malformed one was taken. */

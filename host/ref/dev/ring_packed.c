@@ -131,18 +131,12 @@ bool packed_pending(const struct ring *r)
 	return is_available(r, r->next_avail);
 }
 
-/* Faults: entries of a table that a device refuses or does not take. */
-static uint32_t entries_taken(const uint8_t *table, uint32_t count)
+/* Faults: entries of a table that a device does not take: those behind entry i. */
+static bool table_ends(const struct vring_packed_desc *e, uint32_t i, uint32_t count)
 {
-	struct vring_packed_desc first; /* a table may lie anywhere */
-
-	memcpy(&first, table, sizeof(first));
-	if (count > 1 && !(le16toh(first.flags) & VRING_DESC_F_NEXT) &&
-	    fault(F_PACKED_TABLE_NEXT_NEEDED))
-		return 1;
-	if (count > 1 && fault(F_PACKED_TABLE_LAST_LOST))
-		return count - 1;
-	return fault(F_PACKED_TABLE_ONE_MORE) ? count + 1 : count;
+	return (i == 0 && count > 1 && !(le16toh(e->flags) & VRING_DESC_F_NEXT) &&
+		fault(F_PACKED_TABLE_NEXT_NEEDED)) ||
+	       (i + 2 == count && fault(F_PACKED_TABLE_LAST_LOST));
 }
 
 /* 2.8.7 MUST NOT of the driver: a table that was not negotiated, has a part of an entry, or more than any queue. */
@@ -156,34 +150,28 @@ static bool packed_table_forbidden(const struct ring *r, uint32_t bytes)
 static int walk_table(struct ring *r, struct ring_chain *c, const struct vring_packed_desc *d)
 {
 	const uint64_t gpa = le64toh(d->addr);
-	const uint32_t bytes = le32toh(d->len);
-	uint32_t count = bytes / sizeof(*d);
-	uint8_t *table;
-	uint64_t at;
+	const uint32_t bytes = le32toh(d->len), count = bytes / sizeof(*d);
+	const uint32_t end = fault(F_PACKED_TABLE_ONE_MORE) ? count + 1 : count;
+	static struct vring_packed_desc table[RING_MAX_PIECES + 1]; /* one more for a fault */
 	int ret;
 
 	if (packed_table_forbidden(r, bytes) || count == 0)
 		return -EBADMSG;
-	ret = dma_range(r->mem, gpa, bytes, false, &table, &at);
+	ret = ring_read_table(r, gpa, table, end * sizeof(table[0]));
 	if (ret)
-		return ret == -EAGAIN ? ret : -EBADMSG;
-	if (!ring_may_touch(r, at, bytes, CTL_MEM_INDIRECT))
-		return -EIO;
+		return ret;
 	c->indirect = true;
-	count = entries_taken(table, count);
-	for (uint32_t i = 0; i < count; i++) {
-		struct vring_packed_desc e;
+	for (uint32_t i = 0; i < end; i++) {
+		const struct vring_packed_desc *const e = &table[i];
 
-		/* One copy: what is checked is what is used, whatever the guest writes meanwhile. */
-		memcpy(&e, table + sizeof(e) * i, sizeof(e));
-		if (le16toh(e.flags) & (VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT) &&
+		if (le16toh(e->flags) & (VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT) &&
 		    fault(F_PACKED_TABLE_FLAGS_JUDGED))
 			return -EBADMSG;
-		if (le16toh(e.id) != c->head && fault(F_PACKED_TABLE_ID))
-			c->head = le16toh(e.id);
-		ret = ring_add_buffer(r, c, le64toh(e.addr), le32toh(e.len),
-				      le16toh(e.flags) & VRING_DESC_F_WRITE);
-		if (ret)
+		if (le16toh(e->id) != c->head && fault(F_PACKED_TABLE_ID))
+			c->head = le16toh(e->id);
+		ret = ring_add_buffer(r, c, le64toh(e->addr), le32toh(e->len),
+				      le16toh(e->flags) & VRING_DESC_F_WRITE);
+		if (ret || table_ends(e, i, count))
 			return ret;
 	}
 	return 0;
