@@ -435,16 +435,21 @@ static void spoil_event_kick(struct device *d, const struct ring *r)
 		use_event_early(d);
 }
 
+/* A queue whose memory was not translated starts, or goes on, if it is by now. */
+static void try_again(struct device *d, unsigned int queue)
+{
+	struct ring *r = &d->ring[queue];
+
+	if (r->waits == RING_WAITS_TO_START)
+		device_ring_start(d, queue, r->wait_base);
+	else if (r->waits == RING_WAITS_TO_GO_ON && ring_start(r, r->wait_base) == 0)
+		r->waits = RING_WAITS_NOT;
+}
+
 void device_translated(struct device *d)
 {
-	for (unsigned int q = 0; q < DEV_QUEUES; q++) {
-		struct ring *r = &d->ring[q];
-
-		if (r->waits == RING_WAITS_TO_START)
-			device_ring_start(d, q, r->wait_base);
-		else if (r->waits == RING_WAITS_TO_GO_ON && ring_start(r, r->wait_base) == 0)
-			r->waits = RING_WAITS_NOT;
-	}
+	for (unsigned int q = 0; q < DEV_QUEUES; q++)
+		try_again(d, q);
 	if (fault(F_IOTLB_NOT_WOKEN))
 		return;
 	d->look_at_tx = true;
@@ -455,6 +460,9 @@ void device_kick(struct device *d, unsigned int queue)
 	struct ring *r = &d->ring[queue];
 
 	r->kicks++;
+	/* What the VMM could not translate at first is asked for once more. */
+	if (r->waits && !fault(F_IOTLB_RING_ASKED_ONCE))
+		try_again(d, queue);
 	if (queue == DEV_RX)
 		d->rx_asleep = false;
 	if (queue == DEV_EVENT)
