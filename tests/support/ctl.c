@@ -310,17 +310,23 @@ int ctl_accept(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type,
 	return call_report(c, CTL_ACCEPT, &a, sizeof(a), ms * MSEC + CALL_NS, r);
 }
 
-int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
-		      enum ctl_service service, uint32_t ms)
+static struct ctl_connect connect_order(uint64_t host_cid, struct vsock_addr to,
+					enum vsock_type type, uint32_t ms)
 {
-	const struct ctl_connect a = {
+	return (struct ctl_connect){
 		.local = { .cid = cpu_to_le64(host_cid) },
 		.remote = { .cid = cpu_to_le64(to.cid), .port = cpu_to_le32(to.port) },
 		.type = cpu_to_le16(type),
-		.service = cpu_to_le16(service),
 		.timeout_ms = cpu_to_le32(ms),
 	};
+}
 
+int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
+		      enum ctl_service service, uint32_t ms)
+{
+	struct ctl_connect a = connect_order(host_cid, to, type, ms);
+
+	a.service = cpu_to_le16(service);
 	return begin(c, CTL_CONNECT, &a, sizeof(a), CALL_NS);
 }
 
@@ -338,6 +344,16 @@ int ctl_connect(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vso
 	const int ret = ctl_connect_begin(c, host_cid, to, type, service, ms);
 
 	return ret ? ret : ctl_connect_end(c, r);
+}
+
+int ctl_connect_from(struct ctl *c, uint32_t port, struct vsock_addr to, enum vsock_type type,
+		     uint32_t buf, uint32_t ms, struct ctl_report *r)
+{
+	struct ctl_connect a = connect_order(ASSAY_CID_ANY, to, type, ms);
+
+	a.local.port = cpu_to_le32(port);
+	a.buf = cpu_to_le32(buf);
+	return call_report(c, CTL_CONNECT, &a, sizeof(a), test_sec() + CALL_NS, r);
 }
 
 int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type,
@@ -497,6 +513,11 @@ int ctl_mem_scan(struct ctl *c, const void *secret, uint32_t len, struct ctl_mem
 	out->matches = le64_to_cpu(out->matches);
 	out->first_addr = le64_to_cpu(out->first_addr);
 	return ret;
+}
+
+int ctl_any(struct ctl *c, uint16_t op, const void *arg, size_t len)
+{
+	return call(c, op, arg, len, CALL_NS, NULL, 0);
 }
 
 int ctl_time(struct ctl *c, uint64_t *seconds)

@@ -50,6 +50,9 @@ int ctl_accept(struct ctl *c, uint64_t cid, uint32_t port, enum vsock_type type,
 	       struct ctl_report *r);
 int ctl_connect(struct ctl *c, uint64_t host_cid, struct vsock_addr to, enum vsock_type type,
 		enum ctl_service service, uint32_t ms, struct ctl_report *r);
+/* The same from this port of the host's default CID, with a receive buffer of `buf` bytes; 0 leaves the default. */
+int ctl_connect_from(struct ctl *c, uint32_t port, struct vsock_addr to, enum vsock_type type,
+		     uint32_t buf, uint32_t ms, struct ctl_report *r);
 int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type,
 	     struct ctl_report *r);
 int ctl_send(struct ctl *c, uint32_t conn, uint32_t seed, uint64_t bytes, uint32_t msg, bool async,
@@ -71,6 +74,9 @@ int ctl_headers(struct ctl *c, uint32_t src_port, uint32_t dst_port, bool clear,
 		struct ctl_headers_reply *out);
 int ctl_mem_state(struct ctl *c, struct ctl_mem_state *out);
 int ctl_mem_scan(struct ctl *c, const void *secret, uint32_t len, struct ctl_mem_scan_reply *out);
+
+/* Any operation with any bytes, for what the peer refuses; what it answers beside its status is not looked at. */
+int ctl_any(struct ctl *c, uint16_t op, const void *arg, size_t len);
 
 /*
  * Whoever watches is told when a request goes out through vs; when its reply has come: what went

@@ -15,6 +15,7 @@
 
 #include "drivers/virtio/virtqueue.h"
 #include "lib/errname.h"
+#include "lib/mem.h"
 #include "tests/vsock/packet.h"
 #include "tests/vsock/pair.h"
 
@@ -24,8 +25,9 @@
 #define PROTO	    "host/peer/proto.h: "
 #define SERVER_PORT 7401u
 #define LOCAL_PORT  55001u
-#define FIRST	    8u	   /* notifications when the device comes up, and of events */
-#define NOBODY	    64999u /* no peer listens there */
+#define FIRST	    8u		 /* notifications when the device comes up, and of events */
+#define NOBODY	    64999u	 /* no peer listens there */
+#define NOWHERE	    (1ull << 45) /* physical: no machine has memory there */
 
 static void settle(struct test_ctx *t, struct vsock_env *e)
 {
@@ -340,6 +342,36 @@ static struct ctl_dev_info compare(struct test_ctx *t, struct vsock_env *e)
 	return info;
 }
 
+/* Packets that lie where no memory is: the device gives their buffers back, and counts them. */
+static void send_nowhere(struct test_ctx *t, struct vsock_env *e, unsigned int times)
+{
+	static uint8_t tokens[8];
+	const struct vq_seg seg = { phys_to_virt(NOWHERE), 64 };
+	struct virtqueue *tx = vsock_device(e->vs)->vq[1];
+	unsigned int i;
+
+	for (i = 0; i < times; i++) {
+		wait_for((vsock_poll(e->vs), vq_in_flight(tx) == 0), test_sec());
+		if (vq_add(tx, &seg, 1, NULL, 0, &tokens[i]))
+			test_error(t, "a chain cannot be posted");
+		vq_kick(tx);
+		require(t, vsock_raw_end(e->vs, &tokens[i], IO_NS) == 0,
+			"a chain at an address without memory is not used");
+	}
+}
+
+static void counts_malformed(struct test_ctx *t, struct vsock_env *e, uint64_t before)
+{
+	enum {
+		TIMES = 3
+	};
+	static struct ctl_dev_info info;
+
+	send_nowhere(t, e, TIMES);
+	CTL_OK(t, ctl_dev_info(e->ctl, &info));
+	expect_eq(t, info.chains_bad - before, TIMES, "malformed chains");
+}
+
 TEST(record_device,
      .id = "vsock.record.device",
      .clause = "virtio 1.4, 2.6 and 5.10.6: each available buffer is handled once; 2.4.1: a reset starts the device anew",
@@ -359,6 +391,9 @@ TEST(record_device,
 	expect(t, now.calls > was.calls,
 	       "20 packets came that the driver wants to be told of: the device counts %u interrupts before, %u behind",
 	       (unsigned int)was.calls, (unsigned int)now.calls);
+	/* A driver that goes through an IOMMU or bounce buffers does not give out such an address. */
+	if (!virtio_has(vsock_device(e->vs), VIRTIO_F_ACCESS_PLATFORM))
+		counts_malformed(t, e, was.chains_bad);
 	CTL_OK(t, vsock_env_reopen(t, 0));
 	CTL_OK(t, vsock_env_reconnect());
 	now = compare(t, vsock_env_ctl(t));
@@ -366,6 +401,67 @@ TEST(record_device,
 	expect_eq(t, now.conns, 1, "connections: the control connection alone");
 	expect_eq(t, now.rst_sent, 0, "RSTs since the reset");
 	expect_eq(t, now.chains_bad, 0, "malformed chains since the reset");
+}
+
+static uint64_t rx_interrupts(const struct vsock_env *e)
+{
+	const struct virtio_irq_counts *n = &vsock_device(e->vs)->irqs;
+
+	return __atomic_load_n(&n->shared, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&n->queue[0], __ATOMIC_RELAXED);
+}
+
+/* The reply to a barrier comes with an interrupt. */
+static void interrupts_once(struct test_ctx *t, struct vsock_env *e)
+{
+	struct virtqueue *rx = vsock_device(e->vs)->vq[0];
+	uint64_t before;
+
+	while (vq_interrupts(rx, true))
+		vsock_poll(e->vs);
+	before = rx_interrupts(e);
+	CTL_OK(t, ctl_barrier(e->ctl));
+	require(t, wait_for(rx_interrupts(e) > before, 2 * test_sec()),
+		"a used rx buffer is not notified");
+}
+
+/*
+ * Notifications that come together count once: two barriers lie between ours. The last ones may still be on their way
+ * when the device is asked first.
+ */
+TEST(record_notified,
+     .id = "vsock.record.notified",
+     .clause = PROTO "the device counts the notifications of each queue, and the interrupts; virtio 1.4, 2.9: it takes a notification of each",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	enum {
+		TIMES = 30
+	};
+	struct vsock_env *e = vsock_env_ctl(t);
+	struct virtio_device *d = vsock_device(e->vs);
+	static struct ctl_dev_info was, now;
+	unsigned int i;
+
+	CTL_OK(t, ctl_dev_info(e->ctl, &was));
+	for (i = 0; i < TIMES; i++) {
+		vq_notify(d->vq[0]);
+		settle(t, e);
+	}
+	i = 0;
+	do
+		CTL_OK(t, ctl_dev_info(e->ctl, &now));
+	while (now.kicks - was.kicks < TIMES && i++ < TIMES);
+	expect(t, now.kicks - was.kicks >= TIMES, "%u notifications of rx: the device counts %u",
+	       TIMES, (unsigned int)(now.kicks - was.kicks));
+	if (d->irq_mode == VIRTIO_IRQ_POLL)
+		return;
+	for (i = 0; i < TIMES; i++)
+		interrupts_once(t, e);
+	(void)vq_interrupts(d->vq[0], false);
+	CTL_OK(t, ctl_dev_info(e->ctl, &now));
+	expect(t, now.calls - was.calls >= TIMES, "%u interrupts of rx: the device counts %u",
+	       TIMES, (unsigned int)(now.calls - was.calls));
 }
 
 TEST(record_dropped,
@@ -543,15 +639,44 @@ static void is_refused(struct test_ctx *t, int ret, int err, const char *what)
 	       err_text(ret));
 }
 
-static bool connects(struct test_ctx *t, struct vsock_env *e, uint32_t port, enum vsock_type type)
+static bool connects_to(struct test_ctx *t, struct vsock_env *e, struct vsock_addr to,
+			enum vsock_type type)
 {
 	static uint32_t from = LOCAL_PORT + 100;
 	const struct packet request = { .from = { vsock_config(e->vs)->guest[0], from++ },
-					.to = host_port(port),
+					.to = to,
 					.type = (uint16_t)type,
 					.op = VSOCK_OP_REQUEST };
 
 	return packet_ask(t, e, &request) == VSOCK_OP_RESPONSE;
+}
+
+static bool connects(struct test_ctx *t, struct vsock_env *e, uint32_t port, enum vsock_type type)
+{
+	return connects_to(t, e, host_port(port), type);
+}
+
+/* Two listeners on one port, each on a CID of its own. The older one ends first, or the younger one. */
+static void one_of_two_ends(struct test_ctx *t, struct vsock_env *e, const uint64_t cid[2],
+			    unsigned int first)
+{
+	uint32_t port = 0;
+	unsigned int i;
+
+	CTL_OK(t, ctl_listen(e->ctl, cid[0], &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
+	CTL_OK(t, ctl_listen(e->ctl, cid[1], &port, VSOCK_STREAM, CTL_SVC_NONE, 0));
+	CTL_OK(t, ctl_unlisten(e->ctl, cid[first], port, VSOCK_STREAM));
+	for (i = 0; i < 2; i++)
+		expect(t,
+		       connects_to(t, e, (struct vsock_addr){ cid[i], port }, VSOCK_STREAM) ==
+			       (i != first),
+		       "of listeners on CIDs %llu and %llu the one on %llu has ended: the one on %llu %s",
+		       (unsigned long long)cid[0], (unsigned long long)cid[1],
+		       (unsigned long long)cid[first], (unsigned long long)cid[i],
+		       i == first ? "accepts" : "does not accept");
+	CTL_OK(t, ctl_unlisten(e->ctl, cid[1 - first], port, VSOCK_STREAM));
+	expect(t, !connects_to(t, e, (struct vsock_addr){ cid[1 - first], port }, VSOCK_STREAM),
+	       "a listener on CID %llu that has ended accepts", (unsigned long long)cid[1 - first]);
 }
 
 TEST(record_listeners,
@@ -593,6 +718,46 @@ TEST(record_listeners,
 	       (unsigned int)port);
 	expect(t, connects(t, e, port, VSOCK_SEQPACKET) && connects(t, e, taken, VSOCK_SEQPACKET),
 	       "REQUEST to one of two listeners for seqpackets: no RESPONSE");
+	if (vsock_config(e->vs)->num_host) {
+		const uint64_t cid[] = { VSOCK_CID_HOST, vsock_config(e->vs)->host[0] };
+
+		one_of_two_ends(t, e, cid, 0);
+		one_of_two_ends(t, e, cid, 1);
+	}
+}
+
+static int order_guests(struct vsock_env *e, const struct vsock_config *c, const uint64_t *cids,
+			uint32_t n)
+{
+	return ctl_set_cids(e->ctl, cids, n, c->host, c->num_host, false);
+}
+
+/* CIDs that no configuration can show, or that this one has no room for. */
+static void cids_are_refused(struct test_ctx *t, struct vsock_env *e, const struct vsock_config *c)
+{
+	static const uint64_t reserved[] = {
+		0, 1, VSOCK_CID_HOST, UINT32_MAX, 1ull << 32 | 5, UINT64_MAX
+	};
+	struct virtio_device *d = vsock_device(e->vs);
+	uint64_t cids[CTL_MAX_CIDS + 1];
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(reserved); i++) {
+		memcpy(cids, c->guest, c->num_guest * sizeof(cids[0]));
+		cids[c->num_guest - 1] = reserved[i];
+		test_note(t, "a guest CID of 0x%llx", (unsigned long long)reserved[i]);
+		is_refused(t, order_guests(e, c, cids, c->num_guest), -EINVAL, "a reserved CID");
+	}
+	is_refused(t, order_guests(e, c, cids, 0), -EINVAL, "no guest CID");
+	cids[0] = cids[1] = c->guest[0];
+	is_refused(t, order_guests(e, c, cids, 2), -EINVAL, "a CID that is there twice");
+	if ((c->layout != VSOCK_LAYOUT_MULTI && c->layout != VSOCK_LAYOUT_MULTI_HOST) ||
+	    d->ops->config_len(d) >= 8 + 8 * CTL_MAX_CIDS)
+		return;
+	for (i = 0; i < CTL_MAX_CIDS; i++)
+		cids[i] = 100000 + i;
+	is_refused(t, order_guests(e, c, cids, CTL_MAX_CIDS - c->num_host), -ENOSPC,
+		   "more CIDs than the configuration has room for");
 }
 
 TEST(record_refusals,
@@ -606,8 +771,9 @@ TEST(record_refusals,
 	const struct vsock_config was = *vsock_config(e->vs);
 	const struct vsock_addr to = { was.guest[0], SERVER_PORT },
 				stranger = { 0x7ffffe00, SERVER_PORT };
-	uint64_t cids[VSOCK_MAX_CIDS + 1];
+	static const uint16_t types[] = { 0, 3, 0xffff };
 	struct ctl_report r;
+	unsigned int i;
 
 	is_refused(t,
 		   ctl_connect(e->ctl, ASSAY_CID_ANY, stranger, VSOCK_STREAM, CTL_SVC_NONE,
@@ -617,10 +783,12 @@ TEST(record_refusals,
 		   ctl_connect(e->ctl, 0x7ffffe00, to, VSOCK_STREAM, CTL_SVC_NONE, test_ms() / 4,
 			       &r),
 		   -EADDRNOTAVAIL, "a connect from a CID that is none of the host's");
-	memcpy(cids, was.guest, sizeof(was.guest));
-	cids[0] = VSOCK_CID_HOST;
-	is_refused(t, ctl_set_cids(e->ctl, cids, was.num_guest, was.host, was.num_host, false),
-		   -EINVAL, "a guest CID of 2");
+	for (i = 0; i < COUNT_OF(types); i++)
+		is_refused(t,
+			   ctl_connect(e->ctl, ASSAY_CID_ANY, to, (enum vsock_type)types[i],
+				       CTL_SVC_NONE, test_ms() / 4, &r),
+			   -EOPNOTSUPP, "a connect of a type that there is not");
+	cids_are_refused(t, e, &was);
 	/* Once the first change is ordered a second one waits for nothing. */
 	CTL_OK(t, ctl_config_notice(e->ctl, was.guest, was.num_guest, was.host, was.num_host,
 				    test_ms() / 20));
@@ -634,6 +802,130 @@ TEST(record_refusals,
 		   ctl_connect(vsock_env()->ctl, ASSAY_CID_ANY, to, VSOCK_SEQPACKET, CTL_SVC_NONE,
 			       test_ms() / 4, &r),
 		   -EOPNOTSUPP, "a connect of a type that is not negotiated");
+}
+
+/* The same addresses are free again once that connection has ended. */
+TEST(record_connect_from,
+     .id = "vsock.record.connect_from",
+     .clause = PROTO "a connection that the host makes has the port and the buffer that were asked for; addresses that are in use are refused",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HOST_CONNECT,
+     .timeout = 10 * SEC)
+{
+	enum {
+		FROM = 30001,
+		ROOM = 12345
+	};
+	struct vsock_env *e = vsock_env_ctl(t);
+	const struct vsock_addr to = { vsock_config(e->vs)->guest[0], SERVER_PORT };
+	struct vsock_listener *l = guest_listens(t, e, VSOCK_CID_ANY, SERVER_PORT);
+	struct vsock_credit k;
+	struct vsock_conn *c;
+	struct ctl_report r;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		CTL_OK(t,
+		       ctl_connect_from(e->ctl, FROM, to, VSOCK_STREAM, ROOM + i, test_ms(), &r));
+		if (vsock_accept(l, IO_NS, &c))
+			test_error(t, "the host is connected, and the guest is not");
+		vsock_conn_credit(c, &k);
+		expect_eq(t, k.peer_buf_alloc, ROOM + i, "buf_alloc of the host's REQUEST");
+		expect_eq(t, vsock_conn_remote(c).port, FROM, "port of the host's REQUEST");
+		is_refused(t,
+			   ctl_connect_from(e->ctl, FROM, to, VSOCK_STREAM, 0, test_ms() / 4, &r),
+			   -EADDRINUSE, "a second connect with the same addresses");
+		vsock_conn_close(c, 0);
+		CTL_OK(t, ctl_barrier(e->ctl));
+	}
+	vsock_unlisten(l);
+}
+
+/* The device's own orders, without the bytes that they need. */
+static void need_bytes(struct test_ctx *t, struct vsock_env *e)
+{
+	static const struct {
+		uint16_t op;
+		uint16_t len;
+	} orders[] = {
+		{ CTL_DEV_INFO, 4 }, { CTL_SET_CIDS, 0 }, { CTL_SET_CIDS, 16 },
+		{ CTL_HEADERS, 0 },  { CTL_HEADERS, 16 },
+	};
+	static const uint8_t bytes[16];
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(orders); i++) {
+		test_note(t, "operation %u with %u bytes", orders[i].op, orders[i].len);
+		is_refused(t, ctl_any(e->ctl, orders[i].op, bytes, orders[i].len), -EINVAL,
+			   "an order of the wrong length");
+	}
+}
+
+/* What the peer can look for in shared memory: 16 to 64 bytes. */
+static void scans(struct test_ctx *t, struct vsock_env *e)
+{
+	static const uint8_t bytes[64] = "vsock.record.unknown_orders: this is nowhere else";
+	struct ctl_mem_scan longer = { .len = cpu_to_le32(65) };
+	struct ctl_mem_scan_reply r;
+	struct ctl_mem_state s;
+
+	CTL_OK(t, ctl_mem_state(e->ctl, &s));
+	is_refused(t, ctl_mem_scan(e->ctl, bytes, 0, &r), -EINVAL, "a scan for 0 bytes");
+	is_refused(t, ctl_mem_scan(e->ctl, bytes, 15, &r), -EINVAL, "a scan for 15 bytes");
+	is_refused(t, ctl_any(e->ctl, CTL_MEM_SCAN, &longer, sizeof(longer)), -EINVAL,
+		   "a scan for 65 bytes");
+	CTL_OK(t, ctl_mem_scan(e->ctl, bytes, 16, &r));
+	CTL_OK(t, ctl_mem_scan(e->ctl, bytes, 64, &r));
+	expect(t, r.scanned_pages && (!s.protected_mode || r.scanned_pages <= s.shared_pages),
+	       "pages that were scanned: %llu, of %llu that are shared",
+	       (unsigned long long)r.scanned_pages, (unsigned long long)s.shared_pages);
+}
+
+TEST(record_unknown,
+     .id = "vsock.record.unknown_orders",
+     .clause = PROTO "a peer refuses orders that it does not know, that are not whole, or that it does not say it can carry out",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER)
+{
+	static const uint16_t unknown[] = { 0, CTL_DEV_INFO - 1, 34, 38, 0xffff };
+	struct vsock_env *e = vsock_env_ctl(t);
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(unknown); i++) {
+		test_note(t, "operation %u", unknown[i]);
+		is_refused(t, ctl_any(e->ctl, unknown[i], NULL, 0), -EOPNOTSUPP,
+			   "an order that there is not");
+	}
+	if (!ctl_can(e->ctl, CTL_CAP_DEVICE))
+		is_refused(t, ctl_any(e->ctl, CTL_DEV_INFO, NULL, 0), -EOPNOTSUPP,
+			   "an order to the device");
+	else
+		need_bytes(t, e);
+	if (!ctl_can(e->ctl, CTL_CAP_MEM_STATE))
+		is_refused(t, ctl_any(e->ctl, CTL_MEM_STATE, NULL, 0), -EOPNOTSUPP,
+			   "an order about the states of pages");
+	else
+		scans(t, e);
+	CTL_OK(t, ctl_barrier(e->ctl));
+}
+
+/* Boundaries of messages are offsets in what passes. */
+static void advance_messages(struct test_ctx *t, uint32_t by)
+{
+	struct pair *p = pair_open(t, .type = VSOCK_SEQPACKET);
+	unsigned int i;
+
+	CTL_OK(t, ctl_conn(p->env->ctl, CTL_ADVANCE, p->host, by, NULL));
+	vsock_conn_advance(p->conn, by);
+	for (i = 1; i <= 3; i++) {
+		guest_send(p, 100 * i);
+		guest_send(p, 7);
+		host_expects(p);
+		host_send_messages(p, 2, 300 * i);
+		guest_expects(p, 300 * i);
+		guest_expects(p, 300 * i);
+	}
+	pair_close(p);
 }
 
 TEST(record_advance,
@@ -668,4 +960,6 @@ TEST(record_advance,
 	vsock_conn_set_buf(p->conn, 65536);
 	guest_expects(p, 3000);
 	pair_close(p);
+	if (has_type(vsock_env_ctl(t), VSOCK_SEQPACKET))
+		advance_messages(t, 100000);
 }

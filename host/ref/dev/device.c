@@ -238,7 +238,9 @@ static void device_reset(struct device *d)
 	d->info.resets = resets;
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		d->ring[i].kicks = d->ring[i].calls = 0;
-		d->ring[i].bad_chains = d->ring[i].chains = 0;
+		d->ring[i].chains = 0;
+		if (!d->ring[i].bad_chains || !fault(F_RECORD_BAD_CHAINS_KEPT))
+			d->ring[i].bad_chains = 0;
 		d->ring[i].again = 0;
 	}
 }

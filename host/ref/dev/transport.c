@@ -84,7 +84,9 @@ static void rd_unlisten(void *be, uint64_t cid, uint32_t port, uint16_t type)
 	for (struct dev_listener **p = &d->listeners; *p; p = &(*p)->next) {
 		struct dev_listener *l = *p;
 
-		if (l->cid == cid &&
+		if ((l->cid == cid ||
+		     (l->port == port && l->type == type && port > ASSAY_CTL_PORT + 3 &&
+		      fault(F_RECORD_UNLISTEN_CID))) &&
 		    (l->port == port ||
 		     (port > ASSAY_CTL_PORT + 3 && l->port > ASSAY_CTL_PORT + 3 &&
 		      fault(F_RECORD_LISTENER_PORTS))) &&
@@ -117,7 +119,8 @@ static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, u
 		return -EADDRNOTAVAIL;
 	if (d->sibling && fault(F_DEVICES_CONNECT_BY_OTHER))
 		d = d->sibling;
-	if (conn_find(d, local.cid, local.port, remote.cid, remote.port, type))
+	if (conn_find(d, local.cid, local.port, remote.cid, remote.port, type) &&
+	    !fault(F_RECORD_CONNECT_TWICE))
 		return -EADDRINUSE;
 	c = conn_new(d, local.cid, local.port, remote.cid, remote.port, type);
 	if (!c)
@@ -125,7 +128,7 @@ static int rd_connect(void *be, struct ctl_addr local, struct ctl_addr remote, u
 	c->pc = pc;
 	c->state = TC_CONNECTING;
 	c->pending = TP_REQUEST;
-	if (buf)
+	if (buf && !fault(F_RECORD_CONNECT_ROOM))
 		c->buf_alloc = buf;
 	conn_queue(c);
 	*out = c;
@@ -263,7 +266,9 @@ static int rd_advance(struct tconn *c, uint32_t bytes)
 	c->fwd_told += bytes;
 	c->told_limit += bytes;
 	c->fwd_shown += bytes;
-	c->tx_put += bytes;
+	if (c->type != VIRTIO_VSOCK_TYPE_SEQPACKET ||
+	    !fault_on_conn(F_RECORD_ADVANCE_ENDS, c->host_port))
+		c->tx_put += bytes;
 	c->tx_got += bytes;
 	c->tx_cnt += bytes;
 	c->guest_fwd_cnt += bytes;
@@ -283,6 +288,8 @@ static int dev_info(struct device *d, struct ctl_dev_info *out)
 	out->features_acked = fault(F_RECORD_FEATURES_ALL) ? d->features_offered :
 							     d->features_acked;
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
+		if (i == DEV_RX && d->ring[i].kicks && fault(F_RECORD_RX_UNCOUNTED))
+			continue;
 		out->kicks += d->ring[i].kicks;
 		out->calls += d->ring[i].calls;
 		out->chains_bad += d->ring[i].bad_chains;
@@ -453,7 +460,7 @@ static int rd_device_op(void *be, uint16_t op, const void *req, size_t len, void
 	case CTL_MEM_SCAN:
 		return mem_scan(d, req, reply);
 	default:
-		return -EOPNOTSUPP;
+		return fault(F_RECORD_UNKNOWN_DONE) ? 0 : -EOPNOTSUPP;
 	}
 }
 
