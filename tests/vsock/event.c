@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "lib/errname.h"
+#include "tests/vsock/packet.h"
 #include "tests/vsock/pair.h"
 
 #define OWNER	    "vsock device back end (events)"
@@ -165,4 +166,58 @@ TEST(event_after_resets,
 	was = *vsock_config(vsock_env()->vs);
 	vsock_change_cids(t, &was, BY);
 	vsock_change_cids(t, &was, 0);
+}
+
+/* What comes from a CID that is gone is dropped, and the host cannot connect to it. */
+static void is_gone(struct test_ctx *t, uint64_t cid)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	const struct packet request = { .from = { cid, 50556 },
+					.to = host_port(ASSAY_ECHO_PORT),
+					.type = VSOCK_STREAM,
+					.op = VSOCK_OP_REQUEST };
+	struct ctl_report r;
+	int ret;
+
+	packet_send(t, e, &request);
+	CTL_OK(t, ctl_barrier(e->ctl));
+	ret = packet_answer(e, &request);
+	expect(t, ret == PACKET_NONE || ret == VSOCK_OP_RST,
+	       "REQUEST from CID %llu, which is gone: expected nothing, %s came",
+	       (unsigned long long)cid, packet_op(ret));
+	ret = ctl_connect(e->ctl, ASSAY_CID_ANY, (struct vsock_addr){ cid, SERVER_PORT },
+			  VSOCK_STREAM, CTL_SVC_NONE, test_ms() / 4, &r);
+	expect(t, ret == -ENETUNREACH, "the host's connect to CID %llu, which is gone: %s",
+	       (unsigned long long)cid, err_text(ret));
+}
+
+static void works_from(struct test_ctx *t, uint64_t cid)
+{
+	struct pair *p = pair_open(t, .local = cid, .at = ASSAY_ECHO_PORT);
+
+	echo(p, 100);
+	pair_close(p);
+}
+
+TEST(event_other_number,
+     .id = "vsock.event.other_number",
+     .clause = "multi-cid P1; virtio 1.4, 5.10.6.7: the list that is read after TRANSPORT_RESET may be shorter, and longer again",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_MULTI_CID,
+     .timeout = 10 * SEC)
+{
+	static struct vsock_config was, fewer; /* two of them are much for a stack */
+	uint64_t last;
+
+	was = fewer = *vsock_config(vsock_env_ctl(t)->vs);
+	last = was.guest[--fewer.num_guest];
+	vsock_change_cids(t, &fewer, 0);
+	expect_eq(t, vsock_config(vsock_env()->vs)->num_guest, fewer.num_guest,
+		  "CIDs once there is one less");
+	works_from(t, fewer.guest[fewer.num_guest - 1]);
+	is_gone(t, last);
+	vsock_change_cids(t, &was, 0);
+	expect_eq(t, vsock_config(vsock_env()->vs)->num_guest, was.num_guest,
+		  "CIDs once all are back");
+	works_from(t, last);
 }

@@ -14,6 +14,7 @@
 #include "drivers/virtio/virtqueue.h"
 #include "lib/errname.h"
 #include "tests/vsock/packet.h"
+#include "tests/vsock/pair.h"
 
 #define OWNER "vsock device (front end or back end)"
 
@@ -71,4 +72,43 @@ TEST(init_peer,
 	require(t, ret == 0, "%s", vsock_env_peer_error());
 	test_note(t, "%s, capabilities 0x%x", ctl_hello(vsock_env()->ctl)->name,
 		  (unsigned int)ctl_hello(vsock_env()->ctl)->caps);
+}
+
+#define RESET_FEATURES                                                                             \
+	(VIRTIO_BIT(VSOCK_F_STREAM) | VIRTIO_BIT(VSOCK_F_SEQPACKET) |                              \
+	 VIRTIO_BIT(VSOCK_F_NO_IMPLIED_STREAM) | VIRTIO_BIT(VSOCK_F_INDEXED_CID) |                 \
+	 VIRTIO_BIT(VIRTIO_F_RING_RESET))
+
+/* No queue runs any more when the device is reset, and its connections still are there. */
+TEST(init_after_queues,
+     .id = "vsock.init.reset_after_queues",
+     .clause = "virtio 1.4, 2.4.1, 2.6.1: a device reset starts the device anew, also one whose queues were all reset before",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL,
+     .timeout = 10 * SEC)
+{
+	enum {
+		QUEUES = 3,
+		PORT = 50998
+	};
+	struct virtio_device *d = vsock_device(vsock_env_ctl(t)->vs);
+	struct ctl_dev_info info;
+	uint16_t q;
+
+	if (!(d->offered & VIRTIO_BIT(VIRTIO_F_RING_RESET)))
+		test_skip(t, "the device does not offer VIRTIO_F_RING_RESET (bit 40)");
+	if (vsock_env_reopen(t, RESET_FEATURES))
+		test_error(t, "the device does not come up: %s", vsock_env_device_error());
+	CTL_OK(t, vsock_env_reconnect());
+	d = vsock_device(vsock_env()->vs);
+	pair_open(t, .at = ASSAY_SINK_PORT, .local_port = PORT);
+	for (q = 0; q < QUEUES; q++)
+		require(t, d->ops->queue_reset(d, q) == 0, "queue %u: %s", q, d->error);
+	require(t, vsock_env_reopen(t, 0) == 0, "the device does not come up: %s",
+		vsock_env_device_error());
+	require(t, vsock_env_reconnect() == 0, "the control connection: %s",
+		vsock_env_peer_error());
+	CTL_OK(t, ctl_dev_info(vsock_env()->ctl, &info));
+	expect_eq(t, info.conns, 1, "connections: the control connection alone");
+	pair_close(pair_open(t, .at = ASSAY_SINK_PORT, .local_port = PORT));
 }

@@ -365,6 +365,33 @@ TEST(shapes_rx_dry,
 	run_dry(t, "without EVENT_IDX", FLAGS);
 }
 
+/*
+ * No host queues as much for a connection as lies in these rx buffers. So its application has to be asked for more when
+ * the guest has nothing to say, and gives no buffer back.
+ */
+TEST(shapes_sends_on,
+     .id = "vsock.shapes.sends_on",
+     .clause = "virtio 1.4, 5.10.6.3: a sender waits for credit alone: what the guest has room for comes, though it sends nothing meanwhile",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 10 * SEC)
+{
+	enum {
+		BYTES = 1100 << 10
+	};
+	static const struct vsock_manner many = { .rx_bytes = 24 << 10 };
+	struct pair *p;
+
+	up(t, "rx buffers of 24 KiB", &many);
+	p = pair_open(t, .guest_buf = 2 << 20);
+	host_send(p, BYTES);
+	expect(t, pair_waits(p, vsock_readable(p->conn) == BYTES, 2),
+	       "the guest has room for %u bytes, and %u came", (unsigned int)BYTES,
+	       (unsigned int)vsock_readable(p->conn));
+	guest_expects(p, BYTES);
+	pair_close(p);
+}
+
 #define WRAP 65600u
 
 TEST(shapes_rx_wrap,

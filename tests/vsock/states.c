@@ -952,6 +952,85 @@ TEST(states_many,
 	pair_close(p);
 }
 
+#define TOO_MANY 5200u
+
+/* Opens as many as the host takes; RST refuses the others. How many are open. */
+static unsigned int open_all(struct test_ctx *t, struct vsock_conn **c)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	unsigned int i, open = 0;
+	int ret;
+
+	for (i = 0; i < TOO_MANY; i++) {
+		ret = vsock_connect_start(e->vs, VSOCK_STREAM, any_port(0),
+					  host_port(ASSAY_SINK_PORT), &c[i]);
+		if (ret)
+			test_error(t, "REQUEST cannot be sent: %s", err_text(ret));
+		vsock_poll(e->vs);
+	}
+	for (i = 0; i < TOO_MANY; i++) {
+		wait_for((vsock_poll(e->vs), vsock_conn_state(c[i]) != VSOCK_CONNECTING),
+			 test_sec());
+		require(t, vsock_conn_state(c[i]) != VSOCK_CONNECTING,
+			"REQUEST number %u of %u: nothing came", i + 1, TOO_MANY);
+		open += vsock_conn_state(c[i]) == VSOCK_ESTABLISHED;
+	}
+	return open;
+}
+
+/* An application of the host has this one. */
+static void is_served(struct test_ctx *t, struct vsock_env *e, struct vsock_conn *c)
+{
+	static const uint8_t bytes[16];
+	struct ctl_report r;
+	int ret;
+
+	ret = (int)vsock_send(c, bytes, sizeof(bytes), IO_NS);
+	require(t, ret == (int)sizeof(bytes), "one of very many connections takes no data: %s",
+		ret < 0 ? err_text(ret) : "no credit");
+	ret = ctl_find(e->ctl, c, VSOCK_STREAM, &r);
+	require(t, ret == 0, "RESPONSE came, and no application of the host has a connection: %s",
+		err_text(ret));
+	expect_eq(t, r.rx_bytes, sizeof(bytes), "bytes that the application got");
+}
+
+TEST(states_exhausted,
+     .id = "vsock.states.exhausted",
+     .clause = "virtio 1.4, 5.10.6.5: RESPONSE or RST answers each REQUEST, also those for which the host has no room; what has ended makes room",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_DEVICE_CTL,
+     .timeout = 60 * SEC)
+{
+	enum {
+		STEP = 256
+	};
+	static struct vsock_conn *c[TOO_MANY];
+	struct vsock_env *e = vsock_env_ctl(t);
+	const unsigned int promised = le32_to_cpu(ctl_hello(e->ctl)->max_conns);
+	unsigned int round, i, open, last;
+
+	for (round = 0; round < 2; round++) {
+		open = open_all(t, c);
+		test_note(t, "%u connections of %u", open, TOO_MANY);
+		/* One of them is the control connection. */
+		expect(t, open + 1 >= promised, "%u connections are open, %u were promised",
+		       open + 1, promised);
+		for (i = last = 0; i < TOO_MANY; i++) {
+			if (vsock_conn_state(c[i]) != VSOCK_ESTABLISHED)
+				continue;
+			last = i;
+			if (i % STEP == 0)
+				is_served(t, e, c[i]);
+		}
+		is_served(t, e, c[last]);
+		for (i = 0; i < TOO_MANY; i++) {
+			vsock_conn_close(c[i], 0);
+			vsock_poll(e->vs);
+		}
+		settle(t, e);
+	}
+}
+
 TEST(states_answers_wait,
      .id = "vsock.states.answers_wait",
      .clause = "virtio 1.4, 5.10.6.1.2: what the device answers while rx has no buffer comes once it has one",

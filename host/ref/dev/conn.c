@@ -589,7 +589,8 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 		remote.cid = last;
 	c->pc = peer_on_accept(d->peer, c, local, remote, accept_as);
 	if (!c->pc) {
-		conn_reset(c);
+		if (!fault_on_conn(F_CONN_EXHAUSTED_SILENT, local.port))
+			conn_reset(c);
 		conn_todo(c, TD_FREE);
 		return;
 	}

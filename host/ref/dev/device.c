@@ -384,7 +384,8 @@ void device_stop(struct device *d)
 {
 	for (unsigned int i = 0; i < DEV_QUEUES; i++)
 		device_ring_stop(d, i);
-	if (d->conns) /* each queue was stopped for itself before */
+	/* Each queue was stopped for itself before. */
+	if (d->conns && !fault(F_VFIO_QUEUES_RESET_KEEP))
 		device_reset(d);
 	d->features_acked = 0;
 }
@@ -1095,6 +1096,10 @@ static void device_apply_cids(struct device *d)
 	memcpy(next.cid, s->cids, sizeof(next.cid));
 	if (fault(F_CONFIG_CHANGE_IGNORED))
 		next = d->cids;
+	if (next.num_guest < d->cids.num_guest && !next.num_host && fault(F_CONFIG_COUNT_KEPT)) {
+		next.cid[next.num_guest] = d->cids.cid[next.num_guest];
+		next.num_guest++;
+	}
 	d->cids = next;
 	d->config_index = 0;
 	rd_log("%s: CIDs change: %u of the guest from %" PRIu64 " on, %u of the host%s", d->name,
@@ -1199,6 +1204,16 @@ static void run_stale(struct device *d, int64_t now)
 	}
 }
 
+/* Fault conn.room_untold: who waits for room in the device is told with the guest's next notification. */
+static bool room_untold(const struct device *d)
+{
+	const struct tconn *c = d->todo;
+
+	while (c && (!c->want_write || c->host_port == ASSAY_CTL_PORT))
+		c = c->todo_next;
+	return c && fault(F_CONN_ROOM_UNTOLD);
+}
+
 bool device_run(struct device *d)
 {
 	int64_t now = rd_now_ns();
@@ -1221,6 +1236,8 @@ bool device_run(struct device *d)
 	conn_run_todo(d);
 	run_rx(d);
 	run_events(d);
+	if (room_untold(d))
+		return d->look_at_tx && !tx_paused(d);
 	/* Replies drained: tx goes on. The guest does not kick, since nobody has asked it to. */
 	return d->todo || (d->look_at_tx && !tx_paused(d));
 }
