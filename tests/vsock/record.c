@@ -536,6 +536,8 @@ TEST(record_features,
 		expect_eq(t, d->offered & own & ~info.features_offered, 0,
 			  "features that the driver is offered, and not by the device");
 		expect_eq(t, info.features_acked & own, d->accepted & own, "features accepted");
+		expect_eq(t, info.features_acked & ~d->accepted, 0,
+			  "features that the device takes for accepted, and not the driver");
 		expect_eq(t, info.layout, (uint32_t)vsock_config(vsock_env()->vs)->layout,
 			  "layout of the configuration");
 	}
