@@ -462,7 +462,8 @@ static void op_device(struct peer_conn *c, const struct ctl_header *req, const v
 
 	if (cfg->ops->device_op)
 		ret = cfg->ops->device_op(cfg->be, le16toh(req->op), a, len, out, &n);
-	reply(c, req, ret, out, n <= sizeof(out) ? n : 0);
+	/* What an operation that failed did not fill in is nobody's. */
+	reply(c, req, ret, out, !ret && n <= sizeof(out) ? n : 0);
 }
 
 static size_t arg_size(uint16_t op)
