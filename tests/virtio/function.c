@@ -19,6 +19,7 @@
 #include "tests/virtio/util.h"
 
 #define OWNER_FUNCTION "the VMM's PCI emulation of the device"
+#define OWNER_ADMIN    "the VMM's PCI transport (administration queues)"
 
 enum {
 	CAP_POWER = 0x01,
@@ -455,11 +456,13 @@ TEST(function_queue_defaults,
 
 /* --- administration queues ---------------------------------------------------------------------- */
 
-struct admin_query { /* 2.12 */
+struct admin_query { /* 2.12.1 */
 	le16 opcode, group_type;
 	uint8_t reserved[12];
 	le64 member;
+	le64 lists; /* of LIST_USE alone */
 };
+#define ADMIN_HEADER offsetof(struct admin_query, lists)
 
 struct admin_answer {
 	le16 status, qualifier;
@@ -469,64 +472,124 @@ struct admin_answer {
 
 enum {
 	ADMIN_EINVAL = 22,
+	ADMIN_INVALID_OPCODE = 2,
 	ADMIN_INVALID_GROUP = 4,
+	ADMIN_LIST_QUERY = 0,
+	ADMIN_LIST_USE = 1,
 	ADMIN_LISTS = 3, /* the two commands that are always there */
+	ADMIN_NOBODYS = 0x7fff,
 };
 
-/* Of the device itself (group type 0), which it need not know. */
-static void judge_admin_list(struct test_ctx *t, struct virtio_device *d, struct virtqueue *vq)
+/* What a command and its answer lie in, and the queue that they go by. */
+struct admin {
+	struct virtio_device *d;
+	struct virtqueue *vq;
+	uint16_t index;
+	struct admin_query *query;
+	struct admin_answer *answer;
+};
+
+static bool has_admin(const struct virtio_pci *p)
 {
-	struct admin_query *q;
-	struct admin_answer *a;
-	struct vq_seg out, in;
-	dma_addr_t addr;
+	return p->vdev.offered & VIRTIO_BIT(VIRTIO_F_ADMIN_VQ) &&
+	       p->common_cap->length >= sizeof(struct virtio_pci_common_cfg);
+}
+
+/* Before DRIVER_OK, or behind a reset of the queue. */
+static void admin_enable(struct test_ctx *t, struct admin *a, uint16_t size)
+{
+	dma_addr_t desc, driver, device;
+
+	vq_destroy(a->d->vq[a->index]);
+	a->vq = a->d->vq[a->index] = vq_create(a->d, a->index, size);
+	if (!a->vq)
+		test_error(t, "no memory for a queue");
+	vq_addresses(a->vq, &desc, &driver, &device);
+	require(t, a->d->ops->queue_enable(a->d, a->index, size, desc, driver, device) == 0,
+		"%s: enabling administration queue %u: %s", vt_who(a->d), a->index, a->d->error);
+	(void)vq_interrupts(a->vq, true);
+}
+
+/* The k-th administration queue of a device that is up but for DRIVER_OK. False: it has no more. */
+static bool admin_get(struct test_ctx *t, struct virtio_pci *p, unsigned int k, struct admin *a)
+{
+	const uint16_t index = mmio_read16(&p->common->admin_queue_index);
+
+	if (k >= mmio_read16(&p->common->admin_queue_num) || index + k >= VIRTIO_MAX_QUEUES)
+		return false;
+	a->d = &p->vdev;
+	a->index = (uint16_t)(index + k);
+	admin_enable(t, a, 4);
+	return true;
+}
+
+/* LIST_QUERY for the device itself (group type 0), which it need not know. */
+static void admin_ask(struct test_ctx *t, struct admin *a)
+{
+	const struct vq_seg out = { a->query, ADMIN_HEADER },
+			    in = { a->answer, sizeof(*a->answer) };
+
+	memset(a->query, 0, sizeof(*a->query));
+	memset(a->answer, 0xff, sizeof(*a->answer));
+	if (vq_add(a->vq, &out, 1, &in, 1, a))
+		test_error(t, "no room in a queue of %u", vq_size(a->vq));
+}
+
+static void admin_is_answered(struct test_ctx *t, struct admin *a, const char *when)
+{
+	uint16_t status, qualifier;
 	uint32_t len = 0;
 	void *token;
 
-	q = (struct admin_query *)vt_dma(t, d, PAGE_SIZE, &addr);
-	a = (struct admin_answer *)(q + 1);
-	memset(a, 0xff, sizeof(*a));
-	out = (struct vq_seg){ q, sizeof(*q) };
-	in = (struct vq_seg){ a, sizeof(*a) };
-	if (vq_add(vq, &out, 1, &in, 1, q))
-		test_error(t, "no room in a queue of %u", vq_size(vq));
-	vq_kick(vq);
-	require(t, wait_for(vq_get(vq, &token, &len) != 0, ANSWER_NS),
-		"%s: LIST_QUERY on the administration queue is not answered", vt_who(d));
-	require(t, len >= offsetof(struct admin_answer, commands), "%s: an answer of %u bytes",
-		vt_who(d), (unsigned int)len);
-	if (le16_to_cpu(a->status) == 0)
-		expect_eq(t, le64_to_cpu(a->commands) & ADMIN_LISTS, ADMIN_LISTS,
-			  "%s: LIST_QUERY and LIST_USE among the commands 0x%llx", vt_who(d),
-			  (unsigned long long)le64_to_cpu(a->commands));
+	require(t, wait_for(vq_get(a->vq, &token, &len) != 0, ANSWER_NS),
+		"%s: LIST_QUERY on administration queue %u is not answered, %s", vt_who(a->d),
+		a->index, when);
+	require(t, len >= offsetof(struct admin_answer, commands), "%s: an answer of %u bytes, %s",
+		vt_who(a->d), (unsigned int)len, when);
+	status = le16_to_cpu(a->answer->status);
+	qualifier = le16_to_cpu(a->answer->qualifier);
+	if (status == 0)
+		expect_eq(t, le64_to_cpu(a->answer->commands) & ADMIN_LISTS, ADMIN_LISTS,
+			  "%s: LIST_QUERY and LIST_USE among the commands 0x%llx, %s", vt_who(a->d),
+			  (unsigned long long)le64_to_cpu(a->answer->commands), when);
 	else
-		expect(t,
-		       le16_to_cpu(a->status) == ADMIN_EINVAL &&
-			       le16_to_cpu(a->qualifier) == ADMIN_INVALID_GROUP,
-		       "%s: LIST_QUERY for the device itself: status %u, qualifier %u", vt_who(d),
-		       le16_to_cpu(a->status), le16_to_cpu(a->qualifier));
+		expect(t, status == ADMIN_EINVAL && qualifier == ADMIN_INVALID_GROUP,
+		       "%s: LIST_QUERY for the device itself: status %u, qualifier %u, %s",
+		       vt_who(a->d), status, qualifier, when);
+}
+
+static void admin_round(struct test_ctx *t, struct admin *a, const char *when)
+{
+	admin_ask(t, a);
+	vq_kick(a->vq);
+	admin_is_answered(t, a, when);
+}
+
+static void admin_memory(struct test_ctx *t, struct virtio_pci *p, struct admin *a)
+{
+	dma_addr_t addr;
+
+	a->query = (struct admin_query *)vt_dma(t, &p->vdev, PAGE_SIZE, &addr);
+	a->answer = (struct admin_answer *)(a->query + 1);
 }
 
 TEST(function_admin_queue,
      .id = "virtio.pci.admin_queue",
-     .clause = "virtio 1.4, 4.1.4.3.1 MUST: admin_queue_index is num_queues or more, all indexes fit 16 bits; 2.12: LIST_QUERY is answered",
-     .owner = "the VMM's PCI transport (administration queues)",
+     .clause = "virtio 1.4, 4.1.4.3.1 MUST: admin_queue_index is num_queues or more, all indexes fit 16 bits; 2.12: LIST_QUERY is answered by each",
+     .owner = OWNER_ADMIN,
      .needs = NEED_VIRTIO_PCI)
 {
 	const struct bring_up half = { .irq = VIRTIO_IRQ_POLL,
 				       .features = VIRTIO_BIT(VIRTIO_F_ADMIN_VQ),
 				       .no_driver_ok = true };
-	dma_addr_t desc, driver, device;
-	unsigned int i, tried = 0;
+	unsigned int i, k, n, tried = 0;
+	struct admin a[4];
 	struct virtio_pci *p;
 	uint32_t index, num;
-	struct virtqueue *vq;
 
 	for (i = 0; (p = vt_pci(i)); i++) {
-		if (!(p->vdev.offered & VIRTIO_BIT(VIRTIO_F_ADMIN_VQ)) ||
-		    p->common_cap->length < sizeof(struct virtio_pci_common_cfg))
+		if (!has_admin(p))
 			continue;
-		tried++;
 		vt_up(t, &p->vdev, &half);
 		index = mmio_read16(&p->common->admin_queue_index);
 		num = mmio_read16(&p->common->admin_queue_num);
@@ -535,22 +598,213 @@ TEST(function_admin_queue,
 		       mmio_read16(&p->common->num_queues));
 		expect(t, num <= 0x10000 - index, "%s: %u admin queues from index %u on",
 		       p->vdev.name, (unsigned int)num, (unsigned int)index);
-		if (!num || index >= VIRTIO_MAX_QUEUES || p->vdev.vq[index])
-			continue;
-		vq = p->vdev.vq[index] = vq_create(&p->vdev, (uint16_t)index, 4);
-		if (!vq)
-			test_error(t, "no memory for a queue");
-		vq_addresses(vq, &desc, &driver, &device);
-		require(t,
-			p->vdev.ops->queue_enable(&p->vdev, (uint16_t)index, 4, desc, driver,
-						  device) == 0,
-			"%s: enabling administration queue %u: %s", p->vdev.name,
-			(unsigned int)index, p->vdev.error);
+		for (n = 0; n < sizeof(a) / sizeof(a[0]) && admin_get(t, p, n, &a[n]); n++)
+			admin_memory(t, p, &a[n]);
 		require(t, virtio_driver_ok(&p->vdev) == 0, "%s: %s", p->vdev.name, p->vdev.error);
-		judge_admin_list(t, &p->vdev, vq);
+		for (k = 0; k < n; k++, tried++)
+			admin_round(t, &a[k], "of all that there are");
 	}
 	if (!tried)
-		test_skip(t, "no device on PCI offers VIRTIO_F_ADMIN_VQ (bit 41)");
+		test_skip(
+			t,
+			"no device on PCI has an administration queue (VIRTIO_F_ADMIN_VQ, bit 41)");
+}
+
+/* As many commands as the ring has buffers, and more. A device without MSI-X is polled. */
+TEST(function_admin_ring,
+     .id = "virtio.pci.admin_ring",
+     .clause = "virtio 1.4, 4.1.4.3, 2.7, 2.8: an administration queue is a virtqueue: of the layout and with the features that were negotiated, and a vector",
+     .owner = OWNER_ADMIN,
+     .needs = NEED_VIRTIO_PCI)
+{
+	static const struct {
+		const char *name;
+		uint64_t features;
+	} sets[] = { { "without features of rings", 0 },
+		     { "with EVENT_IDX", VIRTIO_BIT(VIRTIO_F_EVENT_IDX) },
+		     { "with INDIRECT_DESC", VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) },
+		     { "with RING_PACKED", VIRTIO_BIT(VIRTIO_F_RING_PACKED) },
+		     { "with RING_PACKED, EVENT_IDX and INDIRECT_DESC",
+		       VIRTIO_BIT(VIRTIO_F_RING_PACKED) | VIRTIO_BIT(VIRTIO_F_EVENT_IDX) |
+			       VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) } };
+	unsigned int i, s, k, tried = 0;
+	struct virtio_pci *p;
+	struct admin a;
+	uint64_t before;
+
+	for (i = 0; (p = vt_pci(i)); i++) {
+		if (!has_admin(p))
+			continue;
+		admin_memory(t, p, &a);
+		for (s = 0; s < sizeof(sets) / sizeof(sets[0]); s++) {
+			const struct bring_up half = {
+				.irq = p->has_msix ? VIRTIO_IRQ_MSIX1 : VIRTIO_IRQ_POLL,
+				.features = VIRTIO_BIT(VIRTIO_F_ADMIN_VQ) | sets[s].features,
+				.no_driver_ok = true
+			};
+
+			if (sets[s].features & ~p->vdev.offered)
+				continue;
+			vt_up(t, &p->vdev, &half);
+			if (!admin_get(t, p, 0, &a))
+				continue;
+			tried++;
+			require(t, virtio_driver_ok(&p->vdev) == 0, "%s: %s", p->vdev.name,
+				p->vdev.error);
+			for (k = 0; k < 6; k++) {
+				before = __atomic_load_n(&p->vdev.irqs.shared, __ATOMIC_RELAXED);
+				admin_round(t, &a, sets[s].name);
+				expect(t,
+				       !p->has_msix ||
+					       wait_for(__atomic_load_n(&p->vdev.irqs.shared,
+									__ATOMIC_RELAXED) != before,
+							ANSWER_NS),
+				       "%s: no interrupt for command %u of administration queue %u, %s",
+				       p->vdev.name, k + 1, a.index, sets[s].name);
+			}
+		}
+	}
+	if (!tried)
+		test_skip(
+			t,
+			"no device on PCI has an administration queue (VIRTIO_F_ADMIN_VQ, bit 41)");
+}
+
+/* The command is there, and the device is told of it. */
+static void admin_waits(struct test_ctx *t, struct admin *a, const char *when)
+{
+	admin_ask(t, a);
+	vq_notify(a->vq);
+	expect(t, !wait_for(vq_pending(a->vq), QUIET_NS),
+	       "%s: a command of administration queue %u is used %s", vt_who(a->d), a->index, when);
+}
+
+static void turn_master(const struct virtio_pci *p, bool on)
+{
+	const uint32_t command = pci_read(p->pci, COMMAND, 2);
+
+	pci_write(p->pci, COMMAND, 2,
+		  on ? command | COMMAND_MASTER : command & ~(uint32_t)COMMAND_MASTER);
+}
+
+TEST(function_admin_stops,
+     .id = "virtio.pci.admin_stops",
+     .clause = "virtio 1.4, 2.6.1 MUST NOT: requests of a queue that was reset; 4.1.1 MUST meet PCI: without Bus Master the function accesses no memory",
+     .owner = OWNER_ADMIN,
+     .needs = NEED_VIRTIO_PCI)
+{
+	unsigned int i, tried = 0;
+	struct virtio_pci *p;
+	struct admin a;
+
+	for (i = 0; (p = vt_pci(i)); i++) {
+		const struct bring_up half = { .irq = VIRTIO_IRQ_POLL,
+					       .features = VIRTIO_BIT(VIRTIO_F_ADMIN_VQ) |
+							   (VIRTIO_BIT(VIRTIO_F_RING_RESET) &
+							    p->vdev.offered),
+					       .no_driver_ok = true };
+
+		if (!has_admin(p))
+			continue;
+		admin_memory(t, p, &a);
+		vt_up(t, &p->vdev, &half);
+		if (!admin_get(t, p, 0, &a))
+			continue;
+		tried++;
+		require(t, virtio_driver_ok(&p->vdev) == 0, "%s: %s", p->vdev.name, p->vdev.error);
+		admin_round(t, &a, "at first");
+		if (virtio_has(&p->vdev, VIRTIO_F_RING_RESET)) {
+			require(t, p->vdev.ops->queue_reset(&p->vdev, a.index) == 0, "%s: %s",
+				p->vdev.name, p->vdev.error);
+			admin_waits(t, &a, "once it was reset");
+			admin_enable(t, &a, 2);
+			admin_round(t, &a, "enabled again with 2 buffers");
+		}
+		turn_master(p, false);
+		admin_waits(t, &a, "with Bus Master 0");
+		turn_master(p, true);
+		vt_must_reset(t, &p->vdev);
+	}
+	if (!tried)
+		test_skip(
+			t,
+			"no device on PCI has an administration queue (VIRTIO_F_ADMIN_VQ, bit 41)");
+}
+
+static const struct admin_case {
+	const char *name;
+	uint16_t opcode, group;
+	uint16_t status, qualifier; /* by a device that knows commands for itself */
+} admin_cases[] = {
+	{ "an opcode of nobody", ADMIN_NOBODYS, 0, ADMIN_EINVAL, ADMIN_INVALID_OPCODE },
+	{ "a group type of nobody", ADMIN_LIST_QUERY, ADMIN_NOBODYS, ADMIN_EINVAL,
+	  ADMIN_INVALID_GROUP },
+	{ "an opcode and a group type of nobody", ADMIN_NOBODYS, ADMIN_NOBODYS, ADMIN_EINVAL,
+	  ADMIN_INVALID_GROUP },
+	{ "LIST_USE of the two lists", ADMIN_LIST_USE, 0, 0, 0 },
+};
+
+static void judge_admin_case(struct test_ctx *t, struct admin *a, const struct admin_case *c,
+			     bool for_itself)
+{
+	const struct vq_seg out = { a->query, sizeof(*a->query) },
+			    in = { a->answer, sizeof(*a->answer) };
+	const bool refused = !c->group && !for_itself;
+	uint32_t len;
+	void *token;
+
+	memset(a->answer, 0xff, sizeof(*a->answer));
+	*a->query = (struct admin_query){ .opcode = cpu_to_le16(c->opcode),
+					  .group_type = cpu_to_le16(c->group),
+					  .lists = cpu_to_le64(ADMIN_LISTS) };
+	if (vq_add(a->vq, &out, 1, &in, 1, a))
+		test_error(t, "no room in a queue of %u", vq_size(a->vq));
+	vq_kick(a->vq);
+	require(t, wait_for(vq_get(a->vq, &token, &len) != 0, ANSWER_NS), "%s: %s is not answered",
+		vt_who(a->d), c->name);
+	expect_eq(t, le16_to_cpu(a->answer->status), refused ? ADMIN_EINVAL : c->status,
+		  "%s: status of %s", vt_who(a->d), c->name);
+	expect_eq(t, le16_to_cpu(a->answer->qualifier),
+		  refused ? ADMIN_INVALID_GROUP : c->qualifier, "%s: status qualifier of %s",
+		  vt_who(a->d), c->name);
+}
+
+TEST(function_admin_commands,
+     .id = "virtio.pci.admin_commands",
+     .clause = "virtio 1.4, 2.12.1.2 MUST: status and status_qualifier tell an invalid group type, then an invalid opcode; they lead into no error state",
+     .owner = OWNER_ADMIN,
+     .needs = NEED_VIRTIO_PCI)
+{
+	const struct bring_up half = { .irq = VIRTIO_IRQ_POLL,
+				       .features = VIRTIO_BIT(VIRTIO_F_ADMIN_VQ),
+				       .no_driver_ok = true };
+	unsigned int i, k, tried = 0;
+	struct virtio_pci *p;
+	struct admin a;
+	bool for_itself;
+
+	for (i = 0; (p = vt_pci(i)); i++) {
+		if (!has_admin(p))
+			continue;
+		admin_memory(t, p, &a);
+		vt_up(t, &p->vdev, &half);
+		if (!admin_get(t, p, 0, &a))
+			continue;
+		tried++;
+		require(t, virtio_driver_ok(&p->vdev) == 0, "%s: %s", p->vdev.name, p->vdev.error);
+		admin_round(t, &a, "at first");
+		for_itself = le16_to_cpu(a.answer->status) == 0;
+		for (k = 0; k < sizeof(admin_cases) / sizeof(admin_cases[0]); k++)
+			judge_admin_case(t, &a, &admin_cases[k], for_itself);
+		admin_round(t, &a, "behind commands that it refused");
+		expect(t, !(p->vdev.ops->get_status(&p->vdev) & VIRTIO_S_NEEDS_RESET),
+		       "%s: DEVICE_NEEDS_RESET is set behind commands that it refused",
+		       p->vdev.name);
+	}
+	if (!tried)
+		test_skip(
+			t,
+			"no device on PCI has an administration queue (VIRTIO_F_ADMIN_VQ, bit 41)");
 }
 
 /* --- SR-IOV ------------------------------------------------------------------------------------- */

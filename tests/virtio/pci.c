@@ -367,12 +367,18 @@ TEST(pci_feature_words,
 		for (k = 0; k < sizeof(high) / sizeof(high[0]); k++)
 			expect_eq(t, p->vdev.ops->device_features_sel(&p->vdev, high[k]), 0,
 				  "%s: device_feature at select 0x%x", p->vdev.name, high[k]);
-		for (k = 2; k < 4; k++)
-			if (p->vdev.ops->device_features_sel(&p->vdev, k))
+		for (k = 2; k < 4; k++) {
+			const uint32_t v = p->vdev.ops->device_features_sel(&p->vdev, k);
+
+			if (v)
 				test_note(t, "%s: features %u to %u: 0x%08x", p->vdev.name, 32 * k,
-					  32 * k + 31,
-					  (unsigned int)p->vdev.ops->device_features_sel(&p->vdev,
-											 k));
+					  32 * k + 31, (unsigned int)v);
+			expect(t,
+			       !v || (v != p->vdev.ops->device_features_sel(&p->vdev, 0) &&
+				      v != p->vdev.ops->device_features_sel(&p->vdev, 1)),
+			       "%s: features %u to %u are those of another word: 0x%08x",
+			       p->vdev.name, 32 * k, 32 * k + 31, (unsigned int)v);
+		}
 		expect_eq(t, p->vdev.ops->device_features_sel(&p->vdev, 0),
 			  (uint32_t)p->vdev.ops->device_features(&p->vdev), "%s: word 0 again",
 			  p->vdev.name);
@@ -716,6 +722,34 @@ TEST(pci_window_read,
 	}
 }
 
+#define AT_FIELD(p, field)                                                                         \
+	((uint32_t)(p)->common_cap->offset + offsetof(struct virtio_pci_common_cfg, field))
+
+/* Each byte counts, and what was written at one place comes to no other that the window is moved to. */
+static void window_is_wide(struct test_ctx *t, struct virtio_pci *p)
+{
+	const uint8_t bar = p->common_cap->bar;
+	uint32_t v = 0;
+
+	if (!p->vdev.max_queues || !p->vdev.max_size[0])
+		return;
+	virtio_pci_window_write(p, bar, AT_FIELD(p, queue_select), 2, 0x0102);
+	expect_eq(t, mmio_read16(&p->common->queue_select), 0x0102,
+		  "%s: 2 bytes: queue_select with two bytes that are not 0", p->vdev.name);
+	virtio_pci_window_write(p, bar, AT_FIELD(p, queue_select), 2, 0);
+	mmio_write32(&p->common->queue_driver_lo, 0x12345000);
+	virtio_pci_window_write(p, bar, AT_FIELD(p, queue_desc_lo), 4, 0xa5c35000);
+	expect_eq(t, mmio_read32(&p->common->queue_desc_lo), 0xa5c35000,
+		  "%s: 4 bytes: the lower half of queue_desc", p->vdev.name);
+	virtio_pci_window_read(p, bar, AT_FIELD(p, queue_driver_lo), 4, &v);
+	expect_eq(
+		t, v, 0x12345000,
+		"%s: the lower half of queue_driver by the window, which queue_desc was written by",
+		p->vdev.name);
+	expect_eq(t, mmio_read32(&p->common->queue_driver_lo), 0x12345000,
+		  "%s: the lower half of queue_driver behind that", p->vdev.name);
+}
+
 TEST(pci_window_write,
      .id = "virtio.pci.window_write",
      .clause = "virtio 1.4, 4.1.4.9.1 MUST: writing pci_cfg_data performs the BAR write of cap.length bytes",
@@ -744,6 +778,7 @@ TEST(pci_window_write,
 		expect_eq(t, mmio_read16(&p->common->queue_select),
 			  p->vdev.max_queues ? p->vdev.max_queues - 1u : 0,
 			  "%s: 2 bytes: queue_select", p->vdev.name);
+		window_is_wide(t, p);
 		virtio_pci_window_write(p, bar, off + 20, 1, 0);
 		expect(t, wait_for(mmio_read8(&p->common->device_status) == 0, ANSWER_NS),
 		       "%s: a reset through the window", p->vdev.name);
@@ -777,6 +812,80 @@ TEST(pci_window_notify,
 		expect_eq(t, actor_wait(&a, 1, ANSWER_NS), 1,
 			  "%s: buffers used after a notification through the window", p->vdev.name);
 		actor_done(&a, 1);
+	}
+	actor_tried(t, tried, "on PCI");
+}
+
+static void window_registers(struct test_ctx *t, const struct virtio_pci *p)
+{
+	static const struct {
+		const char *name;
+		uint8_t at, bytes;
+		uint32_t v[3];
+	} regs[] = { { "bar", 4, 1, { 1, 2, 4 } },
+		     { "offset", 8, 4, { 0x55555554, 0xaaaaaaa8, 0 } },
+		     { "length", 12, 4, { 2, 4, 1 } } };
+	unsigned int i, k;
+
+	for (i = 0; i < sizeof(regs) / sizeof(regs[0]); i++)
+		for (k = 0; k < 3; k++) {
+			pci_write(p->pci, p->window_cap->at + regs[i].at, regs[i].bytes,
+				  regs[i].v[k]);
+			expect_eq(t,
+				  pci_read(p->pci, p->window_cap->at + regs[i].at, regs[i].bytes),
+				  regs[i].v[k], "%s: cap.%s of the window", p->vdev.name,
+				  regs[i].name);
+		}
+}
+
+/* All of configuration space but pci_cfg_data, by each width. */
+static void read_around_window(const struct virtio_pci *p)
+{
+	const unsigned int data = p->window_cap->at + 16;
+	unsigned int at, size;
+
+	for (size = 1; size <= 4; size *= 2)
+		for (at = 0; at < 256; at += size)
+			if (at + size <= data || at >= data + 4)
+				(void)pci_read(p->pci, at, size);
+}
+
+/* The ISR is the register that a load changes. MSI-X is off, so that its bit and Status.Interrupt tell. */
+TEST(pci_window_quiet,
+     .id = "virtio.pci.window_quiet",
+     .clause = "virtio 1.4, 4.1.4.9, 4.1.4.9.1 MUST: cap.bar, cap.offset and cap.length are read-write; an access of pci_cfg_data, and no other, accesses the BAR",
+     .owner = OWNER_PCI,
+     .needs = NEED_VIRTIO_PCI)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, tried = 0;
+	struct virtio_pci *p;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		if (!p || !p->isr || !p->window_cap)
+			continue;
+		tried++;
+		actor_up(t, &a, &how);
+		(void)vq_interrupts(a.vq, true);
+		(void)mmio_read8(p->isr);
+		window_registers(t, p);
+		pci_write(p->pci, p->window_cap->at + 4, 1, p->isr_cap->bar);
+		pci_write(p->pci, p->window_cap->at + 8, 4, (uint32_t)p->isr_cap->offset);
+		pci_write(p->pci, p->window_cap->at + 12, 4, 1);
+		actor_one(t, &a);
+		expect(t,
+		       wait_for(pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, ANSWER_NS),
+		       "%s: Status.Interrupt is 0 though a buffer was used", p->vdev.name);
+		read_around_window(p);
+		expect_eq(
+			t, pci_read(p->pci, p->window_cap->at + 16, 1) & 1, 1,
+			"%s: ISR bit 0 by the window, once the rest of configuration space was read",
+			p->vdev.name);
+		expect_eq(t, mmio_read8(p->isr), 0, "%s: ISR once the window has read it",
+			  p->vdev.name);
 	}
 	actor_tried(t, tried, "on PCI");
 }

@@ -148,12 +148,11 @@ static void update_line(struct pci_function *f);
 /* PCIe 6.6.2: all but what only a power cycle changes; nothing of it is sticky here. */
 static void function_level_reset(struct pci_function *f)
 {
-	bool pending[PCI_MAX_VECTORS], any = false;
+	const bool any = pci_any_pending(f);
+	bool pending[PCI_MAX_VECTORS];
 
 	rd_debug("function-level reset");
 	memcpy(pending, f->pending, sizeof(pending));
-	for (unsigned int i = 0; i < f->vectors; i++)
-		any |= pending[i];
 	pci_function_power_on(f);
 	f->ops->reset(f->arg);
 	if (any && fault(F_OUTSIDE3_FR_FLR_KEEPS_PENDING))
@@ -245,6 +244,15 @@ void pci_drop_pending(struct pci_function *f)
 	memset(f->pending, 0, sizeof(f->pending));
 	for (unsigned int i = 0; i < f->vectors; i++)
 		take_back(f->vector_fd[i]);
+}
+
+bool pci_any_pending(const struct pci_function *f)
+{
+	for (unsigned int i = 0; i < f->vectors; i++) {
+		if (f->pending[i])
+			return true;
+	}
+	return false;
 }
 
 void pci_read_pba(const struct pci_function *f, uint64_t off, uint8_t *buf, uint32_t len)

@@ -105,6 +105,8 @@ static inline bool pci_msix_on(const struct pci_function *f)
 void pci_raise_vector(struct pci_function *f, unsigned int vector);
 /* Nothing that is pending is sent any more, and what is under way is taken back. */
 void pci_drop_pending(struct pci_function *f);
+/* Whether a vector waits. */
+bool pci_any_pending(const struct pci_function *f);
 void pci_set_intx(struct pci_function *f, bool level);
 /* The pending bits as the guest reads them. */
 void pci_read_pba(const struct pci_function *f, uint64_t off, uint8_t *buf, uint32_t len);

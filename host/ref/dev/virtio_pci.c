@@ -174,6 +174,10 @@ static void interrupt(struct virtio_pci *v, uint8_t cause, uint16_t vector)
 	if (pci_msix_on(&v->pci)) {
 		/* 4.1.4.5.1: a config change is shown in ISR all the same. */
 		v->isr |= cause & ISR_CONFIG;
+		if (cause == ISR_QUEUE && fault(F_VFIO_ISR_CONFIG_ALWAYS))
+			v->isr |= ISR_CONFIG;
+		if (v->isr && fault(F_VFIO_STATUS_WITH_MSIX))
+			pci_set_intx(&v->pci, true);
 		pci_raise_vector(&v->pci, vector);
 		return;
 	}
@@ -332,7 +336,8 @@ static void device_status_zero(struct virtio_pci *v)
 	v->status = 0;
 	v->was_suspended = false;
 	v->isr = 0;
-	pci_drop_pending(&v->pci);
+	if (!(pci_any_pending(&v->pci) && fault(F_VFIO_RESET_KEEPS_PENDING)))
+		pci_drop_pending(&v->pci);
 	update_line(v);
 	update_pause(v);
 }
@@ -397,6 +402,8 @@ static void set_features(struct virtio_pci *v)
 	struct ring *r = &v->admin;
 
 	device_set_features(v->d, v->driver_features);
+	if (fault(F_VFIO_ADMIN_FEATURES))
+		return;
 	r->event_idx = like->event_idx;
 	r->indirect_ok = like->indirect_ok;
 	r->packed = like->packed;
@@ -755,7 +762,8 @@ static void kick(struct virtio_pci *v, unsigned int queue)
 {
 	if (queue != VPCI_ADMIN)
 		device_kick(v->d, queue);
-	else if (v->started[VPCI_ADMIN] && !v->d->paused && !fault(F_VFIO_ADMIN_DEAD))
+	else if (v->started[VPCI_ADMIN] && (!v->d->paused || fault(F_VFIO_ADMIN_BUS_MASTER)) &&
+		 !fault(F_VFIO_ADMIN_DEAD))
 		virtio_admin_run(&v->admin, &v->d->chain);
 }
 
@@ -889,7 +897,7 @@ static void cap_read(void *arg, unsigned int at, unsigned int len)
 
 	if (at >= AT_VENDOR && at < AT_END && fault(F_VFIO_VENDOR_READ))
 		v->pci.config[AT_END - 1]++;
-	if (!meets_data(at, len) || len > 4)
+	if ((!meets_data(at, len) && !(len <= 4 && fault(F_VFIO_WINDOW_EAGER))) || len > 4)
 		return; /* the VMM's look at all of it is no access to the window */
 	size = window(v, &bar, &off);
 	if (size)
