@@ -66,8 +66,11 @@ static void protect_again(struct test_ctx *t, uint32_t violations)
 	struct vsock_conn *c;
 	struct vsock_env *e = vsock_env();
 	uint8_t *early = kvmpv_pages(t, 1);
+	uint64_t all;
 	int64_t ret;
 
+	CTL_OK(t, ctl_mem_state(e->ctl, &s));
+	all = s.shared_pages + s.private_pages;
 	ret = protect_try(ops->share, gfn_of(early), 1);
 	expect(t, ret <= 0 && ret > -KVM_ENOSYS, "share before enable: %s", kvm_text(ret));
 	expect_answer(t, protect_enable(), 0, "enable after the reset");
@@ -80,6 +83,8 @@ static void protect_again(struct test_ctx *t, uint32_t violations)
 	e = kvmpv_device(t);
 	CTL_OK(t, ctl_mem_state(e->ctl, &s));
 	expect_eq(t, s.protected_mode, 1, "protection after enabling again");
+	expect_eq(t, s.shared_pages + s.private_pages, all,
+		  "pages that are shared or private, which are those of the machine");
 	expect(t, s.violations > violations, "the host went on with rings that became private");
 	if (kvmpv_is("rfc")) /* by MAP_GPA_RANGE the firmware's own memory stays as it was */
 		expect_eq(t, s.shared_pages, protect_shared_pages(),

@@ -466,11 +466,12 @@ TEST(clock_wall,
 
 TEST(clock_wall_old,
      .id = "kvmpv.clock.wall_old_number",
-     .clause = "kvm msr.rst: MSR_KVM_WALL_CLOCK, 0x11, works as MSR_KVM_WALL_CLOCK_NEW does, with CPUID bit 0",
+     .clause = "kvm msr.rst: MSR_KVM_WALL_CLOCK, 0x11, works as MSR_KVM_WALL_CLOCK_NEW does, with CPUID bit 0, and has what was written",
      .owner = OWNER,
      .needs = NEED_KVM)
 {
 	struct pvclock_wall_clock w, fresh = { 0 };
+	uint64_t seen = 0;
 	uint8_t *p;
 
 	if (!(kvm_arch_features() & 1))
@@ -481,6 +482,9 @@ TEST(clock_wall_old,
 		"MSR 0x11 does not exist");
 	rmb();
 	memcpy(&w, p, sizeof(w));
+	expect(t, kvm_arch_msr_read(KVM_MSR_WALL_CLOCK, &seen) && seen == virt_to_phys(p),
+	       "MSR 0x11 reads 0x%llx, not 0x%llx", (unsigned long long)seen,
+	       (unsigned long long)virt_to_phys(p));
 	protect_pages_free(p, 1);
 	expect(t, w.version != 0xa5a5a5a5 && !(w.version & 1),
 	       "the structure is not filled: version 0x%x", (unsigned int)w.version);
@@ -496,23 +500,32 @@ TEST(clock_wall_stays,
      .owner = OWNER,
      .needs = NEED_KVM)
 {
+	enum {
+		TIMES = 5
+	};
 	struct pvclock_wall_clock w = { 0 };
-	uint64_t first, waited, start;
-	int64_t moved;
+	uint64_t last, start;
+	int64_t moved = 0, waited = 0;
+	unsigned int i, others = 0;
 
 	if (!clock_offered())
 		test_skip(t, "KVM_FEATURE_CLOCKSOURCE2 (bit 3) is not offered");
 	require(t, kvm_wall_clock(&w) == 0, "MSR_KVM_WALL_CLOCK_NEW does not exist");
-	first = (uint64_t)w.sec * SEC + w.nsec;
-	start = time_now();
-	(void)wait_for(false, 200 * MSEC);
-	waited = time_now() - start;
-	require(t, kvm_wall_clock(&w) == 0, "MSR_KVM_WALL_CLOCK_NEW does not exist any more");
-	moved = (int64_t)((uint64_t)w.sec * SEC + w.nsec - first);
-	/* The host's clock may be set meanwhile, and is no better than its source. */
-	expect(t, moved < (int64_t)waited / 2 || moved > (int64_t)(2 * waited),
-	       "the time of the boot is %lld ns later when it is asked for %llu ns later",
-	       (long long)moved, (unsigned long long)waited);
+	last = (uint64_t)w.sec * SEC + w.nsec;
+	for (i = 0; i < TIMES; i++) {
+		start = time_now();
+		(void)wait_for(false, 50 * MSEC);
+		waited = (int64_t)(time_now() - start);
+		require(t, kvm_wall_clock(&w) == 0,
+			"MSR_KVM_WALL_CLOCK_NEW does not exist any more");
+		moved = (int64_t)((uint64_t)w.sec * SEC + w.nsec - last);
+		last += (uint64_t)moved;
+		others += moved > waited / 2 || moved < -waited / 2;
+	}
+	/* The host's clock may be set meanwhile, and a slow host may be late: but not each time. */
+	expect(t, others < TIMES,
+	       "the time of the boot is another one each time, at last %lld ns later when it is asked for %lld ns later",
+	       (long long)moved, (long long)waited);
 }
 
 #define CLOCKS_APART 600 /* seconds; time zones differ by more */

@@ -418,6 +418,7 @@ TEST(share_negative,
 		{ "a hole", hole, 1, 0 },
 		{ "a hole, many", hole, 1000, 0 },
 		{ "beyond the physical width", beyond, 1, 0 },
+		{ "the first frame behind memory", end, 1, 0 },
 		{ "across the end of memory", end - 1, 2, -KVM_EINVAL },
 		{ "1 GiB from the last page", end - 1, 1ull << 18, -KVM_EINVAL },
 		{ "2^32 pages and one", end - 1, (1ull << 32) + 1, -KVM_EINVAL },
@@ -655,6 +656,7 @@ TEST(map_gpa_negative,
 		{ "attribute bit 5", 0, 1, 1ull << 5, false, true },
 		{ "attribute bit 63", 0, 1, 1ull << 63, false, true },
 		{ "an unknown page size", 0, 1, 9, false, true },
+		{ "the first unknown page size", 0, 1, 3, false, true },
 	};
 	unsigned int i;
 	uint8_t *p;

@@ -742,7 +742,8 @@ void refkvm_hypercall(struct refkvm *k, struct refkvm_call *c)
 	if (!c->long_mode) {
 		/* hypercalls.rst: arguments and result truncated to 32 bits */
 		c->rax = (uint32_t)c->rax;
-		c->rbx = (uint32_t)c->rbx;
+		if (!(c->rbx >> 32 && fault(F_KVM_HYPERCALL_MODE32_WHOLE)))
+			c->rbx = (uint32_t)c->rbx;
 		c->rcx = (uint32_t)c->rcx;
 		c->rdx = (uint32_t)c->rdx;
 		c->rsi = (uint32_t)c->rsi;
@@ -918,7 +919,7 @@ bool refkvm_rdmsr(struct refkvm *k, unsigned int cpu, uint32_t msr, uint64_t *va
 		return true;
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:
-		*value = k->wall_clock_msr;
+		*value = fault(F_KVM_CLOCK_WALL_READS_0) ? 0 : k->wall_clock_msr;
 		return true;
 	default:
 		return false;
