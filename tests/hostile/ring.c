@@ -546,12 +546,21 @@ TEST(hostile_kicks,
 	}
 }
 
-/* Numbers that are no queue's, at each queue's place; two bytes, and four, of which the upper ones mean nothing here. */
+/*
+ * Numbers that are no queue's, at each queue's place; two bytes, and four, of which the upper ones mean nothing here. And
+ * at the place that such a queue would have.
+ */
 static void notify_wrongly(const struct virtio_pci *p)
 {
 	static const uint16_t numbers[] = { 3, 4, 5, 8, 64, 255, 0x7fff, 0x8000, 0xffff };
+	const struct virtio_pci_cap_info *c = p->notify_cap;
 	unsigned int k;
 	uint16_t q;
+
+	for (k = 0; c->multiplier && k < sizeof(numbers) / sizeof(numbers[0]); k++)
+		if (numbers[k] >= p->vdev.max_queues &&
+		    (uint64_t)numbers[k] * c->multiplier + sizeof(uint16_t) <= c->length)
+			mmio_write16(p->notify + (size_t)numbers[k] * c->multiplier, numbers[k]);
 
 	for (q = 0; q < p->vdev.max_queues; q++)
 		for (k = 0; p->notify_at[q] && k < sizeof(numbers) / sizeof(numbers[0]); k++) {
