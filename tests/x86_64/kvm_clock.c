@@ -17,12 +17,14 @@
 #include "kvmpv/x86_64/clock.h"
 #include "kvmpv/x86_64/kvm.h"
 #include "lib/errname.h"
+#include "lib/x86_64/cpu.h"
 #include "lib/x86_64/kvm.h"
 #include "lib/mem.h"
 #include "lib/mmio.h"
 #include "lib/smp.h"
 
-#define OWNER "KVM (kvmclock)"
+#define OWNER	"KVM (kvmclock)"
+#define MSR_TSC 0x10
 
 struct reading {
 	unsigned int cpu;
@@ -526,6 +528,26 @@ TEST(clock_wall_stays,
 	expect(t, others < TIMES,
 	       "the time of the boot is another one each time, at last %lld ns later when it is asked for %lld ns later",
 	       (long long)moved, (long long)waited);
+}
+
+TEST(clock_counter,
+     .id = "kvmpv.clock.counter_register",
+     .clause = "Intel SDM 2B, AMD APM 3: RDTSC reads IA32_TIME_STAMP_COUNTER; kvm msr.rst: the clock is made from it",
+     .owner = OWNER,
+     .needs = NEED_KVM)
+{
+	uint64_t before, now, after;
+	unsigned int i;
+
+	for (i = 0; i < 100; i++) {
+		before = rdtsc();
+		now = rdmsr(MSR_TSC);
+		after = rdtsc();
+		require(t, before <= now && now <= after,
+			"RDMSR of IA32_TIME_STAMP_COUNTER reads %llu between RDTSCs of %llu and %llu",
+			(unsigned long long)now, (unsigned long long)before,
+			(unsigned long long)after);
+	}
 }
 
 #define CLOCKS_APART 600 /* seconds; time zones differ by more */

@@ -441,7 +441,7 @@ static void write_status(struct virtio_pci *v, uint8_t s)
 		update_pause(v);
 		start_queues(v);
 	}
-	if (s & S_SUSPEND && negotiated(v, F_SUSPEND) &&
+	if (s & S_SUSPEND && (negotiated(v, F_SUSPEND) || fault(F_VFIO_SUSPEND_UNASKED)) &&
 	    (before & S_DRIVER_OK || fault(F_VFIO_SUSPEND_EARLY)))
 		suspend(v);
 }

@@ -188,7 +188,7 @@ static bool do_rdmsr(unsigned int cpu)
 	if (!privileged(cpu) && !fault(F_KVM_MSR_AT_CPL3))
 		return false;
 	if (msr == MSR_IA32_TSC)
-		v = guest_tsc();
+		v = guest_tsc() >> fault(F_KVM_CLOCK_COUNTER_REGISTER);
 	else if (!refkvm_rdmsr(&ref.kvm, cpu, msr, &v))
 		return false;
 	write_edx_eax(cpu, v);
