@@ -352,6 +352,23 @@ void vsock_hold_rx(struct vsock *vs, bool on)
 	vq_kick(vs->dev->vq[VQ_RX]);
 }
 
+int vsock_give_rx(struct vsock *vs, uint32_t bytes)
+{
+	struct virtqueue *vq = vs->dev->vq[VQ_RX];
+	struct vq_seg seg = { .len = bytes };
+	int ret;
+
+	if (!vs->held_count)
+		return -ENOENT;
+	seg.buf = vs->held[vs->held_count - 1];
+	ret = vq_add(vq, NULL, 0, &seg, 1, seg.buf);
+	if (ret)
+		return ret;
+	vs->held_count--;
+	vq_kick(vq);
+	return 0;
+}
+
 static int post_event(struct vsock *vs, uint8_t *e)
 {
 	const struct vsock_manner *m = &vs->manner;

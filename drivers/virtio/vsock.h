@@ -221,6 +221,8 @@ void vsock_hold_requests(struct vsock *vs, bool on);
 
 /* While it is on, receive buffers that the device has used stay with the driver. */
 void vsock_hold_rx(struct vsock *vs, bool on);
+/* Gives the device one of those, as if it had `bytes` only. 0, -ENOENT (there is none), -ENOSPC, -EPROTO. */
+int vsock_give_rx(struct vsock *vs, uint32_t bytes);
 /* The same for buffers of events. */
 void vsock_hold_events(struct vsock *vs, bool on);
 /* While it is on, packets of ours wait in the driver; then they are made available together. */

@@ -204,13 +204,20 @@ TEST(cids_unlisted_dropped,
      .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_CID_LIST)
 {
+	const struct vsock_config *cfg = vsock_config(vsock_env_ctl(t)->vs);
 	uint64_t cid = STRANGER;
+	uint32_t i;
 
-	while (vsock_is_local(vsock_env_ctl(t)->vs, cid))
+	while (vsock_is_local(vsock_env()->vs, cid))
 		cid--;
 	is_dropped(t, cid, VSOCK_CID_HOST);
 	/* One of ours, but for the upper half. */
-	is_dropped(t, vsock_config(vsock_env()->vs)->guest[0] | 1ull << 32, VSOCK_CID_HOST);
+	is_dropped(t, cfg->guest[0] | 1ull << 32, VSOCK_CID_HOST);
+	/* What may stand behind the last one of a list, and the host's. */
+	is_dropped(t, 0, VSOCK_CID_HOST);
+	is_dropped(t, VSOCK_CID_HOST, VSOCK_CID_HOST);
+	for (i = 0; i < cfg->num_host; i++)
+		is_dropped(t, cfg->host[i], VSOCK_CID_HOST);
 }
 
 TEST(cids_ungranted_host_cid,
@@ -219,10 +226,15 @@ TEST(cids_ungranted_host_cid,
      .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_CID_LIST)
 {
-	const uint64_t cid = vsock_config(vsock_env_ctl(t)->vs)->guest[0];
+	const struct vsock_config *cfg = vsock_config(vsock_env_ctl(t)->vs);
+	const uint64_t cid = cfg->guest[0];
 
 	is_dropped(t, cid, NOT_GRANTED);
 	is_dropped(t, cid, VSOCK_CID_HOST | 1ull << 32);
+	is_dropped(t, cid, 0);
+	/* The guest's own, of which the last stands before the host's in a list. */
+	is_dropped(t, cid, cid);
+	is_dropped(t, cid, cfg->guest[cfg->num_guest - 1]);
 }
 
 TEST(cids_host_cids,

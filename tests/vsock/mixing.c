@@ -231,6 +231,27 @@ TEST(mixing_scattered,
 	scatter(t, ctl_can(vsock_env_ctl(t)->ctl, CTL_CAP_DEVICE) ? 1024 : 100);
 }
 
+/* They differ in the host's port alone, so that whatever table there is has some of them side by side. */
+TEST(mixing_host_ports,
+     .id = "vsock.mixing.scattered_host_ports",
+     .clause = "virtio 1.4, 5.10.6: connections are told apart by both ports: one port of the guest's has any number of connections",
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 20 * SEC)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	const unsigned int n = ctl_can(e->ctl, CTL_CAP_DEVICE) ? 200 : 20;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		uint32_t port = scattered(i) | 1u << 20; /* Linux keeps low ports for itself */
+
+		CTL_OK(t, ctl_listen(e->ctl, ASSAY_CID_ANY, &port, VSOCK_STREAM, CTL_SVC_ECHO, 0));
+		pair_start(t, .at = port, .local_port = LOCAL_PORT);
+	}
+	pairs_echo();
+}
+
 /* Each has something to send while the device has no receive buffer. */
 TEST(mixing_many_wait,
      .id = "vsock.mixing.many_wait",

@@ -164,6 +164,12 @@ static void is_swallowed(struct test_ctx *t, struct pair *p, const char *end)
 	}
 	expect_eq(t, host_report(p).rx_bytes, got, "bytes that the application got behind %s", end);
 	expect_eq(t, host_report(p).flags & CTL_CONN_OVERRUN, 0, "overrun behind %s", end);
+	/* It is bound by the same credit. */
+	guest_packet(p, VSOCK_OP_RW, 0, credit_of(p).peer_free + 1);
+	settle(t, p->env);
+	expect(t, host_report(p).flags & CTL_CONN_OVERRUN,
+	       "a byte beyond the buffer behind %s: the host does not say that the guest overran it",
+	       end);
 	pair_drop(p);
 }
 
@@ -765,6 +771,9 @@ static void cids_are_refused(struct test_ctx *t, struct vsock_env *e, const stru
 		cids[i] = 100000 + i;
 	is_refused(t, order_guests(e, c, cids, CTL_MAX_CIDS - c->num_host), -ENOSPC,
 		   "more CIDs than the configuration has room for");
+	/* The space has as many bytes as the CIDs take that the host began with. */
+	is_refused(t, order_guests(e, c, cids, c->num_guest + 1), -ENOSPC,
+		   "a guest CID more than the configuration has room for");
 }
 
 TEST(record_refusals,

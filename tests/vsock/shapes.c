@@ -687,11 +687,13 @@ TEST(shapes_rx_in_vain,
      .timeout = 10 * SEC)
 {
 	enum {
-		BYTES = 5000
+		BYTES = 5000,
+		FEW = 4
 	};
 	struct pair *p = pair_open(t, .service = CTL_SVC_ECHO), *other = pair_open(t);
 	struct virtqueue *tx = vsock_device(p->env->vs)->vq[1];
 	const uint32_t room = credit_of(p).buf_alloc;
+	uint32_t updates;
 
 	rx_is_full(other);
 	guest_send(p, BYTES);
@@ -699,12 +701,55 @@ TEST(shapes_rx_in_vain,
 	(void)wait_for((vsock_poll(p->env->vs), false), QUIET_NS); /* it is echoed by then */
 	vsock_conn_set_buf(p->conn, 0);
 	(void)pair_waits(p, !vq_in_flight(tx), 1);
+	updates = credit_of(p).updates;
 	rx_has_room(other);
 	(void)wait_for((vsock_poll(p->env->vs), false), QUIET_NS);
+	if (credit_of(p).updates - updates > FEW)
+		test_note(t, "%u CREDIT_UPDATEs that nobody asked for, while data waits for credit",
+			  (unsigned int)(credit_of(p).updates - updates));
 	vsock_conn_set_buf(p->conn, room);
 	guest_expects(p, BYTES);
 	pair_close(p);
 	pair_close(other);
+}
+
+/*
+ * Data waits, and the first buffers have room for a header alone. Behind them come others, and nothing goes out on tx
+ * that could wake the device.
+ */
+TEST(shapes_header_first,
+     .id = "vsock.shapes.header_only_first",
+     .clause = "virtio 1.4, 5.10.6, 2.7: an rx buffer has any size: what does not fit one comes in the next ones, whole",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 10 * SEC)
+{
+	enum {
+		BYTES = 3000,
+		SMALL = 6 /* each connection that has something to send gets one */
+	};
+	enum vsock_type type;
+	unsigned int i;
+
+	for (type = VSOCK_STREAM; type <= VSOCK_SEQPACKET && has_type(vsock_env_ctl(t), type);
+	     type++) {
+		struct pair *p = pair_open(t, .type = type), *other = pair_open(t);
+		struct vsock *vs = p->env->vs;
+
+		rx_is_full(other);
+		ctl_ahead(p->env->ctl, true);
+		host_send(p, BYTES);
+		ctl_ahead(p->env->ctl, false);
+		(void)pair_waits(p, !vq_in_flight(vsock_device(vs)->vq[1]), 1);
+		for (i = 0; i < SMALL; i++)
+			if (vsock_give_rx(vs, HDR))
+				test_error(t, "a buffer of %u bytes cannot be given", HDR);
+		rx_has_room(other);
+		guest_expects(p, BYTES);
+		CTL_OK(t, ctl_barrier(p->env->ctl));
+		pair_close(p);
+		pair_close(other);
+	}
 }
 
 /* Answers of before a reset are about connections that are gone. */

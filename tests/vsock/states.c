@@ -141,10 +141,15 @@ TEST(states_offered,
 					    le32_to_cpu(s.hdr.src_port) };
 		p.type = VSOCK_STREAM;
 		h = packet_header(&p);
+		vsock_strays_clear(e->vs);
 		packet_raw(t, e, &h, payload, p.len);
 		ret = ctl_connect_end(e->ctl, &r);
 		expect(t, ret != 0, "%s instead of RESPONSE: the host's application is connected",
 		       packet_op(p.op));
+		settle(t, e);
+		expect(t, p.op != VSOCK_OP_RST || packet_answer(e, &p) == PACKET_NONE,
+		       "RST refuses the host's REQUEST: expected nothing, %s came",
+		       packet_op(packet_answer(e, &p)));
 		p = (struct packet){
 			.from = p.from, .to = p.to, .type = p.type, .op = VSOCK_OP_RST
 		};
@@ -372,33 +377,38 @@ TEST(states_open,
 	static const struct {
 		uint16_t op;
 		bool legal; /* else the host may answer it by RST */
+		uint32_t flags;
 	} kinds[] = {
-		{ VSOCK_OP_RW, true }, /* of 0 bytes */
-		{ VSOCK_OP_CREDIT_UPDATE, true },
-		{ VSOCK_OP_CREDIT_REQUEST, true },
-		{ VSOCK_OP_SHUTDOWN, true }, /* of neither direction */
-		{ VSOCK_OP_REQUEST, false },
-		{ VSOCK_OP_RESPONSE, false },
-		{ VSOCK_OP_CREDIT_REQUEST + 1, false },
+		{ VSOCK_OP_RW, true, 0 }, /* of 0 bytes */
+		{ VSOCK_OP_CREDIT_UPDATE, true, 0 },
+		{ VSOCK_OP_CREDIT_REQUEST, true, 0 },
+		{ VSOCK_OP_SHUTDOWN, true, 0 }, /* of neither direction */
+		/* The flags of SHUTDOWN mean nothing where credit is told. */
+		{ VSOCK_OP_CREDIT_UPDATE, true, BOTH },
+		{ VSOCK_OP_CREDIT_REQUEST, true, BOTH },
+		{ VSOCK_OP_REQUEST, false, 0 },
+		{ VSOCK_OP_RESPONSE, false, 0 },
+		{ VSOCK_OP_CREDIT_REQUEST + 1, false, 0 },
 	};
 	unsigned int i;
 
 	for (i = 0; i < COUNT_OF(kinds); i++) {
 		struct pair *p = pair_open(t, .at = ASSAY_ECHO_PORT);
 
-		test_note(t, "%s (operation %u)", packet_op(kinds[i].op), kinds[i].op);
+		test_note(t, "%s (operation %u), flags %u", packet_op(kinds[i].op), kinds[i].op,
+			  (unsigned int)kinds[i].flags);
 		echo(p, 1000);
 		require(t, all_returned(p), "fwd_cnt after 1000 bytes: %u",
 			(unsigned int)credit_of(p).peer_fwd_cnt);
-		guest_packet(p, kinds[i].op, 0, 0);
+		guest_packet(p, kinds[i].op, kinds[i].flags, 0);
 		settle(t, p->env);
 		if (!kinds[i].legal && has_ended(p)) {
 			pair_drop(p);
 			continue;
 		}
 		expect(t, !has_ended(p) && !vsock_peer_shutdown(p->conn),
-		       "%s with no flags and no payload ends the connection",
-		       packet_op(kinds[i].op));
+		       "%s with flags %u and no payload ends the connection",
+		       packet_op(kinds[i].op), (unsigned int)kinds[i].flags);
 		echo(p, 500);
 		expect(t, all_returned(p), "fwd_cnt after %s: expected 1500, seen %u",
 		       packet_op(kinds[i].op), (unsigned int)credit_of(p).peer_fwd_cnt);
@@ -455,6 +465,29 @@ TEST(states_guest_shuts,
 	}
 }
 
+/* The host's data waits for credit; that the host receives no more does not wait for it. */
+static void shuts_beside_waiting(struct test_ctx *t)
+{
+	struct pair *p = pair_open(t);
+	struct ctl *ctl = p->env->ctl;
+
+	rx_is_full(p);
+	ctl_ahead(ctl, true);
+	host_send(p, 2000);
+	ctl_ahead(ctl, false);
+	vsock_conn_set_buf(p->conn, 0);
+	pair_waits(p, !vq_in_flight(vsock_device(p->env->vs)->vq[1]), 1);
+	rx_has_room(p);
+	settle(t, p->env);
+	host_shuts(p, VSOCK_SHUTDOWN_RCV);
+	expect(t, pair_waits(p, vsock_peer_shutdown(p->conn) == VSOCK_SHUTDOWN_RCV, 1),
+	       "the host shuts receiving while its data waits for credit: no SHUTDOWN of that direction comes, the flags are %u",
+	       vsock_peer_shutdown(p->conn));
+	vsock_conn_set_buf(p->conn, 65536);
+	guest_expects(p, 2000);
+	pair_drop(p);
+}
+
 TEST(states_host_shuts,
      .id = "vsock.states.host_shuts",
      .clause = "virtio 1.4, 5.10.6.5: the guest is told of each direction that the host shuts",
@@ -476,6 +509,7 @@ TEST(states_host_shuts,
 		       first[i]);
 		pair_drop(p);
 	}
+	shuts_beside_waiting(t);
 }
 
 TEST(states_guest_ends_unread,
@@ -490,7 +524,11 @@ TEST(states_guest_ends_unread,
 
 	for (type = VSOCK_STREAM; type <= VSOCK_SEQPACKET; type++)
 		for (i = 0; i < COUNT_OF(how) && has_type(vsock_env_ctl(t), type); i++) {
-			struct pair *p = pair_open(t, .type = type);
+			/* So small that the read bytes are worth a CREDIT_UPDATE, for which it is too late. */
+			struct pair *p = pair_open(
+				t, .type = type,
+				.host_buf = ctl_can(vsock_env_ctl(t)->ctl, CTL_CAP_CREDIT) ? 16384 :
+											     0);
 
 			host_pauses(p);
 			guest_send(p, 5000);
@@ -504,6 +542,33 @@ TEST(states_guest_ends_unread,
 				       "the host has read all behind a SHUTDOWN of both directions: no RST comes");
 			pair_close(p);
 		}
+}
+
+/* The application does not read. All that it has not read is a packet without bytes. */
+TEST(states_nothing_unread,
+     .id = "vsock.states.nothing_unread",
+     .clause = "virtio 1.4, 5.10.6.5: RST answers SHUTDOWN of both directions; 5.10.6.6: a stream has no messages, so that nothing is unread where no byte is",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	/* EOM means something in messages only. */
+	static const uint32_t flags[] = { 0, VSOCK_SEQ_EOM };
+	const unsigned int n = ctl_can(vsock_env_ctl(t)->ctl, CTL_CAP_DEVICE) ? 2 : 1;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		struct pair *p = pair_open(t);
+
+		guest_send(p, 100);
+		host_expects(p);
+		host_pauses(p);
+		guest_packet(p, VSOCK_OP_RW, flags[i], 0);
+		guest_shuts(p, BOTH);
+		expect(t, pair_waits(p, has_ended(p), 1),
+		       "SHUTDOWN of both directions behind a RW of 0 bytes, flags %u: no RST comes",
+		       (unsigned int)flags[i]);
+		pair_drop(p);
+	}
 }
 
 /* With `credit` the guest takes its credit back before there is a buffer, so that the data goes on waiting. */
@@ -587,6 +652,49 @@ TEST(states_guest_shuts_queued,
 	}
 }
 
+/* The guest stops receiving while n bytes, or a message of them, wait for a receive buffer. */
+static void stops_beside_queued(struct test_ctx *t, enum vsock_type type, uint32_t n)
+{
+	struct pair *p = pair_open(t, .type = type, .service = CTL_SVC_ECHO);
+	const bool in_device = ctl_can(p->env->ctl, CTL_CAP_DEVICE);
+	size_t len;
+	bool eor;
+
+	rx_is_full(p);
+	guest_send(p, n);
+	guest_packet(p, VSOCK_OP_SHUTDOWN, VSOCK_SHUTDOWN_RCV, 0);
+	pair_waits(p, !vq_in_flight(vsock_device(p->env->vs)->vq[1]), 1);
+	rx_has_room(p);
+	settle(t, p->env);
+	/* Packets that other hosts have made already go out all the same. */
+	expect(t, !in_device || !credit_of(p).rx_cnt,
+	       "%u bytes of %u came behind our SHUTDOWN of receiving",
+	       (unsigned int)credit_of(p).rx_cnt, (unsigned int)n);
+	expect(t, n || vsock_recv_msg(p->conn, NULL, 0, 0, &len, &eor) == -ETIMEDOUT,
+	       "an empty message came behind our SHUTDOWN of receiving");
+	host_closes(p);
+	expect(t, pair_waits(p, vsock_peer_shutdown(p->conn) == BOTH || has_ended(p), 1),
+	       "the host's application closes, with %u bytes for nobody: neither SHUTDOWN nor RST comes",
+	       (unsigned int)n);
+	pair_drop(p);
+}
+
+TEST(states_stops_queued,
+     .id = "vsock.states.guest_stops_beside_queued",
+     .clause = "virtio 1.4, 5.10.6.5: SHUTDOWN of receiving: what waits for the guest is nobody's, and holds the host's own end back no longer",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HALF_CLOSE,
+     .timeout = 15 * SEC)
+{
+	stops_beside_queued(t, VSOCK_STREAM, 2000);
+	if (!has_type(vsock_env_ctl(t), VSOCK_SEQPACKET))
+		return;
+	stops_beside_queued(t, VSOCK_SEQPACKET, 2000);
+	/* Linux's sockets have no empty messages. */
+	if (ctl_can(vsock_env_ctl(t)->ctl, CTL_CAP_DEVICE))
+		stops_beside_queued(t, VSOCK_SEQPACKET, 0);
+}
+
 /*
  * Each side has sent SHUTDOWN and waits for the other's RST. 5.10.6.5 lets both send RST after a time of their
  * choice, as Linux does.
@@ -597,19 +705,31 @@ TEST(states_crossed,
      .owner = OWNER,
      .needs = NEEDS)
 {
-	struct pair *p = pair_open(t);
+	static const uint32_t unread[] = { 0, 50 }; /* by the application, when it closes */
+	unsigned int i;
 
-	host_send(p, 100);
-	pair_waits(p, vsock_readable(p->conn) == 100, 1);
-	host_closes(p);
-	/* 100 bytes are unread, so the driver does not answer yet. */
-	require(t, pair_waits(p, vsock_peer_shutdown(p->conn) == BOTH, 1),
-		"the host's application closes: no SHUTDOWN of both directions comes");
-	guest_shuts(p, BOTH);
-	/* A host that waits for ours gives up later than that. */
-	if (!wait_for((vsock_poll(p->env->vs), has_ended(p)), test_sec() / 3))
-		test_note(t, "no RST in time where the SHUTDOWNs of both sides cross");
-	pair_drop(p);
+	for (i = 0; i < COUNT_OF(unread); i++) {
+		struct pair *p = pair_open(t);
+
+		if (unread[i]) {
+			host_pauses(p);
+			guest_send(p, unread[i]);
+		}
+		host_send(p, 100);
+		pair_waits(p, vsock_readable(p->conn) == 100, 1);
+		host_closes(p);
+		/* 100 bytes are unread, so the driver does not answer yet. */
+		require(t, pair_waits(p, vsock_peer_shutdown(p->conn) == BOTH, 1),
+			"the host's application closes: no SHUTDOWN of both directions comes");
+		guest_shuts(p, BOTH);
+		/* A host that waits for ours gives up later than that. */
+		if (!wait_for((vsock_poll(p->env->vs), has_ended(p)), test_sec() / 3))
+			test_note(
+				t,
+				"no RST in time where the SHUTDOWNs of both sides cross, %u bytes unread",
+				(unsigned int)unread[i]);
+		pair_drop(p);
+	}
 }
 
 /* The other direction is over already: the guest has nobody else to tell it. */
@@ -638,6 +758,10 @@ TEST(states_host_closes,
 		expect(t, pair_waits(p, vsock_peer_shutdown(p->conn) == BOTH || has_ended(p), 1),
 		       "the host's application closes behind our SHUTDOWN of flags %u%s: neither SHUTDOWN nor RST comes",
 		       first[i % COUNT_OF(first)], waits ? ", with data that waits" : "");
+		if (waits) { /* room for what nobody sends any more */
+			vsock_conn_set_buf(p->conn, 5000);
+			settle(t, p->env);
+		}
 		pair_drop(p);
 	}
 }
@@ -657,6 +781,11 @@ TEST(states_host_closes_unread,
 	host_closes(p);
 	expect(t, pair_waits(p, has_ended(p), 1),
 	       "the host's application closes behind our SHUTDOWN, with data unread: no RST comes");
+	/* The driver answers that by an RST of its own. */
+	if (vsock_peer_shutdown(p->conn))
+		test_note(
+			t,
+			"SHUTDOWN answers our SHUTDOWN of both directions where the application closes with data unread");
 	pair_drop(p);
 	/* Without that SHUTDOWN it is the host that shuts, and what nobody read is nobody's any more. */
 	p = pair_open(t);
@@ -865,6 +994,87 @@ TEST(states_port_reused,
 			       (unsigned int)credit_of(b).peer_fwd_cnt);
 			pair_close(b);
 		}
+}
+
+/* The guest's RST, and a REQUEST with the same addresses behind it: the device finds both together. */
+static void begins_anew(struct test_ctx *t, bool host_ends)
+{
+	struct pair *a = pair_open(t, .service = CTL_SVC_ECHO, .local_port = LOCAL_PORT), *b;
+	struct vsock *vs = a->env->vs;
+
+	echo(a, 1000);
+	if (host_ends) {
+		host_send(a, 100); /* unread, so that the driver does not answer the SHUTDOWN */
+		pair_waits(a, vsock_readable(a->conn) == 100, 1);
+		host_closes(a);
+		require(t, pair_waits(a, vsock_peer_shutdown(a->conn) == BOTH, 1),
+			"the host's application closes: no SHUTDOWN of both directions comes");
+	}
+	(void)wait_for(false, MSEC); /* the device rests */
+	vsock_hold_tx(vs, true);
+	pair_drop(a);
+	b = pair_start(t, .port_of = a, .local_port = LOCAL_PORT);
+	vsock_hold_tx(vs, false);
+	pair_up(b);
+	expect_eq(t, credit_of(b).peer_fwd_cnt, 0, "fwd_cnt of the connection behind the RST");
+	echo(b, 600);
+	pair_close(b);
+}
+
+/* Linux's socket stays in the table until the application has closed it, and refuses what comes before. */
+TEST(states_anew,
+     .id = "vsock.states.request_behind_rst",
+     .clause = "virtio 1.4, 5.10.6.5: RST ends a connection at once: a REQUEST right behind it begins a new one",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_DEVICE_CTL)
+{
+	begins_anew(t, false);
+	begins_anew(t, true);
+}
+
+/* The driver has forgotten the connection, so that it takes what comes for a stray. */
+TEST(states_silent,
+     .id = "vsock.states.silent_behind_rst",
+     .clause = "virtio 1.4, 5.10.6.5: RST ends a connection: the host sends nothing behind it, neither RST nor SHUTDOWN (what comes is noted)",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HALF_CLOSE | NEED_PEER_RESET)
+{
+	static const struct {
+		unsigned int guest_shuts, host_shuts;
+	} before[] = {
+		{ 0, 0 },
+		{ VSOCK_SHUTDOWN_SEND, 0 },
+		{ 0, VSOCK_SHUTDOWN_SEND },
+		{ 0, VSOCK_SHUTDOWN_RCV },
+	};
+	struct vsock_env *e = vsock_env_ctl(t);
+	struct pair *p;
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(before); i++) {
+		struct packet sent;
+		int op;
+
+		p = pair_open(t);
+		sent = (struct packet){ .from = p->local, .to = p->remote };
+		if (before[i].guest_shuts)
+			guest_shuts(p, before[i].guest_shuts);
+		if (before[i].host_shuts)
+			host_shuts(p, before[i].host_shuts);
+		settle(t, e);
+		vsock_strays_clear(e->vs);
+		pair_drop(p);
+		settle(t, e);
+		op = packet_answer(e, &sent);
+		if (op != PACKET_NONE)
+			test_note(t, "%s comes behind our RST (shut: guest %u, host %u)",
+				  packet_op(op), before[i].guest_shuts, before[i].host_shuts);
+	}
+	/* Of what comes behind its own RST the oracle tells. */
+	p = pair_open(t);
+	host_resets(p);
+	guest_expects_reset(p);
+	settle(t, e);
 }
 
 #define OPEN 70u

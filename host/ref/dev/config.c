@@ -213,6 +213,8 @@ size_t config_build(const struct dev_cids *c, uint32_t index, uint64_t reads,
 
 bool config_is_guest(const struct dev_cids *c, uint64_t cid)
 {
+	if (cid == 0 && fault(F_CIDS_SOURCE_ZERO))
+		return true;
 	for (unsigned int i = 0; i < c->num_guest && !(i >= 4 && fault(F_OUTSIDE_VS_CID_FIFTH));
 	     i++) {
 		if (c->cid[i] == cid)
@@ -224,6 +226,9 @@ bool config_is_guest(const struct dev_cids *c, uint64_t cid)
 bool config_is_host(const struct dev_cids *c, uint64_t cid)
 {
 	if (cid == ASSAY_CID_HOST)
+		return true;
+	if (fault_on(F_CIDS_OWN_DESTINATION) && config_is_guest(c, cid) &&
+	    fault(F_CIDS_OWN_DESTINATION))
 		return true;
 	for (unsigned int i = 0; i < c->num_host; i++) {
 		if (c->cid[c->num_guest + i] == cid)

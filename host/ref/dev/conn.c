@@ -286,7 +286,8 @@ void conn_reset(struct tconn *c)
 void conn_end(struct tconn *c, int err)
 {
 	c->state = TC_CLOSED;
-	unhash(c);
+	if (c->pc || !fault_on_conn(F_CONN_ENDS_LATE, c->host_port))
+		unhash(c);
 	rd_debug("%s: %u:%" PRIu64 " - %u:%" PRIu64 " ended: %d", c->d->name, c->guest_port,
 		 c->guest_cid, c->host_port, c->host_cid, err);
 	if (c->pc)
@@ -318,13 +319,17 @@ void conn_close(struct tconn *c)
 {
 	c->pc = NULL;
 	c->want_write = false;
+	if (c->state == TC_CLOSED && fault_on_conn(F_CONN_RST_ANSWERED, c->host_port))
+		send_unqueued(c, VIRTIO_VSOCK_OP_RST);
 	if (c->state == TC_ESTABLISHED && c->guest_shut == SHUT_SEND &&
 	    fault_on_conn(F_OUTSIDE2_VS_CLOSE_UNTOLD, c->host_port))
 		c->state = TC_CLOSED;
 	if (c->state == TC_ESTABLISHED && c->guest_shut == SHUT_RCV &&
 	    fault_on_conn(F_OUTSIDE3_VS_CLOSE_UNTOLD_RCV, c->host_port))
 		c->state = TC_CLOSED;
-	if (c->state == TC_ESTABLISHED && c->guest_shut != SHUT_BOTH) {
+	if (c->state == TC_ESTABLISHED &&
+	    (c->guest_shut != SHUT_BOTH ||
+	     fault_on_conn(F_CONN_UNREAD_CLOSE_SHUTS, c->host_port))) {
 		if (c->tx.len && fault_on_conn(F_OUTSIDE_VS_CLOSE_DROPS_QUEUED, c->host_port)) {
 			fifo_drop(&c->tx, c->tx.len);
 			fifo_drop(&c->tx_ends, c->tx_ends.len);
@@ -661,7 +666,8 @@ static bool append_rx(struct tconn *c, const struct ring_chain *chain, uint32_t 
 
 static void swallow(struct tconn *c, uint32_t len)
 {
-	c->rx_put += len;
+	if (!fault_on_conn(F_RECORD_SWALLOWED_UNCOUNTED, c->host_port))
+		c->rx_put += len;
 	if (fault_on_conn(F_RECORD_SWALLOWED_FILLS, c->host_port))
 		return;
 	c->fwd_cnt += len;
@@ -672,6 +678,9 @@ static bool ends_message(const struct tconn *c, const struct virtio_vsock_hdr *h
 {
 	const uint32_t flags = le32toh(h->flags);
 
+	if (c->type != VIRTIO_VSOCK_TYPE_SEQPACKET && !h->len &&
+	    fault_on_conn(F_CONN_EMPTY_IS_UNREAD, c->host_port))
+		return true;
 	if (c->type != VIRTIO_VSOCK_TYPE_SEQPACKET)
 		return false;
 	if (!(flags & VIRTIO_VSOCK_SEQ_EOM) && c->rx_put - c->rx_message >= 65536 &&
@@ -791,13 +800,15 @@ static void receive_shutdown(struct tconn *c, const struct virtio_vsock_hdr *h)
 	const bool send_last = c->guest_shut == SHUT_RCV && flags == SHUT_SEND;
 
 	c->guest_shut |= flags;
-	if ((flags & SHUT_RCV) ||
+	if (((flags & SHUT_RCV) &&
+	     !(c->tx.len && fault_on_conn(F_CONN_RCV_SHUT_KEEPS_QUEUED, c->host_port))) ||
 	    (c->tx.len && fault_on_conn(F_OUTSIDE3_VS_SEND_SHUT_DROPS_QUEUED, c->host_port)))
 		fifo_drop(&c->tx, c->tx.len);
 	if (c->pc)
 		peer_on_shutdown(c->pc, flags);
 	if (c->guest_shut == SHUT_BOTH && !c->pc &&
-	    fault_on_conn(F_OUTSIDE_VS_CROSSED_SHUTDOWN, c->host_port))
+	    (fault_on_conn(F_OUTSIDE_VS_CROSSED_SHUTDOWN, c->host_port) ||
+	     (c->rx.len && fault_on_conn(F_CONN_CROSSED_UNREAD, c->host_port))))
 		return;
 	if (c->guest_shut == SHUT_BOTH && send_last && c->state == TC_ESTABLISHED &&
 	    fault_on_conn(F_OUTSIDE_VS_SEND_LAST_NO_RST, c->host_port)) {
@@ -863,6 +874,8 @@ static void receive_connecting(struct tconn *c, const struct virtio_vsock_hdr *h
 		peer_on_connected(c->pc);
 		return;
 	case VIRTIO_VSOCK_OP_RST:
+		if (fault_on_conn(F_CONN_REFUSAL_ANSWERED, c->host_port))
+			send_unqueued(c, VIRTIO_VSOCK_OP_RST);
 		receive_rst(c);
 		return;
 	case VIRTIO_VSOCK_OP_RW:
@@ -894,6 +907,10 @@ static void receive_connected(struct tconn *c, const struct virtio_vsock_hdr *h,
 			c->credit_updates++;
 		return;
 	case VIRTIO_VSOCK_OP_CREDIT_REQUEST:
+		if (h->flags && fault_on_conn(F_CONN_FLAGS_OF_ANY_PACKET, c->host_port)) {
+			receive_shutdown(c, h);
+			return;
+		}
 		c->credit_requests++;
 		if (!fault_on_conn(F_CREDIT_NO_ANSWER_TO_REQUEST, c->host_port) &&
 		    !((c->guest_shut & SHUT_RCV) &&
@@ -932,6 +949,15 @@ static struct tconn *find_wrong(struct device *d, const struct virtio_vsock_hdr 
 
 	if (le16toh(h->op) != VIRTIO_VSOCK_OP_RW)
 		return c;
+	twin = c && fault_on(F_CONN_HOST_PORT_BUCKET) ?
+		       d->hash[hash_of(c->host_port, c->guest_port)] :
+		       NULL;
+	for (; twin; twin = twin->hash_next) {
+		if (twin->guest_port == c->guest_port && twin->guest_cid == cid &&
+		    twin->host_cid == c->host_cid && twin->type == c->type && twin->seq < c->seq &&
+		    fault_on_conn(F_CONN_HOST_PORT_BUCKET, twin->host_port))
+			return twin;
+	}
 	if (c && fault_on(F_CIDS_CROSSTALK)) {
 		twin = find_twin(d, h, cid);
 		if (twin && twin->seq < c->seq && fault(F_CIDS_CROSSTALK))
@@ -1093,6 +1119,8 @@ static unsigned int shut_due(const struct tconn *c)
 {
 	const unsigned int due = c->host_shut & ~c->host_shut_sent;
 
+	if ((due & SHUT_RCV) && c->tx.len && fault_on_conn(F_CONN_RCV_WAITS_FOR_DATA, c->host_port))
+		return 0;
 	if (due && c->host_shut == SHUT_RCV &&
 	    fault_on_conn(F_OUTSIDE2_VS_HOST_DEAF_UNTOLD, c->host_port))
 		return 0;
@@ -1390,7 +1418,8 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 	const unsigned int shut = shut_due(c);
 
 	*payload = 0;
-	if (c->state == TC_CLOSED)
+	if (c->state == TC_CLOSED && !((c->pending & TP_CREDIT_UPDATE) &&
+				       fault_on_conn(F_CONN_UPDATE_BEHIND_END, c->host_port)))
 		return false;
 	if (c->pending & TP_REQUEST && connect_waits(c))
 		return false;
@@ -1420,7 +1449,9 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 				     fault_on_conn(F_SHUTDOWN_HOST_CLOSES_BOTH, c->host_port) ?
 			     SHUT_BOTH :
 			     c->host_shut);
-	} else if (c->tx.len && guest_free(c)) {
+	} else if (c->tx.len &&
+		   (guest_free(c) || fault_on_conn(F_CREDIT_IDLE_UPDATES, c->host_port)) &&
+		   !fault_on_conn(F_DATA_STUCK_AT_SMALL, c->host_port)) {
 		/* A buffer too small for a payload; the guest shall see that one waits. */
 		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
 	} else {
@@ -1456,7 +1487,8 @@ static void data_sent(struct tconn *c, size_t payload)
 	c->tx_data_packets++;
 	end_again(c, payload);
 	drop_ended(c);
-	conn_todo(c, TD_WRITABLE);
+	if (!c->want_write || !fault_on_conn(F_CREDIT_WAITS_FOR_WORD, c->host_port))
+		conn_todo(c, TD_WRITABLE);
 }
 
 /* Faults: the packet that was sent is not the last of its kind. */
@@ -1520,7 +1552,8 @@ void conn_run_todo(struct device *d)
 		}
 		if ((todo & TD_FINISH) && c->state == TC_ESTABLISHED)
 			end_by_rst(c, 0);
-		if (c->want_write && conn_send_room(c)) {
+		if (c->want_write &&
+		    (conn_send_room(c) || fault_on_conn(F_CREDIT_ASKS_AGAIN, c->host_port))) {
 			c->want_write = false;
 			peer_on_writable(c->pc);
 		}
