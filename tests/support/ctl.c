@@ -356,17 +356,22 @@ int ctl_connect_from(struct ctl *c, uint32_t port, struct vsock_addr to, enum vs
 	return call_report(c, CTL_CONNECT, &a, sizeof(a), test_sec() + CALL_NS, r);
 }
 
-int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type,
-	     struct ctl_report *r)
+int ctl_find_at(struct ctl *c, struct vsock_addr host, struct vsock_addr guest,
+		enum vsock_type type, struct ctl_report *r)
 {
-	const struct vsock_addr l = vsock_conn_local(conn), m = vsock_conn_remote(conn);
 	const struct ctl_find a = {
-		.host = { .cid = cpu_to_le64(m.cid), .port = cpu_to_le32(m.port) },
-		.guest = { .cid = cpu_to_le64(l.cid), .port = cpu_to_le32(l.port) },
+		.host = { .cid = cpu_to_le64(host.cid), .port = cpu_to_le32(host.port) },
+		.guest = { .cid = cpu_to_le64(guest.cid), .port = cpu_to_le32(guest.port) },
 		.type = cpu_to_le16(type),
 	};
 
 	return call_report(c, CTL_FIND, &a, sizeof(a), CALL_NS, r);
+}
+
+int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type,
+	     struct ctl_report *r)
+{
+	return ctl_find_at(c, vsock_conn_remote(conn), vsock_conn_local(conn), type, r);
 }
 
 int ctl_send(struct ctl *c, uint32_t conn, uint32_t seed, uint64_t bytes, uint32_t msg, bool async,

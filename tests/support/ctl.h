@@ -55,6 +55,9 @@ int ctl_connect_from(struct ctl *c, uint32_t port, struct vsock_addr to, enum vs
 		     uint32_t buf, uint32_t ms, struct ctl_report *r);
 int ctl_find(struct ctl *c, const struct vsock_conn *conn, enum vsock_type type,
 	     struct ctl_report *r);
+/* The same by its addresses, for one that the guest has not accepted. */
+int ctl_find_at(struct ctl *c, struct vsock_addr host, struct vsock_addr guest,
+		enum vsock_type type, struct ctl_report *r);
 int ctl_send(struct ctl *c, uint32_t conn, uint32_t seed, uint64_t bytes, uint32_t msg, bool async,
 	     struct ctl_report *r);
 int ctl_wait(struct ctl *c, uint32_t conn, enum ctl_wait_for what, uint64_t value, uint32_t ms,

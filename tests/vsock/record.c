@@ -258,6 +258,32 @@ TEST(record_ends,
 	expect_eq(t, end_of(p), CTL_CONN_CLOSED, "flags after SHUTDOWN of both directions and RST");
 }
 
+TEST(record_one_rst,
+     .id = "vsock.record.one_rst",
+     .clause = "virtio 1.4, 5.10.6.5: one RST answers SHUTDOWN of both directions, whatever the application does when it hears of that",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	/* Of these, the control port's closes by itself. */
+	const uint32_t ports[] = { ctl_port(), ASSAY_ECHO_PORT, ASSAY_SINK_PORT,
+				   ASSAY_SOURCE_PORT };
+	static struct ctl_dev_info was, now;
+	struct vsock_env *e = vsock_env_ctl(t);
+	unsigned int i;
+
+	for (i = 0; i < COUNT_OF(ports); i++) {
+		struct pair *p = pair_open(t, .at = ports[i]);
+
+		CTL_OK(t, ctl_dev_info(e->ctl, &was));
+		pair_close(p);
+		settle(t, e);
+		CTL_OK(t, ctl_dev_info(e->ctl, &now));
+		expect_eq(t, now.rst_sent - was.rst_sent, 1,
+			  "RSTs for a SHUTDOWN of both directions to port %u",
+			  (unsigned int)ports[i]);
+	}
+}
+
 TEST(record_connects,
      .id = "vsock.record.connects",
      .clause = "virtio 1.4, 5.10.6.5: RST refuses the host's REQUEST, RESPONSE accepts it, and any other packet breaks it; the application learns which",

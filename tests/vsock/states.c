@@ -337,6 +337,40 @@ TEST(states_data_behind,
 	vsock_hold_requests(e->vs, false);
 }
 
+/* The application may as well order this of a connection that the guest has not accepted yet. */
+TEST(states_before,
+     .id = "vsock.states.nothing_before_response",
+     .clause = "virtio 1.4, 5.10.6.5: RESPONSE accepts a connection: before it the host sends nothing but its REQUEST",
+     .owner = OWNER,
+     .needs = NEEDS | NEED_HOST_CONNECT | NEED_DEVICE_CTL)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	struct packet p = { .from = { vsock_config(e->vs)->guest[0], SERVER_PORT },
+			    .type = VSOCK_STREAM,
+			    .op = VSOCK_OP_RST };
+	struct vsock_stray s[4];
+	struct ctl_report r;
+
+	vsock_hold_requests(e->vs, true);
+	vsock_strays_clear(e->vs);
+	CTL_OK(t, ctl_connect_begin(e->ctl, ASSAY_CID_ANY, p.from, VSOCK_STREAM, CTL_SVC_NONE,
+				    test_ms()));
+	require(t,
+		wait_for((vsock_poll(e->vs), find_stray(e, SERVER_PORT, VSOCK_OP_REQUEST, &p.to)),
+			 test_sec()),
+		"the host's REQUEST does not come");
+	CTL_OK(t, ctl_find_at(e->ctl, p.to, p.from, VSOCK_STREAM, &r));
+	CTL_OK(t, ctl_conn(e->ctl, CTL_SET_BUF, r.conn, 20000, NULL));
+	CTL_OK(t, ctl_send(e->ctl, r.conn, 1, 1000, 0, true, &r));
+	settle(t, e);
+	expect_eq(
+		t, vsock_strays(e->vs, s, COUNT_OF(s)), 1,
+		"packets for a connection that is not accepted: the REQUEST, and none about credit or data");
+	packet_send(t, e, &p);
+	settle(t, e);
+	vsock_hold_requests(e->vs, false);
+}
+
 #define REFUSED 100u
 
 TEST(states_refused_often,

@@ -806,6 +806,8 @@ static void receive_shutdown(struct tconn *c, const struct virtio_vsock_hdr *h)
 		fifo_drop(&c->tx, c->tx.len);
 	if (c->pc)
 		peer_on_shutdown(c->pc, flags);
+	if (c->guest_shut == SHUT_BOTH && c->state == TC_CLOSED && fault(F_RECORD_RST_TWICE))
+		send_unqueued(c, VIRTIO_VSOCK_OP_RST);
 	if (c->guest_shut == SHUT_BOTH && !c->pc &&
 	    (fault_on_conn(F_OUTSIDE_VS_CROSSED_SHUTDOWN, c->host_port) ||
 	     (c->rx.len && fault_on_conn(F_CONN_CROSSED_UNREAD, c->host_port))))
@@ -1425,7 +1427,8 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 		return false;
 	if (c->pending & TP_REQUEST) {
 		fill(c, h, VIRTIO_VSOCK_OP_REQUEST, 0, 0);
-	} else if (c->state == TC_CONNECTING) {
+	} else if (c->state == TC_CONNECTING &&
+		   !(c->pending && fault_on_conn(F_CONN_BEFORE_RESPONSE, c->host_port))) {
 		return false;
 	} else if ((c->pending & TP_RESPONSE) && c->tx_packets == 0 && c->d->num_conns >= 8 &&
 		   fault_on_conn(F_OUTSIDE_VS_BEFORE_RESPONSE, c->host_port)) {
