@@ -302,9 +302,9 @@ const struct viommu_resv_mem *viommu_resv_next(const uint8_t *properties, size_t
 	while (*at + sizeof(struct viommu_property) <= n) {
 		const struct viommu_property *p = (const void *)(properties + *at);
 		const size_t len = sizeof(*p) + le16_to_cpu(p->length);
-		const uint16_t type = le16_to_cpu(p->type);
+		const uint16_t type = le16_to_cpu(p->type) & 0xfff; /* what is above is reserved */
 
-		if ((type & 0xfff) == 0 || *at + len > n)
+		if (type == 0 || *at + len > n)
 			return NULL;
 		*at += len;
 		if (type == VIOMMU_PROBE_T_RESV_MEM && len >= sizeof(struct viommu_resv_mem))

@@ -95,10 +95,11 @@ struct viommu_probe {
 	uint8_t reserved[64];
 };
 
+/* Properties lie behind each other without padding, so that one may begin at any address. */
 struct viommu_property {
 	le16 type; /* 12 bits, 4 reserved ones above */
 	le16 length;
-};
+} __attribute__((packed));
 #define VIOMMU_PROBE_T_RESV_MEM 1
 
 struct viommu_resv_mem {
@@ -106,7 +107,7 @@ struct viommu_resv_mem {
 	uint8_t subtype;
 	uint8_t reserved[3];
 	le64 start, end;
-};
+} __attribute__((packed));
 enum {
 	VIOMMU_RESV_RESERVED = 0,
 	VIOMMU_RESV_MSI = 1,

@@ -13,6 +13,9 @@ unit-virtio_init := $(unit-virtio) drivers/virtio/rng.c
 unit-link-virtio_init := $(fake-heap)
 unit-tests += viot
 unit-viot := drivers/virtio/viot.c lib/device.c
+unit-tests += iommu
+unit-iommu := $(unit-virtio) lib/errname.c
+unit-link-iommu := $(fake-heap)
 unit-tests += virtio_without
 unit-virtio_without := $(unit-virtio)
 unit-link-virtio_without := -Wl,--wrap=printf
