@@ -16,6 +16,9 @@ unit-viot := drivers/virtio/viot.c lib/device.c
 unit-tests += iommu
 unit-iommu := $(unit-virtio) lib/errname.c
 unit-link-iommu := $(fake-heap)
+unit-tests += iommu_dma
+unit-iommu_dma := lib/device.c
+unit-link-iommu_dma := -Wl,--wrap=calloc
 unit-tests += virtio_without
 unit-virtio_without := $(unit-virtio)
 unit-link-virtio_without := -Wl,--wrap=printf
