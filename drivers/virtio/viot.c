@@ -111,10 +111,12 @@ bool viot_endpoint(const struct device *d, struct viommu **v, uint32_t *endpoint
 		if (!n)
 			return false;
 		at += le16_to_cpu(n->length);
+		if (le16_to_cpu(n->length) < sizeof(*n))
+			continue; /* no endpoint's */
 		if (n->type == NODE_PCI_RANGE && in_range(n, d, endpoint)) {
 			iommu = le16_to_cpu(n->pci.iommu);
-		} else if (n->type == NODE_MMIO_ENDPOINT && le16_to_cpu(n->length) >= 18 &&
-			   d->bus == DEVICE_MMIO && d->base == le64_to_cpu(n->mmio.base)) {
+		} else if (n->type == NODE_MMIO_ENDPOINT && d->bus == DEVICE_MMIO &&
+			   d->base == le64_to_cpu(n->mmio.base)) {
 			*endpoint = le32_to_cpu(n->mmio.endpoint);
 			iommu = le16_to_cpu(n->mmio.iommu);
 		} else {

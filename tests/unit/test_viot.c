@@ -138,8 +138,12 @@ static void no_table(void **state)
 	assert_int_equal(endpoint_of(0, 0x18, &v), -1);
 	has_table = true;
 	assert_int_equal(endpoint_of(0, 0x18, &v), -1);
-	table.header.length = 40;
-	assert_int_equal(endpoint_of(0, 0x18, &v), -1);
+	/* One that ends before its own fields is none, whatever stands behind it. */
+	put_iommu(0, 0x0010);
+	put_range(0, 0, 0, 0, 0xffff, FIRST);
+	assert_int_equal(endpoint_of(0, 0x18, &v), 0x18);
+	for (table.header.length = 0; table.header.length < FIRST; table.header.length++)
+		assert_int_equal(endpoint_of(0, 0x18, &v), -1);
 }
 
 static void ranges(void **state)
@@ -156,6 +160,9 @@ static void ranges(void **state)
 	assert_int_equal(endpoint_of(0, 0x1f, &v), 0x107);
 	assert_int_equal(endpoint_of(0, 0x20, &v), -1);
 	assert_int_equal(endpoint_of(1, 0x18, &v), -1);
+	assert_int_equal(endpoint_of(0, 0x0100, &v), -1);
+	assert_int_equal(endpoint_of(1, 0x00ff, &v), -1);
+	assert_int_equal(endpoint_of(1, 0xffff, &v), 0x14eff);
 	assert_int_equal(endpoint_of(1, 0x0100, &v), 0x5000);
 	assert_int_equal(endpoint_of(2, 0x0101, &v), 0x15001);
 	assert_int_equal(endpoint_of(3, 0x0100, &v), -1);
@@ -191,6 +198,98 @@ static void on_mmio(void **state)
 	assert_false(viot_endpoint(&d, &v, &id));
 }
 
+static bool mmio_endpoint(uint64_t base)
+{
+	struct viommu *v;
+	struct device d;
+	uint32_t id;
+
+	device_init_mmio(&d, base);
+	return viot_endpoint(&d, &v, &id);
+}
+
+/* Functions and windows have names of their own, which may be the same numbers. */
+static void other_bus(void **state)
+{
+	struct viommu *v;
+
+	(void)state;
+	put_iommu(0, 0x0010);
+	put_range(0, 0, 0, 0, 0xffff, FIRST);
+	assert_int_equal(endpoint_of(0, 0, &v), 0);
+	assert_false(mmio_endpoint(0));
+	setup(NULL);
+	put_iommu(0, 0x0010);
+	put_mmio(7, 0, FIRST);
+	assert_int_equal(endpoint_of(0, 0, &v), -1);
+	assert_true(mmio_endpoint(0));
+	/* The IOMMU on MMIO has no bus number, the one on PCI no window. */
+	setup(NULL);
+	put_iommu(0, 0);
+	put_mmio(7, 0xfeb00c00, FIRST);
+	assert_false(mmio_endpoint(0xfeb00c00));
+	setup(NULL);
+	put_iommu_mmio(0);
+	put_mmio(7, 0xfeb00c00, FIRST);
+	assert_false(mmio_endpoint(0xfeb00c00));
+	/* There is one in another window, on another bus. */
+	setup(NULL);
+	put_iommu_mmio(0xfeb00c00);
+	put_mmio(7, 0xfeb00c00, FIRST);
+	assert_false(mmio_endpoint(0xfeb00c00));
+	setup(NULL);
+	put_iommu(1, 0x0010);
+	put_mmio(7, 0xfeb00c00, FIRST);
+	assert_false(mmio_endpoint(0xfeb00c00));
+}
+
+/* A node says what it is by its type, whatever else fits. */
+static void types(void **state)
+{
+	struct viommu *v;
+	unsigned int type;
+
+	(void)state;
+	for (type = 0; type < 256; type++) {
+		setup(NULL);
+		put_iommu(0, 0x0010);
+		put_range(0, 0, 0, 0, 0xffff, FIRST);
+		table.node[0] = (uint8_t)type;
+		assert_int_equal(endpoint_of(0, 0x18, &v), type == 3 ? 0x18 : -1);
+		table.node[0] = 3;
+		table.node[16] = (uint8_t)type;
+		assert_int_equal(endpoint_of(0, 0x18, &v), type == 1 ? 0x18 : -1);
+		setup(NULL);
+		put_iommu_mmio(0xfeb00e00);
+		put_mmio(7, 0xfeb00c00, FIRST);
+		table.node[0] = (uint8_t)type;
+		assert_int_equal(mmio_endpoint(0xfeb00c00), type == 4);
+		table.node[0] = 4;
+		table.node[16] = (uint8_t)type;
+		assert_int_equal(mmio_endpoint(0xfeb00c00), type == 2);
+	}
+}
+
+/* What looks like a node behind the table's end is none, nor is one that begins in its last bytes. */
+static void behind_the_end(void **state)
+{
+	struct viommu *v;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 40; i++) {
+		setup(NULL);
+		put_iommu(0, 0x0020);
+		put_range(0, 0, 0, 0, 0xffff, (uint16_t)(FIRST + 40 + i));
+		end += i;
+		put_iommu(0, 0x0010);
+		assert_int_equal(endpoint_of(0, 0x18, &v), 0x18);
+		for (; table.header.length >= FIRST + 40; table.header.length--)
+			if (table.header.length < FIRST + end)
+				assert_int_equal(endpoint_of(0, 0x18, &v), -1);
+	}
+}
+
 /* Nodes that do not fit end the search; an IOMMU that is not there, or is none, is nobody's. */
 static void broken(void **state)
 {
@@ -211,12 +310,18 @@ static void broken(void **state)
 	put_iommu(0, 0x0020);
 	put_range(0, 0, 0, 0, 0xffff, FIRST);
 	assert_int_equal(endpoint_of(0, 0x18, &v), -1);
-	for (i = 0; i < 16; i++) {
+	for (i = 0; i < 28; i++) {
 		setup(NULL);
 		put_iommu(0, 0x0010);
 		put_range(0, 0, 0, 0, 0xffff, FIRST);
-		table.node[18] = (uint8_t)i; /* the range's length */
-		assert_int_equal(endpoint_of(0, 0x18, &v), -1);
+		table.node[18] = (uint8_t)
+			i; /* the range's length: its fields are 18, and no more is there than 24 */
+		assert_int_equal(endpoint_of(0, 0x18, &v), i < 18 || i > 24 ? -1 : 0x18);
+		setup(NULL);
+		put_iommu_mmio(0xfeb00e00);
+		put_mmio(7, 0xfeb00c00, FIRST);
+		table.node[18] = (uint8_t)i;
+		assert_int_equal(mmio_endpoint(0xfeb00c00), i >= 18 && i <= 24);
 	}
 	setup(NULL);
 	put_iommu(0, 0x0010);
@@ -234,8 +339,13 @@ static void broken(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(no_table, setup), cmocka_unit_test_setup(ranges, setup),
-		cmocka_unit_test_setup(itself, setup),	 cmocka_unit_test_setup(on_mmio, setup),
+		cmocka_unit_test_setup(no_table, setup),
+		cmocka_unit_test_setup(ranges, setup),
+		cmocka_unit_test_setup(itself, setup),
+		cmocka_unit_test_setup(on_mmio, setup),
+		cmocka_unit_test_setup(other_bus, setup),
+		cmocka_unit_test_setup(types, setup),
+		cmocka_unit_test_setup(behind_the_end, setup),
 		cmocka_unit_test_setup(broken, setup),
 	};
 
