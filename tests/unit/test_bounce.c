@@ -10,10 +10,13 @@
 
 #include <cmocka.h>
 
-#include "kvmpv/bounce.h"
 #include "kvmpv/protect.h"
 #include "lib/device.h"
 #include "lib/mem.h"
+
+/* Its pool is private. */
+#include "kvmpv/bounce.c" /* NOLINT(bugprone-suspicious-include) */
+#include "tests/unit/held_lock.h"
 
 /* The how-manieth allocation from now on fails; 0: none. */
 static unsigned int fail;
@@ -40,12 +43,17 @@ void *__wrap_malloc(size_t size)
 static struct {
 	uint64_t gfn, n;
 	int64_t answer;
+	bool spoils; /* a page that is converted loses its contents */
 } shared;
+static size_t kept, freed;
 
 void *mem_pages(size_t n, size_t align)
 {
-	void *p = fails() ? NULL : aligned_alloc(align, n * PAGE_SIZE);
+	void *p;
 
+	assert_int_equal(align, PAGE_SIZE);
+	/* More than is asked for, so that it is known which slots have a larger alignment. */
+	p = fails() ? NULL : aligned_alloc(16 * PAGE_SIZE, n * PAGE_SIZE);
 	if (p)
 		memset(p, 0, n * PAGE_SIZE);
 	return p;
@@ -53,7 +61,8 @@ void *mem_pages(size_t n, size_t align)
 
 void mem_pages_free(void *p, size_t n)
 {
-	(void)n;
+	if (p)
+		freed += n;
 	free(p);
 }
 
@@ -64,13 +73,15 @@ uint64_t mem_free_bytes(void)
 
 void mem_keep(size_t n)
 {
-	(void)n;
+	kept += n;
 }
 
 int64_t protect_share(uint64_t gfn, uint64_t npages)
 {
 	shared.gfn = gfn;
 	shared.n = npages;
+	if (shared.spoils)
+		memset(phys_to_virt(gfn << PAGE_SHIFT), 0xee, npages << PAGE_SHIFT);
 	return shared.answer;
 }
 
@@ -94,17 +105,28 @@ static int init(void **state)
 	/* Whatever cannot be allocated: no pool, and another try may have one. */
 	for (unsigned int n = 1; n <= 5; n++) {
 		fail = n;
-		if (bounce_init(protect_share) != -ENOMEM || fail || restricted())
+		if (bounce_init(protect_share) != -ENOMEM || fail || restricted() || kept)
+			return -1;
+		if (freed != (n - 1) * 32) /* the first time there are no pages */
 			return -1;
 	}
+	/* An eighth of the memory, and no more than 8 MiB. */
+	free_bytes = 1u << 30;
+	if (bounce_init(protect_share) || pool.slots != 4096 || kept != 2048)
+		return -1;
+	forget_pool(2048);
+	device_policy_remove(&bounce_policy);
+	kept = 0;
+	free_bytes = (1u << 20) + 800;
 	shared.answer = -KVM_ENOMEM;
 	if (bounce_init(protect_share) != -EIO || restricted())
 		return -1;
 	shared.answer = 0;
-	return bounce_init(protect_share);
+	shared.spoils = true;
+	return bounce_init(protect_share) || kept != 32;
 }
 
-static void pool(void **state)
+static void whole_pool(void **state)
 {
 	struct bounce_stats b;
 
@@ -326,14 +348,16 @@ static void foreign(void **state)
 static struct {
 	int answer;
 	unsigned int live;
-	const void *buf; /* of the last call, as the two below */
+	const void *buf; /* of the last call, as those below */
 	size_t len;
 	enum dma_dir dir;
+	dma_addr_t addr;
+	uint8_t first; /* the byte that was there */
 } below;
 
 static int below_map(struct dma_layer *l, void *buf, size_t len, enum dma_dir dir, dma_addr_t *addr)
 {
-	(void)l;
+	assert_null(l->lower->lower);
 	if (below.answer)
 		return below.answer;
 	below.live++;
@@ -344,18 +368,45 @@ static int below_map(struct dma_layer *l, void *buf, size_t len, enum dma_dir di
 	return 0;
 }
 
-static void below_unmap(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
-			enum dma_dir dir)
+static void below_noted(dma_addr_t addr, void *buf, size_t len, enum dma_dir dir)
 {
-	(void)l;
-	(void)addr;
-	below.live--;
+	below.addr = addr;
 	below.buf = buf;
 	below.len = len;
 	below.dir = dir;
 }
 
-static const struct dma_ops below_ops = { .name = "below", .map = below_map, .unmap = below_unmap };
+static void below_unmap(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
+			enum dma_dir dir)
+{
+	(void)l;
+	below.live--;
+	below_noted(addr, buf, len, dir);
+}
+
+/* What the device wrote is there only now. */
+static void below_for_cpu(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
+			  enum dma_dir dir)
+{
+	(void)l;
+	memset(buf, 0x44, len);
+	below_noted(addr, buf, len, dir);
+}
+
+/* And what the CPU wrote is there by now. */
+static void below_for_device(struct dma_layer *l, dma_addr_t addr, void *buf, size_t len,
+			     enum dma_dir dir)
+{
+	(void)l;
+	below.first = *(const uint8_t *)buf;
+	below_noted(addr, buf, len, dir);
+}
+
+static const struct dma_ops below_ops = { .name = "below",
+					  .map = below_map,
+					  .unmap = below_unmap,
+					  .sync_for_cpu = below_for_cpu,
+					  .sync_for_device = below_for_device };
 
 static int attach_below(struct device *d)
 {
@@ -404,6 +455,241 @@ static void translated(void **state)
 	device_policy_remove(&below_policy);
 }
 
+/* Below a translation an address says nothing of the slot: each mapping is found all the same. */
+static void found_by_address(void **state)
+{
+	static uint8_t buf[3][3 * BOUNCE_SLOT];
+	const uint8_t *copy[3];
+	dma_addr_t addr[3];
+	struct device d;
+	unsigned int i;
+
+	(void)state;
+	device_policy_add(&below_policy);
+	attached(&d);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(dma_map(&d, buf[i] + i, 3000, DMA_BOTH, &addr[i]), 0);
+		copy[i] = below.buf;
+		assert_int_equal((uintptr_t)copy[i] % BOUNCE_SLOT,
+				 (uintptr_t)(buf[i] + i) % BOUNCE_SLOT);
+	}
+	for (i = 0; i < 3; i++) {
+		dma_sync_for_cpu(&d, addr[i], buf[i] + i, 7, DMA_BOTH);
+		assert_ptr_equal(below.buf, copy[i]);
+		assert_true(below.addr == addr[i]);
+		assert_int_equal(below.len, 7);
+		assert_int_equal(below.dir, DMA_BOTH);
+		assert_int_equal(buf[i][i + 6], 0x44);
+		assert_int_equal(buf[i][i + 7], 0);
+		buf[i][i] = (uint8_t)(i + 1);
+		dma_sync_for_device(&d, addr[i], buf[i] + i, 5, DMA_BOTH);
+		assert_ptr_equal(below.buf, copy[i]);
+		assert_true(below.addr == addr[i]);
+		assert_int_equal(below.len, 5);
+		assert_int_equal(below.dir, DMA_BOTH);
+		assert_int_equal(below.first, i + 1);
+	}
+	for (i = 0; i < 3; i++) {
+		dma_unmap(&d, addr[i], buf[i] + i, 3000, DMA_BOTH);
+		assert_ptr_equal(below.buf, copy[i]);
+		assert_true(below.addr == addr[i]);
+	}
+	/* What is unmapped is no mapping any more. */
+	below.len = 0;
+	dma_sync_for_cpu(&d, addr[1], buf[1], 7, DMA_BOTH);
+	assert_int_equal(below.len, 0);
+	assert_int_equal(below.live, 0);
+	assert_true(bounce_scrubbed());
+	device_policy_remove(&below_policy);
+}
+
+/* Each direction has its copies, never beyond the mapping; where they are refused nothing is changed. */
+static void directions(void **state)
+{
+	static uint8_t buf[2 * BOUNCE_SLOT] __attribute__((aligned(BOUNCE_SLOT)));
+	const size_t room = BOUNCE_SLOT - 16; /* of the mapping below, in its slot */
+	struct bounce_stats b;
+	dma_addr_t addr;
+	struct device d;
+	uint8_t *copy;
+
+	(void)state;
+	attached(&d);
+	memset(buf, 0x11, sizeof(buf));
+	assert_int_equal(dma_map(&d, buf + 16, 100, DMA_TO_DEVICE, &addr), 0);
+	copy = phys_to_virt(addr);
+	memset(copy, 0x22, 100);
+	dma_sync_for_cpu(&d, addr, buf + 16, 100,
+			 DMA_TO_DEVICE); /* the device writes nothing there */
+	assert_int_equal(buf[16], 0x11);
+	dma_sync_for_device(&d, addr, buf + 16, 50, DMA_TO_DEVICE);
+	assert_int_equal(copy[49], 0x11);
+	assert_int_equal(copy[50], 0x22);
+	dma_sync_for_device(&d, addr, buf + 16, room + 1, DMA_TO_DEVICE);
+	assert_int_equal(copy[50], 0x22);
+	dma_unmap(&d, addr, buf + 16, room + 1, DMA_TO_DEVICE);
+	bounce_stats(&b);
+	assert_int_equal(b.used, 1);
+	dma_unmap(&d, addr, buf + 16, 100, DMA_TO_DEVICE);
+	assert_int_equal(dma_map(&d, buf + 16, 100, DMA_FROM_DEVICE, &addr), 0);
+	copy = phys_to_virt(addr);
+	dma_sync_for_device(&d, addr, buf + 16, 100, DMA_FROM_DEVICE); /* it reads nothing there */
+	assert_int_equal(copy[0], 0);
+	memset(copy, 0x33, room);
+	dma_sync_for_cpu(&d, addr, buf + 16, room + 1, DMA_FROM_DEVICE);
+	assert_int_equal(buf[16], 0x11);
+	dma_sync_for_cpu(&d, addr, buf + 16, room, DMA_FROM_DEVICE);
+	assert_int_equal(buf[16], 0x33);
+	assert_int_equal(buf[16 + room - 1], 0x33);
+	assert_int_equal(buf[16 + room], 0x11);
+	dma_unmap(&d, addr, buf + 16, room, DMA_FROM_DEVICE);
+	assert_true(bounce_scrubbed());
+	/* What both sides write is scrubbed as a whole, however much was looked at. */
+	assert_int_equal(dma_map(&d, buf + 16, 1000, DMA_BOTH, &addr), 0);
+	memset(phys_to_virt(addr), 0x33, 1000);
+	dma_sync_for_cpu(&d, addr, buf + 16, 1, DMA_BOTH);
+	dma_unmap(&d, addr, buf + 16, 1000, DMA_BOTH);
+	assert_true(bounce_scrubbed());
+	bounce_stats(&b);
+	assert_int_equal(b.used, 0);
+}
+
+/* A ring begins with zeros, whatever a device left in the slots, and where its alignment is; of no bytes there is none. */
+static void rings_anywhere(void **state)
+{
+	static uint8_t buf[1];
+	dma_addr_t addr, first[8];
+	struct bounce_stats b;
+	struct device d;
+	unsigned int i, k;
+	size_t align;
+	uint8_t *p;
+
+	(void)state;
+	attached(&d);
+	bounce_stats(&b);
+	assert_null(dma_alloc(&d, 0, 64, &addr));
+	for (i = 0; i < 8; i++) {
+		for (align = 1; align <= 4 * PAGE_SIZE; align *= 2) {
+			memset(phys_to_virt(b.base + i * BOUNCE_SLOT), 0x55,
+			       b.size - i * BOUNCE_SLOT);
+			p = dma_alloc(&d, 5000, align, &addr);
+			assert_non_null(p);
+			assert_int_equal(addr % align, 0);
+			assert_int_equal(addr % BOUNCE_SLOT, 0);
+			for (k = 0; k < 3 * BOUNCE_SLOT; k++)
+				assert_int_equal(p[k], 0);
+			memset(phys_to_virt(b.base + i * BOUNCE_SLOT), 0, b.size - i * BOUNCE_SLOT);
+			memset(p, 0xee, 3 * BOUNCE_SLOT);
+			dma_free(&d, p, 5000, addr);
+			assert_true(bounce_scrubbed());
+		}
+		assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &first[i]), 0);
+	}
+	for (i = 0; i < 8; i++)
+		dma_unmap(&d, first[i], buf, 1, DMA_TO_DEVICE);
+}
+
+/*
+ * The search goes on where it ended, from a slot that was given back if there is one below. What is taken is passed as a
+ * whole, but only what is taken now.
+ */
+static void where_it_searches(void **state)
+{
+	static uint8_t buf[60 * BOUNCE_SLOT] __attribute__((aligned(BOUNCE_SLOT)));
+	dma_addr_t base, a, b, c, e, ring;
+	struct bounce_stats before, s;
+	struct device d;
+	void *p;
+
+	(void)state;
+	attached(&d);
+	bounce_stats(&before);
+	base = before.base;
+	assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &a), 0);
+	assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &b), 0);
+	assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &c), 0);
+	assert_true(a == base && b == base + BOUNCE_SLOT && c == base + 2 * BOUNCE_SLOT);
+	dma_unmap(&d, c, buf, 1, DMA_TO_DEVICE);
+	dma_unmap(&d, a, buf, 1, DMA_TO_DEVICE);
+	dma_unmap(&d, b, buf, 1, DMA_TO_DEVICE);
+	assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &a), 0);
+	assert_true(a == base);
+	assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &b), 0);
+	assert_true(b == base + BOUNCE_SLOT);
+	dma_unmap(&d, a, buf, 1, DMA_TO_DEVICE);
+	assert_int_equal(dma_map(&d, buf, 2 * BOUNCE_SLOT, DMA_TO_DEVICE, &c), 0);
+	assert_true(c == base + 2 * BOUNCE_SLOT);
+	/* The gap in front is left to the next round. */
+	assert_int_equal(dma_map(&d, buf, 60 * BOUNCE_SLOT, DMA_TO_DEVICE, &e), 0);
+	assert_true(e == base + 4 * BOUNCE_SLOT);
+	bounce_stats(&s);
+	assert_int_equal(s.used, 63);
+	assert_int_equal(s.full, before.full);
+	assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &a), 0);
+	assert_true(a == base);
+	assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &ring), -ENOMEM);
+	bounce_stats(&s);
+	assert_int_equal(s.full, before.full + 1);
+	/* Slot 4 is in the middle of a mapping where one of 60 slots began before. */
+	dma_unmap(&d, e, buf, 60 * BOUNCE_SLOT, DMA_TO_DEVICE);
+	dma_unmap(&d, c, buf, 2 * BOUNCE_SLOT, DMA_TO_DEVICE);
+	assert_int_equal(dma_map(&d, buf, 4 * BOUNCE_SLOT, DMA_TO_DEVICE, &c), 0);
+	assert_true(c == base + 2 * BOUNCE_SLOT);
+	dma_unmap(&d, b, buf, 1, DMA_TO_DEVICE);
+	p = dma_alloc(&d, BOUNCE_SLOT, 2 * PAGE_SIZE, &ring);
+	assert_non_null(p);
+	assert_true(ring == base + 8 * BOUNCE_SLOT);
+	dma_free(&d, p, BOUNCE_SLOT, ring);
+	dma_unmap(&d, c, buf, 4 * BOUNCE_SLOT, DMA_TO_DEVICE);
+	dma_unmap(&d, a, buf, 1, DMA_TO_DEVICE);
+	bounce_stats(&s);
+	assert_int_equal(s.used, 0);
+}
+
+/* A device that stays up for good leaks nothing. */
+static void lasting(void **state)
+{
+	struct bounce_stats before, s;
+	struct device stays, goes;
+	dma_addr_t a, b, c;
+	void *p, *q, *r;
+
+	(void)state;
+	attached(&stays);
+	attached(&goes);
+	stays.lasting = true;
+	bounce_stats(&before);
+	p = dma_alloc(&goes, 1, 64, &a);
+	q = dma_alloc(&stays, 3 * BOUNCE_SLOT, 64, &b);
+	r = dma_alloc(&goes, BOUNCE_SLOT + 1, 64, &c);
+	bounce_stats(&s);
+	assert_int_equal(s.used, before.used + 3);
+	dma_free(&stays, q, 3 * BOUNCE_SLOT, b);
+	bounce_stats(&s);
+	assert_int_equal(s.used, before.used + 3);
+	dma_free(&goes, r, BOUNCE_SLOT + 1, c);
+	dma_free(&goes, p, 1, a);
+	bounce_stats(&s);
+	assert_int_equal(s.used, before.used);
+}
+
+static void other_cpus(void **state)
+{
+	static uint8_t buf[1];
+	struct device d;
+	dma_addr_t addr;
+
+	(void)state;
+	attached(&d);
+	hold(&pool.lock);
+	assert_int_equal(dma_map(&d, buf, 1, DMA_TO_DEVICE, &addr), 0);
+	expect_waited();
+	hold(&pool.lock);
+	dma_unmap(&d, addr, buf, 1, DMA_TO_DEVICE);
+	expect_waited();
+}
+
 /* A gap that is too small for one mapping is there for the next, though all behind it is taken. */
 static void gaps(void **state)
 {
@@ -433,7 +719,7 @@ static void gaps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pool),
+		cmocka_unit_test(whole_pool),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(never_synced),
 		cmocka_unit_test(exhaustion),
@@ -443,6 +729,12 @@ int main(void)
 		cmocka_unit_test(comes_and_goes),
 		cmocka_unit_test(translated),
 		cmocka_unit_test(gaps),
+		cmocka_unit_test(found_by_address),
+		cmocka_unit_test(directions),
+		cmocka_unit_test(rings_anywhere),
+		cmocka_unit_test(where_it_searches),
+		cmocka_unit_test(lasting),
+		cmocka_unit_test(other_cpus),
 	};
 
 	return cmocka_run_group_tests_name("bounce", tests, init, NULL);
