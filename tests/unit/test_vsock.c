@@ -38,7 +38,8 @@ static struct {
 	enum {
 		SILENT,
 		ACCEPTS,
-		REFUSES
+		REFUSES,
+		CONFUSES /* by an operation that there is not */
 	} request;
 	bool answers_shutdown, reads, stuck;
 	uint32_t buf, fwd;
@@ -104,6 +105,8 @@ static void on_packet(const struct vsock_hdr *h)
 		reply(h, VSOCK_OP_RESPONSE);
 	else if (h->op == VSOCK_OP_REQUEST && host.request == REFUSES)
 		reply(h, VSOCK_OP_RST);
+	else if (h->op == VSOCK_OP_REQUEST && host.request == CONFUSES)
+		reply(h, (enum vsock_op)8);
 	else if (h->op == VSOCK_OP_SHUTDOWN && h->flags == BOTH && host.answers_shutdown)
 		reply(h, VSOCK_OP_RST);
 	else if (h->op == VSOCK_OP_RW && host.reads) {
@@ -415,6 +418,13 @@ static void connect_refused(void **state)
 	host.request = SILENT;
 	assert_int_equal(vsock_connect(vs, VSOCK_STREAM, l, r, MSEC, &c), -ETIMEDOUT);
 	assert_int_equal(last()->h.op, VSOCK_OP_RST); /* so that the host forgets it too */
+	assert_int_equal(stats().conns, 0);
+	host.request = ACCEPTS;
+	host.request = CONFUSES;
+	num_sent = 0;
+	assert_int_equal(vsock_connect(vs, VSOCK_STREAM, l, r, SEC, &c), -ECONNRESET);
+	assert_null(c);
+	assert_int_equal(num_sent, 2); /* the REQUEST, and one RST */
 	assert_int_equal(stats().conns, 0);
 	host.request = ACCEPTS;
 	assert_int_equal(vsock_connect(vs, VSOCK_STREAM, l, r, SEC, &c), 0);
@@ -917,6 +927,9 @@ static void gives_credit(void **state)
 	assert_int_equal(num_sent, 0);
 	assert_int_equal(credit(c).fwd_cnt, 1500);
 	vsock_conn_hold_credit(c, false);
+	assert_int_equal(num_sent, 1);
+	assert_int_equal(last()->h.op, VSOCK_OP_CREDIT_UPDATE);
+	assert_int_equal(last()->h.flags, 0);
 	assert_int_equal(last()->h.fwd_cnt, 3000);
 	host_op(c, VSOCK_OP_CREDIT_REQUEST, 0);
 	assert_int_equal(last()->h.op, VSOCK_OP_CREDIT_UPDATE);
@@ -1027,7 +1040,7 @@ static void flood_of_small_packets(void **state)
 		bytes += sizeof(*k) + k->len;
 		n++;
 	}
-	assert_true(n > 1000);
+	assert_int_equal(n, 4096);
 	assert_true(bytes <= 256 * 1024);
 	/* Room again once they are read. */
 	for (i = 0; i < 10; i++)
@@ -1574,7 +1587,7 @@ static void stuck_tx(void **state)
 		n += ret == 0;
 	}
 	assert_int_equal(ret, -ENOSPC);
-	assert_true(n > 8000 && n < 8300);
+	assert_int_equal(n, 8192 + 64); /* that wait, and that the device has */
 	assert_int_equal(vsock_send(c, "abc", 3, MSEC), -ETIMEDOUT);
 	host.stuck = false;
 	take_sent();
@@ -1819,6 +1832,18 @@ static void held_requests(void **state)
 	vsock_hold_requests(vs, false);
 	request(3, 80, 5000, VSOCK_STREAM);
 	assert_int_equal(vsock_accept(l, MSEC, &c), 0);
+	/* What is no REQUEST has its answer meanwhile. */
+	vsock_hold_requests(vs, true);
+	inject(&(struct vsock_hdr){ .src_cid = 2,
+				    .src_port = 4998,
+				    .dst_cid = 3,
+				    .dst_port = 80,
+				    .type = VSOCK_STREAM,
+				    .op = VSOCK_OP_RW },
+	       NULL, 0);
+	polled(1);
+	assert_int_equal(last()->h.op, VSOCK_OP_RST);
+	assert_int_equal(last()->h.dst_port, 4998);
 }
 
 /* Connections that differ in one CID are two, also where both are in one bucket, as some of these are. */
@@ -2065,6 +2090,373 @@ static void send_without_memory(void **state)
 	assert_int_equal(credit(c).tx_cnt, 6);
 }
 
+/* --- what is left of an end, and what a connection does not do any more --------------------------- */
+
+/* What was under way when we closed is taken, and the peer may close as well. */
+static void closing(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM), *d = connected(VSOCK_STREAM);
+
+	(void)state;
+	host.answers_shutdown = false;
+	assert_int_equal(vsock_shutdown(c, 0xff), 0); /* of which two bits mean something */
+	assert_int_equal(last()->h.flags, BOTH);
+	assert_int_equal(vsock_conn_state(c), VSOCK_CLOSING);
+	host_sends(c, "abc", 3, 0);
+	host_op(c, VSOCK_OP_RESPONSE, 0); /* it is no answer to anything */
+	assert_int_equal(vsock_conn_state(c), VSOCK_CLOSING);
+	num_sent = 0;
+	vsock_conn_set_buf(c, 4);
+	vsock_conn_hold_credit(c, true);
+	vsock_conn_hold_credit(c, false);
+	expect_data(c, "abc");
+	assert_int_equal(num_sent, 0); /* more credit would be of no use */
+	host_op(c, VSOCK_OP_SHUTDOWN, BOTH);
+	assert_int_equal(vsock_conn_state(c), VSOCK_CLOSED_ORDERLY);
+	assert_int_equal(num_sent, 1);
+	assert_int_equal(last()->h.op, VSOCK_OP_RST);
+	host_op(c, VSOCK_OP_SHUTDOWN, BOTH); /* which has its answer */
+	assert_int_equal(num_sent, 1);
+	/* A transport reset ends what is closing, and leaves what is over as it was. */
+	vsock_shutdown(d, BOTH);
+	event(0, 4);
+	assert_int_equal(vsock_conn_state(d), VSOCK_TRANSPORT_RESET);
+	assert_int_equal(vsock_conn_state(c), VSOCK_CLOSED_ORDERLY);
+}
+
+/* By RST alone, whatever its state. */
+static void closed_at_once(void **state)
+{
+	const struct vsock_addr l = { 0, ANY }, r = { VSOCK_CID_HOST, 1 };
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+
+	(void)state;
+	num_sent = 0;
+	assert_int_equal(vsock_conn_close(c, 0), 0);
+	assert_int_equal(num_sent, 1);
+	assert_int_equal(last()->h.op, VSOCK_OP_RST);
+	assert_int_equal(stats().rst_sent, 1);
+	host.request = SILENT;
+	assert_int_equal(vsock_connect_start(vs, VSOCK_STREAM, l, r, &c), 0);
+	assert_int_equal(vsock_conn_state(c), VSOCK_CONNECTING);
+	num_sent = 0;
+	assert_int_equal(vsock_conn_close(c, SEC), 0);
+	assert_int_equal(num_sent, 1);
+	assert_int_equal(last()->h.op, VSOCK_OP_RST);
+	assert_int_equal(stats().rst_sent, 2);
+	assert_int_equal(stats().conns, 0);
+}
+
+/* A listener in the middle of others; what ended before it was accepted is told nothing. */
+static void unlistens_one_of_many(void **state)
+{
+	struct vsock_listener *l[3];
+	struct vsock_conn *c;
+	unsigned int i, k;
+
+	(void)state;
+	for (k = 0; k < 3; k++) {
+		for (i = 0; i < 3; i++)
+			l[i] = listen_at(4, 80 + i, 3);
+		request(4, 80 + k, 1000 + k, VSOCK_STREAM);
+		reply(&last()->h, VSOCK_OP_RST);
+		polled(1);
+		request(4, 80 + k, 2000 + k, VSOCK_STREAM);
+		num_sent = 0;
+		vsock_unlisten(l[k]);
+		assert_int_equal(num_sent, 1);
+		assert_int_equal(last()->h.dst_port, 2000 + k);
+		assert_int_equal(stats().listeners, 2);
+		assert_int_equal(stats().conns, 0);
+		for (i = 0; i < 3; i++) {
+			request(4, 80 + i, 3000, VSOCK_STREAM);
+			assert_int_equal(last()->h.op, i == k ? VSOCK_OP_RST : VSOCK_OP_RESPONSE);
+		}
+		for (i = 0; i < 3; i++) {
+			if (i == k)
+				continue;
+			assert_int_equal(vsock_accept(l[i], MSEC, &c), 0);
+			assert_int_equal(vsock_conn_close(c, 0), 0);
+			vsock_unlisten(l[i]);
+		}
+		assert_int_equal(stats().listeners, 0);
+	}
+}
+
+/* A stream has no empty packets to read; with one direction of ours shut, the other goes on. */
+static void nothing_to_read(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+	char b[4];
+
+	(void)state;
+	host_sends(c, "", 0, 0);
+	assert_int_equal(vsock_recv(c, b, 4, MSEC), -ETIMEDOUT);
+	host_op(c, VSOCK_OP_SHUTDOWN, VSOCK_SHUTDOWN_RCV);
+	assert_int_equal(vsock_recv(c, b, 4, MSEC), -ETIMEDOUT);
+	host_op(c, VSOCK_OP_SHUTDOWN, VSOCK_SHUTDOWN_SEND);
+	assert_int_equal(vsock_recv(c, b, 4, MSEC), 0);
+}
+
+/* What an RST says of credit is of no interest. */
+static void rst_tells_no_credit(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+
+	(void)state;
+	host.fwd = 1000;
+	host.buf = 1;
+	host_op(c, VSOCK_OP_RST, 0);
+	assert_int_equal(credit(c).bad_credit, 0);
+	assert_int_equal(credit(c).peer_buf_alloc, 65536);
+}
+
+/* After its end a connection gives no credit for what is read of it. */
+static void no_credit_after_the_end(void **state)
+{
+	struct vsock_conn *c, *d;
+	uint8_t b[4000] = { 0 };
+
+	(void)state;
+	vsock_set_buf(vs, sizeof(b));
+	c = connected(VSOCK_STREAM);
+	d = connected(VSOCK_SEQPACKET);
+	host_sends(c, b, 3000, 0);
+	host_sends(d, b, 40, VSOCK_SEQ_EOM);
+	host_sends(d, b, 3000, 0);
+	host_op(c, VSOCK_OP_RST, 0);
+	num_sent = 0;
+	assert_int_equal(vsock_recv(c, b, sizeof(b), MSEC), 3000);
+	assert_int_equal(num_sent, 0);
+	/* Nor for part of a message while credit is held, or when it is over. */
+	assert_int_equal(vsock_recv(d, b, sizeof(b), MSEC), 40);
+	vsock_conn_hold_credit(d, true);
+	assert_int_equal(vsock_recv(d, b, sizeof(b), MSEC), -ETIMEDOUT);
+	assert_int_equal(num_sent, 0);
+	d->hold_credit = false;
+	host_op(d, VSOCK_OP_RST, 0);
+	assert_int_equal(vsock_recv(d, b, sizeof(b), MSEC), -ETIMEDOUT);
+	assert_int_equal(num_sent, 0);
+	vsock_set_buf(vs, 0);
+	c = connected(VSOCK_STREAM);
+	assert_int_equal(last()->h.buf_alloc, VSOCK_DEFAULT_BUF);
+}
+
+/* An old fwd_cnt is one that was true once: all that was acknowledged counts, and less than half of the numbers. */
+static void how_late_credit_may_be(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+	uint8_t b[500] = { 0 };
+
+	(void)state;
+	assert_int_equal(vsock_send(c, b, 500, MSEC), 500);
+	host.fwd = 300;
+	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	host.fwd = 100;
+	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	assert_int_equal(credit(c).late_credit, 1);
+	host.fwd = 0;
+	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	assert_int_equal(credit(c).late_credit, 2);
+	host.fwd = 0xffffffff; /* one less than there ever was */
+	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	assert_int_equal(credit(c).late_credit, 2);
+	assert_int_equal(credit(c).bad_credit, 1);
+	c->acked = 1ull << 33;
+	host.fwd = 300 - 0x7fffffff;
+	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	assert_int_equal(credit(c).late_credit, 3);
+	host.fwd = 300 - 0x80000000;
+	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	assert_int_equal(credit(c).late_credit, 3);
+	assert_int_equal(credit(c).bad_credit, 2);
+}
+
+/* Twice the buffer and 64 KiB are kept, and not a byte more. */
+static void how_much_is_kept(void **state)
+{
+	static uint8_t b[16000];
+	struct vsock_conn *c;
+	unsigned int i;
+
+	(void)state;
+	vsock_set_buf(vs, sizeof(b));
+	c = connected(VSOCK_STREAM);
+	for (i = 0; i < 6; i++)
+		host_sends(c, b, 16000, 0);
+	polled(6);
+	host_sends(c, b, 1537, 0);
+	polled(1);
+	assert_int_equal(vsock_readable(c), 96000);
+	host_sends(c, b, 1536, 0);
+	polled(1);
+	assert_int_equal(vsock_readable(c), 2 * 16000 + 65536);
+	host_sends(c, b, 1, 0);
+	polled(1);
+	assert_int_equal(vsock_readable(c), 2 * 16000 + 65536);
+}
+
+static void counts(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+	const struct vsock_stats was = stats();
+
+	(void)state;
+	host_sends(c, "abc", 3, 0);
+	host_op(c, VSOCK_OP_CREDIT_UPDATE, 0);
+	assert_int_equal(vsock_send(c, "wxyz", 4, MSEC), 4);
+	assert_int_equal(stats().rx_packets, was.rx_packets + 2);
+	assert_int_equal(stats().rx_bytes, was.rx_bytes + 3);
+	assert_int_equal(stats().tx_packets, was.tx_packets + 1);
+	assert_int_equal(stats().tx_bytes, was.tx_bytes + 4);
+	assert_int_equal(was.rx_packets, 1);
+	assert_int_equal(was.tx_packets, 1);
+	assert_int_equal(stats().rst_sent, 0);
+	vsock_reset(c);
+	assert_int_equal(stats().rst_sent, 1);
+	request(3, 81, 1000, VSOCK_STREAM); /* which nobody takes */
+	assert_int_equal(stats().rst_sent, 2);
+	assert_int_equal(stats().rx_malformed, 0);
+}
+
+/* --- the device's side of it -------------------------------------------------------------------- */
+
+/* Packets that wait are made available together, in their order, and nothing overtakes them. */
+static void held_tx(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+	struct vsock_hdr h = packet(c, VSOCK_OP_RST, 0);
+	unsigned int i, told;
+
+	(void)state;
+	num_sent = 0;
+	vsock_hold_tx(vs, true);
+	told = dev.q[VQ_TX].notifies;
+	for (i = 0; i < 5; i++) {
+		h.src_port = i;
+		assert_int_equal(vsock_send_raw(vs, &h, NULL, 0), 0);
+	}
+	assert_int_equal(vsock_send(c, "abc", 3, MSEC), -ETIMEDOUT);
+	take_sent();
+	assert_int_equal(num_sent, 0);
+	assert_int_equal(credit(c).tx_cnt, 0);
+	vsock_hold_tx(vs, false);
+	assert_int_equal(num_sent, 5);
+	assert_int_equal(dev.q[VQ_TX].notifies, told + 1);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(sent[i].h.src_port, i);
+	assert_int_equal(vsock_send(c, "abc", 3, MSEC), 3);
+}
+
+/* A host that answers each packet with another one: a poll comes to its end all the same. */
+static unsigned int floods;
+
+static void flood(void *arg, const struct vsock_seen *seen)
+{
+	static const uint32_t unknown = 7;
+	struct fake_chain c;
+
+	(void)arg;
+	if (!floods)
+		return;
+	floods--;
+	if (seen->what == VSOCK_SAW_RECEIVED) {
+		inject(seen->hdr, NULL, 0);
+	} else if (seen->what == VSOCK_SAW_BAD_EVENT) {
+		assert_true(fake_pop(&dev, VQ_EVENT, &c));
+		fake_copy_in(&c, &unknown, sizeof(unknown));
+		fake_push(&dev, VQ_EVENT, c.head, sizeof(unknown));
+	}
+}
+
+static void one_round_a_poll(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+	const struct vsock_hdr h = packet(c, VSOCK_OP_CREDIT_UPDATE, 0);
+
+	(void)state;
+	polled(0);
+	vsock_observe(flood, NULL);
+	floods = 1000;
+	inject(&h, NULL, 0);
+	assert_int_equal(vsock_poll(vs), 48);
+	assert_int_equal(vsock_poll(vs), 48);
+	floods = 0;
+	assert_int_equal(vsock_poll(vs), 1);
+	assert_int_equal(vsock_poll(vs), 0);
+	floods = 1000;
+	event(7, 4);
+	assert_int_equal(stats().rx_malformed, 8);
+	floods = 0;
+	assert_int_equal(vsock_poll(vs), 1);
+	vsock_observe(NULL, NULL);
+}
+
+/* The driver polls: it asks for no interrupt of any queue. What is offered and known it takes. */
+static void how_it_comes_up(void **state)
+{
+	const uint64_t own = VIRTIO_BIT(VSOCK_F_STREAM) | SEQ |
+			     VIRTIO_BIT(VSOCK_F_NO_IMPLIED_STREAM) |
+			     VIRTIO_BIT(VSOCK_F_INDEXED_CID);
+	unsigned int i;
+
+	(void)state;
+	prepare(own | VIRTIO_BIT(3));
+	dev.offered &= ~VIRTIO_BIT(VIRTIO_F_EVENT_IDX);
+	(void)vsock_open(0, 0, &vs); /* its configuration is none of that layout */
+	assert_true((dev.accepted & (own | VIRTIO_BIT(3))) == own);
+	vsock_close(vs);
+	prepare(VIRTIO_BIT(VSOCK_F_STREAM));
+	dev.offered &= ~VIRTIO_BIT(VIRTIO_F_EVENT_IDX);
+	assert_int_equal(vsock_open(0, 0, &vs), 0);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(dev.q[i].avail->flags, 1);
+	assert_ptr_equal(dev.vdev.driver, vs);
+	vsock_close(vs);
+	assert_null(dev.vdev.driver);
+	assert_null(dev.vdev.on_config);
+	vs = NULL;
+}
+
+/* How long a send waits for the device to use its packets: as long as it was told, and five seconds at least. */
+static void how_long_a_send_waits(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+	const uint64_t step = fake_time_step;
+	static const struct {
+		uint64_t sec, ns, least;
+	} k[] = {
+		{ SEC, 0, 5000 },
+		{ SEC, 8 * SEC, 8000 },
+		{ 2 * SEC, 8 * SEC, 10000 },
+	};
+	uint64_t ms;
+	unsigned int i;
+
+	(void)state;
+	fake_time_step = MSEC;
+	host.stuck = true;
+	for (i = 0; i < 3; i++) {
+		fake_sec = k[i].sec;
+		ms = time_now();
+		assert_int_equal(vsock_send(c, "abc", 3, k[i].ns), -ETIMEDOUT);
+		ms = (time_now() - ms) / MSEC;
+		assert_in_range(ms, k[i].least, k[i].least + 20);
+	}
+	fake_sec = SEC;
+	fake_time_step = step;
+	/* Where it is the ring that has no room, no credit is asked for. */
+	num_sent = 0;
+	while (vq_free_count(dev.vdev.vq[VQ_TX]) && vs->tx_free)
+		(void)vsock_send_raw(vs, &(struct vsock_hdr){ .src_cid = 3 }, NULL, 0);
+	assert_int_equal(vsock_send(c, "abc", 3, SEC), -ETIMEDOUT);
+	assert_int_equal(vs->queued_count, 0);
+	host.stuck = false;
+	take_sent();
+	polled(1);
+	assert_int_equal(count_op(VSOCK_OP_CREDIT_REQUEST), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, up, down)
 
 int main(void)
@@ -2135,6 +2527,19 @@ int main(void)
 		T(asks_for_credit_at_times),
 		T(rx_is_notified),
 		T(last_message),
+		T(closing),
+		T(closed_at_once),
+		T(unlistens_one_of_many),
+		T(nothing_to_read),
+		T(rst_tells_no_credit),
+		T(no_credit_after_the_end),
+		T(how_late_credit_may_be),
+		T(how_much_is_kept),
+		T(counts),
+		T(held_tx),
+		T(one_round_a_poll),
+		cmocka_unit_test(how_it_comes_up),
+		T(how_long_a_send_waits),
 		cmocka_unit_test_setup(close_without_reset, up),
 	};
 
