@@ -338,6 +338,7 @@ static void fake_notify(struct virtio_device *d, uint16_t queue, uint32_t data)
 
 static int fake_irq_setup(struct virtio_device *d, enum virtio_irq_mode mode)
 {
+	to_fake(d)->irq_asked = (int)mode;
 	if (mode > to_fake(d)->best_irq)
 		return -ENOSPC;
 	d->irq_mode = mode;
@@ -387,6 +388,7 @@ void fake_init(struct fake_device *f, uint32_t id, uint64_t offered, unsigned in
 	f->vdev.name = f->vdev.dev.name;
 	f->offered = offered;
 	f->best_irq = VIRTIO_IRQ_MSIX;
+	f->irq_asked = -1;
 	f->config_len = sizeof(f->config);
 	for (i = 0; i < queues && i < VIRTIO_MAX_QUEUES; i++)
 		f->q[i].max = 64;

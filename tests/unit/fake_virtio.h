@@ -48,6 +48,7 @@ struct fake_device {
 	uint8_t status_log[64];
 	unsigned int num_status;
 	unsigned int teardowns;
+	int irq_asked; /* the mode that irq_setup() was asked for last */
 	unsigned int resetting;
 };
 

@@ -13,6 +13,7 @@
 
 #include "drivers/virtio/transport.h"
 #include "drivers/virtio/vq_impl.h"
+#include "lib/mem.h"
 #include "tests/unit/one_queue.h"
 
 #define BASE	 (VIRTIO_BIT(VIRTIO_F_VERSION_1))
@@ -64,9 +65,9 @@ static void set_up_without_memory(void **state)
 }
 
 /* The same for a chain that has a table of its own: then the queue is as it was, and the chain can be posted. */
-static void add_without_memory(void **state)
+static void add_without_memory(uint64_t features)
 {
-	struct virtqueue *vq = start_queue(INDIRECT, 8);
+	struct virtqueue *vq = start_queue(features, 8);
 	struct vq_seg s[6];
 	struct fake_chain c;
 	unsigned int n, i;
@@ -74,7 +75,6 @@ static void add_without_memory(void **state)
 	uint32_t len;
 	int ret;
 
-	(void)state;
 	for (i = 0; i < 6; i++)
 		s[i] = (struct vq_seg){ &bytes[i], 1 };
 	for (n = 1;; n++) {
@@ -86,17 +86,29 @@ static void add_without_memory(void **state)
 		assert_int_equal(vq_free_count(vq), 8);
 		assert_int_equal(vq_in_flight(vq), 0);
 		assert_int_equal(fake_maps_out(), 0);
-		assert_int_equal(dev.q[0].avail->idx, 0);
+		assert_false(features & PACKED ? dev.q[0].desc->flags : dev.q[0].avail->idx);
 	}
 	fake_fail = 0;
 	assert_int_equal(ret, 0);
 	assert_int_equal(n, 9); /* maps, six mappings, the table */
+	if (features & PACKED) {
+		assert_int_equal(vq_free_count(vq), 7);
+		stop();
+		return;
+	}
 	assert_true(fake_pop(&dev, 0, &c));
 	assert_int_equal(c.n, 6);
 	assert_int_equal(c.writable, 3);
 	fake_push(&dev, 0, c.head, 3);
 	assert_int_equal(vq_get(vq, &token, &len), 1);
 	stop();
+}
+
+static void adds_without_memory(void **state)
+{
+	(void)state;
+	add_without_memory(INDIRECT);
+	add_without_memory(INDIRECT | PACKED);
 }
 
 /* A failure halfway through the segments posts no shorter chain. */
@@ -228,10 +240,162 @@ static void sizes(void **state)
 		assert_int_equal(desc % 16 + driver % 2 + device % 4, 0);
 		assert_true(driver >= desc + 16ull * i);
 		assert_true(device >= driver + 6 + 2ull * i);
+		/* No cache line has two of them, and none is wasted. */
+		assert_int_equal(driver % 64 + device % 64, 0);
+		assert_true(driver < desc + 16ull * i + 64);
+		assert_true(device < driver + 6 + 2ull * i + 64);
 		vq_destroy(vq);
 	}
 	vq_destroy(NULL);
 	assert_int_equal(fake_pages_out(), 0);
+}
+
+/*
+ * Where a test wants the parts of a queue: apart, at the least alignment that is allowed; or each up to the end of a page, as
+ * far as its alignment lets it. The ring works there, and a reset forgets it.
+ */
+static void places(void **state)
+{
+	static const struct {
+		uint64_t features;
+		uint16_t size;
+		unsigned int align[3], bytes[3];
+	} k[] = {
+		{ 0, 8, { 16, 2, 4 }, { 16 * 8, 6 + 2 * 8, 6 + 8 * 8 } },
+		{ 0, 512, { 16, 2, 4 }, { 16 * 512, 6 + 2 * 512, 6 + 8 * 512 } },
+		{ PACKED, 7, { 16, 4, 4 }, { 16 * 7, 4, 4 } },
+		{ PACKED, 256, { 16, 4, 4 }, { 16 * 256, 4, 4 } },
+	};
+	const struct vq_seg s = { bytes, 4 };
+	struct virtqueue *vq;
+	dma_addr_t at[3];
+	unsigned int i, part, place;
+
+	(void)state;
+	for (i = 0; i < sizeof(k) / sizeof(k[0]); i++) {
+		for (place = VIRTIO_PLACE_APART; place <= VIRTIO_PLACE_PAGE_END; place++) {
+			negotiate(k[i].features);
+			dev.q[0].max = k[i].size;
+			dev.vdev.place = (enum virtio_place)place;
+			assert_int_equal(virtio_queues_setup(&dev.vdev, 1, 0), 0);
+			vq = dev.vdev.vq[0];
+			vq_addresses(vq, &at[0], &at[1], &at[2]);
+			for (part = 0; part < 3; part++) {
+				const unsigned int a = k[i].align[part], n = k[i].bytes[part];
+				const uint64_t end = at[part] + n, page = (end + 4095) & ~4095ull;
+
+				assert_int_equal(at[part] % a, 0);
+				if (place == VIRTIO_PLACE_APART)
+					assert_int_equal(at[part] % 4096, a);
+				else
+					assert_true(page - end < a);
+				memset(phys_to_virt(at[part]), 0, n); /* ASan: it is there */
+			}
+			assert_true(at[0] >> 12 != at[1] >> 12 && at[1] >> 12 != at[2] >> 12);
+			assert_int_equal(virtio_driver_ok(&dev.vdev), 0);
+			assert_int_equal(vq_add(vq, &s, 1, NULL, 0, tokens), 0);
+			stop();
+			assert_int_equal(dev.vdev.place, VIRTIO_PLACE_TOGETHER);
+		}
+		/* What is missing of one part is missing of all. */
+		for (part = 0; part < 3; part++) {
+			negotiate(k[i].features);
+			dev.vdev.place = VIRTIO_PLACE_APART;
+			fake_fail = part + (k[i].features ? 6 : 4);
+			assert_int_equal(virtio_queues_setup(&dev.vdev, 1, 8), -ENOMEM);
+			assert_int_equal(fake_fail, 0);
+			stop();
+		}
+	}
+}
+
+/* A queue tells its own number, and a broken one nothing. */
+static void second_queue(void **state)
+{
+	static const uint64_t layouts[] = { 0, PACKED };
+	const struct vq_seg s = { bytes, 4 };
+	struct virtqueue *vq;
+	unsigned int i, told;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		fake_init(&dev, VIRTIO_ID_RNG, BASE | layouts[i], 3, false);
+		assert_int_equal(virtio_negotiate(&dev.vdev, layouts[i]), 0);
+		assert_int_equal(virtio_queues_setup(&dev.vdev, 3, 0), 0);
+		assert_int_equal(virtio_driver_ok(&dev.vdev), 0);
+		vq = dev.vdev.vq[2];
+		assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens), 0);
+		vq_kick(vq);
+		assert_int_equal(dev.q[2].notifies, 1);
+		assert_int_equal(dev.q[2].notify_data, (i ? 0x8001u : 1u) << 16 | 2);
+		assert_int_equal(vq_break(vq, "because of %u", 7), -EPROTO);
+		assert_int_equal(vq_break(vq, "and of something else"), -EPROTO);
+		assert_string_equal(vq_error(vq), "because of 7");
+		assert_true(vq_pending(vq));
+		told = dev.q[2].notifies;
+		vq_kick(vq);
+		assert_int_equal(dev.q[2].notifies, told);
+		stop();
+	}
+}
+
+/* Numbers of segments whose sum is small are not few. */
+static void too_many_segments(void **state)
+{
+	struct virtqueue *vq = start_queue(0, 8);
+	const struct vq_seg s[2] = { { bytes, 4 }, { bytes, 4 } };
+
+	(void)state;
+	assert_int_equal(vq_add(vq, s, UINT32_MAX, s, 2, tokens), -EINVAL);
+	assert_int_equal(vq_add(vq, s, 2, s, UINT32_MAX, tokens), -EINVAL);
+	assert_int_equal(vq_add(vq, s, 9, NULL, 0, tokens), -EINVAL);
+	assert_int_equal(vq_in_flight(vq), 0);
+	stop();
+}
+
+/* Each way through the raw door is a test's own matter, of which no watcher hears. */
+static unsigned int heard;
+
+static void hear(struct virtio_device *d, const char *what)
+{
+	(void)d;
+	(void)what;
+	heard++;
+}
+
+static void raw_ways(void **state)
+{
+	const struct vq_seg s = { bytes, 4 };
+	const uint16_t head = 0;
+	struct virtqueue *vq;
+	unsigned int way;
+	uint32_t len;
+	void *token;
+
+	(void)state;
+	virtio_watch(hear);
+	for (way = 0; way < 4; way++) {
+		vq = start_queue(0, 8);
+		assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens), 0);
+		if (way == 1)
+			vq_raw_post(vq, &head, 1);
+		else if (way == 2)
+			vq_raw_take(vq, 0);
+		else if (way == 3)
+			(void)vq_raw_stage(vq, 9, NULL);
+		fake_push(&dev, 0, 5, 0);
+		assert_int_equal(vq_get(vq, &token, &len), -EPROTO);
+		assert_int_equal(heard, 1);
+		stop();
+	}
+	virtio_watch(NULL);
+	/* Who wants one notification wants some. */
+	vq = start_queue(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
+	vq_interrupts(vq, false);
+	assert_int_equal(vq_raw_want_nth(vq, 1), 0);
+	virtio_irq_queue(&dev.vdev, 0);
+	assert_int_equal(dev.vdev.irqs.unwanted, 0);
+	stop();
 }
 
 /* Every entry of the rings is used, up to the last; ASan watches their ends. */
@@ -306,13 +470,17 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(set_up_without_memory),
-		cmocka_unit_test(add_without_memory),
+		cmocka_unit_test(adds_without_memory),
 		cmocka_unit_test(direct_add_fails),
 		cmocka_unit_test(staging_without_memory),
 		cmocka_unit_test(takes_what_was_written),
 		cmocka_unit_test(writable_saturates),
 		cmocka_unit_test(kicks_at_the_wrap),
 		cmocka_unit_test(sizes),
+		cmocka_unit_test(places),
+		cmocka_unit_test(second_queue),
+		cmocka_unit_test(too_many_segments),
+		cmocka_unit_test(raw_ways),
 		cmocka_unit_test(whole_ring),
 		cmocka_unit_test(audit_everywhere),
 	};

@@ -184,6 +184,7 @@ static void irq_falls_back(void **state)
 	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
 	assert_int_equal(virtio_queues_setup(&dev.vdev, 1, 0), 0);
 	assert_int_equal(dev.vdev.irq_mode, VIRTIO_IRQ_POLL);
+	assert_int_equal(dev.irq_asked, VIRTIO_IRQ_POLL); /* the transport hears of it */
 	fake_cmdline_key = NULL;
 	assert_int_equal(virtio_reset(&dev.vdev), 0);
 }
@@ -539,23 +540,38 @@ static void answer(struct fake_device *f, uint16_t queue)
 static void rng_reads(void **state)
 {
 	struct rng *r;
+	uint64_t start;
+	uint16_t posted;
 	char b[16];
 
 	(void)state;
-	fake_init(&rng_dev, VIRTIO_ID_RNG, V1 | FAKE_RING_FEATURES, 1, true);
+	fake_init(&rng_dev, VIRTIO_ID_RNG, V1 | FAKE_RING_FEATURES | 1, 1, true);
 	rng_dev.on_notify = answer;
 	rng_len = 12;
 	assert_int_equal(rng_open(1, &r), -ENODEV);
 	assert_int_equal(rng_open(0, &r), 0);
+	assert_ptr_equal(rng_dev.vdev.driver, r);
+	assert_true(rng_dev.accepted == (V1 | FAKE_RING_FEATURES)); /* it has no bits of its own */
+	assert_int_equal(rng_dev.q[0].size, 64);
 	assert_int_equal(rng_read(r, b, sizeof(b), SEC), 12);
 	assert_memory_equal(b, "random bytes", 12);
 	assert_int_equal(rng_read(r, b, 4, SEC), 4);
 	rng_len = 0;
 	assert_int_equal(rng_read(r, b, 4, SEC), -EPROTO);
 	rng_dev.on_notify = NULL;
+	start = time_now();
 	assert_int_equal(rng_read(r, b, 16, MSEC), -ETIMEDOUT);
+	assert_true(time_now() - start >= MSEC);
+	assert_int_equal(rng_read(r, b, 0, MSEC), -EINVAL);
+	posted = rng_dev.q[0].avail->idx;
 	rng_len = 12;
 	answer(&rng_dev, 0); /* late: the next read has it, no second buffer is posted */
+	assert_int_equal(rng_read(r, b, 4, MSEC), 4);
+	assert_int_equal(rng_dev.q[0].avail->idx, posted);
+	/* Nothing was posted where it cannot be. */
+	fake_fail = 1;
+	assert_int_equal(rng_read(r, b, 4, MSEC), -EIO);
+	rng_dev.on_notify = answer;
 	assert_int_equal(rng_read(r, b, 4, MSEC), 4);
 	rng_close(r);
 	assert_int_equal(fake_pages_out(), 0);
@@ -590,7 +606,9 @@ static void rng_fails(void **state)
 	rng_dev.on_notify = NULL;
 	assert_int_equal(rng_read(r, big, sizeof(big), MSEC), -ETIMEDOUT);
 	fake_push(&rng_dev, 0, 77, 4);
+	rng_dev.vdev.error[0] = '\0';
 	assert_int_equal(rng_read(r, b, 4, MSEC), -EPROTO);
+	assert_string_equal(rng_dev.vdev.error, ""); /* the queue's own error says it */
 	assert_int_equal(rng_read(r, b, 4, MSEC), -EPROTO);
 	rng_close(NULL);
 	rng_close(r);

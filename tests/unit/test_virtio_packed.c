@@ -182,11 +182,19 @@ static void tables(void **state)
 		for (i = 0; i < n; i++) {
 			assert_int_equal(le16_to_cpu(e[i].flags), i ? VRING_DESC_F_WRITE : 0);
 			assert_int_equal(le32_to_cpu(e[i].len), i + 1);
+			assert_int_equal(le16_to_cpu(e[i].id), 0); /* 2.8.7: reserved */
 		}
 	}
 	assert_int_equal(vq_add(vq, s, 1, NULL, 0, tokens), 0);
 	assert_int_equal(flags_at(2), PVRING_DESC_F_AVAIL);
 	assert_int_equal(vq_free_count(vq), 5);
+	/* A table takes the last descriptor as well. */
+	while (vq_free_count(vq) > 1)
+		assert_int_equal(vq_add(vq, s, 1, NULL, 0, tokens), 0);
+	assert_int_equal(vq_add(vq, s, 1, s + 1, 2, tokens), 0);
+	assert_int_equal(vq_free_count(vq), 0);
+	assert_int_equal(vq_add(vq, s, 1, s + 1, 2, tokens), -ENOSPC);
+	assert_int_equal(vq_add(vq, s, 1, NULL, 0, tokens), -ENOSPC);
 	stop();
 }
 
@@ -586,6 +594,11 @@ static void raw_circle(void **state)
 	assert_int_equal(vq_raw_used_count(vq), 1);
 	vq_raw_used(vq, 0, &id, &len);
 	assert_int_equal(id, far);
+	vq_raw_take(vq, 1);
+	/* The first id that is no number of a descriptor. */
+	vq_raw_post(vq, &(const uint16_t){ 4 }, 1);
+	fake_packed_push(&ring, 4, 0, 4);
+	assert_int_equal(vq_raw_used_count(vq), 1);
 	assert_int_equal(vq_raw_want_nth(vq, 1), -EOPNOTSUPP);
 	stop();
 }

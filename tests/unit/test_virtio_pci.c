@@ -306,9 +306,11 @@ static int fresh(void **state)
 	make_function();
 	regs.offered = V1;
 	regs.num_queues = 2;
+	regs.config_vector = VIRTIO_NO_VECTOR;
 	regs.worst_vector = VIRTIO_NO_VECTOR;
 	for (i = 0; i < MAX_QUEUE; i++) {
 		regs.q[i].size = 64;
+		regs.q[i].vector = VIRTIO_NO_VECTOR; /* 4.1.4.3: until a driver maps it */
 		regs.q[i].notify_off = (uint16_t)i;
 		regs.q[i].notify_data = (uint16_t)(0x50 + i);
 		fake_window_set(bar4, 16 * i + 12, 4, 1); /* masked */
@@ -630,6 +632,9 @@ static void multiplier(void **state)
 	fresh(state); /* of another type: no multiplier */
 	set(cap_at[VIRTIO_PCI_CAP_ISR_CFG] + 2, 1, 20);
 	assert_int_equal(virtio_pci(device())->isr_cap->multiplier, 0);
+	fresh(state); /* nor upper halves: what stands there is the next capability's */
+	set(cap_at[VIRTIO_PCI_CAP_ISR_CFG] + 2, 1, 24);
+	assert_ptr_equal(virtio_pci(device())->isr, bar0->mem + ISR_AT);
 }
 
 static void window(void **state)
@@ -1173,6 +1178,9 @@ static void msix_controls(void **state)
 	assert_int_equal(virtio_irq_ctl(d, VIRTIO_IRQ_PENDING, 1, 0), 1);
 	assert_int_equal(virtio_irq_ctl(d, VIRTIO_IRQ_PENDING, 0, 0), 0);
 	assert_int_equal(virtio_irq_ctl(d, VIRTIO_IRQ_PENDING, VIRTIO_EVENT_CONFIG, 0), 0);
+	fake_window_set(bar4, PBA_AT, 4, 1);
+	assert_int_equal(virtio_irq_ctl(d, VIRTIO_IRQ_PENDING, VIRTIO_EVENT_CONFIG, 0), 1);
+	assert_int_equal(virtio_irq_ctl(d, VIRTIO_IRQ_PENDING, VIRTIO_EVENT_ALL, 0), 1);
 	assert_int_equal(virtio_irq_ctl(d, VIRTIO_IRQ_ACK, 0, 0), -EOPNOTSUPP);
 	/* To another CPU and vector, while masked; the old vector still has its handler. */
 	(void)fake_window_stores();
