@@ -77,6 +77,7 @@ static void add_without_memory(uint64_t features)
 
 	for (i = 0; i < 6; i++)
 		s[i] = (struct vq_seg){ &bytes[i], 1 };
+	(void)fake_synced();
 	for (n = 1;; n++) {
 		fake_fail = n;
 		ret = vq_add(vq, s, 3, s + 3, 3, tokens);
@@ -86,6 +87,7 @@ static void add_without_memory(uint64_t features)
 		assert_int_equal(vq_free_count(vq), 8);
 		assert_int_equal(vq_in_flight(vq), 0);
 		assert_int_equal(fake_maps_out(), 0);
+		assert_int_equal(fake_synced(), 0); /* no device wrote anything */
 		assert_false(features & PACKED ? dev.q[0].desc->flags : dev.q[0].avail->idx);
 	}
 	fake_fail = 0;
@@ -374,7 +376,7 @@ static void raw_ways(void **state)
 
 	(void)state;
 	virtio_watch(hear);
-	for (way = 0; way < 4; way++) {
+	for (way = 0; way < 5; way++) {
 		vq = start_queue(0, 8);
 		assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens), 0);
 		if (way == 1)
@@ -383,6 +385,8 @@ static void raw_ways(void **state)
 			vq_raw_take(vq, 0);
 		else if (way == 3)
 			(void)vq_raw_stage(vq, 9, NULL);
+		else if (way == 4)
+			(void)vq_split(vq);
 		fake_push(&dev, 0, 5, 0);
 		assert_int_equal(vq_get(vq, &token, &len), -EPROTO);
 		assert_int_equal(heard, 1);

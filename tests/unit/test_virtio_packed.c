@@ -277,6 +277,48 @@ static void flags_nonsense(void **state)
 	}
 }
 
+/* The words name queue, place and id, each as it is; of a queue that has two descriptors behind it. */
+static void words(void **state)
+{
+	static const struct {
+		uint16_t id;
+		uint32_t len;
+		int flags; /* -1: used */
+		const char *text;
+	} k[] = {
+		{ 0, 1, 0,
+		  "queue 0: descriptor 2 has flags AVAIL 0, USED 0 at wrap counter 1: neither "
+		  "available nor used" },
+		{ 0, 1, PVRING_DESC_F_USED,
+		  "queue 0: descriptor 2 has flags AVAIL 0, USED 1 at wrap counter 1: neither "
+		  "available nor used" },
+		{ 3, 1, -1, "queue 0: used descriptor 2 has id 3, not a buffer in flight" },
+		{ 1, 9, -1,
+		  "queue 0: used descriptor 2 (id 1): len 9, the buffer has 8 writable bytes" },
+	};
+	static char b[8];
+	const struct vq_seg s = { b, 8 };
+	unsigned int i, n;
+	uint32_t len;
+	void *token;
+
+	(void)state;
+	for (i = 0; i < sizeof(k) / sizeof(k[0]); i++) {
+		struct virtqueue *vq = with_two(0);
+
+		for (n = 0; n < 2; n++) {
+			fake_packed_push(&ring, (uint16_t)n, 8, 1);
+			assert_int_equal(vq_get(vq, &token, &len), 1);
+		}
+		assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens),
+				 0); /* id 1: the last one back */
+		fake_packed_push(&ring, k[i].id, k[i].len, 1);
+		if (k[i].flags >= 0)
+			ring.desc[2].flags = cpu_to_le16((uint16_t)k[i].flags);
+		expect_broken(vq, k[i].text);
+	}
+}
+
 /* --- in order ---------------------------------------------------------------------------- */
 
 /* One used descriptor for three buffers: those before the last were used completely. */
@@ -396,6 +438,7 @@ static void interrupts(void **state)
 	assert_false(vq_interrupts(vq, false));
 	assert_int_equal(le16_to_cpu(ring.driver->flags), PVRING_EVENT_DISABLE);
 	fake_packed_push(&ring, 0, 0, 1);
+	assert_false(vq_interrupts(vq, false)); /* who wants none need not look again */
 	assert_true(vq_interrupts(vq, true));
 	assert_int_equal(le16_to_cpu(ring.driver->flags), PVRING_EVENT_ENABLE);
 	stop();
@@ -677,29 +720,18 @@ static void parts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_buffer),
-		cmocka_unit_test(sizes),
-		cmocka_unit_test(ring_full),
-		cmocka_unit_test(wraps),
-		cmocka_unit_test(tables),
-		cmocka_unit_test(bad_ids),
-		cmocka_unit_test(used_twice),
-		cmocka_unit_test(used_unasked),
-		cmocka_unit_test(len_too_long),
-		cmocka_unit_test(flags_nonsense),
-		cmocka_unit_test(batch),
-		cmocka_unit_test(kick_flags),
-		cmocka_unit_test(kick_event),
-		cmocka_unit_test(interrupts),
-		cmocka_unit_test(interrupts_event),
-		cmocka_unit_test(audit),
-		cmocka_unit_test(raw_door),
-		cmocka_unit_test(raw_walk_ends),
-		cmocka_unit_test(raw_take_in_order),
-		cmocka_unit_test(raw_circle),
-		cmocka_unit_test(raw_batches),
-		cmocka_unit_test(entries),
-		cmocka_unit_test(parts),
+		cmocka_unit_test(one_buffer),	 cmocka_unit_test(sizes),
+		cmocka_unit_test(ring_full),	 cmocka_unit_test(wraps),
+		cmocka_unit_test(tables),	 cmocka_unit_test(bad_ids),
+		cmocka_unit_test(used_twice),	 cmocka_unit_test(used_unasked),
+		cmocka_unit_test(len_too_long),	 cmocka_unit_test(flags_nonsense),
+		cmocka_unit_test(words),	 cmocka_unit_test(batch),
+		cmocka_unit_test(kick_flags),	 cmocka_unit_test(kick_event),
+		cmocka_unit_test(interrupts),	 cmocka_unit_test(interrupts_event),
+		cmocka_unit_test(audit),	 cmocka_unit_test(raw_door),
+		cmocka_unit_test(raw_walk_ends), cmocka_unit_test(raw_take_in_order),
+		cmocka_unit_test(raw_circle),	 cmocka_unit_test(raw_batches),
+		cmocka_unit_test(entries),	 cmocka_unit_test(parts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

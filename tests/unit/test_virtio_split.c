@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "drivers/virtio/transport.h"
+#include "drivers/virtio/vq_impl.h"
 #include "tests/unit/one_queue.h"
 
 static void one_buffer(void **state)
@@ -30,6 +31,8 @@ static void one_buffer(void **state)
 	assert_true(fake_pop(&dev, 0, &c));
 	assert_false(c.indirect);
 	assert_int_equal(c.n, 2);
+	assert_int_equal(le16_to_cpu(dev.q[0].desc[0].next), 1);
+	assert_int_equal(le16_to_cpu(dev.q[0].desc[1].next), 0); /* there is none */
 	assert_int_equal(c.readable, 4);
 	assert_int_equal(c.writable, 8);
 	fake_copy_out(&c, seen, 4);
@@ -168,6 +171,7 @@ static void wraps_indirect(void **state)
 static void indirect_long(void **state)
 {
 	struct virtqueue *vq = start_queue(VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC), 32);
+	const struct vring_desc *table;
 	struct vq_seg s[32];
 	struct fake_chain c;
 	char b[32];
@@ -183,9 +187,11 @@ static void indirect_long(void **state)
 	assert_true(fake_pop(&dev, 0, &c));
 	assert_true(c.indirect);
 	assert_int_equal(c.n, 32);
+	table = (const struct vring_desc *)(uintptr_t)le64_to_cpu(dev.q[0].desc[c.head].addr);
 	for (i = 0; i < 32; i++) {
 		assert_ptr_equal(c.seg[i].p, &b[i]);
 		assert_int_equal(c.seg[i].write, i >= 20);
+		assert_int_equal(le16_to_cpu(table[i].next), i < 31 ? i + 1 : 0);
 	}
 	fake_push(&dev, 0, c.head, 12);
 	assert_int_equal(vq_get(vq, &token, &len), 1);
@@ -291,7 +297,52 @@ static void used_index_back(void **state)
 	expect_broken(vq, "jumped from 0 to 65535");
 }
 
-/* --- notifications ---------------------------------------------------------------------- */
+/* The words name queue, place and id, each as it is; of a queue that has three elements behind it. */
+static void words(void **state)
+{
+	static const struct {
+		uint16_t jump; /* of the index, beside the element */
+		uint32_t id, len;
+		const char *taken, *audited;
+	} k[] = {
+		{ 0, 8, 0, "queue 0: used element 3 has id 8, the queue has 8 descriptors",
+		  "queue 0: used element 3, the last before a reset, has id 8, not a buffer in flight" },
+		{ 0, 5, 0, "queue 0: used element 3 has id 5, not a buffer in flight",
+		  "queue 0: used element 3, the last before a reset, has id 5, not a buffer in flight" },
+		{ 0, 0, 9, "queue 0: used element 3 (id 0): len 9, the buffer has 8 writable bytes",
+		  "queue 0: used element 3 (id 0): len 9, the buffer has 8 writable bytes" },
+		{ 4, 0, 0, "queue 0: used.idx jumped from 3 to 8 with 1 buffers in flight",
+		  "queue 0: used.idx jumped from 3 to 8 with 1 buffers in flight" },
+	};
+	static char b[8];
+	const struct vq_seg s = { b, 8 };
+	unsigned int i, n, audited;
+	struct fake_chain c;
+	uint32_t len;
+	void *token;
+
+	(void)state;
+	for (i = 0; i < 2 * sizeof(k) / sizeof(k[0]); i++) {
+		struct virtqueue *vq = start_queue(0, 8);
+
+		audited = i % 2;
+		for (n = 0; n < 3; n++) {
+			assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens), 0);
+			assert_true(fake_pop(&dev, 0, &c));
+			fake_push(&dev, 0, c.head, 8);
+			assert_int_equal(vq_get(vq, &token, &len), 1);
+		}
+		assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens), 0);
+		fake_push(&dev, 0, k[i / 2].id, k[i / 2].len);
+		dev.q[0].used->idx = cpu_to_le16((uint16_t)(4 + k[i / 2].jump));
+		if (audited)
+			vq_audit(vq);
+		else
+			assert_int_equal(vq_get(vq, &token, &len), -EPROTO);
+		assert_string_equal(vq_error(vq), audited ? k[i / 2].audited : k[i / 2].taken);
+		stop();
+	}
+}
 
 /* --- who watches ---------------------------------------------------------------------------- */
 
@@ -411,6 +462,9 @@ static void kick_flags(void **state)
 	vq_notify(vq);
 	assert_int_equal(dev.q[0].notifies, 2);
 	assert_int_equal(dev.q[0].notify_data, 2u << 16);
+	dev.q[0].used->flags = 0;
+	vq_kick(vq); /* nothing new */
+	assert_int_equal(dev.q[0].notifies, 2);
 	stop();
 }
 
@@ -447,6 +501,7 @@ static void interrupts_flags(void **state)
 	assert_false(vq_interrupts(vq, false));
 	assert_int_equal(dev.q[0].avail->flags, cpu_to_le16(VRING_AVAIL_F_NO_INTERRUPT));
 	fake_push(&dev, 0, 0, 0);
+	assert_false(vq_interrupts(vq, false)); /* who wants none need not look again */
 	assert_true(vq_interrupts(vq, true));
 	assert_int_equal(dev.q[0].avail->flags, 0);
 	stop();
@@ -510,7 +565,7 @@ static void raw_door(void **state)
 {
 	struct virtqueue *vq = start_queue(VIRTIO_BIT(VIRTIO_F_EVENT_IDX), 8);
 	const struct vq_raw_desc d = { 0x1122334455667788ull, 0x99, 0xfff8 | VRING_DESC_F_NEXT, 4 };
-	const struct vq_raw_desc end = { 0x99, 1, VRING_DESC_F_WRITE, 3 };
+	const struct vq_raw_desc end = { 0x99, 1, VRING_DESC_F_WRITE, 7 };
 	const struct vq_raw_desc loop = { 1, 2, VRING_DESC_F_NEXT, 5 }, out = { 1, 2, 1, 0xffff };
 	const uint16_t heads[] = { 3, 5, 6 };
 	struct vq_raw_desc back;
@@ -522,6 +577,7 @@ static void raw_door(void **state)
 	assert_int_equal(vq_raw_stage(vq, 4, &end), 0);
 	assert_int_equal(vq_raw_stage(vq, 5, &loop), 0);
 	assert_int_equal(vq_raw_stage(vq, 6, &out), 0);
+	assert_int_equal(vq_raw_stage(vq, 7, &d), 0); /* behind the end, which has no NEXT */
 	vq_split_desc(vq_split(vq), 3, &back);
 	assert_int_equal(back.addr, 0);
 	assert_int_equal(le16_to_cpu(dev.q[0].avail->idx), 0);
@@ -530,6 +586,8 @@ static void raw_door(void **state)
 	assert_memory_equal(&d, &back, sizeof(d));
 	vq_split_desc(vq_split(vq), 4, &back);
 	assert_memory_equal(&end, &back, sizeof(end));
+	vq_split_desc(vq_split(vq), 7, &back);
+	assert_int_equal(back.addr, 0);
 	assert_int_equal(le16_to_cpu(dev.q[0].avail->idx), 3);
 	assert_int_equal(le16_to_cpu(dev.q[0].avail->ring[0]), 3);
 	assert_int_equal(le16_to_cpu(dev.q[0].avail->ring[1]), 5);
@@ -622,6 +680,7 @@ int main(void)
 		cmocka_unit_test(used_len_too_long),
 		cmocka_unit_test(used_index_jumps),
 		cmocka_unit_test(used_index_back),
+		cmocka_unit_test(words),
 		cmocka_unit_test(watcher_is_told),
 		cmocka_unit_test(audited_at_reset),
 		cmocka_unit_test(raw_is_not_told),
