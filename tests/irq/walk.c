@@ -12,7 +12,7 @@
 #include "lib/smp.h"
 #include "tests/irq/irq.h"
 
-#define STEPS 60u
+#define STEPS 80u
 
 static struct walk {
 	struct test_ctx *t;
@@ -36,6 +36,9 @@ static void it_comes(const char *when)
 
 static void causes(void)
 {
+	/* Of two that wait the VMM may hear one by one: the second message would come behind the next change. */
+	if (walk.waits)
+		return;
 	irq_watch(walk.a->d, walk.a->queue);
 	actor_one(walk.t, walk.a);
 	if (is_open()) {
