@@ -539,7 +539,8 @@ int ring_pop(struct ring *r, struct ring_chain *c)
 			return 0;
 		if (ready > r->num && fault(F_HOSTILE_LEAP_STICKS))
 			r->lame = true;
-		if (ready > r->num || (ready == r->num && fault(F_OUTSIDE_VS_FULL_IS_LEAP))) {
+		if ((ready > r->num && !fault(F_HOSTILE_LEAP_TAKEN)) ||
+		    (ready == r->num && fault(F_OUTSIDE_VS_FULL_IS_LEAP))) {
 			ring_break(r, "the avail index leaps", ready);
 			return -EIO;
 		}
