@@ -325,35 +325,40 @@ TEST(tsc_rate,
 	       (unsigned long long)most);
 }
 
-static uint64_t rdtscp(void)
+/* What ecx holds before it has no meaning. */
+static uint64_t rdtscp(uint32_t *ecx)
 {
-	uint32_t lo, hi, aux;
+	uint32_t lo, hi;
 
-	__asm__ volatile("rdtscp; lfence" : "=a"(lo), "=d"(hi), "=c"(aux) : : "memory");
+	__asm__ volatile("rdtscp; lfence" : "=a"(lo), "=d"(hi), "+c"(*ecx) : : "memory");
 	return (uint64_t)hi << 32 | lo;
 }
 
 TEST(tsc_by_rdtscp,
      .id = "boot.time.rdtscp",
-     .clause = "Intel SDM 2B, AMD APM 3: RDTSCP reads the counter that RDTSC reads",
+     .clause = "Intel SDM 2B, AMD APM 3: RDTSCP reads the counter that RDTSC reads, and IA32_TSC_AUX into ecx",
      .owner = OWNER_COUNTER)
 {
 	enum {
-		HAS_RDTSCP = 1 << 27 /* of EDX */
+		HAS_RDTSCP = 1 << 27, /* of EDX */
+		MSR_TSC_AUX = 0xc0000103u,
 	};
 	uint64_t before, now, after;
 	unsigned int i;
+	uint32_t ecx;
 
 	if (!(cpuid(0x80000001, 0).edx & HAS_RDTSCP))
 		test_skip(t, "this CPU has no RDTSCP");
 	for (i = 0; i < 100; i++) {
 		before = rdtsc();
-		now = rdtscp();
+		ecx = 0x5a5a0000u + i;
+		now = rdtscp(&ecx);
 		after = rdtsc();
 		require(t, before <= now && now <= after,
 			"RDTSCP reads %llu between RDTSCs of %llu and %llu",
 			(unsigned long long)now, (unsigned long long)before,
 			(unsigned long long)after);
+		require_eq(t, ecx, (uint32_t)rdmsr(MSR_TSC_AUX), "ecx behind RDTSCP");
 	}
 }
 
