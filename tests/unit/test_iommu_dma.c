@@ -389,6 +389,10 @@ static void spaces_of_devices(void **state)
 		assert_int_equal(host.attach_flags, 0);
 		assert_true(top(&d[i])->ops->restricted);
 	}
+	/* What is left of back ends that a device had before is none. */
+	dev = d[0];
+	dev.dma_layers = 1;
+	assert_false(viommu_space(&dev, &s));
 	/* The IOMMU came up with the first, what it took stays its own, and nothing goes past it. */
 	assert_int_equal(host.starts, 1);
 	assert_int_equal(host.kept, 7);
@@ -480,6 +484,7 @@ static void transfers(void **state)
 		{ RAM + 0xffe, 4098, 2 },
 		{ RAM + 0xffe, 4099, 3 },
 		{ RAM + 5, 0, 1 },
+		{ RAM, 0, 1 },
 		{ RAM + 0x1000, 65536, 16 },
 	};
 	static const enum dma_dir dirs[] = { DMA_TO_DEVICE, DMA_FROM_DEVICE, DMA_BOTH };

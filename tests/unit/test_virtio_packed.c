@@ -676,6 +676,68 @@ static void raw_batches(void **state)
 	stop();
 }
 
+/* A ring is told of nothing, of less than is asked, of more than it holds. */
+static void raw_numbers(void **state)
+{
+	const struct vq_packed_desc two[2] = { { 1, 1, 9, VRING_DESC_F_NEXT }, { 1, 1, 200, 0 } };
+	const struct vq_raw_desc list[] = { { 1, 1, VRING_DESC_F_NEXT, 1 }, { 1, 1, 0, 0 } };
+	const uint16_t head = 0;
+	struct virtqueue *vq = start(EVENT, 4);
+	struct vq_packed *p = vq_packed(vq);
+	struct vq_packed_desc one = { 1, 1, 201, 0 };
+	unsigned int i;
+
+	(void)state;
+	vq_raw_post(vq, &head, 0);
+	assert_int_equal(flags_at(0), 0);
+	assert_int_equal(vq_packed_next_avail(p), PVRING_WRAP);
+	for (i = 0; i < 2; i++)
+		assert_int_equal(vq_raw_stage(vq, (uint16_t)i, &list[i]), 0);
+	/* The second buffer from now on lies behind the two descriptors of the first. */
+	vq_raw_post(vq, &head, 1);
+	assert_int_equal(vq_raw_want_nth(vq, 2), 0);
+	assert_int_equal(le16_to_cpu(ring.driver->desc), PVRING_WRAP | 2);
+	assert_int_equal(le16_to_cpu(ring.driver->flags), PVRING_EVENT_DESC);
+	assert_int_equal(vq_raw_want_nth(vq, 4), 0);
+	assert_int_equal(le16_to_cpu(ring.driver->desc), 0);
+	fake_packed_push(&ring, 0, 0, 2);
+	vq_raw_take(vq, 5);
+	assert_int_equal(vq_packed_next_used(p), PVRING_WRAP | 2);
+	assert_int_equal(vq_raw_used_count(vq), 0);
+	/* Of the oldest of more buffers than descriptors nothing is known any more: it counts as one. */
+	vq_packed_post(p, two, 2);
+	for (i = 0; i < 4; i++, one.id++)
+		vq_packed_post(p, &one, 1);
+	fake_packed_push(&ring, 200, 0, 1);
+	fake_packed_push(&ring, 203, 0, 1);
+	assert_int_equal(vq_raw_used_count(vq), 2);
+	vq_raw_take(vq, 2);
+	assert_int_equal(vq_packed_next_used(p), 0);
+	stop();
+}
+
+/* Nothing is in flight: whatever the flags are that are not those of a used descriptor, nobody looks at them. */
+static void nothing_in_flight(void **state)
+{
+	struct virtqueue *vq = start(0, 4);
+	uint32_t len;
+	void *token;
+
+	(void)state;
+	ring.desc[0].flags = cpu_to_le16(PVRING_DESC_F_USED);
+	assert_false(vq_pending(vq));
+	assert_int_equal(vq_get(vq, &token, &len), 0);
+	stop();
+	fake_init(&dev, VIRTIO_ID_RNG,
+		  VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_RING_PACKED), 1, false);
+	dev.best_irq = VIRTIO_IRQ_POLL; /* then it is polled from the start */
+	assert_int_equal(virtio_negotiate(&dev.vdev, VIRTIO_BIT(VIRTIO_F_RING_PACKED)), 0);
+	assert_int_equal(virtio_queues_setup(&dev.vdev, 1, 0), 0);
+	fake_packed_start(&ring, &dev, 0);
+	assert_int_equal(le16_to_cpu(ring.driver->flags), PVRING_EVENT_DISABLE);
+	stop();
+}
+
 static void entries(void **state)
 {
 	struct virtqueue *vq = start(0, 4);
@@ -720,18 +782,32 @@ static void parts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(one_buffer),	 cmocka_unit_test(sizes),
-		cmocka_unit_test(ring_full),	 cmocka_unit_test(wraps),
-		cmocka_unit_test(tables),	 cmocka_unit_test(bad_ids),
-		cmocka_unit_test(used_twice),	 cmocka_unit_test(used_unasked),
-		cmocka_unit_test(len_too_long),	 cmocka_unit_test(flags_nonsense),
-		cmocka_unit_test(words),	 cmocka_unit_test(batch),
-		cmocka_unit_test(kick_flags),	 cmocka_unit_test(kick_event),
-		cmocka_unit_test(interrupts),	 cmocka_unit_test(interrupts_event),
-		cmocka_unit_test(audit),	 cmocka_unit_test(raw_door),
-		cmocka_unit_test(raw_walk_ends), cmocka_unit_test(raw_take_in_order),
-		cmocka_unit_test(raw_circle),	 cmocka_unit_test(raw_batches),
-		cmocka_unit_test(entries),	 cmocka_unit_test(parts),
+		cmocka_unit_test(one_buffer),
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(ring_full),
+		cmocka_unit_test(wraps),
+		cmocka_unit_test(tables),
+		cmocka_unit_test(bad_ids),
+		cmocka_unit_test(used_twice),
+		cmocka_unit_test(used_unasked),
+		cmocka_unit_test(len_too_long),
+		cmocka_unit_test(flags_nonsense),
+		cmocka_unit_test(words),
+		cmocka_unit_test(batch),
+		cmocka_unit_test(kick_flags),
+		cmocka_unit_test(kick_event),
+		cmocka_unit_test(interrupts),
+		cmocka_unit_test(interrupts_event),
+		cmocka_unit_test(audit),
+		cmocka_unit_test(raw_door),
+		cmocka_unit_test(raw_walk_ends),
+		cmocka_unit_test(raw_take_in_order),
+		cmocka_unit_test(raw_circle),
+		cmocka_unit_test(raw_batches),
+		cmocka_unit_test(entries),
+		cmocka_unit_test(raw_numbers),
+		cmocka_unit_test(nothing_in_flight),
+		cmocka_unit_test(parts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
