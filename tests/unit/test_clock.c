@@ -163,6 +163,10 @@ static void protected(void **state)
 	assert_int_equal(kvm_clock_register(0), 0);
 	assert_int_equal(host.shared, 1);
 	assert_int_equal(host.gfn, (uintptr_t)host.page >> PAGE_SHIFT);
+	host.no_memory = true; /* there is nothing to share */
+	assert_int_equal(kvm_clock_register(1), -ENOMEM);
+	assert_int_equal(host.shared, 1);
+	host.no_memory = false;
 	host.refuses_share = true;
 	assert_int_equal(kvm_clock_register(1), -ENOMEM);
 	assert_null(kvm_clock_page(1));

@@ -28,6 +28,8 @@ static struct {
 	uint32_t features; /* shown instead of the host's, 0: the host's */
 	unsigned int calls, freed, kept;
 	struct kvm_call last;
+	uint64_t args;	  /* of all calls, or'ed */
+	char warned[200]; /* what was printed */
 	uint64_t unknown; /* a hypercall that this host does not have; 0: none */
 	int64_t answer;	  /* 0: the host's own */
 	bool trapped, no_signature, no_pool;
@@ -38,9 +40,10 @@ static struct {
 } host;
 
 static struct boot_info info = {
-	.mem_count = 3, /* what stands behind them does not count */
+	.mem_count = 4, /* what stands behind them does not count */
 	.mem = { { 0x1000, 0x9e000, BOOT_MEM_RAM },
 		 { 0xa0000, 0x60000, BOOT_MEM_MMIO },
+		 { 0x9f800, 0x400, BOOT_MEM_RAM }, /* not a page of it */
 		 { 0x100800, (FRAMES << 12) - 0x100800, BOOT_MEM_RAM },
 		 { 0xf0000000, 0x1000, BOOT_MEM_RAM } },
 };
@@ -76,6 +79,19 @@ void env_line(const char *key, const char *fmt, ...)
 	va_end(ap);
 }
 
+int __wrap_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int __wrap_printf(const char *fmt, ...)
+{
+	const size_t n = strlen(host.warned);
+	va_list ap;
+	int ret;
+
+	va_start(ap, fmt);
+	ret = vsnprintf(host.warned + n, sizeof(host.warned) - n, fmt, ap);
+	va_end(ap);
+	return ret;
+}
+
 uint32_t kvm_arch_base(void)
 {
 	return host.no_signature ? 0 : 0x40000000;
@@ -107,6 +123,7 @@ void kvm_arch_call(enum kvm_opcode op, struct kvm_call *c)
 	(void)op;
 	host.calls++;
 	host.last = *c;
+	host.args |= c->arg[0] | c->arg[1] | c->arg[2] | c->arg[3];
 	if (!host.answer)
 		refkvm_hypercall(&host.k, &r);
 	c->result = host.answer				  ? (uint64_t)host.answer :
@@ -178,6 +195,7 @@ static void detection(void **state)
 	start(REFKVM_RFC);
 	assert_ptr_equal(protect_query(why, sizeof(why)), &protect_rfc_ops);
 	assert_false(page_states_protected(&host.k.pages)); /* asking enables nothing */
+	assert_int_equal(host.args, 0);
 	stop();
 	start(REFKVM_MAP_GPA);
 	assert_ptr_equal(protect_query(why, sizeof(why)), &protect_map_gpa_ops);
@@ -320,14 +338,20 @@ static void retries(void **state)
 static void enable(void **state)
 {
 	static const enum refkvm_mode modes[] = { REFKVM_RFC, REFKVM_MAP_GPA };
+	unsigned int calls;
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		start(modes[i]);
 		host.k.behave.eintr_once = true;
+		protect_query(NULL, 0);
+		record_shared(5, 1); /* of what was before nothing stays */
 		assert_int_equal(protect_enable(), 0);
 		assert_true(protect_enabled());
+		calls = host.calls;
 		assert_int_equal(protect_enable(), 0);
+		assert_int_equal(host.calls, calls);
+		assert_int_equal(protect_shared_ranges(), 1);
 		/* The pool, and what is no whole page of RAM where each range is converted. */
 		assert_true(open_page(0x200) && open_page(0x20f));
 		assert_false(open_page(0x1ff) || open_page(0x210) || open_page(1) ||
@@ -385,22 +409,28 @@ static void at_the_start(void **state)
 	host.rebooted = NULL;
 	init();
 	assert_true(protect_enabled());
+	assert_string_equal(host.warned, "");
 	env();
 	assert_string_equal(host.env, "protection: rfc, 1 shared ranges");
 	protect_forget();
 	assert_int_equal(protect_shared_ranges(), 0);
 	assert_false(protect_is_shared(0x200));
 	stop();
+	/* Who wants it and does not get it is told why. */
 	start(REFKVM_NONE);
 	host.off = "protect";
 	init();
 	assert_false(protect_enabled());
+	assert_string_equal(host.warned,
+			    "# warning: protect=on: KVM features 0x100000b: neither MEM_PROTECTED "
+			    "that answers nor MAP_GPA_RANGE\n");
 	stop();
 	start(REFKVM_RFC);
 	host.off = "protect";
 	host.unknown = KVM_HC_ENABLE_MEM_PROTECTED;
 	init();
 	assert_false(protect_enabled());
+	assert_string_equal(host.warned, "# warning: protect=on: enabling failed: -1000\n");
 	stop();
 }
 
@@ -426,6 +456,11 @@ static void map_gpa_calls(void **state)
 	start(REFKVM_MAP_GPA);
 	assert_int_equal(protect_map_gpa_ops.enable(), 0);
 	assert_int_equal(host.calls, 2); /* as many as there are ranges of RAM */
+	assert_int_equal(host.last.arg[0], 0x101000);
+	assert_int_equal(host.last.arg[1], FRAMES - 0x101);
+	assert_int_equal(host.last.arg[2], 0x10);
+	assert_true(open_page(0) && open_page(0x9f) && open_page(0x100));
+	assert_false(open_page(1) || open_page(0x9e) || open_page(0x101) || open_page(FRAMES - 1));
 	host.k.behave.enomem_once = true;
 	calls = host.calls;
 	assert_int_equal(protect_map_gpa_ops.enable(), 0);
@@ -568,8 +603,10 @@ static void pages_free(void **state)
 		start(REFKVM_RFC);
 		assert_int_equal(protect_enable(), 0);
 		assert_int_equal(protect_share(gfn, 1), 0);
+		host.calls = 0;
 		protect_pages_free(p, 3);
 		assert_int_equal(open_page(gfn), gfn == 0x43);
+		assert_int_equal(host.calls, gfn != 0x43);
 		stop();
 	}
 }

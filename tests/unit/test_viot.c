@@ -334,6 +334,21 @@ static void broken(void **state)
 	assert_int_equal(endpoint_of(9, 0x18, &v), -1);
 	table.first = 0;
 	assert_int_equal(endpoint_of(0, 0x18, &v), -1);
+	/* What looks like a node in the header is none; of nodes that are not counted none counts. */
+	setup(NULL);
+	table.reserved[0] = 3;
+	table.reserved[2] = 16;
+	table.reserved[6] = 0x10;
+	put_iommu(0, 0x0010);
+	put_range(0, 0, 0, 0, 0xffff, FIRST - 8);
+	assert_int_equal(endpoint_of(0, 0x18, &v), -1);
+	setup(NULL);
+	put_iommu(0, 0x0010);
+	put_range(0, 0, 0, 0, 0xffff, FIRST);
+	table.nodes = 1;
+	assert_int_equal(endpoint_of(0, 0x18, &v), -1);
+	table.nodes = 2;
+	assert_int_equal(endpoint_of(0, 0x18, &v), 0x18);
 }
 
 int main(void)

@@ -69,6 +69,7 @@ unit-refkvm-src := host/ref/kvm/kvm.c host/ref/kvm/faults.c host/common/page_sta
 unit-tests += refkvm protect bounce clock
 unit-clock := kvmpv/x86_64/clock.c
 unit-refkvm := $(unit-refkvm-src)
+unit-link-protect := -Wl,--wrap=printf
 unit-protect := $(unit-refkvm-src) kvmpv/x86_64/rfc.c kvmpv/x86_64/map_gpa.c kvmpv/x86_64/kvm.c
 unit-link-bounce := $(fake-heap)
 unit-bounce := lib/dma.c lib/device.c
