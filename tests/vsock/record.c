@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "drivers/virtio/virtqueue.h"
+#include "drivers/virtio/split.h"
 #include "lib/errname.h"
 #include "lib/mem.h"
 #include "tests/vsock/packet.h"
@@ -546,6 +546,51 @@ TEST(record_dropped,
 	expect_eq(t, now.dropped_malformed - was.dropped_malformed, 2 * TIMES,
 		  "dropped for their length");
 	expect_eq(t, now.chains_bad, was.chains_bad, "chains that are malformed, and none is");
+}
+
+/* A table with a part of an entry, which no device can take. It comes back, with nothing written. */
+static void send_malformed(struct test_ctx *t, struct vsock_env *e)
+{
+	struct virtqueue *tx = vsock_device(e->vs)->vq[1];
+	const struct vq_raw_desc d = { .len = 17, .flags = VRING_DESC_F_INDIRECT };
+	const uint16_t head = (uint16_t)(vq_size(tx) - 1);
+	uint32_t id, len;
+
+	wait_for((vsock_poll(e->vs), vq_in_flight(tx) == 0), test_sec());
+	if (vq_raw_stage(tx, head, &d))
+		test_error(t, "no memory for a descriptor");
+	vq_raw_post(tx, &head, 1);
+	vq_notify(tx);
+	require(t, wait_for(vq_raw_used_count(tx) > 0, IO_NS),
+		"a malformed chain does not come back");
+	vq_raw_used(tx, 0, &id, &len);
+	vq_raw_take(tx, 1);
+	expect_eq(t, id, head, "used id of a malformed chain");
+	expect_eq(t, len, 0, "bytes written to a malformed chain");
+}
+
+TEST(record_chains,
+     .id = "vsock.record.bad_chains",
+     .clause = PROTO "chains_bad: malformed chains are given back and counted since the reset, and what is behind them is served",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	enum {
+		TIMES = 3
+	};
+	struct vsock_env *e = vsock_env_ctl(t);
+	const struct ctl_dev_info was = compare(t, e);
+	static struct ctl_dev_info now;
+	unsigned int i;
+
+	for (i = 0; i < TIMES; i++)
+		send_malformed(t, e);
+	CTL_OK(t, ctl_dev_info(e->ctl, &now));
+	expect_eq(t, now.chains_bad - was.chains_bad, TIMES, "malformed chains");
+	CTL_OK(t, vsock_env_reopen(t, 0));
+	CTL_OK(t, vsock_env_reconnect());
+	CTL_OK(t, ctl_dev_info(vsock_env_ctl(t)->ctl, &now));
+	expect_eq(t, now.chains_bad, 0, "malformed chains since the reset");
 }
 
 TEST(record_features,
