@@ -52,8 +52,11 @@ struct viommu {
 struct viommu *viommu_get(unsigned int n)
 {
 	static struct viommu *all[MAX_IOMMUS];
-	struct virtio_device *d = n < MAX_IOMMUS ? virtio_find(VIRTIO_ID_IOMMU, n) : NULL;
+	struct virtio_device *d;
 
+	if (n >= MAX_IOMMUS)
+		return NULL;
+	d = virtio_find(VIRTIO_ID_IOMMU, n);
 	if (d && !all[n]) {
 		all[n] = calloc(1, sizeof(*all[n]));
 		if (all[n])

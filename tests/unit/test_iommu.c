@@ -521,7 +521,7 @@ static void report(const char *bytes, uint32_t len)
 
 static void faults(void **state)
 {
-	struct viommu_fault f;
+	struct viommu_fault f = { 0 };
 	uint32_t len = 77;
 	unsigned int i;
 

@@ -513,10 +513,10 @@ static void transfers(void **state)
 		assert_int_equal(mapped(), 0);
 		assert_int_equal(pages_mapped(), 0);
 		snprintf(want, sizeof(want),
-			 "map %llx %zu %u;cpu %llx 3 %u;device %llx 4 %u;unmap %llx %zu %u;",
-			 (unsigned long long)c[i].phys, c[i].len, dir,
-			 (unsigned long long)c[i].phys, dir, (unsigned long long)c[i].phys, dir,
-			 (unsigned long long)c[i].phys, c[i].len, dir);
+			 "map %llx %zu %d;cpu %llx 3 %d;device %llx 4 %d;unmap %llx %zu %d;",
+			 (unsigned long long)c[i].phys, c[i].len, (int)dir,
+			 (unsigned long long)c[i].phys, (int)dir, (unsigned long long)c[i].phys,
+			 (int)dir, (unsigned long long)c[i].phys, c[i].len, (int)dir);
 		assert_string_equal(below.calls, want);
 	}
 }

@@ -93,7 +93,7 @@ TEST(init_after_queues,
 	};
 	struct virtio_device *d = vsock_device(vsock_env_ctl(t)->vs);
 	struct ctl_dev_info info;
-	uint16_t q;
+	unsigned int q;
 
 	if (!(d->offered & VIRTIO_BIT(VIRTIO_F_RING_RESET)))
 		test_skip(t, "the device does not offer VIRTIO_F_RING_RESET (bit 40)");
@@ -103,7 +103,7 @@ TEST(init_after_queues,
 	d = vsock_device(vsock_env()->vs);
 	pair_open(t, .at = ASSAY_SINK_PORT, .local_port = PORT);
 	for (q = 0; q < QUEUES; q++)
-		require(t, d->ops->queue_reset(d, q) == 0, "queue %u: %s", q, d->error);
+		require(t, d->ops->queue_reset(d, (uint16_t)q) == 0, "queue %u: %s", q, d->error);
 	require(t, vsock_env_reopen(t, 0) == 0, "the device does not come up: %s",
 		vsock_env_device_error());
 	require(t, vsock_env_reconnect() == 0, "the control connection: %s",

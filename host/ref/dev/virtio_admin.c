@@ -59,7 +59,9 @@ static struct answer answer_to(const struct command *m, size_t len)
 			return refuse(Q_INVALID_FIELD);
 		return (struct answer){ 0 };
 	default:
-		return fault(F_VFIO_ADMIN_OPCODE) ? (struct answer){ 0 } : refuse(Q_INVALID_OPCODE);
+		if (fault(F_VFIO_ADMIN_OPCODE))
+			return (struct answer){ 0 };
+		return refuse(Q_INVALID_OPCODE);
 	}
 }
 
