@@ -607,7 +607,7 @@ unsigned int vhu_poll_fill(struct vhu *v, struct pollfd *fds)
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
 		const struct ring *r = &v->d->ring[i];
 
-		if (r->running && r->kick_fd >= 0)
+		if ((r->running || r->waits) && r->kick_fd >= 0)
 			fds[n++] = (struct pollfd){ .fd = r->kick_fd, .events = POLLIN };
 	}
 	return n;
