@@ -469,35 +469,6 @@ TEST(credit_grown,
 	}
 }
 
-/* More than a host may want to hold for one connection, and less than the credit: no packet of ours goes out meanwhile. */
-TEST(credit_enough,
-     .id = "vsock.credit.without_a_word",
-     .clause = "virtio 1.4, 5.10.6.3: the host sends within the credit that it was given, and needs to hear of no more for that",
-     .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER)
-{
-	const uint32_t bytes = 600000;
-	struct pair *p = pair_open(t, .guest_buf = 1u << 20), *filler = pair_open(t);
-	struct vsock *vs = p->env->vs;
-
-	rx_is_full(filler);
-	ctl_ahead(p->env->ctl, true);
-	host_send(p, bytes);
-	ctl_ahead(p->env->ctl, false);
-	pair_waits(p, !vq_in_flight(vsock_device(vs)->vq[1]), 1);
-	/* The answer to a CREDIT_REQUEST stays in the driver. */
-	vsock_hold_tx(vs, true);
-	rx_has_room(filler);
-	expect(t, pair_waits(p, vsock_readable(p->conn) == bytes, 2),
-	       "%u bytes came of %u, with credit for %u: the host waits for a packet of ours",
-	       (unsigned int)vsock_readable(p->conn), (unsigned int)bytes, 1u << 20);
-	vsock_hold_tx(vs, false);
-	settle(t, p);
-	guest_expects(p, bytes);
-	pair_close(p);
-	pair_close(filler);
-}
-
 /* What the host has to send waits for the guest, what the guest has to send for the host: one of them has to begin. */
 TEST(credit_both_wait,
      .id = "vsock.credit.told_while_data_waits",

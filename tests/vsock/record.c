@@ -193,6 +193,38 @@ TEST(record_swallowed,
 	is_swallowed(t, p, "the guest's SHUTDOWN of sending");
 }
 
+/*
+ * More than a device holds for one connection, and less than the credit: no packet of ours goes out meanwhile. Linux has
+ * no more under way than its own buffer has room for, which nobody forbids.
+ */
+TEST(record_enough,
+     .id = "vsock.record.without_a_word",
+     .clause = "virtio 1.4, 5.10.6.3: the host sends within the credit that it was given, and needs to hear of no more for that",
+     .owner = OWNER,
+     .needs = NEEDS)
+{
+	const uint32_t bytes = 600000;
+	struct pair *p = pair_open(t, .guest_buf = 1u << 20), *filler = pair_open(t);
+	struct vsock *vs = p->env->vs;
+
+	rx_is_full(filler);
+	ctl_ahead(p->env->ctl, true);
+	host_send(p, bytes);
+	ctl_ahead(p->env->ctl, false);
+	pair_waits(p, !vq_in_flight(vsock_device(vs)->vq[1]), 1);
+	/* The answer to a CREDIT_REQUEST stays in the driver. */
+	vsock_hold_tx(vs, true);
+	rx_has_room(filler);
+	expect(t, pair_waits(p, vsock_readable(p->conn) == bytes, 2),
+	       "%u bytes came of %u, with credit for %u: the host waits for a packet of ours",
+	       (unsigned int)vsock_readable(p->conn), (unsigned int)bytes, 1u << 20);
+	vsock_hold_tx(vs, false);
+	settle(t, p->env);
+	guest_expects(p, bytes);
+	pair_close(p);
+	pair_close(filler);
+}
+
 /* A message of no bytes is unread as well. */
 TEST(record_empty,
      .id = "vsock.record.empty_unread",
