@@ -366,8 +366,8 @@ TEST(shapes_rx_dry,
 }
 
 /*
- * No host queues as much for a connection as lies in these rx buffers. So its application has to be asked for more when
- * the guest has nothing to say, and gives no buffer back.
+ * No host queues as much for a connection as these rx buffers hold, and the guest has told of room for all of it. So
+ * the host's application has to be asked for more while nothing comes from the guest, which could wake the device.
  */
 TEST(shapes_sends_on,
      .id = "vsock.shapes.sends_on",
@@ -384,10 +384,12 @@ TEST(shapes_sends_on,
 
 	up(t, "rx buffers of 24 KiB", &many);
 	p = pair_open(t, .guest_buf = 2 << 20);
+	vsock_hold_tx(p->env->vs, true);
 	host_send(p, BYTES);
 	expect(t, pair_waits(p, vsock_readable(p->conn) == BYTES, 2),
 	       "the guest has room for %u bytes, and %u came", (unsigned int)BYTES,
 	       (unsigned int)vsock_readable(p->conn));
+	vsock_hold_tx(p->env->vs, false);
 	guest_expects(p, BYTES);
 	pair_close(p);
 }
