@@ -199,7 +199,7 @@ static bool shows_interrupt(const struct virtio_pci *p)
 /* A driver that polls sees the bit, whatever tells of it: 4.1.4.5.1 has no exception for MSI-X. */
 TEST(irq_config_isr,
      .id = "irq.deliver.config_isr",
-     .clause = "virtio 1.4, 4.1.4.5.1 MUST: the ISR's bit 1 is set before a configuration change notification is sent, and means one",
+     .clause = "virtio 1.4, 4.1.4.5.1 MUST: the ISR's bit 1 is set before a configuration change notification is sent",
      .owner = OWNER_FRONT,
      .needs = NEED_VSOCK | NEED_DEVICE_CTL | NEED_MSIX,
      .timeout = 20 * SEC)
@@ -207,22 +207,12 @@ TEST(irq_config_isr,
 	struct vsock_env *e = device_with_peer(t);
 	struct virtio_device *d = vsock_device(e->vs);
 	const struct virtio_pci *p = virtio_pci(d);
-	struct ctl_dev_info info;
-	uint32_t generation;
 	unsigned int k;
-	uint8_t isr;
 
 	if (!p || !p->isr || d->irq_mode < VIRTIO_IRQ_MSIX1)
 		test_skip(t, "the vsock device does not interrupt by MSI-X");
 	for (k = 0; k < 2; k++) {
-		generation = d->ops->config_generation(d);
 		(void)mmio_read8(p->isr);
-		/* A question to the peer and its answer are used buffers, and no change. */
-		CTL_OK(t, ctl_dev_info(e->ctl, &info));
-		isr = mmio_read8(p->isr);
-		expect(t, !(isr & 2) || d->ops->config_generation(d) != generation,
-		       "%s: ISR 0x%02x for used buffers, and the generation is as it was", d->name,
-		       isr);
 		change_comes(t, e, k);
 		/* PCIe 6.0, 6.1.4: a function with MSI-X on has no use for its line. */
 		if (shows_interrupt(p))

@@ -532,21 +532,28 @@ TEST(irq_mask_race,
 /* Each its own: an interrupt for this queue on another queue's vector is a mistake in the mapping. */
 TEST(irq_own_vector,
      .id = "virtio.irq.own_vector",
-     .clause = "virtio 1.4, 4.1.5.1.2.1 MUST: an event comes on the vector that it is mapped to",
+     .clause = "virtio 1.4, 4.1.5.1.2.1 MUST: an event comes on the vector that it is mapped to; 4.1.4.5: a used buffer is no change in the ISR",
      .owner = OWNER_FRONT,
      .needs = NEED_MSIX)
 {
 	const struct bring_up how = { .irq = VIRTIO_IRQ_MSIX };
 	unsigned int i, tried = 0;
 	uint64_t others, before;
+	const struct virtio_pci *p;
+	uint32_t generation;
 	struct actor a;
+	uint8_t isr;
 	uint16_t q;
 
 	for (i = 0; actor_get(i, &a); i++) {
-		if (!virtio_pci(a.d) || virtio_pci(a.d)->msix.count < a.d->max_queues + 1u)
+		p = virtio_pci(a.d);
+		if (!p || p->msix.count < a.d->max_queues + 1u)
 			continue;
 		tried++;
 		actor_up(t, &a, &how);
+		generation = a.d->ops->config_generation(a.d);
+		if (p->isr)
+			(void)mmio_read8(p->isr);
 		before = get(&a.d->irqs.queue[a.queue]);
 		for (q = 0, others = get(&a.d->irqs.config); q < a.d->max_queues; q++)
 			others += q == a.queue ? 0 : get(&a.d->irqs.queue[q]);
@@ -559,6 +566,10 @@ TEST(irq_own_vector,
 		others -= get(&a.d->irqs.config);
 		expect_eq(t, -others, 0, "%s: interrupts on the vectors of other events",
 			  actor_who(&a));
+		isr = p->isr ? mmio_read8(p->isr) : 0;
+		expect(t, !(isr & 2) || a.d->ops->config_generation(a.d) != generation,
+		       "%s: ISR 0x%02x for a used buffer, and the generation is as it was",
+		       actor_who(&a), isr);
 	}
 	actor_tried(t, tried, "with a vector for each event");
 }

@@ -13,7 +13,6 @@
 #include "tests/kvmpv/env.h"
 
 #include "kvmpv/x86_64/kvm.h"
-#include "kvmpv/x86_64/map_gpa.h"
 #include "lib/errname.h"
 #include "lib/smp.h"
 #include "lib/x86_64/cpu.h"
@@ -303,58 +302,4 @@ TEST(hypercall_mode32,
 		expect_eq(t, c.result, calls[i].want, "hypercall %u from 32-bit code%s",
 			  (unsigned int)calls[i].nr, k ? ", upper halves left behind" : "");
 	}
-}
-
-#define LEFT_BEHIND (5ull << 33) /* in upper halves */
-
-/* The call that shares a page, as 32-bit code makes it. Not 0: it cannot be made there. */
-static int share_32(struct kvm_call *c, uint64_t pa)
-{
-	unsigned int i;
-	int ret = 0;
-
-	*c = (struct kvm_call){ .nr = KVM_HC_MEM_SHARE,
-				.arg = { (pa >> PAGE_SHIFT) | LEFT_BEHIND, 1 | LEFT_BEHIND } };
-	if (kvmpv_is("map_gpa")) {
-		c->nr = KVM_HC_MAP_GPA_RANGE;
-		c->arg[0] = pa | LEFT_BEHIND;
-		c->arg[2] = MAP_GPA_DECRYPTED | MAP_GPA_4K | LEFT_BEHIND;
-	}
-	for (i = 0; i < 4 && !ret; i++) {
-		ret = kvm_arch_call_32(kvm_arch_opcode(), c);
-		if ((int32_t)c->result != -KVM_EINTR && (int32_t)c->result != -KVM_ENOMEM)
-			break;
-	}
-	return ret;
-}
-
-TEST(hypercall_mode32_arguments,
-     .id = "kvmpv.hypercall.mode32_arguments",
-     .clause = "kvm hypercalls.rst: outside of 64-bit mode arguments are 32 bits: a page is shared, whatever the upper halves hold",
-     .owner = OWNER_CALL,
-     .needs = NEED_KVM | NEED_PROTECT | NEED_PEER | NEED_MEM_STATE,
-     .liveness = true)
-{
-	struct vsock_env *e;
-	struct kvm_call c;
-	uint64_t before;
-	uint8_t *page;
-
-	kvmpv_protected(t);
-	e = kvmpv_device(t);
-	before = kvmpv_shared_pages(t, e);
-	mem_search_from(1 << 20); /* an address of 32 bits */
-	page = kvmpv_pages(t, 1);
-	mem_search_from(0);
-	if (virt_to_phys(page) >> 32 || share_32(&c, virt_to_phys(page))) {
-		mem_pages_free(page, 1);
-		test_skip(t, "this image, or all free memory, lies above 4 GiB");
-	}
-	require(t, !c.trapped, "exception %u from 32-bit code", (unsigned int)c.vector);
-	expect_eq(t, c.result, 0, "sharing a page from 32-bit code, upper halves left behind");
-	expect_eq(t, kvmpv_shared_pages(t, e), before + 1, "shared pages after that");
-	if (protect_unshare(gfn_of(page), 1) == 0)
-		mem_pages_free(page, 1);
-	else
-		mem_keep(1);
 }

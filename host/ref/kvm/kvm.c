@@ -742,8 +742,7 @@ void refkvm_hypercall(struct refkvm *k, struct refkvm_call *c)
 	if (!c->long_mode) {
 		/* hypercalls.rst: arguments and result truncated to 32 bits */
 		c->rax = (uint32_t)c->rax;
-		if (!(c->rbx >> 32 && fault(F_KVM_HYPERCALL_MODE32_WHOLE)))
-			c->rbx = (uint32_t)c->rbx;
+		c->rbx = (uint32_t)c->rbx;
 		c->rcx = (uint32_t)c->rcx;
 		c->rdx = (uint32_t)c->rdx;
 		c->rsi = (uint32_t)c->rsi;
