@@ -339,6 +339,9 @@ static void windows_without_sense(void **state)
 	option[0] = "512@0xfeb00000:5";
 	window->unmappable = true;
 	refused(VIRTIO_REFUSED_LAYOUT, "the window cannot be mapped");
+	fresh(state); /* four bytes are alignment enough */
+	option[0] = "512@0xfeb10008:5";
+	refused(VIRTIO_REFUSED_LAYOUT, "the window cannot be mapped");
 }
 
 /* 4.2.3.1.1: magic value, version, DeviceID; an empty slot is no fault, and none is written to. */
@@ -436,6 +439,16 @@ static void from_aml(void **state)
 	m = virtio_mmio(virtio_get(0));
 	assert_int_equal(m->gsi, 11);
 	assert_false(m->level || m->active_low);
+	fresh(state); /* another descriptor of the same length is no memory */
+	AML(0, "DSDT", 0x5b, 0x82, 43, HID, 0x85, 9, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9, MEMORY32,
+	    IRQ(4));
+	probe_devices();
+	assert_int_equal(virtio.count, 1);
+	fresh(state); /* each table is looked at */
+	AML(0, "DSDT", 0);
+	AML(1, "DSDT", 0x5b, 0x82, 31, HID, MEMORY32, IRQ(4));
+	probe_devices();
+	assert_int_equal(virtio.count, 1);
 }
 
 /* Two devices in a table, the second behind the first; what is no virtio device between them is passed over. */
