@@ -1182,6 +1182,7 @@ static void messages_end(void **state)
 	assert_int_equal(vsock_recv_msg(shut, b, sizeof(b), MSEC, &len, NULL), 5);
 	assert_int_equal(vsock_recv_msg(shut, b, sizeof(b), MSEC, &len, NULL), -EPIPE);
 	assert_int_equal(len, 0);
+	assert_int_equal(vsock_recv(shut, b, sizeof(b), MSEC), 0);
 	host_op(reset, VSOCK_OP_RST, 0);
 	assert_int_equal(vsock_recv_msg(reset, b, sizeof(b), MSEC, NULL, NULL), -ECONNRESET);
 	event(0, 4);
