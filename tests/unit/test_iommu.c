@@ -552,7 +552,7 @@ static void faults(void **state)
 
 static void room_for_faults(void **state)
 {
-	struct viommu_fault f;
+	struct viommu_fault f = { 0 };
 	uint32_t len;
 	unsigned int i;
 

@@ -342,7 +342,7 @@ static int setup_device(void **state)
 
 static uint64_t pages_mapped(void)
 {
-	struct viommu_space_info s;
+	struct viommu_space_info s = { 0 };
 
 	assert_true(viommu_space(&dev, &s));
 	return s.mapped;
@@ -364,7 +364,7 @@ static void asked_for(void **state)
 
 static void spaces_of_devices(void **state)
 {
-	struct viommu_space_info s;
+	struct viommu_space_info s = { 0 };
 	struct device d[MAX_SPACES + 1];
 	unsigned int i;
 

@@ -176,6 +176,37 @@ static void takes_what_was_written(void **state)
 	assert_int_equal(fake_synced(), 0);
 }
 
+/* A list has room of its own, however long it is: what is posted beside it leaves it alone. */
+static void rooms_of_chains(void **state)
+{
+	const struct vq_seg out = { bytes, 16 };
+	struct fake_chain c;
+	struct vq_seg in[8];
+	struct virtqueue *vq;
+	unsigned int n;
+	uint32_t len;
+	void *token;
+
+	(void)state;
+	for (n = 0; n < 8; n++)
+		in[n] = (struct vq_seg){ bytes + n, 1 };
+	for (n = 1; n <= 8; n++) {
+		vq = start_queue(INDIRECT, 8);
+		while (vq_free_count(vq)) {
+			assert_int_equal(vq_add(vq, &out, 1, NULL, 0, tokens), 0);
+			assert_int_equal(vq_add(vq, NULL, 0, in, n, tokens), 0);
+		}
+		(void)fake_synced();
+		while (fake_pop(&dev, 0, &c))
+			fake_push(&dev, 0, c.head, c.writable);
+		while (vq_in_flight(vq))
+			assert_int_equal(vq_get(vq, &token, &len), 1);
+		assert_int_equal(fake_synced(), 4 * n);
+		assert_int_equal(fake_maps_out(), 0);
+		stop();
+	}
+}
+
 /* A buffer of more than 2^32 bytes in all may be used with any length. */
 static void writable_saturates(void **state)
 {
@@ -478,6 +509,7 @@ int main(void)
 		cmocka_unit_test(direct_add_fails),
 		cmocka_unit_test(staging_without_memory),
 		cmocka_unit_test(takes_what_was_written),
+		cmocka_unit_test(rooms_of_chains),
 		cmocka_unit_test(writable_saturates),
 		cmocka_unit_test(kicks_at_the_wrap),
 		cmocka_unit_test(sizes),

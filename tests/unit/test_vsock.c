@@ -1689,7 +1689,15 @@ static void own_tx_buffer(void **state)
 	struct virtqueue *vq = dev.vdev.vq[VQ_TX];
 
 	(void)state;
+	num_moments = 0;
+	vsock_observe(remember, NULL);
 	vsock_raw_begin(vs, &h);
+	vsock_observe(NULL, NULL);
+	assert_int_equal(num_moments, 1);
+	assert_int_equal(moments[0].what, VSOCK_SAW_SENT);
+	assert_ptr_equal(moments[0].hdr, &h);
+	assert_null(moments[0].payload);
+	assert_int_equal(moments[0].used_len, 0);
 	assert_int_equal(vq_add(vq, seg, 3, NULL, 0, &h), 0);
 	host.stuck = true;
 	assert_int_equal(vsock_raw_end(vs, &h, MSEC), -ETIMEDOUT);
@@ -2239,7 +2247,7 @@ static void no_credit_after_the_end(void **state)
 	assert_int_equal(vsock_recv(d, b, sizeof(b), MSEC), -ETIMEDOUT);
 	assert_int_equal(num_sent, 0);
 	vsock_set_buf(vs, 0);
-	c = connected(VSOCK_STREAM);
+	connected(VSOCK_STREAM);
 	assert_int_equal(last()->h.buf_alloc, VSOCK_DEFAULT_BUF);
 }
 
@@ -2347,6 +2355,61 @@ static void held_tx(void **state)
 	for (i = 0; i < 5; i++)
 		assert_int_equal(sent[i].h.src_port, i);
 	assert_int_equal(vsock_send(c, "abc", 3, MSEC), 3);
+}
+
+/* A ring that is full of a test's own buffers: what is to be sent waits until it has room. */
+static void full_of_others(void **state)
+{
+	struct virtqueue *vq = dev.vdev.vq[VQ_TX];
+	const struct vsock_hdr h = { .src_cid = 3, .dst_cid = 2, .type = 1, .op = VSOCK_OP_RST };
+	const struct vq_seg seg = { (void *)(uintptr_t)&h, sizeof(h) };
+	struct vsock_hdr mine = h;
+
+	(void)state;
+	mine.src_port = 77;
+	host.stuck = true;
+	num_sent = 0;
+	while (vq_free_count(vq))
+		assert_int_equal(vq_add(vq, &seg, 1, NULL, 0, (void *)(uintptr_t)&h), 0);
+	assert_int_equal(vsock_send_raw(vs, &mine, NULL, 0), 0);
+	assert_int_equal(vs->queued_count, 1);
+	host.stuck = false;
+	take_sent();
+	assert_int_equal(num_sent, 64);
+	polled(0);
+	assert_int_equal(num_sent, 65);
+	assert_int_equal(last()->h.src_port, 77);
+	assert_int_equal(vs->queued_count, 0);
+}
+
+/* Buffers that were held and cannot be mapped are not lost. */
+static void held_without_memory(void **state)
+{
+	struct vsock_conn *c = connected(VSOCK_STREAM);
+	unsigned int i, k;
+
+	(void)state;
+	for (k = 1; k <= 3; k++) {
+		vsock_hold_rx(vs, true);
+		vsock_hold_events(vs, true);
+		for (i = 0; i < 48; i++)
+			host_sends(c, "x", 1, 0);
+		polled(48);
+		for (i = 0; i < 8; i++)
+			event(7, 4);
+		fake_fail = k;
+		vsock_hold_rx(vs, false);
+		assert_int_equal(vs->held_count, 49 - k);
+		fake_fail = k;
+		vsock_hold_events(vs, false);
+		assert_int_equal(vs->held_ev_count, 9 - k);
+		vsock_hold_rx(vs, false);
+		vsock_hold_events(vs, false);
+		assert_int_equal(vs->held_count + vs->held_ev_count, 0);
+	}
+	for (i = 0; i < 48; i++)
+		host_sends(c, "x", 1, 0);
+	polled(48);
 }
 
 /* A host that answers each packet with another one: a poll comes to its end all the same. */
@@ -2538,6 +2601,8 @@ int main(void)
 		T(how_much_is_kept),
 		T(counts),
 		T(held_tx),
+		T(full_of_others),
+		T(held_without_memory),
 		T(one_round_a_poll),
 		cmocka_unit_test(how_it_comes_up),
 		T(how_long_a_send_waits),
