@@ -178,7 +178,7 @@ G_CFLAGS := -std=gnu11 -Os -g -ffreestanding -fpie -fvisibility=hidden $(ARCH_CF
 EFI_CFLAGS := -isystem /usr/include/efi -isystem /usr/include/efi/$(ARCH) -fshort-wchar $(ARCH_EFI_CFLAGS)
 G_LDFLAGS := -nostdlib --gc-sections -z noexecstack --no-warn-rwx-segments
 
-g_dirs := lib drivers/virtio drivers/agent kvmpv $(addprefix tests/,boot irq virtio vsock hostile kvmpv iommu bench support)
+g_dirs := lib drivers/virtio drivers/agent drivers/iommu kvmpv $(addprefix tests/,boot irq virtio vsock hostile kvmpv iommu bench support)
 # Of boot/, efi* is the entry of the EFI image, elf* that of the other; the rest is in both.
 efi_unpack := boot/efi_unpack.c
 efi_entry := $(filter-out $(efi_unpack),$(wildcard boot/efi*.c boot/$(ARCH)/efi*.c))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * iommu.config.*: what a virtio-iommu says of itself (virtio 1.4, 5.13.3, 5.13.4).
+ * iommu.config.*: what a virtio-iommu says of itself (virtio 1.4, 5.13.3, 5.13.4), and iommu.dma.bypass, iommu.dma.device_reset:
+ * what its endpoints reach then.
  *
  * How hosts break it: a range whose end is exclusive, a probe_size that the buffer of PROBE has not, a bypass bit that a
  * device reset brings back, so that a driver that starts again runs with its endpoints open.
@@ -10,13 +11,13 @@
 #include "lib/errname.h"
 #include "tests/iommu/env.h"
 
-#define OWNER OWNER_IOMMU
+#define OWNER OWNER_VIOMMU
 
 TEST(iommu_features,
      .id = "iommu.config.features",
      .clause = "virtio 1.4, 5.13.3.2 SHOULD: MAP_UNMAP is offered; BYPASS is not offered, and not together with BYPASS_CONFIG",
      .owner = OWNER,
-     .needs = NEED_IOMMU)
+     .needs = NEED_VIOMMU)
 {
 	const uint64_t offered = viommu_device(viommu_get(0))->offered;
 	const uint64_t old = VIRTIO_BIT(VIOMMU_F_BYPASS),
@@ -34,9 +35,9 @@ TEST(iommu_layout,
      .id = "iommu.config.layout",
      .clause = "virtio 1.4, 5.13.4.2 MUST: page_size_mask has a bit set, bypass is 0 or 1; ranges have a start and an end",
      .owner = OWNER,
-     .needs = NEED_IOMMU)
+     .needs = NEED_VIOMMU)
 {
-	struct viommu *v = iommu_up(t);
+	struct viommu *v = viommu_up(t);
 	const uint64_t offered = viommu_device(v)->offered;
 	struct viommu_config c;
 	int ret;
@@ -66,9 +67,9 @@ TEST(iommu_bypass,
      .id = "iommu.config.bypass",
      .clause = "virtio 1.4, 5.13.4.2 SHOULD NOT: bypass changes on device reset; MUST NOT: it is none of 0 and 1",
      .owner = OWNER,
-     .needs = NEED_IOMMU)
+     .needs = NEED_VIOMMU)
 {
-	struct viommu *v = iommu_up(t);
+	struct viommu *v = viommu_up(t);
 	unsigned int i;
 
 	if (viommu_bypass(v, true) == -EOPNOTSUPP)
@@ -76,8 +77,8 @@ TEST(iommu_bypass,
 	for (i = 0; i < 4; i++) {
 		expect_eq(t, bypass_now(t, v), !(i & 1), "bypass after %u was written", !(i & 1));
 		viommu_stop(v);
-		v = iommu_up(t);
-		/* iommu_up() writes 0. */
+		v = viommu_up(t);
+		/* viommu_up() writes 0. */
 		expect_eq(t, viommu_config(v)->bypass, !(i & 1), "bypass behind a device reset");
 		(void)viommu_bypass(v, i & 1);
 	}
@@ -87,7 +88,7 @@ TEST(iommu_bypass_reboot,
      .id = "iommu.config.bypass_system_reset",
      .clause = "virtio 1.4, 5.13.4.2 SHOULD: a system reset restores the first value of bypass",
      .owner = OWNER,
-     .needs = NEED_IOMMU,
+     .needs = NEED_VIOMMU,
      .timeout = 30 * SEC)
 {
 	uint32_t first = 0;
@@ -100,9 +101,69 @@ TEST(iommu_bypass_reboot,
 		expect_eq(t, c.bypass, first, "bypass behind a reset of the machine");
 		return;
 	}
-	v = iommu_up(t);
+	v = viommu_up(t);
 	if (viommu_bypass(v, !c.bypass))
 		test_skip(t, "BYPASS_CONFIG is not offered");
 	require_eq(t, bypass_now(t, v), !c.bypass, "bypass after it was written");
 	test_reboot(t, 1, c.bypass);
+}
+
+/* --- what the endpoints reach then ------------------------------------------------------------------ */
+
+TEST(dma_bypass,
+     .id = "iommu.dma.bypass",
+     .clause = "virtio 1.4, 5.13.6: accesses in bypass mode are allowed, and translated by the identity",
+     .owner = OWNER,
+     .needs = NEED_VIOMMU | NEED_ENDPOINT,
+     .timeout = 30 * SEC)
+{
+	struct viommu *v = viommu_up(t);
+	struct endpoint e;
+	uint8_t *page = iommu_pages(t, 1);
+	const uint64_t at = virt_to_phys(page);
+	unsigned int i;
+
+	if (!virtio_has(viommu_device(v), VIOMMU_F_BYPASS_CONFIG))
+		test_skip(t, "BYPASS_CONFIG is not offered");
+	for (i = 0; endpoint_get(t, i, &e); i++) {
+		require(t,
+			viommu_attach(v, domain_of(1), e.id, VIOMMU_ATTACH_BYPASS) == VIOMMU_S_OK,
+			"ATTACH with BYPASS fails");
+		dma_reaches(t, &e, at + 8, page, 8, 100, "in a bypass domain");
+		attach(t, &e, domain_of(0));
+		dma_is_stopped(t, &e, at, page, 1, "in an empty domain");
+		(void)viommu_bypass(v, true);
+		dma_is_stopped(t, &e, at, page, 1, "though bypass is 1");
+		detach(t, &e, domain_of(0));
+		dma_reaches(t, &e, at + 8, page, 8, 100, "without a domain, bypass is 1");
+		(void)viommu_bypass(v, false);
+		dma_is_stopped(t, &e, at, page, 1, "without a domain again");
+	}
+}
+
+TEST(dma_reset,
+     .id = "iommu.dma.device_reset",
+     .clause = "virtio 1.4, 5.13.5: when the device is reset, endpoints are not attached to any domain",
+     .owner = OWNER,
+     .needs = NEED_VIOMMU | NEED_ENDPOINT,
+     .timeout = 30 * SEC)
+{
+	struct viommu *v = viommu_up(t);
+	const uint32_t domain = domain_of(0);
+	uint8_t *page = iommu_pages(t, 2);
+	const uint64_t at = iova_of(0);
+	struct endpoint e;
+	unsigned int i;
+
+	for (i = 0; endpoint_get(t, i, &e); i++) {
+		attach(t, &e, domain);
+		map(t, domain, at, page, 1, RW);
+		dma_reaches(t, &e, at, page, 0, 64, "attached");
+		viommu_stop(v);
+		dma_is_stopped(t, &e, at, page, 2, "while the IOMMU is in reset");
+		v = viommu_up(t);
+		dma_is_stopped(t, &e, at, page, 2, "behind the IOMMU's reset");
+		answers(t, viommu_map(v, domain, at, at + granule() - 1, 0x100000, RW),
+			VIOMMU_S_NOENT, SHOULD, "MAP in a domain of before the reset");
+	}
 }

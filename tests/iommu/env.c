@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "drivers/virtio/viot.h"
+#include "drivers/virtio/iommu_ops.h"
 #include "lib/errname.h"
 
 #define LOW_FROM    (32ull << 20)
@@ -16,35 +16,41 @@
 #define DOMAIN_BASE 0x40u
 #define PLACES	    64u /* that are looked at for one without a reserved region */
 
+#define WANTED (NEED_ENDPOINT | NEED_ENDPOINTS | NEED_READER)
+
 static struct {
-	struct viommu *v;
-	bool bypass; /* as it was found */
+	struct iommu *m;
 	void *page[MAX_PAGES];
 	unsigned int count[MAX_PAGES], n;
 	uint8_t *pattern; /* what agents that read are loaded with */
-	uint8_t resv[VIOMMU_REQ_MAX];
 } env;
 
 /* --- needs --------------------------------------------------------------------------------------- */
 
 static bool has_iommu(char *why, size_t size)
 {
+	snprintf(why, size, "no virtio-iommu on PCI or MMIO, and no VT-d in ACPI's DMAR");
+	return iommu_get(0) != NULL;
+}
+NEED(iommu, NEED_IOMMU, "IOMMU", has_iommu);
+
+static bool has_viommu(char *why, size_t size)
+{
 	snprintf(why, size, "no virtio-iommu on PCI or MMIO");
 	return viommu_get(0) != NULL;
 }
-NEED(iommu, NEED_IOMMU, "virtio-iommu", has_iommu);
+NEED(viommu, NEED_VIOMMU, "virtio-iommu", has_viommu);
 
-/* Endpoints of the first IOMMU; how many of them read. */
-static unsigned int count_endpoints(unsigned int *readers)
+/* Endpoints of the IOMMU; how many of them read. */
+static unsigned int count_endpoints(struct iommu *m, unsigned int *readers)
 {
-	struct viommu *v;
 	struct agent *a;
 	unsigned int i, n = 0;
 	uint32_t id;
 
 	*readers = 0;
 	for (i = 0; (a = agent_get(i)); i++) {
-		if (!viot_endpoint(&a->dev, &v, &id) || v != viommu_get(0))
+		if (!m->ops->endpoint(m, &a->dev, &id))
 			continue;
 		n++;
 		*readers += a->reads;
@@ -52,37 +58,49 @@ static unsigned int count_endpoints(unsigned int *readers)
 	return n;
 }
 
-static bool enough(unsigned int n, unsigned int wanted, char *why, size_t size)
+static bool has_enough(struct iommu *m, uint64_t needs)
 {
-	snprintf(why, size,
-		 "%u DMA agents (edu, iommu-testdev) behind it by the VIOT, %u are wanted", n,
-		 wanted);
-	return n >= wanted;
+	unsigned int readers;
+	const unsigned int n = count_endpoints(m, &readers);
+
+	return n >= (needs & NEED_ENDPOINTS ? 2u :
+		     needs & WANTED	    ? 1u :
+					      0u) &&
+	       (readers || !(needs & NEED_READER));
+}
+
+static bool any_has_enough(uint64_t needs)
+{
+	struct iommu *m;
+	unsigned int i;
+
+	for (i = 0; (m = iommu_get(i)); i++)
+		if (has_enough(m, needs))
+			return true;
+	return false;
 }
 
 static bool has_endpoint(char *why, size_t size)
 {
-	unsigned int readers;
-
-	return enough(count_endpoints(&readers), 1, why, size);
+	snprintf(why, size,
+		 "no DMA agent (edu, iommu-testdev) behind an IOMMU by the VIOT or the DMAR");
+	return any_has_enough(NEED_ENDPOINT);
 }
 NEED(endpoint, NEED_ENDPOINT, "endpoint", has_endpoint);
 
 static bool has_endpoints(char *why, size_t size)
 {
-	unsigned int readers;
-
-	return enough(count_endpoints(&readers), 2, why, size);
+	snprintf(why, size,
+		 "no two DMA agents (edu, iommu-testdev) behind one IOMMU by the VIOT or the DMAR");
+	return any_has_enough(NEED_ENDPOINTS);
 }
 NEED(endpoints, NEED_ENDPOINTS, "two endpoints", has_endpoints);
 
 static bool has_reader(char *why, size_t size)
 {
-	unsigned int readers;
-
-	count_endpoints(&readers);
-	snprintf(why, size, "no DMA agent that reads (edu) behind it by the VIOT");
-	return readers > 0;
+	snprintf(why, size,
+		 "no DMA agent that reads (edu) behind an IOMMU by the VIOT or the DMAR");
+	return any_has_enough(NEED_READER);
 }
 NEED(reader, NEED_READER, "endpoint that reads", has_reader);
 
@@ -92,15 +110,16 @@ NEED(reader, NEED_READER, "endpoint that reads", has_reader);
  * A device may keep what was attached over its reset (iommu.dma.device_reset says so). ATTACH to another domain ends that,
  * and DETACH ends the new one.
  */
-static void detach_all(struct viommu *v)
+static void detach_all(void)
 {
-	const uint32_t domain = domain_of(v, 62);
+	const struct iommu_ops *ops = env.m->ops;
+	const uint32_t domain = domain_of(62);
 	struct endpoint e;
 	unsigned int i;
 
-	for (i = 0; endpoint_get(NULL, v, i, &e); i++) {
-		if (viommu_attach(v, domain, e.id, 0) == VIOMMU_S_OK)
-			(void)viommu_detach(v, domain, e.id);
+	for (i = 0; endpoint_get(NULL, i, &e); i++) {
+		if (ops->attach(env.m, domain, e.id) == 0)
+			(void)ops->detach(env.m, domain, e.id);
 	}
 }
 
@@ -108,14 +127,12 @@ static void give_back(void)
 {
 	unsigned int i;
 
-	if (env.v) {
-		if (viommu_start(env.v) == 0) {
-			detach_all(env.v);
-			(void)viommu_bypass(env.v, env.bypass);
-		}
-		viommu_stop(env.v);
+	if (env.m) {
+		if (env.m->ops->start(env.m) == 0)
+			detach_all();
+		env.m->ops->stop(env.m);
 	}
-	env.v = NULL;
+	env.m = NULL;
 	for (i = 0; i < env.n; i++)
 		mem_pages_free(env.page[i], env.count[i]);
 	env.n = 0;
@@ -123,22 +140,45 @@ static void give_back(void)
 }
 FIXTURE(iommu, .suite = "iommu.", .teardown = give_back);
 
-struct viommu *iommu_up(struct test_ctx *t)
+void iommu_up(struct test_ctx *t, struct iommu *m)
 {
-	struct viommu *v = viommu_get(0);
 	int ret;
 
-	if (!v)
-		test_error(t, "no memory for the driver");
-	ret = viommu_start(v);
+	m->error = "";
+	env.m = m;
+	ret = m->ops->start(m);
 	if (ret)
-		test_error(t, "%s: %s (%s)", viommu_device(v)->name, viommu_device(v)->error,
-			   err_text(ret));
-	if (!env.v)
-		env.bypass = viommu_config(v)->bypass & 1;
-	env.v = v;
-	(void)viommu_bypass(v, false);
+		test_error(t, "%s: %s (%s)", m->name, m->error, err_text(ret));
+}
+
+struct iommu *iommu_now(void)
+{
+	return env.m;
+}
+
+struct viommu *viommu_up(struct test_ctx *t)
+{
+	struct viommu *v = viommu_get(0);
+	struct iommu *m = v ? viommu_iommu(v) : NULL;
+
+	if (!m)
+		test_error(t, "no memory for the driver");
+	iommu_up(t, m);
 	return v;
+}
+
+void on_each_iommu(struct test_ctx *t, void (*body)(struct test_ctx *t))
+{
+	struct iommu *m;
+	unsigned int i;
+
+	for (i = 0; (m = iommu_get(i)); i++) {
+		if (!has_enough(m, test_self(t)->needs))
+			continue;
+		give_back();
+		iommu_up(t, m);
+		body(t);
+	}
 }
 
 uint8_t *iommu_pages(struct test_ctx *t, unsigned int n)
@@ -146,7 +186,7 @@ uint8_t *iommu_pages(struct test_ctx *t, unsigned int n)
 	uint64_t at;
 	void *p = NULL;
 
-	if (granule(env.v) != PAGE_SIZE)
+	if (granule() != PAGE_SIZE)
 		test_skip(t, "the page granularity is not 4 KiB");
 	if (env.n == MAX_PAGES)
 		test_error(t, "more memory than the fixture keeps");
@@ -160,45 +200,37 @@ uint8_t *iommu_pages(struct test_ctx *t, unsigned int n)
 	return p;
 }
 
-uint32_t domain_of(const struct viommu *v, unsigned int k)
+uint32_t domain_of(unsigned int k)
 {
-	const struct viommu_config *c = viommu_config(v);
-	const uint32_t room = c->domain_end - c->domain_start;
+	const struct iommu_limits *l = &env.m->limits;
+	const uint32_t room = l->domain_last - l->domain_first;
 
-	return c->domain_start + (room > DOMAIN_BASE + k ? DOMAIN_BASE + k : k);
+	return l->domain_first + (room > DOMAIN_BASE + k ? DOMAIN_BASE + k : k);
 }
 
-uint64_t granule(const struct viommu *v)
+uint64_t granule(void)
 {
-	const uint64_t mask = viommu_config(v)->page_size_mask, low = mask & -mask;
+	const uint64_t mask = env.m->limits.page_sizes, low = mask & -mask;
 
 	return low < PAGE_SIZE ? PAGE_SIZE : low;
 }
 
-static bool is_reserved(struct viommu *v, uint64_t from, uint64_t to)
+static bool is_reserved(uint64_t from, uint64_t to)
 {
-	const size_t n = viommu_config(v)->probe_size;
-	const struct viommu_resv_mem *r;
 	struct endpoint e;
-	size_t at = 0;
 
-	if (!endpoint_get(NULL, v, 0, &e) || viommu_probe(v, e.id, env.resv) != VIOMMU_S_OK)
-		return false;
-	while ((r = viommu_resv_next(env.resv, n, &at)))
-		if (le64_to_cpu(r->start) <= to && le64_to_cpu(r->end) >= from)
-			return true;
-	return false;
+	return endpoint_get(NULL, 0, &e) && env.m->ops->reserved(env.m, e.id, from, to);
 }
 
-uint64_t iova_of(struct viommu *v, unsigned int k)
+uint64_t iova_of(unsigned int k)
 {
-	const uint64_t g = granule(v), room = 64 * g;
+	const uint64_t g = granule(), room = 64 * g;
 	uint64_t from = (IOVA_FROM + g - 1) / g * g;
 	unsigned int i;
 
-	if (from < viommu_config(v)->input_start)
-		from = (viommu_config(v)->input_start + g - 1) / g * g;
-	for (i = 0; i < PLACES && is_reserved(v, from, from + room - 1); i++)
+	if (from < env.m->limits.first)
+		from = (env.m->limits.first + g - 1) / g * g;
+	for (i = 0; i < PLACES && is_reserved(from, from + room - 1); i++)
 		from += room;
 	return from + k * g;
 }
@@ -208,8 +240,8 @@ uint64_t iova_of(struct viommu *v, unsigned int k)
 /* An agent that writes what it has read gets the others' pattern, by a mapping of its own. */
 static void load_pattern(struct test_ctx *t, struct endpoint *e)
 {
-	const uint32_t domain = domain_of(e->v, 31);
-	const uint64_t iova = iova_of(e->v, 40);
+	const uint32_t domain = domain_of(31);
+	const uint64_t iova = iova_of(40);
 	uint32_t i;
 
 	if (!env.pattern) {
@@ -218,23 +250,22 @@ static void load_pattern(struct test_ctx *t, struct endpoint *e)
 			env.pattern[i] = agent_pattern(i);
 	}
 	attach(t, e, domain);
-	map(t, e->v, domain, iova, env.pattern, 1, RW);
+	map(t, domain, iova, env.pattern, 1, RW);
 	dma_load(t, e, iova, e->a->most);
-	unmap(t, e->v, domain, iova, 1);
+	unmap(t, domain, iova, 1);
 	detach(t, e, domain);
 }
 
-bool endpoint_get(struct test_ctx *t, struct viommu *v, unsigned int n, struct endpoint *e)
+bool endpoint_get(struct test_ctx *t, unsigned int n, struct endpoint *e)
 {
-	struct viommu *by;
 	struct agent *a;
 	unsigned int i;
 	uint32_t id;
 
 	for (i = 0; (a = agent_get(i)); i++) {
-		if (!viot_endpoint(&a->dev, &by, &id) || by != v || n--)
+		if (!env.m->ops->endpoint(env.m, &a->dev, &id) || n--)
 			continue;
-		*e = (struct endpoint){ a, id, v };
+		*e = (struct endpoint){ a, id };
 		if (t && a->reads)
 			load_pattern(t, e);
 		return true;
@@ -242,25 +273,25 @@ bool endpoint_get(struct test_ctx *t, struct viommu *v, unsigned int n, struct e
 	return false;
 }
 
-struct endpoint endpoint_reader(struct test_ctx *t, struct viommu *v)
+struct endpoint endpoint_reader(struct test_ctx *t)
 {
 	struct endpoint e;
 	unsigned int i;
 
-	for (i = 0; endpoint_get(NULL, v, i, &e); i++)
+	for (i = 0; endpoint_get(NULL, i, &e); i++)
 		if (e.a->reads)
 			return e;
 	test_error(t, "no agent that reads");
 }
 
-void endpoint_two(struct test_ctx *t, struct viommu *v, struct endpoint e[2])
+void endpoint_two(struct test_ctx *t, struct endpoint e[2])
 {
 	unsigned int i, n = 0;
 
 	/* Those that need no pattern are faster: they come first. */
-	for (i = 0; n < 2 && endpoint_get(NULL, v, i, &e[n]); i++)
+	for (i = 0; n < 2 && endpoint_get(NULL, i, &e[n]); i++)
 		n += !e[n].a->reads;
-	for (i = 0; n < 2 && endpoint_get(NULL, v, i, &e[n]); i++) {
+	for (i = 0; n < 2 && endpoint_get(NULL, i, &e[n]); i++) {
 		if (e[n].a->reads)
 			load_pattern(t, &e[n++]);
 	}
@@ -293,39 +324,35 @@ void answers(struct test_ctx *t, int got, enum viommu_status want, enum strictne
 	       viommu_status_name(want), viommu_status_name(got));
 }
 
+static void done(struct test_ctx *t, int ret, const char *what, uint64_t which, uint32_t domain)
+{
+	require(t, ret == 0, "%s: %s 0x%llx, domain 0x%x: %s", env.m->name, what,
+		(unsigned long long)which, (unsigned int)domain, err_text(ret));
+}
+
 void attach(struct test_ctx *t, const struct endpoint *e, uint32_t domain)
 {
-	const int s = viommu_attach(e->v, domain, e->id, 0);
-
-	require(t, s == VIOMMU_S_OK, "ATTACH of endpoint 0x%x to domain 0x%x: %s",
-		(unsigned int)e->id, (unsigned int)domain, viommu_status_name(s));
+	done(t, env.m->ops->attach(env.m, domain, e->id), "attaching endpoint", e->id, domain);
 }
 
 void detach(struct test_ctx *t, const struct endpoint *e, uint32_t domain)
 {
-	const int s = viommu_detach(e->v, domain, e->id);
-
-	require(t, s == VIOMMU_S_OK, "DETACH of endpoint 0x%x from domain 0x%x: %s",
-		(unsigned int)e->id, (unsigned int)domain, viommu_status_name(s));
+	done(t, env.m->ops->detach(env.m, domain, e->id), "detaching endpoint", e->id, domain);
 }
 
-void map(struct test_ctx *t, struct viommu *v, uint32_t domain, uint64_t iova, const void *page,
+void map(struct test_ctx *t, uint32_t domain, uint64_t iova, const void *page,
 	 unsigned int granules, uint32_t flags)
 {
-	const int s = viommu_map(v, domain, iova, iova + granules * granule(v) - 1,
-				 virt_to_phys(page), flags);
-
-	require(t, s == VIOMMU_S_OK, "MAP of 0x%llx in domain 0x%x: %s", (unsigned long long)iova,
-		(unsigned int)domain, viommu_status_name(s));
+	done(t,
+	     env.m->ops->map(env.m, domain, iova, iova + granules * granule() - 1,
+			     virt_to_phys(page), flags),
+	     "mapping", iova, domain);
 }
 
-void unmap(struct test_ctx *t, struct viommu *v, uint32_t domain, uint64_t iova,
-	   unsigned int granules)
+void unmap(struct test_ctx *t, uint32_t domain, uint64_t iova, unsigned int granules)
 {
-	const int s = viommu_unmap(v, domain, iova, iova + granules * granule(v) - 1);
-
-	require(t, s == VIOMMU_S_OK, "UNMAP of 0x%llx in domain 0x%x: %s", (unsigned long long)iova,
-		(unsigned int)domain, viommu_status_name(s));
+	done(t, env.m->ops->unmap(env.m, domain, iova, iova + granules * granule() - 1),
+	     "unmapping", iova, domain);
 }
 
 static void transfer(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint32_t len,

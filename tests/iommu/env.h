@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the iommu.* tests share: the IOMMU, started anew for each test and with bypass off, the endpoints behind it (DMA
- * agents), memory for them, and steps that carry their own words.
+ * What the iommu.* tests share: the IOMMU that a test is about, started anew for it and letting nothing through, the
+ * endpoints behind it (DMA agents), memory for them, and steps that carry their own words.
+ *
+ * IOMMU_TEST() is a promise of every IOMMU: its body runs once for each of the machine's that has the endpoints that the
+ * test needs. What only one kind has is an ordinary TEST(), which brings its IOMMU up itself.
  */
 #ifndef TESTS_IOMMU_ENV_H
 #define TESTS_IOMMU_ENV_H
@@ -10,37 +13,55 @@
 #include <stdint.h>
 
 #include "drivers/agent/agent.h"
+#include "drivers/iommu/iommu.h"
 #include "drivers/virtio/iommu.h"
 #include "lib/mem.h"
 #include "lib/test.h"
 #include "tests/support/needs.h"
 
-#define OWNER_IOMMU "the VMM's virtio-iommu"
-#define RW	    (VIOMMU_MAP_READ | VIOMMU_MAP_WRITE)
+#define OWNER_IOMMU  "the VMM's IOMMU"
+#define OWNER_VIOMMU "the VMM's virtio-iommu"
+#define RW	     (IOMMU_READ | IOMMU_WRITE)
 
-/* An agent and its ID. */
+#define IOMMU_TEST(name, ...)                                                                      \
+	static void each_##name(struct test_ctx *t);                                               \
+	TEST(name, __VA_ARGS__)                                                                    \
+	{                                                                                          \
+		on_each_iommu(t, each_##name);                                                     \
+	}                                                                                          \
+	static void each_##name(struct test_ctx *t)
+void on_each_iommu(struct test_ctx *t, void (*body)(struct test_ctx *t));
+
+/* An agent and its ID at the IOMMU. */
 struct endpoint {
 	struct agent *a;
 	uint32_t id;
-	struct viommu *v;
 };
 
-/* The IOMMU, up, no endpoint attached, those in bypass mode only that a test asks for. Failure ends the test. */
-struct viommu *iommu_up(struct test_ctx *t);
-/* The n-th endpoint behind it; which writes a pattern whatever it is: false past the last. */
-bool endpoint_get(struct test_ctx *t, struct viommu *v, unsigned int n, struct endpoint *e);
+/*
+ * From now on the test is about this IOMMU: it is up, no endpoint is attached, and none is in bypass mode but those that a
+ * test asks for. Failure ends the test.
+ */
+void iommu_up(struct test_ctx *t, struct iommu *m);
+/* The IOMMU that the test is about. */
+struct iommu *iommu_now(void);
+/* The same with the first virtio-iommu. */
+struct viommu *viommu_up(struct test_ctx *t);
+
+/* The n-th endpoint behind it; which writes a pattern whatever it is: false past the last. t NULL: it need not. */
+bool endpoint_get(struct test_ctx *t, unsigned int n, struct endpoint *e);
 /* The first that reads as well, or two different ones; NEED_READER and NEED_ENDPOINTS say that there are. */
-struct endpoint endpoint_reader(struct test_ctx *t, struct viommu *v);
-void endpoint_two(struct test_ctx *t, struct viommu *v, struct endpoint e[2]);
-/* An ID that no endpoint has, as far as the tables say. */
+struct endpoint endpoint_reader(struct test_ctx *t);
+void endpoint_two(struct test_ctx *t, struct endpoint e[2]);
+/* An ID that no endpoint of a virtio-iommu has, as far as the tables say. */
 uint32_t endpoint_nobody(void);
 /* The k-th domain that a test may use. */
-uint32_t domain_of(const struct viommu *v, unsigned int k);
+uint32_t domain_of(unsigned int k);
 /* n zeroed pages that every agent can be told of, freed after the test; a SKIP where no mapping is as small as a page. */
 uint8_t *iommu_pages(struct test_ctx *t, unsigned int n);
 /* The smallest mapping, and the k-th of them from an address on that is outside of all reserved regions. */
-uint64_t granule(const struct viommu *v);
-uint64_t iova_of(struct viommu *v, unsigned int k);
+uint64_t granule(void);
+uint64_t iova_of(unsigned int k);
 
 /* --- steps ------------------------------------------------------------------------------------- */
 
@@ -55,10 +76,9 @@ void answers(struct test_ctx *t, int got, enum viommu_status want, enum strictne
 /* Requests that have to succeed. */
 void attach(struct test_ctx *t, const struct endpoint *e, uint32_t domain);
 void detach(struct test_ctx *t, const struct endpoint *e, uint32_t domain);
-void map(struct test_ctx *t, struct viommu *v, uint32_t domain, uint64_t iova, const void *page,
+void map(struct test_ctx *t, uint32_t domain, uint64_t iova, const void *page,
 	 unsigned int granules, uint32_t flags);
-void unmap(struct test_ctx *t, struct viommu *v, uint32_t domain, uint64_t iova,
-	   unsigned int granules);
+void unmap(struct test_ctx *t, uint32_t domain, uint64_t iova, unsigned int granules);
 
 /* It writes, or reads; one that says it cannot ends the test as an ERROR. */
 void dma_store(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint32_t len);

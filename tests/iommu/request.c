@@ -13,13 +13,14 @@
 
 #include "tests/iommu/env.h"
 
-#define OWNER OWNER_IOMMU
+#define OWNER OWNER_VIOMMU
+_Static_assert(RW == (VIOMMU_MAP_READ | VIOMMU_MAP_WRITE), "the requests' flags");
 
-static struct endpoint first(struct test_ctx *t, struct viommu *v)
+static struct endpoint first(struct test_ctx *t)
 {
 	struct endpoint e;
 
-	if (!endpoint_get(NULL, v, 0, &e))
+	if (!endpoint_get(NULL, 0, &e))
 		test_error(t, "no endpoint");
 	return e;
 }
@@ -27,7 +28,7 @@ static struct endpoint first(struct test_ctx *t, struct viommu *v)
 /* Whether there is such a domain; a device that says nothing FAILs the test and ends it. */
 static bool exists(struct test_ctx *t, struct viommu *v, uint32_t domain)
 {
-	const int s = viommu_unmap(v, domain, 0, granule(v) - 1);
+	const int s = viommu_unmap(v, domain, 0, granule() - 1);
 
 	require(t, s >= VIOMMU_S_OK, "UNMAP: %s", viommu_status_name(s));
 	return s == VIOMMU_S_OK;
@@ -39,11 +40,11 @@ TEST(iommu_unknown,
      .id = "iommu.request.unknown_type",
      .clause = "virtio 1.4, 5.13.6.2 SHOULD: a request of an unknown type is not written to, and its used length is 0",
      .owner = OWNER,
-     .needs = NEED_IOMMU,
+     .needs = NEED_VIOMMU,
      .liveness = 1)
 {
 	static const uint8_t types[] = { 0, 6, 0x40, 0x80, 0xff };
-	struct viommu *v = iommu_up(t);
+	struct viommu *v = viommu_up(t);
 	unsigned int i, k;
 
 	for (i = 0; i < sizeof(types); i++) {
@@ -61,7 +62,7 @@ TEST(iommu_unknown,
 			expect(t, in[k] == 0xa5, "a request of type %u: byte %u is written",
 			       types[i], k);
 	}
-	answers(t, viommu_unmap(v, domain_of(v, 0), 0, 0xfff), VIOMMU_S_NOENT, SHOULD,
+	answers(t, viommu_unmap(v, domain_of(0), 0, 0xfff), VIOMMU_S_NOENT, SHOULD,
 		"an UNMAP afterwards");
 }
 
@@ -69,12 +70,12 @@ TEST(iommu_reserved,
      .id = "iommu.request.reserved",
      .clause = "virtio 1.4, 5.13.6.2 MUST: reserved bytes of a request's head are ignored; SHOULD: those of its tail are zero",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
 	const struct viommu_attach req = { .head = { VIOMMU_T_ATTACH, { 0xff, 0x5a, 0x01 } },
-					   .domain = cpu_to_le32(domain_of(v, 0)),
+					   .domain = cpu_to_le32(domain_of(0)),
 					   .endpoint = cpu_to_le32(e.id) };
 	struct viommu_tail tail;
 	uint32_t used;
@@ -86,7 +87,7 @@ TEST(iommu_reserved,
 	if (tail.reserved[0] | tail.reserved[1] | tail.reserved[2])
 		test_note(t, "reserved bytes of the tail: %02x %02x %02x", tail.reserved[0],
 			  tail.reserved[1], tail.reserved[2]);
-	detach(t, &e, domain_of(v, 0));
+	detach(t, &e, domain_of(0));
 }
 
 /* A request without a whole head, or without room for a tail: it comes back, or the device wants a reset. */
@@ -103,7 +104,7 @@ static void is_survived(struct test_ctx *t, const struct viommu_attach *req, uin
 	       "ATTACH of %u bytes, %u for its tail: it does not come back, and no reset is wanted",
 	       (unsigned int)len, (unsigned int)in_len);
 	if (ret)
-		(void)iommu_up(t);
+		(void)viommu_up(t);
 }
 
 /* Each length that a request may be cut to, with room for a tail and without. */
@@ -111,14 +112,14 @@ TEST(iommu_short,
      .id = "iommu.request.too_short",
      .clause = "virtio 1.4, 5.13.6: a request that is too small is returned, and not carried out",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT,
+     .needs = NEED_VIOMMU | NEED_ENDPOINT,
      .liveness = 1,
      .timeout = 20 * SEC)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
 	const struct viommu_attach req = { .head.type = VIOMMU_T_ATTACH,
-					   .domain = cpu_to_le32(domain_of(v, 0)),
+					   .domain = cpu_to_le32(domain_of(0)),
 					   .endpoint = cpu_to_le32(e.id) };
 	uint8_t in[sizeof(struct viommu_tail)];
 	uint32_t used, len;
@@ -129,15 +130,15 @@ TEST(iommu_short,
 		expect(t, used == 0 || in[0] != VIOMMU_S_OK, "ATTACH of %u bytes succeeds",
 		       (unsigned int)len);
 	}
-	expect(t, !exists(t, v, domain_of(v, 0)), "an ATTACH that was cut off attaches");
+	expect(t, !exists(t, v, domain_of(0)), "an ATTACH that was cut off attaches");
 	for (len = 1; len < sizeof(req.head); len++)
 		is_survived(t, &req, len, sizeof(in));
 	for (len = 0; len < sizeof(in); len++)
 		is_survived(t, &req, sizeof(req), len);
 	/* Whether the last ones attached cannot be told. */
-	(void)viommu_detach(v, domain_of(v, 0), e.id);
-	attach(t, &e, domain_of(v, 1));
-	detach(t, &e, domain_of(v, 1));
+	(void)viommu_detach(v, domain_of(0), e.id);
+	attach(t, &e, domain_of(1));
+	detach(t, &e, domain_of(1));
 }
 
 /* --- ATTACH and DETACH --------------------------------------------------------------------------- */
@@ -146,11 +147,11 @@ TEST(iommu_attach_refused,
      .id = "iommu.attach.refused",
      .clause = "virtio 1.4, 5.13.6.3.2 MUST: ATTACH with an unknown flag is INVAL, of an endpoint that is not there NOENT",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
-	const uint32_t domain = domain_of(v, 0);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
+	const uint32_t domain = domain_of(0);
 	unsigned int bit;
 
 	for (bit = 1; bit < 32; bit++)
@@ -171,39 +172,38 @@ TEST(iommu_attach_reserved,
      .id = "iommu.attach.reserved",
      .clause = "virtio 1.4, 5.13.6.3.2 MUST: ATTACH whose reserved field is not zero is INVAL",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
 	unsigned int i;
 
 	for (i = 0; i < 4; i++) {
 		struct viommu_attach req = { .head.type = VIOMMU_T_ATTACH,
-					     .domain = cpu_to_le32(domain_of(v, 0)),
+					     .domain = cpu_to_le32(domain_of(0)),
 					     .endpoint = cpu_to_le32(e.id) };
 
 		req.reserved[i] = 0x80;
 		answers(t, viommu_status(v, &req, sizeof(req)), VIOMMU_S_INVAL, MUST,
 			"ATTACH with byte %u of reserved set", i);
 	}
-	expect(t, !exists(t, v, domain_of(v, 0)),
-	       "the domain of an ATTACH that was refused is there");
+	expect(t, !exists(t, v, domain_of(0)), "the domain of an ATTACH that was refused is there");
 }
 
 TEST(iommu_attach_again,
      .id = "iommu.attach.again",
      .clause = "virtio 1.4, 5.13.6.3.2 SHOULD: ATTACH of an attached endpoint is DETACH and ATTACH, or UNSUPP; an empty domain ceases to exist",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
-	const uint32_t a = domain_of(v, 0), b = domain_of(v, 1);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
+	const uint32_t a = domain_of(0), b = domain_of(1);
 	uint8_t *page = iommu_pages(t, 1);
 	int s;
 
 	attach(t, &e, a);
-	map(t, v, a, iova_of(v, 0), page, 1, RW);
+	map(t, a, iova_of(0), page, 1, RW);
 	s = viommu_attach(v, b, e.id, 0);
 	if (s == VIOMMU_S_UNSUPP)
 		test_skip(t, "an attached endpoint cannot change its domain (UNSUPP)");
@@ -212,7 +212,7 @@ TEST(iommu_attach_again,
 	expect(t, exists(t, v, b), "the second domain is not there");
 	/* The first one's ID names a new domain, which has no mapping. */
 	attach(t, &e, a);
-	map(t, v, a, iova_of(v, 0), page, 1, RW);
+	map(t, a, iova_of(0), page, 1, RW);
 	detach(t, &e, a);
 }
 
@@ -220,11 +220,11 @@ TEST(iommu_attach_same,
      .id = "iommu.attach.same",
      .clause = "virtio 1.4, 5.13.6.3.2: an endpoint is attached to one domain at a time",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
-	const uint32_t a = domain_of(v, 0);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
+	const uint32_t a = domain_of(0);
 	const int s = (attach(t, &e, a), viommu_attach(v, a, e.id, 0));
 
 	expect(t, s == VIOMMU_S_OK || s == VIOMMU_S_UNSUPP,
@@ -238,14 +238,14 @@ TEST(iommu_attach_shared,
      .id = "iommu.attach.shared",
      .clause = "virtio 1.4, 5.13.6.3.2 MUST: a second endpoint is attached, or UNSUPP; the domain is there until the last is detached",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINTS)
+     .needs = NEED_VIOMMU | NEED_ENDPOINTS)
 {
-	struct viommu *v = iommu_up(t);
-	const uint32_t a = domain_of(v, 0);
+	struct viommu *v = viommu_up(t);
+	const uint32_t a = domain_of(0);
 	struct endpoint e[2];
 	int s;
 
-	endpoint_two(t, v, e);
+	endpoint_two(t, e);
 	attach(t, &e[0], a);
 	s = viommu_attach(v, a, e[1].id, 0);
 	if (s == VIOMMU_S_UNSUPP)
@@ -261,15 +261,15 @@ TEST(iommu_attach_bypass,
      .id = "iommu.attach.bypass_flag",
      .clause = "virtio 1.4, 5.13.6.3.2 SHOULD: BYPASS agrees with the domain; 5.13.6.5.2, 5.13.6.6.2 SHOULD: MAP and UNMAP on a bypass domain are INVAL",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINTS)
+     .needs = NEED_VIOMMU | NEED_ENDPOINTS)
 {
-	struct viommu *v = iommu_up(t);
-	const uint32_t plain = domain_of(v, 0), open = domain_of(v, 1);
+	struct viommu *v = viommu_up(t);
+	const uint32_t plain = domain_of(0), open = domain_of(1);
 	struct endpoint e[2];
 
 	if (!virtio_has(viommu_device(v), VIOMMU_F_BYPASS_CONFIG))
 		test_skip(t, "BYPASS_CONFIG is not offered");
-	endpoint_two(t, v, e);
+	endpoint_two(t, e);
 	attach(t, &e[0], plain);
 	answers(t, viommu_attach(v, plain, e[1].id, VIOMMU_ATTACH_BYPASS), VIOMMU_S_INVAL, SHOULD,
 		"ATTACH with BYPASS to a domain that is none");
@@ -277,9 +277,9 @@ TEST(iommu_attach_bypass,
 		"ATTACH with BYPASS to a new domain");
 	answers(t, viommu_attach(v, open, e[0].id, 0), VIOMMU_S_INVAL, SHOULD,
 		"ATTACH without BYPASS to a bypass domain");
-	answers(t, viommu_map(v, open, iova_of(v, 0), iova_of(v, 1) - 1, 0x100000, RW),
-		VIOMMU_S_INVAL, SHOULD, "MAP on a bypass domain");
-	answers(t, viommu_unmap(v, open, iova_of(v, 0), iova_of(v, 1) - 1), VIOMMU_S_INVAL, SHOULD,
+	answers(t, viommu_map(v, open, iova_of(0), iova_of(1) - 1, 0x100000, RW), VIOMMU_S_INVAL,
+		SHOULD, "MAP on a bypass domain");
+	answers(t, viommu_unmap(v, open, iova_of(0), iova_of(1) - 1), VIOMMU_S_INVAL, SHOULD,
 		"UNMAP on a bypass domain");
 	detach(t, &e[1], open);
 }
@@ -288,11 +288,11 @@ TEST(iommu_detach_refused,
      .id = "iommu.detach.refused",
      .clause = "virtio 1.4, 5.13.6.4.2 MUST: DETACH of an endpoint that is not there is NOENT; MAY: from another domain INVAL",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
-	const uint32_t a = domain_of(v, 0), b = domain_of(v, 1);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
+	const uint32_t a = domain_of(0), b = domain_of(1);
 
 	answers(t, viommu_detach(v, a, endpoint_nobody()), VIOMMU_S_NOENT, MUST,
 		"DETACH of an endpoint that is not there");
@@ -309,37 +309,37 @@ TEST(iommu_detach_reserved,
      .id = "iommu.detach.reserved",
      .clause = "virtio 1.4, 5.13.6.4.2 MUST: reserved bytes of DETACH are ignored",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
 	struct viommu_detach req = { .head.type = VIOMMU_T_DETACH,
-				     .domain = cpu_to_le32(domain_of(v, 0)),
+				     .domain = cpu_to_le32(domain_of(0)),
 				     .endpoint = cpu_to_le32(e.id) };
 
 	memset(req.reserved, 0xee, sizeof(req.reserved));
-	attach(t, &e, domain_of(v, 0));
+	attach(t, &e, domain_of(0));
 	answers(t, viommu_status(v, &req, sizeof(req)), VIOMMU_S_OK, MUST,
 		"DETACH with reserved bytes");
-	expect(t, !exists(t, v, domain_of(v, 0)), "the domain is there after DETACH");
+	expect(t, !exists(t, v, domain_of(0)), "the domain is there after DETACH");
 }
 
 /* --- MAP ----------------------------------------------------------------------------------------- */
 
 static int map_at(struct viommu *v, uint64_t from, uint64_t bytes, uint64_t phys, uint32_t flags)
 {
-	return viommu_map(v, domain_of(v, 0), from, from + bytes - 1, phys, flags);
+	return viommu_map(v, domain_of(0), from, from + bytes - 1, phys, flags);
 }
 
 /* There is no mapping in k granules from the k-th address on: all of them can be mapped at once. */
 static void is_free(struct test_ctx *t, struct viommu *v, unsigned int k, unsigned int n,
 		    const char *when)
 {
-	const int s = map_at(v, iova_of(v, k), n * granule(v), 0x100000, RW);
+	const int s = map_at(v, iova_of(k), n * granule(), 0x100000, RW);
 
 	expect(t, s == VIOMMU_S_OK, "MAP of %u pages %s: %s", n, when, viommu_status_name(s));
 	if (s == VIOMMU_S_OK)
-		unmap(t, v, domain_of(v, 0), iova_of(v, k), n);
+		unmap(t, domain_of(0), iova_of(k), n);
 }
 
 static void is_unaligned(struct test_ctx *t, struct viommu *v, uint64_t from, uint64_t bytes,
@@ -350,24 +350,23 @@ static void is_unaligned(struct test_ctx *t, struct viommu *v, uint64_t from, ui
 	answers(t, s, VIOMMU_S_RANGE, SHOULD, "MAP with %s %llu off", what,
 		(unsigned long long)off);
 	if (s == VIOMMU_S_OK)
-		(void)viommu_unmap(v, domain_of(v, 0), from, from + bytes - 1);
+		(void)viommu_unmap(v, domain_of(0), from, from + bytes - 1);
 }
 
 TEST(iommu_map_unaligned,
      .id = "iommu.map.unaligned",
      .clause = "virtio 1.4, 5.13.6.5.2 SHOULD: virt_start, phys_start or virt_end + 1 off the page granularity is RANGE",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
-	const uint64_t mask = viommu_config(v)->page_size_mask, g = mask & -mask,
-		       at = iova_of(v, 0);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
+	const uint64_t mask = viommu_config(v)->page_size_mask, g = mask & -mask, at = iova_of(0);
 	uint64_t off;
 
 	if (g == 1)
 		test_skip(t, "the page granularity is one byte");
-	attach(t, &e, domain_of(v, 0));
+	attach(t, &e, domain_of(0));
 	for (off = 1; off < g; off = off < g / 2 ? off * 4 : off + g / 2 - 1) {
 		is_unaligned(t, v, at + off, 2 * g - off, 0x100000, "virt_start", off);
 		is_unaligned(t, v, at, g - off, 0x100000, "virt_end", off);
@@ -380,7 +379,7 @@ TEST(iommu_map_overlap,
      .id = "iommu.map.overlap",
      .clause = "virtio 1.4, 5.13.6.5.2 SHOULD: MAP where there is a mapping, be it in part, is INVAL, and leaves the old one",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
 	/* The mapping has pages 4 to 7; first page and number of others. */
 	static const struct {
@@ -388,23 +387,23 @@ TEST(iommu_map_overlap,
 	} over[] = {
 		{ 4, 4 }, { 4, 1 }, { 7, 1 }, { 5, 2 }, { 3, 2 }, { 7, 2 }, { 3, 6 }, { 0, 5 }
 	};
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
-	const uint64_t g = granule(v);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
+	const uint64_t g = granule();
 	unsigned int i;
 
-	attach(t, &e, domain_of(v, 0));
-	map(t, v, domain_of(v, 0), iova_of(v, 4), (void *)0x100000, 4, RW);
+	attach(t, &e, domain_of(0));
+	map(t, domain_of(0), iova_of(4), (void *)0x100000, 4, RW);
 	for (i = 0; i < sizeof(over) / sizeof(over[0]); i++)
-		answers(t, map_at(v, iova_of(v, over[i].first), over[i].n * g, 0x200000, RW),
+		answers(t, map_at(v, iova_of(over[i].first), over[i].n * g, 0x200000, RW),
 			VIOMMU_S_INVAL, SHOULD, "MAP of pages %u to %u over pages 4 to 7",
 			over[i].first, over[i].first + over[i].n - 1);
 	is_free(t, v, 0, 4, "right below a mapping");
 	is_free(t, v, 8, 4, "right behind a mapping");
 	/* All of it is one mapping still. */
-	answers(t, viommu_unmap(v, domain_of(v, 0), iova_of(v, 4), iova_of(v, 6) - 1),
-		VIOMMU_S_RANGE, SHOULD, "UNMAP of a half of the mapping");
-	unmap(t, v, domain_of(v, 0), iova_of(v, 4), 4);
+	answers(t, viommu_unmap(v, domain_of(0), iova_of(4), iova_of(6) - 1), VIOMMU_S_RANGE,
+		SHOULD, "UNMAP of a half of the mapping");
+	unmap(t, domain_of(0), iova_of(4), 4);
 	is_free(t, v, 0, 12, "where all was unmapped");
 }
 
@@ -412,21 +411,21 @@ TEST(iommu_map_refused,
      .id = "iommu.map.refused",
      .clause = "virtio 1.4, 5.13.6.5.2 MUST: MAP with an unknown flag is INVAL; SHOULD: in a domain that is not there NOENT",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
 	unsigned int bit;
 
-	answers(t, map_at(v, iova_of(v, 0), granule(v), 0x100000, RW), VIOMMU_S_NOENT, SHOULD,
+	answers(t, map_at(v, iova_of(0), granule(), 0x100000, RW), VIOMMU_S_NOENT, SHOULD,
 		"MAP in a domain that is not there");
-	attach(t, &e, domain_of(v, 0));
+	attach(t, &e, domain_of(0));
 	for (bit = virtio_has(viommu_device(v), VIOMMU_F_MMIO) ? 3 : 2; bit < 32; bit++)
-		answers(t, map_at(v, iova_of(v, 0), granule(v), 0x100000, RW | 1u << bit),
+		answers(t, map_at(v, iova_of(0), granule(), 0x100000, RW | 1u << bit),
 			VIOMMU_S_INVAL, MUST, "MAP with flag bit %u", bit);
 	is_free(t, v, 0, 1, "where all was refused");
-	detach(t, &e, domain_of(v, 0));
-	answers(t, map_at(v, iova_of(v, 0), granule(v), 0x100000, RW), VIOMMU_S_NOENT, SHOULD,
+	detach(t, &e, domain_of(0));
+	answers(t, map_at(v, iova_of(0), granule(), 0x100000, RW), VIOMMU_S_NOENT, SHOULD,
 		"MAP in a domain that has ceased to exist");
 }
 
@@ -434,20 +433,20 @@ TEST(iommu_map_edges,
      .id = "iommu.map.edges",
      .clause = "virtio 1.4, 5.13.6: a range may end where input_range does; MAP outside of it fails",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
 	const struct viommu_config *c = viommu_config(v);
-	const uint64_t g = granule(v);
+	const uint64_t g = granule();
 	const uint64_t last = (c->input_end - g + 1) & ~(g - 1);
 	int s;
 
-	attach(t, &e, domain_of(v, 0));
+	attach(t, &e, domain_of(0));
 	s = map_at(v, last, g, 0x100000, RW);
 	expect(t, s == VIOMMU_S_OK, "MAP of the last page, 0x%llx: %s", (unsigned long long)last,
 	       viommu_status_name(s));
-	s = viommu_unmap(v, domain_of(v, 0), last, last + g - 1);
+	s = viommu_unmap(v, domain_of(0), last, last + g - 1);
 	answers(t, s, VIOMMU_S_OK, SHOULD, "UNMAP of the last page");
 	if (c->input_end != UINT64_MAX)
 		expect(t, map_at(v, last + g, g, 0x100000, RW) > VIOMMU_S_OK,
@@ -456,7 +455,7 @@ TEST(iommu_map_edges,
 	if (c->input_start)
 		expect(t, map_at(v, c->input_start - g, g, 0x100000, RW) > VIOMMU_S_OK,
 		       "MAP below input_range succeeds");
-	s = viommu_map(v, domain_of(v, 0), iova_of(v, 4), iova_of(v, 2) - 1, 0x100000, RW);
+	s = viommu_map(v, domain_of(0), iova_of(4), iova_of(2) - 1, 0x100000, RW);
 	expect(t, s > VIOMMU_S_OK, "MAP whose end lies below its start succeeds");
 	is_free(t, v, 0, 8, "where all was refused");
 }
@@ -465,19 +464,19 @@ TEST(iommu_map_many,
      .id = "iommu.map.many",
      .clause = "virtio 1.4, 5.13.6.5: each MAP makes a mapping, however many there are, or says NOMEM",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT,
+     .needs = NEED_VIOMMU | NEED_ENDPOINT,
      .timeout = 60 * SEC)
 {
 	enum {
 		MANY = 2000
 	};
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
-	const uint64_t g = granule(v), from = iova_of(v, 0);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
+	const uint64_t g = granule(), from = iova_of(0);
 	unsigned int i, n;
 	int s = VIOMMU_S_OK;
 
-	attach(t, &e, domain_of(v, 0));
+	attach(t, &e, domain_of(0));
 	for (n = 0; n < MANY && s == VIOMMU_S_OK; n++)
 		s = map_at(v, from + n * g, g, 0x100000 + n * g, RW);
 	expect(t, s == VIOMMU_S_OK || s == VIOMMU_S_NOMEM, "MAP number %u: %s", n,
@@ -487,7 +486,7 @@ TEST(iommu_map_many,
 		answers(t, map_at(v, from + i * g, g, 0x100000, RW), VIOMMU_S_INVAL, SHOULD,
 			"MAP over mapping %u of %u", i, n);
 	/* One request removes all. */
-	answers(t, viommu_unmap(v, domain_of(v, 0), from, from + MANY * g - 1), VIOMMU_S_OK, SHOULD,
+	answers(t, viommu_unmap(v, domain_of(0), from, from + MANY * g - 1), VIOMMU_S_OK, SHOULD,
 		"UNMAP of %u mappings at once", n);
 	is_free(t, v, 0, 64, "where all was unmapped");
 }
@@ -521,40 +520,38 @@ static const struct unmap_case {
 static void try_unmap(struct test_ctx *t, struct viommu *v, const struct unmap_case *c,
 		      unsigned int number)
 {
-	const uint32_t domain = domain_of(v, 0);
+	const uint32_t domain = domain_of(0);
 	unsigned int i;
 
 	for (i = 0; i < c->n; i++)
-		map(t, v, domain, iova_of(v, c->has[i].first), (void *)0x100000,
+		map(t, domain, iova_of(c->has[i].first), (void *)0x100000,
 		    c->has[i].last - c->has[i].first + 1u, RW);
-	answers(t,
-		viommu_unmap(v, domain, iova_of(v, c->off.first), iova_of(v, c->off.last + 1u) - 1),
+	answers(t, viommu_unmap(v, domain, iova_of(c->off.first), iova_of(c->off.last + 1u) - 1),
 		c->split ? VIOMMU_S_RANGE : VIOMMU_S_OK, SHOULD, "UNMAP %u, of pages %u to %u",
 		number, c->off.first, c->off.last);
 	for (i = 0; i < c->n; i++) {
 		const unsigned int pages = c->has[i].last - c->has[i].first + 1u;
-		const int s = map_at(v, iova_of(v, c->has[i].first), pages * granule(v), 0x100000,
-				     RW);
+		const int s = map_at(v, iova_of(c->has[i].first), pages * granule(), 0x100000, RW);
 		const bool stays = c->stay >> i & 1;
 
 		expect(t, (s != VIOMMU_S_OK) == stays, "UNMAP %u: the mapping of pages %u to %u %s",
 		       number, c->has[i].first, c->has[i].last,
 		       stays ? "is gone, at least in part" : "is there still");
 	}
-	(void)viommu_unmap(v, domain, iova_of(v, 0), iova_of(v, 16) - 1);
+	(void)viommu_unmap(v, domain, iova_of(0), iova_of(16) - 1);
 }
 
 TEST(iommu_unmap,
      .id = "iommu.unmap.ranges",
      .clause = "virtio 1.4, 5.13.6.6.2 SHOULD: UNMAP removes the mappings that its range covers; where it would split one it is RANGE, and removes none",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
 	unsigned int i;
 
-	attach(t, &e, domain_of(v, 0));
+	attach(t, &e, domain_of(0));
 	for (i = 0; i < sizeof(unmap_cases) / sizeof(unmap_cases[0]); i++)
 		try_unmap(t, v, &unmap_cases[i], i + 1);
 }
@@ -563,27 +560,27 @@ TEST(iommu_unmap_refused,
      .id = "iommu.unmap.refused",
      .clause = "virtio 1.4, 5.13.6.6.2 SHOULD: UNMAP in a domain that is not there is NOENT; MAY: reserved bytes that are not zero are INVAL",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
-	const uint32_t domain = domain_of(v, 0);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
+	const uint32_t domain = domain_of(0);
 	const struct viommu_unmap req = { .head.type = VIOMMU_T_UNMAP,
 					  .domain = cpu_to_le32(domain),
-					  .virt_start = cpu_to_le64(iova_of(v, 0)),
-					  .virt_end = cpu_to_le64(iova_of(v, 1) - 1),
+					  .virt_start = cpu_to_le64(iova_of(0)),
+					  .virt_end = cpu_to_le64(iova_of(1) - 1),
 					  .reserved = { 1, 0, 0, 0x80 } };
 	int s;
 
-	answers(t, viommu_unmap(v, domain, 0, granule(v) - 1), VIOMMU_S_NOENT, SHOULD,
+	answers(t, viommu_unmap(v, domain, 0, granule() - 1), VIOMMU_S_NOENT, SHOULD,
 		"UNMAP in a domain that is not there");
 	attach(t, &e, domain);
-	map(t, v, domain, iova_of(v, 0), (void *)0x100000, 1, RW);
+	map(t, domain, iova_of(0), (void *)0x100000, 1, RW);
 	s = viommu_status(v, &req, sizeof(req));
 	expect(t, s == VIOMMU_S_OK || s == VIOMMU_S_INVAL, "UNMAP with reserved bytes: %s",
 	       viommu_status_name(s));
 	detach(t, &e, domain);
-	answers(t, viommu_unmap(v, domain, 0, granule(v) - 1), VIOMMU_S_NOENT, SHOULD,
+	answers(t, viommu_unmap(v, domain, 0, granule() - 1), VIOMMU_S_NOENT, SHOULD,
 		"UNMAP in a domain that has ceased to exist");
 }
 
@@ -592,18 +589,18 @@ TEST(iommu_unmap_all,
      .id = "iommu.unmap.whole_space",
      .clause = "virtio 1.4, 5.13.6.6.2 SHOULD: UNMAP of a range that is partly unmapped removes all mappings in it",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
 	const struct viommu_config *c = viommu_config(v);
 	unsigned int k;
 
-	attach(t, &e, domain_of(v, 0));
+	attach(t, &e, domain_of(0));
 	for (k = 0; k < 16; k += 3)
-		map(t, v, domain_of(v, 0), iova_of(v, k), (void *)0x100000, 1, RW);
-	answers(t, viommu_unmap(v, domain_of(v, 0), c->input_start, c->input_end), VIOMMU_S_OK,
-		SHOULD, "UNMAP of the whole input_range");
+		map(t, domain_of(0), iova_of(k), (void *)0x100000, 1, RW);
+	answers(t, viommu_unmap(v, domain_of(0), c->input_start, c->input_end), VIOMMU_S_OK, SHOULD,
+		"UNMAP of the whole input_range");
 	is_free(t, v, 0, 17, "where all was unmapped");
 }
 
@@ -654,14 +651,14 @@ TEST(iommu_probe,
      .id = "iommu.probe.properties",
      .clause = "virtio 1.4, 5.13.6.7.2 MUST: the next property follows length + 4 bytes behind; SHOULD: the rest is zero",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
+	struct viommu *v = viommu_up(t);
 	struct endpoint e;
 	unsigned int i;
 
 	need_probe(t, v);
-	for (i = 0; endpoint_get(NULL, v, i, &e); i++) {
+	for (i = 0; endpoint_get(NULL, i, &e); i++) {
 		memset(props, 0xa5, sizeof(props));
 		answers(t, viommu_probe(v, e.id, props), VIOMMU_S_OK, SHOULD,
 			"PROBE of endpoint 0x%x", (unsigned int)e.id);
@@ -673,10 +670,10 @@ TEST(iommu_probe_refused,
      .id = "iommu.probe.refused",
      .clause = "virtio 1.4, 5.13.6.7.2 SHOULD: PROBE of an endpoint that is not there is NOENT, with a list shorter than probe_size INVAL, and writes no property",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
 	struct viommu_probe req = { .head.type = VIOMMU_T_PROBE, .endpoint = cpu_to_le32(e.id) };
 	const size_t size = viommu_config(v)->probe_size;
 	uint32_t used = 0, i;
@@ -720,19 +717,19 @@ TEST(iommu_resv,
      .id = "iommu.probe.reserved_regions",
      .clause = "virtio 1.4, 5.13.6.8.1.2 SHOULD NOT: RESV_MEM regions overlap, or more than one is for MSIs; SHOULD: MAP over one is refused",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_VIOMMU | NEED_ENDPOINT)
 {
-	struct viommu *v = iommu_up(t);
-	const struct endpoint e = first(t, v);
+	struct viommu *v = viommu_up(t);
+	const struct endpoint e = first(t);
 	const size_t size = viommu_config(v)->probe_size;
-	const uint64_t g = granule(v);
+	const uint64_t g = granule();
 	const struct viommu_resv_mem *r, *other;
 	size_t at = 0, k;
 	unsigned int n = 0, msi = 0;
 
 	need_probe(t, v);
 	require(t, viommu_probe(v, e.id, props) == VIOMMU_S_OK, "PROBE fails");
-	attach(t, &e, domain_of(v, 0));
+	attach(t, &e, domain_of(0));
 	while ((r = viommu_resv_next(props, size, &at))) {
 		const uint64_t start = le64_to_cpu(r->start), end = le64_to_cpu(r->end);
 

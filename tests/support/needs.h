@@ -34,10 +34,12 @@ enum {
 	NEED_VSOCK_DEVICES = 1ull << 32,   /* more than one vsock device */
 	NEED_VIRTIO_FUNCTION = 1ull << 33, /* what says that it is virtio, usable or not */
 	NEED_PACKED = 1ull << 34,	   /* a rng or vsock device with packed rings */
-	NEED_IOMMU = 1ull << 35,	   /* a virtio-iommu */
+	NEED_IOMMU = 1ull << 35,	   /* an IOMMU of any kind */
 	NEED_ENDPOINT = 1ull << 36,	   /* a DMA agent behind it */
 	NEED_READER = 1ull << 37,	   /* one that reads and writes */
 	NEED_ENDPOINTS = 1ull << 38,	   /* two that write */
+	NEED_VIOMMU = 1ull << 39,	   /* a virtio-iommu */
+	NEED_VTD = 1ull << 40,		   /* an Intel VT-d unit */
 };
 
 #endif
