@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "lib/cmdline.h"
 #include "lib/mmio.h"
 #include "lib/pci.h"
 #include "lib/time.h"
@@ -22,8 +23,9 @@ enum {
 	EDU_TO_MEMORY = 1u << 1,
 	EDU_BUFFER = 0x40000,
 };
-#define EDU_REACH                                                                                  \
-	0xfffffffull /* its dma_mask, unless QEMU was told otherwise: nobody can read it */
+#define EDU_BITS 28 /* of addresses */
+OPTION("edu.bits",
+       "how many bits an address of QEMU's edu has (its dma_mask, which nobody can read): 28 if absent");
 
 enum {
 	ITD_RUN = 0x00, /* by a read */
@@ -73,6 +75,8 @@ static int edu_transfer(struct agent *a, uint64_t from, uint64_t to, uint32_t le
 
 static bool edu_probe(struct agent *a, const struct pci_dev *p)
 {
+	uint64_t bits;
+
 	if (p->vendor != 0x1234 || p->device != 0x11e8)
 		return false;
 	a->regs = pci_map_bar(p, 0);
@@ -81,7 +85,8 @@ static bool edu_probe(struct agent *a, const struct pci_dev *p)
 	a->kind = "edu";
 	a->most = 4000; /* QEMU 7.2 ends when its buffer of 4096 is used to the end */
 	a->reads = true;
-	a->reach = EDU_REACH;
+	bits = cmdline_get_u64("edu.bits", EDU_BITS);
+	a->reach = bits < 64 ? (1ull << bits) - 1 : UINT64_MAX;
 	return true;
 }
 

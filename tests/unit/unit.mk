@@ -19,6 +19,8 @@ unit-link-iommu := $(fake-heap)
 unit-tests += iommu_dma
 unit-iommu_dma := lib/device.c
 unit-link-iommu_dma := -Wl,--wrap=calloc
+unit-tests += dmar
+unit-dmar := drivers/iommu/x86_64/dmar.c lib/device.c
 unit-tests += virtio_without
 unit-virtio_without := $(unit-virtio)
 unit-link-virtio_without := -Wl,--wrap=printf

@@ -9,6 +9,7 @@
 
 #include "lib/env.h"
 #include "lib/init.h"
+#include "lib/irq.h"
 #include "lib/mem.h"
 #include "lib/mmio.h"
 #include "lib/paging.h"
@@ -18,6 +19,7 @@
 #define MAX_UNITS   4u
 #define MAX_DOMAINS 32u
 #define MAX_SEATS   32u
+#define MAX_TABLES  256u
 #define MOST_BYTES  (1u << 20) /* of registers */
 #define ENTRIES	    512u
 #define ANSWER_NS   (2 * time_sec())
@@ -34,6 +36,9 @@ enum {
 
 	PROTECTED_ON = 1u << 31,
 	PROTECTED_IS = 1u << 0,
+
+	TABLE_X2APIC = 1u << 11,
+	TABLE_256 = 7, /* entries: 2^(n + 1) */
 
 	RECORD = 16, /* bytes */
 	STATUS_ERRORS = VTD_FAULT_QUEUE | 1u << 5 | 1u << 6,
@@ -74,7 +79,11 @@ struct vtd {
 	struct vtd_entry *root, *context[256];
 	struct domain domain[MAX_DOMAINS];
 	struct seat seat[MAX_SEATS];
-	struct vtd_entry *queue;
+	struct {
+		void *page; /* NULL: free */
+		const struct domain *owner;
+	} table[MAX_TABLES];
+	struct vtd_entry *queue, *messages;
 	unsigned int tail;
 	volatile uint32_t waited;
 	uint32_t waits;
@@ -259,18 +268,31 @@ static void *new_table(struct vtd *v)
 	return p;
 }
 
-static void free_tables(le64 *table, unsigned int level)
+/* A table of the domain's. They are listed, since tests write entries that lead elsewhere. */
+static void *domain_table(struct vtd *v, const struct domain *d)
 {
 	unsigned int i;
 
-	for (i = 0; level > 1 && i < ENTRIES; i++) {
-		const uint64_t e = le64_to_cpu(table[i]);
-
-		/* What a test has left there with reserved bits set is a table all the same. */
-		if (e & (VTD_READ | VTD_WRITE) && !(e & VTD_LARGE))
-			free_tables(phys_to_virt(VTD_ADDRESS_OF(e)), level - 1);
+	for (i = 0; i < MAX_TABLES; i++) {
+		if (v->table[i].page)
+			continue;
+		v->table[i].page = new_table(v);
+		v->table[i].owner = d;
+		return v->table[i].page;
 	}
-	mem_pages_free(table, 1);
+	return NULL;
+}
+
+static void free_tables(struct vtd *v, const struct domain *d)
+{
+	unsigned int i;
+
+	for (i = 0; i < MAX_TABLES; i++) {
+		if (!v->table[i].page || v->table[i].owner != d)
+			continue;
+		mem_pages_free(v->table[i].page, 1);
+		v->table[i].page = NULL;
+	}
 }
 
 static unsigned int shift_of(unsigned int level)
@@ -304,7 +326,7 @@ static le64 *walk(struct vtd *v, const struct domain *d, uint64_t address, unsig
 		if (le64_to_cpu(*e) & VTD_LARGE)
 			return NULL;
 		if (!(le64_to_cpu(*e) & (VTD_READ | VTD_WRITE))) {
-			void *p = make ? new_table(v) : NULL;
+			void *p = make ? domain_table(v, d) : NULL;
 
 			if (!p)
 				return NULL;
@@ -485,6 +507,60 @@ static int forget_all(struct vtd *v)
 	return ret ? ret : vtd_forget(v, VTD_ALL, 0, 0, 0);
 }
 
+/* --- interrupts ----------------------------------------------------------------------------------------- */
+
+static int interrupts_on(struct vtd *v)
+{
+	int ret;
+
+	if (!v->f.interrupts)
+		return -EOPNOTSUPP;
+	if (!v->messages)
+		v->messages = new_table(v);
+	if (!v->messages)
+		return -ENOMEM;
+	memset(v->messages, 0, PAGE_SIZE);
+	vtd_written(v, v->messages, PAGE_SIZE);
+	vtd_write64(v, VTD_INTERRUPT_TABLE,
+		    virt_to_phys(v->messages) | (v->f.x2apic ? TABLE_X2APIC : 0u) | TABLE_256);
+	ret = vtd_command(v, VTD_SET_INTERRUPT_TABLE, true);
+	if (!ret)
+		ret = vtd_forget_interrupts(v, true, 0, 0);
+	if (!ret && is_on(v, VTD_ON_COMPATIBILITY))
+		ret = vtd_command(v, VTD_ON_COMPATIBILITY, false);
+	return ret ? ret : vtd_command(v, VTD_ON_INTERRUPTS, true);
+}
+
+int vtd_interrupts(struct vtd *v, bool on)
+{
+	return on ? interrupts_on(v) : vtd_command(v, VTD_ON_INTERRUPTS, false);
+}
+
+struct vtd_entry *vtd_interrupt_entry(struct vtd *v, uint16_t index)
+{
+	return &v->messages[index % VTD_INTERRUPTS];
+}
+
+/* The message without remapping says which CPU, by the ID of its local APIC. */
+int vtd_interrupt_to(const struct vtd *v, int vector, unsigned int cpu, uint64_t *low)
+{
+	uint64_t addr, apic;
+	uint32_t data;
+	const int ret = irq_message_direct(vector, cpu, &addr, &data);
+
+	if (ret)
+		return ret;
+	apic = addr >> 12 & 0xff;
+	*low = VTD_PRESENT | VTD_VECTOR(data & 0xff) | apic << (v->f.x2apic ? 32 : 40);
+	return 0;
+}
+
+uint64_t vtd_message_address(uint16_t index, bool sub)
+{
+	return MESSAGES_FIRST | (uint64_t)(index & 0x7fff) << 5 | 1u << 4 | (sub ? 1u << 3 : 0u) |
+	       (index & 0x8000 ? 1u << 2 : 0u);
+}
+
 /* --- faults --------------------------------------------------------------------------------------------- */
 
 int vtd_fault_get(struct vtd *v, struct vtd_fault *f)
@@ -545,8 +621,7 @@ static void give_back(struct vtd *v)
 	unsigned int i;
 
 	for (i = 0; i < MAX_DOMAINS; i++)
-		if (v->domain[i].used && v->domain[i].table)
-			free_tables(v->domain[i].table, v->domain[i].levels);
+		free_tables(v, &v->domain[i]);
 	memset(v->domain, 0, sizeof(v->domain));
 	memset(v->seat, 0, sizeof(v->seat));
 	for (i = 0; i < 256; i++) {
@@ -558,8 +633,11 @@ static void give_back(struct vtd *v)
 		mem_pages_free(v->root, 1);
 	if (v->queue)
 		mem_pages_free(v->queue, 1);
+	if (v->messages)
+		mem_pages_free(v->messages, 1);
 	v->root = NULL;
 	v->queue = NULL;
+	v->messages = NULL;
 }
 
 /* Everything off. What the unit may still read stays taken where it does not obey. */
@@ -715,7 +793,7 @@ static struct domain *domain_get(struct vtd *v, uint32_t id, bool identity)
 		return NULL;
 	d = &v->domain[i];
 	*d = (struct domain){ .id = id, .identity = identity, .levels = v->levels };
-	d->table = identity ? NULL : new_table(v);
+	d->table = identity ? NULL : domain_table(v, d);
 	d->used = identity || d->table;
 	return d->used ? d : NULL;
 }
@@ -728,8 +806,8 @@ static int domain_put(struct vtd *v, struct domain *d)
 	if (--d->seats)
 		return ret;
 	/* Where the unit may still read them the tables stay as they are, and taken. */
-	if (d->table && ret == 0)
-		free_tables(d->table, d->levels);
+	if (ret == 0)
+		free_tables(v, d);
 	*d = (struct domain){ 0 };
 	return ret;
 }

@@ -156,6 +156,23 @@ int vtd_queue_wait(struct vtd *v);
 /* Behind a descriptor that stopped the queue: a wait descriptor in its place, and on it goes. As vtd_queue_wait(). */
 int vtd_queue_resume(struct vtd *v);
 
+/* --- interrupt remapping (5.1, 9.10) ---------------------------------------------------------------- */
+
+#define VTD_INTERRUPTS 256u
+#define VTD_VECTOR(n)  ((uint64_t)(n) << 16)
+#define VTD_SOURCE(requester)                                                                      \
+	((uint64_t)(requester) | 1ull << 18) /* high: of this requester alone */
+/*
+ * Messages are remapped from now on, by an empty table, or no longer; they need the queue. Interrupts that were set up before
+ * are blocked meanwhile. 0, -EOPNOTSUPP, -ENOMEM, -ETIMEDOUT.
+ */
+int vtd_interrupts(struct vtd *v, bool on);
+struct vtd_entry *vtd_interrupt_entry(struct vtd *v, uint16_t index);
+/* The low half of an entry that gives this vector of this CPU, present. */
+int vtd_interrupt_to(const struct vtd *v, int vector, unsigned int cpu, uint64_t *low);
+/* The address that a message for an entry goes to; with `sub` its data is added to the index. */
+uint64_t vtd_message_address(uint16_t index, bool sub);
+
 /* --- faults ----------------------------------------------------------------------------------------- */
 
 enum vtd_reason { /* 7.1.3, appendix: legacy mode */
