@@ -28,6 +28,7 @@ enum region {
 	TABLE,	/* an entry of an MSI-X table (PCIe 7.7.2) */
 	PBA,	/* pending bits of MSI-X (7.7.2.7) */
 	MMIO,	/* virtio-mmio (4.2.2) */
+	VTD,	/* a VT-d unit (Intel VT-d, 11.4) */
 };
 
 enum op {
@@ -128,12 +129,18 @@ struct fault {
 	uint64_t (*load)(const struct access *a, uint64_t value);
 	void (*later)(struct place *p); /* when place.due waits have passed */
 	request_fn request;		/* of queue 0, before the device is told of it */
+	/* In front of a store to a VT-d unit by an instruction that has stored there before. true: it does not happen. */
+	bool (*before)(const struct access *a);
 };
 
 /* iommu.c: the requests that were made available since the last call. */
 void front_requests(struct place *p, request_fn change);
 
-/* A fault is in one of them: those with an id outside.* in the second, with iommu.* in the third. */
-extern const struct fault front_faults[F_COUNT], front_outside[F_COUNT], front_iommu[F_COUNT];
+/* vtd.c: behind each store to the unit. */
+void front_vtd_note(const struct access *a);
+
+/* A fault is in one of them: those with an id outside.* in the second, with iommu.* in the third, vtd.* in the fourth. */
+extern const struct fault front_faults[F_COUNT], front_outside[F_COUNT], front_iommu[F_COUNT],
+	front_vtd[F_COUNT];
 
 #endif

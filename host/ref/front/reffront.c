@@ -19,7 +19,8 @@
 #define REG_NONE   16 /* a load whose destination was not understood */
 
 enum {
-	SITE_NOTIFIES = 1 /* plugin_site.kind: this store has notified a device */
+	SITE_NOTIFIES = 1, /* plugin_site.kind: this store has notified a device */
+	SITE_VTD = 2,	   /* it has written to a VT-d unit */
 };
 
 /* Of a vCPU: a load whose register is still to be changed. */
@@ -60,11 +61,15 @@ static const struct known {
 	{ "msix-table", TABLE, 16, 16 },
 	{ "msix-pba", PBA, 0x800, 0x800 },
 	{ "virtio-mmio", MMIO, 0x200, 0x200 },
+	{ "intel_iommu", VTD, 0x1000, 0x1000 },
 };
 
 /* The registers of microvm's slots share pages, which have no names. */
 #define MICROVM_MMIO 0xfeb00000u
 #define MICROVM_SIZE 0x3000u
+/* Nor has the page of which a VT-d unit has a part. */
+#define VTD_MMIO 0xfed90000u
+#define VTD_SIZE 0x1000u
 
 static const struct known *find_known(const char *name, uint64_t phys)
 {
@@ -73,6 +78,7 @@ static const struct known *find_known(const char *name, uint64_t phys)
 	/* QEMU gives the page that MSI-X table and pending bits share no name; the table is in the first half. */
 	if (strncmp(name, "anon", 4) == 0)
 		name = phys - MICROVM_MMIO < MICROVM_SIZE ? "virtio-mmio" :
+		       phys - VTD_MMIO < VTD_SIZE	  ? "intel_iommu" :
 		       (phys & 0xfff) < 0x800		  ? "msix-table" :
 							    "msix-pba";
 	for (i = 0; i < sizeof(regions) / sizeof(regions[0]); i++)
@@ -311,6 +317,8 @@ static void take_note(enum region region, const struct access *a)
 		follow_load(p, a);
 	if (region == NOTIFY && a->store)
 		p->unread = true;
+	if (region == VTD && a->store)
+		front_vtd_note(a);
 	if (region == CONFIG && a->store)
 		on_config_store(p, a);
 	if (region == COMMON && a->store)
@@ -451,8 +459,9 @@ static void on_store(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vadd
 	(void)cpu;
 	if (!k)
 		return;
-	if (site && k->region == NOTIFY)
-		__atomic_store_n(&site->kind, SITE_NOTIFIES, __ATOMIC_RELAXED);
+	if (site && (k->region == NOTIFY || k->region == VTD))
+		__atomic_store_n(&site->kind, k->region == VTD ? SITE_VTD : SITE_NOTIFIES,
+				 __ATOMIC_RELAXED);
 	g_mutex_lock(&front.lock);
 	on_access(k, a.phys, &a);
 	g_mutex_unlock(&front.lock);
@@ -478,6 +487,34 @@ static void on_load(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vaddr
 	*p = (struct pending){ 1, a.value, v, (unsigned int)dest & 0xff, a.size, dest >> 8 & 1 };
 }
 
+/* Of mov r, m with 32 or 64 bits (REX, opcode, ModRM, SIB, displacement): where to, and what. The payload maps memory 1:1. */
+static bool stores(unsigned int cpu, const struct plugin_site *site, struct access *a)
+{
+	const uint8_t *b = site->code, rex = (b[0] & 0xf0) == 0x40 ? b[0] : 0;
+	const uint8_t *m = b + (rex ? 2 : 1); /* ModRM */
+	const unsigned int mod = m[0] >> 6, rm = m[0] & 7;
+	const bool sib = rm == 4;
+	const unsigned int base = (sib ? m[1] & 7 : rm) | (rex & 1u) << 3,
+			   index = sib ? (m[1] >> 3 & 7) | (rex & 2u) << 2 : 4;
+	const uint8_t *d = m + 1 + sib;
+	int32_t displacement = 0;
+
+	if (mod == 3 || (mod == 0 && (base & 7) == 5))
+		return false;
+	if (mod == 1)
+		displacement = (int8_t)d[0];
+	else if (mod == 2 && d + 4 <= b + sizeof(site->code))
+		memcpy(&displacement, d, 4);
+	a->phys = plugin_reg(cpu, base) + (uint64_t)(int64_t)displacement;
+	if (index != 4)
+		a->phys += plugin_reg(cpu, index) << (m[1] >> 6);
+	a->size = rex & 8 ? 8 : 4;
+	a->value = plugin_reg(cpu, (m[0] >> 3 & 7) | (rex & 4u) << 1);
+	if (a->size == 4)
+		a->value &= UINT32_MAX;
+	return true;
+}
+
 /* In front of a store that has notified before: what is available by now the device has not seen. */
 static void on_notify(unsigned int cpu, void *userdata)
 {
@@ -492,6 +529,26 @@ static void on_notify(unsigned int cpu, void *userdata)
 		if (front.place[i].region == COMMON)
 			front_requests(&front.place[i], front.fault->request);
 	g_mutex_unlock(&front.lock);
+}
+
+/* In front of a store that has written to a VT-d unit before. */
+static void on_vtd(unsigned int cpu, void *userdata)
+{
+	const struct plugin_site *site = userdata;
+	struct access a = { .region = VTD, .store = true };
+	bool skip;
+
+	if (__atomic_load_n(&site->kind, __ATOMIC_RELAXED) != SITE_VTD || cpu >= PLUGIN_CPUS ||
+	    !plugin_long_mode(cpu) || !stores(cpu, site, &a) || a.phys - VTD_MMIO >= VTD_SIZE)
+		return;
+	a.at = (uint32_t)a.phys & (VTD_SIZE - 1);
+	g_mutex_lock(&front.lock);
+	skip = front.fault->before(&a);
+	g_mutex_unlock(&front.lock);
+	if (!skip)
+		return;
+	fault_injected(plugin_fault());
+	qemu_plugin_set_pc(site->vaddr + site->size);
 }
 
 /* In front of the instruction behind the load. */
@@ -564,6 +621,19 @@ static struct plugin_site *watch_notify(struct qemu_plugin_insn *insn, const uin
 	return site;
 }
 
+/* A store of 32 or 64 bits from a register may be one to a VT-d unit. As watch_notify(). */
+static struct plugin_site *watch_vtd(struct qemu_plugin_insn *insn, const uint8_t *b, size_t n)
+{
+	const size_t i = n && (b[0] & 0xf0) == 0x40;
+	struct plugin_site *site;
+
+	if (!front.fault->before || n < i + 2 || b[i] != 0x89)
+		return NULL;
+	site = plugin_site(insn, 0);
+	qemu_plugin_register_vcpu_insn_exec_cb(insn, on_vtd, QEMU_PLUGIN_CB_RW_REGS_PC, site);
+	return site;
+}
+
 static void watch(struct qemu_plugin_insn *insn, bool behind_load)
 {
 	const qemu_plugin_u64 set = { front.board, offsetof(struct pending, set) };
@@ -576,7 +646,8 @@ static void watch(struct qemu_plugin_insn *insn, bool behind_load)
 	qemu_plugin_register_vcpu_mem_cb(insn, on_load, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_R,
 					 (void *)destination(b, n)); /* NOLINT: a number */
 	qemu_plugin_register_vcpu_mem_cb(insn, on_store, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W,
-					 watch_notify(insn, b, n));
+					 front.fault->before ? watch_vtd(insn, b, n) :
+							       watch_notify(insn, b, n));
 }
 
 /* QEMU ends a block behind each access to a device; where it does not, the next instruction is in the block. */
@@ -596,9 +667,12 @@ static int start(void)
 {
 	const struct fault *outside = &front_outside[plugin_fault()];
 	const struct fault *iommu = &front_iommu[plugin_fault()];
+	const struct fault *vtd = &front_vtd[plugin_fault()];
 
 	front.fault = outside->hook || outside->load || outside->rule[0].region ? outside :
 		      iommu->request || iommu->rule[0].region			? iommu :
+		      vtd->before || vtd->load || vtd->rule[0].region ?
+								vtd :
 								&front_faults[plugin_fault()];
 	front.board = qemu_plugin_scoreboard_new(sizeof(struct pending));
 	return 0;
