@@ -297,7 +297,7 @@ TEST(vtd_queue_round,
 
 TEST(vtd_queue_error,
      .id = "iommu.vtd.queue_error",
-     .clause = "VT-d 6.5.2, 11.4.7: a descriptor that makes no sense stops the queue with its head there, and is reported; put right, it goes on",
+     .clause = "VT-d 6.5.2, 11.4: a descriptor that makes no sense stops the queue with its head there, and is reported; put right, it goes on",
      .owner = OWNER,
      .needs = NEED_VTD,
      .timeout = 30 * SEC)

@@ -172,7 +172,7 @@ TEST(vtd_irq_blocked,
 
 TEST(vtd_irq_taken_back,
      .id = "iommu.vtd.irq_taken_back",
-     .clause = "VT-d 6.5.2.7: behind an invalidation of an interrupt entry, or of all, what the entry was gives no interrupt",
+     .clause = "VT-d 6.5.2: behind an invalidation of an interrupt entry, or of all, what the entry was gives no interrupt",
      .owner = OWNER,
      .needs = NEEDS,
      .timeout = 30 * SEC)

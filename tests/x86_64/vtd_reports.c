@@ -64,7 +64,7 @@ static void is_done(struct test_ctx *t, int ret, const char *what)
 
 TEST(vtd_queue_event,
      .id = "iommu.vtd.queue_event",
-     .clause = "VT-d 6.5.2.9, 11.4.8: a wait descriptor that asks for it sends an interrupt, at once or when it is unmasked",
+     .clause = "VT-d 6.5.2, 11.4: a wait descriptor that asks for it sends an interrupt, at once or when it is unmasked",
      .owner = OWNER,
      .needs = NEED_VTD,
      .liveness = 1,
@@ -122,7 +122,7 @@ TEST(vtd_fault_event,
 
 TEST(vtd_record,
      .id = "iommu.vtd.record",
-     .clause = "VT-d 7.2.1, 11.4.14: a record has the source, the page, the kind of access and the reason; cleared, nothing is pending",
+     .clause = "VT-d 7.2.1, 11.4: a record has the source, the page, the kind of access and the reason; cleared, nothing is pending",
      .owner = OWNER,
      .needs = NEEDS,
      .timeout = 60 * SEC)

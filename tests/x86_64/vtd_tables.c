@@ -437,7 +437,7 @@ TEST(vtd_bad_table,
 
 TEST(vtd_root,
      .id = "iommu.vtd.root_changed",
-     .clause = "VT-d 6.6, 11.4.5: behind the set of another root table its entries count, and those of the old one do not",
+     .clause = "VT-d 6.6, 11.4: behind the set of another root table its entries count, and those of the old one do not",
      .owner = OWNER,
      .needs = NEEDS,
      .timeout = 30 * SEC)
