@@ -55,7 +55,11 @@ struct iommu_ops {
 	int (*start)(struct iommu *m);
 	/* As it was found; its memory is given back. */
 	void (*stop)(struct iommu *m);
-	/* Whether the device's DMA goes through it, and the device's name there. It need not be up. */
+	/* How often it was started, 0 while it is not up: what was attached and mapped before another start is gone. */
+	unsigned int (*epoch)(const struct iommu *m);
+	/* From now on it stays up for good: what it allocates is no leak. */
+	void (*lasting)(struct iommu *m);
+	/* Whether the device's DMA goes through it, and the device's name there; its own does not. It need not be up. */
 	bool (*endpoint)(struct iommu *m, const struct device *d, uint32_t *id);
 	/* Whether a part of this range cannot be mapped for the endpoint: messages go there, or firmware has use for it. */
 	bool (*reserved)(struct iommu *m, uint32_t endpoint, uint64_t first, uint64_t last);

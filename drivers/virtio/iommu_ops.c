@@ -50,8 +50,11 @@ static int start(struct iommu *m)
 	f->up = true;
 	m->limits = (struct iommu_limits){ c->page_size_mask, c->input_start, c->input_end,
 					   c->domain_start, c->domain_end };
-	(void)viommu_bypass(f->v, false);
-	return 0;
+	ret = viommu_bypass(f->v, false);
+	if (!ret || ret == -EOPNOTSUPP)
+		return 0;
+	viommu_stop(f->v);
+	return ret;
 }
 
 static void stop(struct iommu *m)
@@ -62,6 +65,16 @@ static void stop(struct iommu *m)
 		(void)viommu_bypass(f->v, f->bypass);
 	f->up = false;
 	viommu_stop(f->v);
+}
+
+static unsigned int epoch(const struct iommu *m)
+{
+	return viommu_epoch(((const struct face *)m)->v);
+}
+
+static void lasting(struct iommu *m)
+{
+	viommu_device(device_of(m))->dev.lasting = true;
 }
 
 static bool endpoint(struct iommu *m, const struct device *d, uint32_t *id)
@@ -148,6 +161,8 @@ static const struct iommu_ops ops = {
 	.kind = "virtio-iommu",
 	.start = start,
 	.stop = stop,
+	.epoch = epoch,
+	.lasting = lasting,
 	.endpoint = endpoint,
 	.reserved = reserved,
 	.attach = attach,

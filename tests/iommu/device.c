@@ -11,10 +11,11 @@
  */
 #include <string.h>
 
-#include "drivers/virtio/iommu.h"
-#include "drivers/virtio/iommu_dma.h"
+#include "drivers/iommu/dma.h"
+#include "drivers/iommu/iommu.h"
 #include "drivers/virtio/vq_impl.h"
 #include "drivers/virtio/vsock.h"
+#include "lib/errname.h"
 #include "lib/mem.h"
 #include "tests/virtio/util.h"
 
@@ -32,7 +33,7 @@ static const struct bring_up plain = { .irq = VIRTIO_IRQ_POLL };
 /* A device, its space, and pages for its requests. */
 struct subject {
 	struct actor a;
-	struct viommu_space_info s;
+	struct iommu_space_info s;
 	uint8_t *page; /* PLACES of them */
 	uint64_t iova; /* where the test maps */
 };
@@ -41,14 +42,14 @@ static struct {
 	struct virtio_device *d[SUBJECTS];
 	void *page[SUBJECTS];
 	unsigned int n;
-	struct viommu_space_info space[SUBJECTS];
+	struct iommu_space_info space[SUBJECTS];
 } used;
 
 /* --- fixture --------------------------------------------------------------------------------------- */
 
-static void unmap_all(const struct viommu_space_info *s)
+static void unmap_all(const struct iommu_space_info *s)
 {
-	(void)viommu_unmap(s->v, s->domain, s->beyond, s->beyond + MANY * PAGE_SIZE - 1);
+	(void)s->m->ops->unmap(s->m, s->domain, s->beyond, s->beyond + MANY * PAGE_SIZE - 1);
 }
 
 static int set_up(void)
@@ -78,13 +79,13 @@ static unsigned int refused_before;
 
 static int count_refused(void)
 {
-	refused_before = viommu_unmaps_refused();
+	refused_before = iommu_unmaps_refused();
 	return 0;
 }
 
 static void judge_refused(void)
 {
-	const unsigned int n = viommu_unmaps_refused() - refused_before;
+	const unsigned int n = iommu_unmaps_refused() - refused_before;
 
 	if (n)
 		test_fail_around("virtio 1.4, 5.13.6.6: %u UNMAPs of what was mapped are refused",
@@ -96,9 +97,9 @@ FIXTURE(iommu_refused, .suite = "", .outermost = true, .setup = count_refused,
 /* It is known once the device was up. */
 static bool has_space(struct test_ctx *t, struct subject *x)
 {
-	if (!viommu_space(&x->a.d->dev, &x->s))
+	if (!iommu_space(&x->a.d->dev, &x->s))
 		actor_up(t, &x->a, &plain);
-	return viommu_space(&x->a.d->dev, &x->s) && x->a.d->dev.dma_layers == 2;
+	return iommu_space(&x->a.d->dev, &x->s) && x->a.d->dev.dma_layers == 2;
 }
 
 /* The same for each layout of a device. */
@@ -136,9 +137,10 @@ static bool subject_get(struct test_ctx *t, unsigned int n, enum rings rings, st
 		return true;
 	}
 	if (!used.n)
-		test_skip(t,
-			  "no rng or vsock device has an address space of its own (iommu=on, and a "
-			  "virtio-iommu that the VIOT puts in front of it)");
+		test_skip(
+			t,
+			"no rng or vsock device has an address space of its own (iommu=on, and an "
+			"IOMMU that the VIOT or the DMAR puts in front of it)");
 	return false;
 }
 
@@ -149,31 +151,29 @@ static void maps(struct test_ctx *t, const struct subject *x, unsigned int k, co
 		 unsigned int n, uint32_t flags)
 {
 	const uint64_t at = x->iova + k * PAGE_SIZE;
-	const int s = viommu_map(x->s.v, x->s.domain, at, at + n * PAGE_SIZE - 1,
-				 virt_to_phys(page), flags);
+	const int ret = x->s.m->ops->map(x->s.m, x->s.domain, at, at + n * PAGE_SIZE - 1,
+					 virt_to_phys(page), flags);
 
-	require(t, s == VIOMMU_S_OK, "%s: MAP of %u pages: %s", actor_who(&x->a), n,
-		viommu_status_name(s));
+	require(t, ret == 0, "%s: mapping %u pages: %s", actor_who(&x->a), n, err_text(ret));
 }
 
 static void unmaps(struct test_ctx *t, const struct subject *x, unsigned int k, unsigned int n)
 {
 	const uint64_t at = x->iova + k * PAGE_SIZE;
-	const int s = viommu_unmap(x->s.v, x->s.domain, at, at + n * PAGE_SIZE - 1);
+	const int ret = x->s.m->ops->unmap(x->s.m, x->s.domain, at, at + n * PAGE_SIZE - 1);
 
-	require(t, s == VIOMMU_S_OK, "%s: UNMAP of %u pages: %s", actor_who(&x->a), n,
-		viommu_status_name(s));
+	require(t, ret == 0, "%s: unmapping %u pages: %s", actor_who(&x->a), n, err_text(ret));
 }
 
 /* What the device needs, and what it must not have. */
 static uint32_t right(const struct subject *x)
 {
-	return x->a.writes ? VIOMMU_MAP_WRITE : VIOMMU_MAP_READ;
+	return x->a.writes ? IOMMU_WRITE : IOMMU_READ;
 }
 
 static uint32_t wrong(const struct subject *x)
 {
-	return x->a.writes ? VIOMMU_MAP_READ : VIOMMU_MAP_WRITE;
+	return x->a.writes ? IOMMU_READ : IOMMU_WRITE;
 }
 
 /* A request across the border of two pages: its parts lie at the end of `first` and at the begin of `second`. */
@@ -412,25 +412,24 @@ static uint8_t *page_of(const struct subject *x, unsigned int part)
 static void takes_part(struct test_ctx *t, const struct subject *x, unsigned int part)
 {
 	const uint64_t at = x->a.vq->area[part].addr & ~(uint64_t)(PAGE_SIZE - 1);
-	const int s = viommu_unmap(x->s.v, x->s.domain, at, at + PAGE_SIZE - 1);
+	const int ret = x->s.m->ops->unmap(x->s.m, x->s.domain, at, at + PAGE_SIZE - 1);
 
-	require(t, s == VIOMMU_S_OK, "%s: UNMAP of a queue's part: %s", actor_who(&x->a),
-		viommu_status_name(s));
+	require(t, ret == 0, "%s: unmapping a queue's part: %s", actor_who(&x->a), err_text(ret));
 }
 
 static void gives_part(struct test_ctx *t, const struct subject *x, unsigned int part,
-		       uint32_t flags)
+		       unsigned int flags)
 {
 	const uint64_t at = x->a.vq->area[part].addr & ~(uint64_t)(PAGE_SIZE - 1);
-	const int s = viommu_map(x->s.v, x->s.domain, at, at + PAGE_SIZE - 1,
-				 virt_to_phys(page_of(x, part)), flags);
+	const int ret = x->s.m->ops->map(x->s.m, x->s.domain, at, at + PAGE_SIZE - 1,
+					 virt_to_phys(page_of(x, part)), flags);
 
-	require(t, s == VIOMMU_S_OK, "%s: MAP of a queue's part: %s", actor_who(&x->a),
-		viommu_status_name(s));
+	require(t, ret == 0, "%s: mapping a queue's part: %s", actor_who(&x->a), err_text(ret));
 }
 
 /* It is mapped with these rights from now on. */
-static void remaps(struct test_ctx *t, const struct subject *x, unsigned int part, uint32_t flags)
+static void remaps(struct test_ctx *t, const struct subject *x, unsigned int part,
+		   unsigned int flags)
 {
 	takes_part(t, x, part);
 	gives_part(t, x, part, flags);
@@ -493,7 +492,7 @@ static void is_out_of_reach(struct test_ctx *t, struct subject *x, unsigned int 
 	expect_eq(t, actor_wait(&x->a, 1, QUIET_NS), 0,
 		  "%s: buffers used in a queue of which part %u is unmapped", actor_who(&x->a),
 		  part);
-	gives_part(t, x, part, VIOMMU_MAP_READ | VIOMMU_MAP_WRITE);
+	gives_part(t, x, part, IOMMU_READ | IOMMU_WRITE);
 	/* One that writes is the VMM's own here: what it did without the memory is not told. */
 	if (!x->a.writes)
 		look_whether_it_goes_on(t, x);
@@ -546,16 +545,16 @@ TEST(device_queue_permission,
 
 	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
 		parts_up(t, &x);
-		remaps(t, &x, VQ_DRIVER, VIOMMU_MAP_READ);
+		remaps(t, &x, VQ_DRIVER, IOMMU_READ);
 		if (!x.a.packed)
-			remaps(t, &x, VQ_DESC, VIOMMU_MAP_READ);
+			remaps(t, &x, VQ_DESC, IOMMU_READ);
 		is_ready(t, &x);
 		actor_one(t, &x.a);
 		for (part = x.a.packed ? VQ_DESC : VQ_DEVICE; part <= VQ_DEVICE;
 		     part += VQ_DEVICE) {
 			actor_up(t, &x.a, &small);
 			actor_one(t, &x.a);
-			remaps(t, &x, part, VIOMMU_MAP_READ);
+			remaps(t, &x, part, IOMMU_READ);
 			is_not_written(t, &x, part);
 		}
 		/* The back end unmaps it once more, which is no error. */
@@ -602,8 +601,8 @@ TEST(device_table,
 		actor_up(t, &x.a, &how);
 		x.a.mute = false;
 		scribble(&x);
-		maps(t, &x, 0, x.page + 4 * PAGE_SIZE, 1, VIOMMU_MAP_READ);
-		maps(t, &x, 1, x.page + 2 * PAGE_SIZE, 1, VIOMMU_MAP_READ);
+		maps(t, &x, 0, x.page + 4 * PAGE_SIZE, 1, IOMMU_READ);
+		maps(t, &x, 1, x.page + 2 * PAGE_SIZE, 1, IOMMU_READ);
 		actor_prepare(&x.a, false);
 		asks_by_table(&x, x.page + 4 * PAGE_SIZE, x.page + 2 * PAGE_SIZE);
 		require(t, actor_wait(&x.a, 1, ANSWER_NS) == 1,
@@ -807,7 +806,7 @@ TEST(device_rx_remapped,
 			p = x.page + k % 2 * 4 * PAGE_SIZE;
 			other = x.page + (k + 1) % 2 * 4 * PAGE_SIZE;
 			scribble(&x);
-			maps(t, &x, 0, p, 2, VIOMMU_MAP_WRITE);
+			maps(t, &x, 0, p, 2, IOMMU_WRITE);
 			gives_buffer(&x, 0);
 			asks_plainly(&x);
 			reply_comes(t, &x, p,
@@ -836,8 +835,8 @@ TEST(device_rx_permission,
 			from = x.page;
 			to = x.page + 4 * PAGE_SIZE;
 			scribble(&x);
-			maps(t, &x, 0, from, 2, VIOMMU_MAP_READ);
-			maps(t, &x, 4, to, 2, VIOMMU_MAP_WRITE);
+			maps(t, &x, 0, from, 2, IOMMU_READ);
+			maps(t, &x, 4, to, 2, IOMMU_WRITE);
 			gives_buffer(&x, 4);
 			writes_request(&x, from, from + PAGE_SIZE);
 			asks(&x);

@@ -146,7 +146,8 @@ IOMMU_TEST(dma_high,
      .id = "iommu.dma.high",
      .clause = "virtio 1.4, 5.13.6.5, 5.13.6.6: addresses have 64 bits, up to the end of input_range",
      .owner = OWNER,
-     .needs = NEED_IOMMU | NEED_ENDPOINT)
+     .needs = NEED_IOMMU | NEED_ENDPOINT,
+     .timeout = 20 * SEC)
 {
 	const uint32_t domain = domain_of(0);
 	const uint64_t g = granule();

@@ -19,7 +19,7 @@
 #define MAX_UNITS   4u
 #define MAX_DOMAINS 32u
 #define MAX_SEATS   32u
-#define MAX_TABLES  256u
+#define MAX_TABLES  512u
 #define MOST_BYTES  (1u << 20) /* of registers */
 #define ENTRIES	    512u
 #define ANSWER_NS   (2 * time_sec())
@@ -73,7 +73,8 @@ struct vtd {
 	volatile uint8_t *regs;
 	struct vtd_features f;
 	unsigned int iotlb_at, records_at; /* offsets of registers */
-	bool up, queued;
+	bool up, queued, lasting;
+	unsigned int epoch; /* starts so far */
 	spinlock_t lock;
 	unsigned int levels; /* of new domains */
 	struct vtd_entry *root, *context[256];
@@ -263,8 +264,12 @@ static void *new_table(struct vtd *v)
 		mem_pages_free(p, 1);
 		return NULL;
 	}
-	if (p)
-		vtd_written(v, p, PAGE_SIZE);
+	if (!p)
+		return NULL;
+	/* It stays as long as the domain or bus that it is of, whatever test comes first to need it. */
+	if (v->lasting && v->up)
+		mem_keep(1);
+	vtd_written(v, p, PAGE_SIZE);
 	return p;
 }
 
@@ -667,6 +672,18 @@ static int protection_off(struct vtd *v)
 	return wait_for(!(vtd_read32(v, VTD_PROTECTED) & PROTECTED_IS), ANSWER_NS) ? 0 : -ETIMEDOUT;
 }
 
+static unsigned int epoch(const struct iommu *m)
+{
+	const struct vtd *v = (const struct vtd *)m;
+
+	return v->up ? v->epoch : 0;
+}
+
+static void lasting(struct iommu *m)
+{
+	unit_of(m)->lasting = true;
+}
+
 static uint64_t beyond(const struct vtd *v, unsigned int levels)
 {
 	const unsigned int by_table = shift_of(levels + 1);
@@ -723,6 +740,7 @@ static int start(struct iommu *m)
 	if (ret)
 		(void)turn_off(v);
 	v->up = !ret;
+	v->epoch += !ret;
 	return ret;
 }
 
@@ -1075,6 +1093,8 @@ static const struct iommu_ops ops = {
 	.kind = "VT-d",
 	.start = start,
 	.stop = stop,
+	.epoch = epoch,
+	.lasting = lasting,
 	.endpoint = endpoint,
 	.reserved = reserved,
 	.attach = attach,
@@ -1084,11 +1104,6 @@ static const struct iommu_ops ops = {
 	.unmap = unmap,
 	.fault = fault,
 };
-
-struct vtd *vtd_of(struct iommu *m)
-{
-	return m->ops == &ops ? unit_of(m) : NULL;
-}
 
 /* --- which units there are --------------------------------------------------------------------------------------- */
 

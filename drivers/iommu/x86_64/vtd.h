@@ -34,7 +34,6 @@ struct vtd;
 /* The n-th unit of the machine, NULL past the last; iommu_get() has those that can be driven. */
 struct vtd *vtd_get(unsigned int n);
 struct iommu *vtd_iommu(struct vtd *v);
-struct vtd *vtd_of(struct iommu *m); /* NULL: it is of another kind */
 const struct vtd_features *vtd_features(const struct vtd *v);
 
 /* --- registers ------------------------------------------------------------------------------- */

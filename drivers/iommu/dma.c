@@ -1,28 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "drivers/virtio/iommu_dma.h"
+#include "drivers/iommu/dma.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "drivers/virtio/iommu.h"
-#include "drivers/virtio/viot.h"
+#include "drivers/iommu/iommu.h"
 #include "lib/cmdline.h"
 #include "lib/init.h"
 #include "lib/mem.h"
 #include "lib/spinlock.h"
 
 OPTION("iommu",
-       "on: virtio devices behind a virtio-iommu get an address space each, and need VIRTIO_F_ACCESS_PLATFORM");
+       "on: virtio devices behind an IOMMU get an address space each, and need VIRTIO_F_ACCESS_PLATFORM");
 
 #define MAX_SPACES   8u
 #define SPACE_PAGES  16384u	  /* that can be mapped at a time */
 #define SPACE_BASE   (1ull << 36) /* no RAM of a machine that this runs on */
 #define DOMAIN_FIRST 0x700u	  /* iommu.* uses others */
-#define READ_WRITE   (VIOMMU_MAP_READ | VIOMMU_MAP_WRITE)
+#define READ_WRITE   (IOMMU_READ | IOMMU_WRITE)
 
 struct space {
-	struct viommu *v;
+	struct iommu *m;
 	uint32_t endpoint, domain;
 	uint64_t base;
 	unsigned int joined; /* in which epoch of the IOMMU */
@@ -69,8 +68,7 @@ static void give(struct space *s, uint64_t at, uint64_t n)
 
 static uint32_t flags_of(enum dma_dir dir)
 {
-	return (dir & DMA_TO_DEVICE ? VIOMMU_MAP_READ : 0u) |
-	       (dir & DMA_FROM_DEVICE ? VIOMMU_MAP_WRITE : 0u);
+	return (dir & DMA_TO_DEVICE ? IOMMU_READ : 0u) | (dir & DMA_FROM_DEVICE ? IOMMU_WRITE : 0u);
 }
 
 /* Whole pages around len bytes at physical address phys. */
@@ -80,8 +78,7 @@ static int map_pages(struct space *s, uint64_t phys, size_t len, uint32_t flags,
 
 	if (at == UINT64_MAX)
 		return -ENOMEM;
-	if (viommu_map(s->v, s->domain, at, at + (n << PAGE_SHIFT) - 1, phys - offset, flags) !=
-	    VIOMMU_S_OK) {
+	if (s->m->ops->map(s->m, s->domain, at, at + (n << PAGE_SHIFT) - 1, phys - offset, flags)) {
 		give(s, at, n);
 		return -EIO;
 	}
@@ -95,11 +92,11 @@ static void unmap_pages(struct space *s, dma_addr_t addr, size_t len)
 	const uint64_t offset = addr % PAGE_SIZE, at = addr - offset, n = pages_of(offset, len);
 
 	/* The IOMMU has forgotten it, and so will join(). */
-	if (s->joined != viommu_epoch(s->v))
+	if (s->joined != s->m->ops->epoch(s->m))
 		return;
 	if (at < s->base || at - s->base + (n << PAGE_SHIFT) > (uint64_t)SPACE_PAGES << PAGE_SHIFT)
 		return;
-	if (viommu_unmap(s->v, s->domain, at, at + (n << PAGE_SHIFT) - 1) == VIOMMU_S_OK)
+	if (s->m->ops->unmap(s->m, s->domain, at, at + (n << PAGE_SHIFT) - 1) == 0)
 		give(s, at, n);
 	else
 		__atomic_add_fetch(&refused, 1, __ATOMIC_RELAXED);
@@ -161,7 +158,7 @@ static void space_sync_for_device(struct dma_layer *l, dma_addr_t addr, void *bu
 }
 
 static const struct dma_ops space_ops = {
-	.name = "virtio-iommu",
+	.name = "iommu",
 	.restricted = true,
 	.alloc = space_alloc,
 	.free = space_free,
@@ -173,56 +170,51 @@ static const struct dma_ops space_ops = {
 
 /* --- which devices --------------------------------------------------------------------------------- */
 
-static struct space *space_of(struct viommu *v, uint32_t endpoint)
+static struct space *space_of(struct iommu *m, uint32_t endpoint)
 {
 	struct space *s;
 	unsigned int i;
 
 	for (i = 0; i < MAX_SPACES && spaces[i]; i++)
-		if (spaces[i]->v == v && spaces[i]->endpoint == endpoint)
+		if (spaces[i]->m == m && spaces[i]->endpoint == endpoint)
 			return spaces[i];
 	s = i < MAX_SPACES ? calloc(1, sizeof(*s)) : NULL;
 	if (!s)
 		return NULL;
 	*s = (struct space){
-		.v = v, .endpoint = endpoint, .domain = DOMAIN_FIRST + i, .base = SPACE_BASE
+		.m = m, .endpoint = endpoint, .domain = DOMAIN_FIRST + i, .base = SPACE_BASE
 	};
 	spaces[i] = s;
 	return s;
 }
 
 /* The IOMMU comes up with the first device behind it; nothing goes past it from then on. */
-static int come_up(struct viommu *v)
+static int come_up(struct iommu *m)
 {
-	struct device *const d = &viommu_device(v)->dev;
 	const uint64_t before = mem_free_bytes();
 	int ret;
 
-	if (viommu_epoch(v))
+	if (m->ops->epoch(m))
 		return 0;
-	d->lasting = true;
-	ret = viommu_start(v);
+	m->ops->lasting(m);
+	ret = m->ops->start(m);
 	if (ret)
 		return ret;
-	mem_keep((before - mem_free_bytes()) >> PAGE_SHIFT); /* its queues stay */
-	ret = viommu_bypass(v, false);
-	if (!ret || ret == -EOPNOTSUPP)
-		return 0;
-	viommu_stop(v);
-	return ret;
+	mem_keep((before - mem_free_bytes()) >> PAGE_SHIFT); /* what it works with stays */
+	return 0;
 }
 
 /* Once for each start of the IOMMU: what is mapped stays while a device behind it starts anew. */
 static int join(struct space *s)
 {
-	const unsigned int epoch = viommu_epoch(s->v);
+	const unsigned int epoch = s->m->ops->epoch(s->m);
 	int ret;
 
 	if (s->joined == epoch)
 		return 0;
-	ret = viommu_attach(s->v, s->domain, s->endpoint, 0);
+	ret = s->m->ops->attach(s->m, s->domain, s->endpoint);
 	if (ret)
-		return ret < 0 ? ret : -EIO;
+		return ret;
 	memset(s->taken, 0, sizeof(s->taken));
 	s->mapped = 0;
 	s->joined = epoch;
@@ -230,34 +222,46 @@ static int join(struct space *s)
 }
 
 /* Pages of 4 KiB, and the addresses of a space. */
-static bool fits(const struct viommu_config *c)
+static bool fits(const struct iommu_limits *l)
 {
-	return c->page_size_mask & PAGE_SIZE && c->input_start <= SPACE_BASE &&
-	       c->input_end >= 2 * SPACE_BASE - 1;
+	return l->page_sizes & PAGE_SIZE && l->first <= SPACE_BASE && l->last >= 2 * SPACE_BASE - 1;
+}
+
+/* The IOMMU that the device is behind; it is none itself. */
+static struct iommu *iommu_of(const struct device *d, uint32_t *endpoint)
+{
+	struct iommu *m;
+	unsigned int i;
+
+	for (i = 0; (m = iommu_get(i)); i++)
+		if (m->ops->endpoint(m, d, endpoint))
+			return m;
+	return NULL;
 }
 
 static int attach(struct device *d)
 {
-	struct viommu *v;
+	struct iommu *m;
 	struct space *s;
 	uint32_t endpoint;
 	int ret;
 
-	if (!viot_endpoint(d, &v, &endpoint) || d == &viommu_device(v)->dev)
+	m = iommu_of(d, &endpoint);
+	if (!m)
 		return 0;
-	ret = come_up(v);
+	ret = come_up(m);
 	if (ret)
 		return ret;
-	if (!fits(viommu_config(v)))
+	if (!fits(&m->limits))
 		return -ERANGE;
-	s = space_of(v, endpoint);
+	s = space_of(m, endpoint);
 	if (!s)
 		return -ENOMEM;
 	ret = join(s);
 	return ret ? ret : dma_push(d, &space_ops, s);
 }
 
-bool viommu_space(const struct device *d, struct viommu_space_info *out)
+bool iommu_space(const struct device *d, struct iommu_space_info *out)
 {
 	const struct space *s;
 	unsigned int i;
@@ -266,15 +270,14 @@ bool viommu_space(const struct device *d, struct viommu_space_info *out)
 		if (d->dma[i].ops != &space_ops)
 			continue;
 		s = d->dma[i].priv;
-		*out = (struct viommu_space_info){ s->v, s->endpoint, s->domain, s->mapped,
-						   s->base +
-							   ((uint64_t)SPACE_PAGES << PAGE_SHIFT) };
+		*out = (struct iommu_space_info){ s->m, s->endpoint, s->domain, s->mapped,
+						  s->base + ((uint64_t)SPACE_PAGES << PAGE_SHIFT) };
 		return true;
 	}
 	return false;
 }
 
-unsigned int viommu_unmaps_refused(void)
+unsigned int iommu_unmaps_refused(void)
 {
 	return __atomic_load_n(&refused, __ATOMIC_RELAXED);
 }
@@ -286,4 +289,4 @@ static void init(void)
 	if (cmdline_get_bool("iommu", false))
 		device_policy_add(&policy);
 }
-INIT(viommu_dma, init);
+INIT(iommu_dma, init);
