@@ -34,6 +34,8 @@ enum {
 	ONCE = 1u << VTD_SET_ROOT | 1u << 29 | 1u << VTD_FLUSH_WRITES |
 	       1u << VTD_SET_INTERRUPT_TABLE,
 
+	ROOT_SCALABLE = 1u << 10,
+	QUEUE_WIDE = 1u << 11,
 	PROTECTED_ON = 1u << 31,
 	PROTECTED_IS = 1u << 0,
 
@@ -42,6 +44,21 @@ enum {
 
 	RECORD = 16, /* bytes */
 	STATUS_ERRORS = VTD_FAULT_QUEUE | 1u << 5 | 1u << 6,
+};
+enum { /* scalable mode: 6.5.2, 9.6 */
+	DESC_PASID_IOTLB = 6,
+	DESC_PASID_CACHE = 7,
+	PASID_OF_DOMAIN = 0u << 4,
+	PASID_ALL = 3u << 4,
+	PASID_PAGES = 3u << 4,
+
+	STAGE_FIRST = 1u << 6,
+	STAGE_SECOND = 2u << 6,
+	STAGE_NONE = 4u << 6,
+
+	USER = 1u << 2, /* of entries of the first stage */
+	ACCESSED = 1u << 5,
+	DIRTY = 1u << 6,
 };
 #define CONTEXT_GO   (1ull << 63)
 #define CONTEXT_DONE (3ull << 59)
@@ -64,10 +81,26 @@ struct domain {
 struct seat {
 	struct domain *d; /* NULL: nobody sits here */
 	uint16_t requester;
+	le64 *directory, *pasids; /* in scalable mode */
+};
+
+/* Each is an IOMMU to others, one of them at a time is up. */
+enum mode {
+	LEGACY,
+	SECOND_STAGE, /* scalable mode */
+	FIRST_STAGE,  /* likewise */
+	MODES,
+};
+
+struct face {
+	struct iommu m;
+	struct vtd *v;
+	enum mode mode;
 };
 
 struct vtd {
-	struct iommu m;
+	struct face face[MODES];
+	enum mode mode;
 	struct dmar_unit unit;
 	unsigned int number;
 	volatile uint8_t *regs;
@@ -76,8 +109,8 @@ struct vtd {
 	bool up, queued, lasting;
 	unsigned int epoch; /* starts so far */
 	spinlock_t lock;
-	unsigned int levels; /* of new domains */
-	struct vtd_entry *root, *context[256];
+	unsigned int levels;			   /* of new domains */
+	struct vtd_entry *root, *context[2 * 256]; /* legacy mode has one of two for each bus */
 	struct domain domain[MAX_DOMAINS];
 	struct seat seat[MAX_SEATS];
 	struct {
@@ -134,7 +167,7 @@ int vtd_command(struct vtd *v, unsigned int bit, bool on)
 
 int vtd_set_root(struct vtd *v)
 {
-	vtd_write64(v, VTD_ROOT, virt_to_phys(v->root));
+	vtd_write64(v, VTD_ROOT, virt_to_phys(v->root) | (v->mode == LEGACY ? 0u : ROOT_SCALABLE));
 	return vtd_command(v, VTD_SET_ROOT, true);
 }
 
@@ -172,6 +205,8 @@ static void read_features(struct vtd *v, uint64_t cap, uint64_t ecap)
 		.interrupts = ecap >> 3 & 1,
 		.x2apic = ecap >> 4 & 1,
 		.scalable = ecap >> 43 & 1,
+		.second_stage = ecap >> 46 & 1,
+		.first_stage = ecap >> 47 & 1,
 	};
 	v->iotlb_at = bits(ecap, 17, 8) * 16;
 	v->records_at = bits(cap, 33, 24) * 16;
@@ -208,20 +243,20 @@ static bool find_out(struct vtd *v)
 {
 	v->regs = mmio_map(v->unit.base, v->unit.size);
 	if (!v->regs) {
-		v->m.error = "its registers cannot be mapped";
+		v->face[LEGACY].m.error = "its registers cannot be mapped";
 		return false;
 	}
 	if (vtd_read32(v, VTD_VERSION) == 0 || vtd_read32(v, VTD_VERSION) == UINT32_MAX) {
-		v->m.error = "its version register";
+		v->face[LEGACY].m.error = "its version register";
 		return false;
 	}
 	read_features(v, vtd_read64(v, VTD_CAPABILITY), vtd_read64(v, VTD_EXTENDED));
-	v->m.error = complaint(v);
-	if (!v->m.error && bytes_of(v) > v->unit.size)
+	v->face[LEGACY].m.error = complaint(v);
+	if (!v->face[LEGACY].m.error && bytes_of(v) > v->unit.size)
 		v->regs = bytes_of(v) > MOST_BYTES ? NULL : mmio_map(v->unit.base, bytes_of(v));
 	if (!v->regs)
-		v->m.error = "its registers cannot be mapped";
-	return !v->m.error;
+		v->face[LEGACY].m.error = "its registers cannot be mapped";
+	return !v->face[LEGACY].m.error;
 }
 
 struct vtd *vtd_get(unsigned int n)
@@ -231,7 +266,7 @@ struct vtd *vtd_get(unsigned int n)
 
 struct iommu *vtd_iommu(struct vtd *v)
 {
-	return &v->m;
+	return &v->face[LEGACY].m;
 }
 
 const struct vtd_features *vtd_features(const struct vtd *v)
@@ -335,7 +370,9 @@ static le64 *walk(struct vtd *v, const struct domain *d, uint64_t address, unsig
 
 			if (!p)
 				return NULL;
-			WRITE_ONCE(*e, cpu_to_le64(virt_to_phys(p) | VTD_READ | VTD_WRITE));
+			WRITE_ONCE(*e,
+				   cpu_to_le64(virt_to_phys(p) | VTD_READ | VTD_WRITE |
+					       (v->mode == FIRST_STAGE ? USER | ACCESSED : 0u)));
 			vtd_written(v, e, sizeof(*e));
 		}
 		table = phys_to_virt(VTD_ADDRESS_OF(le64_to_cpu(*e)));
@@ -357,9 +394,17 @@ struct vtd_entry *vtd_root_entry(struct vtd *v, uint8_t bus)
 
 struct vtd_entry *vtd_context_entry(struct vtd *v, uint16_t requester)
 {
-	struct vtd_entry *c = v->context[requester >> 8];
+	struct vtd_entry *c = v->context[requester >> 8 << 1];
 
 	return c ? &c[requester & 0xff] : NULL;
+}
+
+/* In scalable mode entries are twice as large, and a bus has two tables of them. */
+static struct vtd_entry *scalable_entry(struct vtd *v, uint16_t requester)
+{
+	struct vtd_entry *c = v->context[requester >> 7];
+
+	return c ? &c[2 * (requester & 0x7f)] : NULL;
 }
 
 void vtd_levels(struct vtd *v, unsigned int levels)
@@ -369,14 +414,21 @@ void vtd_levels(struct vtd *v, unsigned int levels)
 
 /* --- invalidation: 6.5.1 by registers, 6.5.2 by the queue ------------------------------------------------ */
 
+/* Descriptors have the size of one or, in scalable mode, two entries. */
+static unsigned int queue_step(const struct vtd *v)
+{
+	return v->mode == LEGACY ? 1 : 2;
+}
+
 void vtd_queue_put(struct vtd *v, uint64_t low, uint64_t high)
 {
 	struct vtd_entry *e = &v->queue[v->tail];
 
+	memset(e, 0, queue_step(v) * sizeof(*e));
 	e->low = cpu_to_le64(low);
 	e->high = cpu_to_le64(high);
-	vtd_written(v, e, sizeof(*e));
-	v->tail = (v->tail + 1) % VTD_QUEUE_ENTRIES;
+	vtd_written(v, e, queue_step(v) * sizeof(*e));
+	v->tail = (v->tail + queue_step(v)) % VTD_QUEUE_ENTRIES;
 	vtd_write64(v, VTD_QUEUE_TAIL, v->tail * sizeof(*e));
 }
 
@@ -427,7 +479,7 @@ static int queue_on(struct vtd *v)
 		return -ENOMEM;
 	v->tail = 0;
 	vtd_write64(v, VTD_QUEUE_TAIL, 0);
-	vtd_write64(v, VTD_QUEUE, virt_to_phys(v->queue));
+	vtd_write64(v, VTD_QUEUE, virt_to_phys(v->queue) | (v->mode == LEGACY ? 0u : QUEUE_WIDE));
 	return vtd_command(v, VTD_ON_QUEUE, true);
 }
 
@@ -507,8 +559,10 @@ int vtd_forget_interrupts(struct vtd *v, bool all, uint16_t index, unsigned int 
 
 static int forget_all(struct vtd *v)
 {
-	const int ret = vtd_forget_context(v, VTD_ALL, 0, 0);
+	int ret = vtd_forget_context(v, VTD_ALL, 0, 0);
 
+	if (!ret && v->mode != LEGACY)
+		ret = by_queue(v, DESC_PASID_CACHE | PASID_ALL, 0);
 	return ret ? ret : vtd_forget(v, VTD_ALL, 0, 0, 0);
 }
 
@@ -621,6 +675,15 @@ static void clear_faults(struct vtd *v)
 
 /* --- life ------------------------------------------------------------------------------------------------ */
 
+static void free_pasids(struct seat *s)
+{
+	if (s->directory)
+		mem_pages_free(s->directory, 1);
+	if (s->pasids)
+		mem_pages_free(s->pasids, 1);
+	s->directory = s->pasids = NULL;
+}
+
 static void give_back(struct vtd *v)
 {
 	unsigned int i;
@@ -628,8 +691,10 @@ static void give_back(struct vtd *v)
 	for (i = 0; i < MAX_DOMAINS; i++)
 		free_tables(v, &v->domain[i]);
 	memset(v->domain, 0, sizeof(v->domain));
+	for (i = 0; i < MAX_SEATS; i++)
+		free_pasids(&v->seat[i]);
 	memset(v->seat, 0, sizeof(v->seat));
-	for (i = 0; i < 256; i++) {
+	for (i = 0; i < 2 * 256; i++) {
 		if (v->context[i])
 			mem_pages_free(v->context[i], 1);
 		v->context[i] = NULL;
@@ -661,7 +726,7 @@ static int turn_off(struct vtd *v)
 
 static struct vtd *unit_of(struct iommu *m)
 {
-	return (struct vtd *)m;
+	return ((struct face *)m)->v;
 }
 
 static int protection_off(struct vtd *v)
@@ -674,9 +739,9 @@ static int protection_off(struct vtd *v)
 
 static unsigned int epoch(const struct iommu *m)
 {
-	const struct vtd *v = (const struct vtd *)m;
+	const struct face *f = (const struct face *)m;
 
-	return v->up ? v->epoch : 0;
+	return f->v->up && f->v->mode == f->mode ? f->v->epoch : 0;
 }
 
 static void lasting(struct iommu *m)
@@ -684,59 +749,70 @@ static void lasting(struct iommu *m)
 	unit_of(m)->lasting = true;
 }
 
+/* An address of the first stage has its highest bit in all those above it: half of them are like others. */
 static uint64_t beyond(const struct vtd *v, unsigned int levels)
 {
-	const unsigned int by_table = shift_of(levels + 1);
+	const unsigned int by_table = shift_of(levels + 1) - (v->mode == FIRST_STAGE);
 
 	return 1ull << (by_table < v->f.address_bits ? by_table : v->f.address_bits);
 }
 
-static int failed(struct vtd *v, const char *why, int ret)
+static int failed(struct iommu *m, const char *why, int ret)
 {
-	v->m.error = why;
+	m->error = why;
 	return ret;
 }
 
-static int turn_on(struct vtd *v)
+static int turn_on(struct vtd *v, struct iommu *m)
 {
 	if (vtd_set_root(v))
-		return failed(v, "its root table is not taken", -ETIMEDOUT);
+		return failed(m, "its root table is not taken", -ETIMEDOUT);
+	if (v->mode != LEGACY && vtd_by_queue(v, true))
+		return failed(m, "its invalidation queue does not go on", -ETIMEDOUT);
 	if (forget_all(v))
-		return failed(v, "it does not invalidate", -EPROTO);
+		return failed(m, "it does not invalidate", -EPROTO);
 	if (protection_off(v))
-		return failed(v, "its protected regions stay on", -ETIMEDOUT);
+		return failed(m, "its protected regions stay on", -ETIMEDOUT);
 	if (vtd_command(v, VTD_ON_TRANSLATION, true))
-		return failed(v, "translation does not go on", -ETIMEDOUT);
+		return failed(m, "translation does not go on", -ETIMEDOUT);
 	clear_faults(v);
 	return 0;
+}
+
+/* The usual number where it is offered, else one that is. */
+static unsigned int choose_levels(const struct vtd *v)
+{
+	unsigned int levels = DEFAULT_LEVELS;
+
+	if (v->mode == FIRST_STAGE)
+		return levels;
+	while (levels > 3 && !(v->f.levels & BIT(levels)))
+		levels--;
+	return v->f.levels & BIT(levels) ? levels : 5;
 }
 
 static int start(struct iommu *m)
 {
 	struct vtd *v = unit_of(m);
-	unsigned int levels = DEFAULT_LEVELS;
 	int ret;
 
 	v->lock = (spinlock_t){ 0 };
 	if (turn_off(v))
-		return failed(v, "it does not go off", -ETIMEDOUT);
+		return failed(m, "it does not go off", -ETIMEDOUT);
 	give_back(v);
+	v->mode = ((struct face *)m)->mode;
+	v->levels = choose_levels(v);
 	if (v->f.queue)
 		vtd_write32(v, VTD_DONE_CONTROL, VTD_EVENT_MASKED);
 	vtd_write32(v, VTD_FAULT_CONTROL, VTD_EVENT_MASKED);
-	while (levels > 3 && !(v->f.levels & BIT(levels)))
-		levels--;
-	if (!(v->f.levels & BIT(levels)))
-		levels = 5;
-	v->levels = levels;
 	m->limits = (struct iommu_limits){ .page_sizes = PAGE_SIZE,
-					   .last = beyond(v, levels) - 1,
+					   .last = beyond(v, v->levels) - 1,
 					   .domain_first = 1, /* 6.1: 0 is the unit's own */
 					   .domain_last = (1u << v->f.domain_bits) - 1 };
 	v->root = new_table(v);
 	if (!v->root)
-		return failed(v, "no memory for its root table", -ENOMEM);
-	ret = turn_on(v);
+		return failed(m, "no memory for its root table", -ENOMEM);
+	ret = turn_on(v, m);
 	if (ret)
 		(void)turn_off(v);
 	v->up = !ret;
@@ -833,7 +909,8 @@ static int domain_put(struct vtd *v, struct domain *d)
 /* 6.2.2, 6.5: an entry that was present may be cached. */
 static int leave_seat(struct vtd *v, struct seat *s)
 {
-	struct vtd_entry *c = vtd_context_entry(v, s->requester);
+	struct vtd_entry *c = v->mode == LEGACY ? vtd_context_entry(v, s->requester) :
+						  scalable_entry(v, s->requester);
 	struct domain *d = s->d;
 	int ret;
 
@@ -842,26 +919,32 @@ static int leave_seat(struct vtd *v, struct seat *s)
 	vtd_written(v, c, sizeof(*c));
 	s->d = NULL;
 	ret = vtd_forget_context(v, VTD_OF_ONE, (uint16_t)d->id, s->requester);
+	if (!ret && v->mode != LEGACY)
+		ret = by_queue(v, DESC_PASID_CACHE | PASID_OF_DOMAIN | (uint64_t)d->id << 16, 0);
 	if (ret) {
 		d->seats--;
 		return ret;
 	}
-	return domain_put(v, d);
+	ret = domain_put(v, d);
+	free_pasids(s);
+	return ret;
 }
 
-static struct vtd_entry *context_make(struct vtd *v, uint16_t requester)
+static bool context_make(struct vtd *v, uint16_t requester)
 {
-	const unsigned int bus = requester >> 8;
+	const bool upper = v->mode != LEGACY && requester & 0x80;
+	struct vtd_entry **page = &v->context[(requester >> 8 << 1) + upper];
+	struct vtd_entry *root = &v->root[requester >> 8];
 
-	if (!v->context[bus]) {
-		v->context[bus] = new_table(v);
-		if (!v->context[bus])
-			return NULL;
-		WRITE_ONCE(v->root[bus].low,
-			   cpu_to_le64(virt_to_phys(v->context[bus]) | VTD_PRESENT));
-		vtd_written(v, &v->root[bus], sizeof(v->root[bus]));
-	}
-	return vtd_context_entry(v, requester);
+	if (*page)
+		return true;
+	*page = new_table(v);
+	if (!*page)
+		return false;
+	WRITE_ONCE(*(upper ? &root->high : &root->low),
+		   cpu_to_le64(virt_to_phys(*page) | VTD_PRESENT));
+	vtd_written(v, root, sizeof(*root));
+	return true;
 }
 
 static uint64_t width_of(const struct vtd *v, const struct domain *d)
@@ -874,24 +957,69 @@ static uint64_t width_of(const struct vtd *v, const struct domain *d)
 	return VTD_WIDTH(d->identity ? n : d->levels);
 }
 
-static int take_seat(struct vtd *v, struct domain *d, uint16_t requester)
+static void sit_legacy(struct vtd *v, const struct seat *s)
 {
-	struct vtd_entry *c = context_make(v, requester);
-	struct seat *s;
-	unsigned int i;
+	struct vtd_entry *c = vtd_context_entry(v, s->requester);
+	const struct domain *d = s->d;
 
-	for (i = 0; i < MAX_SEATS && v->seat[i].d; i++)
-		;
-	if (!c || i == MAX_SEATS)
-		return -ENOMEM;
-	s = &v->seat[i];
-	*s = (struct seat){ d, requester };
-	d->seats++;
 	WRITE_ONCE(c->high, cpu_to_le64(VTD_DOMAIN_ID(d->id) | width_of(v, d)));
 	wmb();
 	WRITE_ONCE(c->low, cpu_to_le64(VTD_PRESENT |
 				       (d->identity ? VTD_PASS_THROUGH : virt_to_phys(d->table))));
 	vtd_written(v, c, sizeof(*c));
+}
+
+/* 9.4 to 9.6: requests without a PASID are those of PASID 0, the first entry of the first table. */
+static int sit_scalable(struct vtd *v, struct seat *s)
+{
+	struct vtd_entry *c = scalable_entry(v, s->requester);
+	const struct domain *d = s->d;
+	const uint64_t width = width_of(v, d) << 2;
+
+	s->directory = new_table(v);
+	s->pasids = new_table(v);
+	if (!s->directory || !s->pasids)
+		return -ENOMEM;
+	s->pasids[1] = cpu_to_le64(d->id);
+	if (d->identity)
+		s->pasids[0] = cpu_to_le64(VTD_PRESENT | width | STAGE_NONE);
+	else if (v->mode == SECOND_STAGE)
+		s->pasids[0] = cpu_to_le64(VTD_PRESENT | width | STAGE_SECOND |
+					   virt_to_phys(d->table));
+	else
+		s->pasids[0] = cpu_to_le64(VTD_PRESENT | STAGE_FIRST);
+	if (!d->identity && v->mode == FIRST_STAGE)
+		s->pasids[2] = cpu_to_le64(virt_to_phys(d->table) | (uint64_t)(d->levels - 4) << 2);
+	s->directory[0] = cpu_to_le64(virt_to_phys(s->pasids) | VTD_PRESENT);
+	vtd_written(v, s->pasids, 64);
+	vtd_written(v, s->directory, sizeof(le64));
+	WRITE_ONCE(c->low, cpu_to_le64(virt_to_phys(s->directory) | VTD_PRESENT));
+	vtd_written(v, c, 2 * sizeof(*c));
+	return 0;
+}
+
+static int take_seat(struct vtd *v, struct domain *d, uint16_t requester)
+{
+	struct seat *s;
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < MAX_SEATS && v->seat[i].d; i++)
+		;
+	if (i == MAX_SEATS || !context_make(v, requester))
+		return -ENOMEM;
+	s = &v->seat[i];
+	*s = (struct seat){ .d = d, .requester = requester };
+	if (v->mode == LEGACY)
+		sit_legacy(v, s);
+	else
+		ret = sit_scalable(v, s);
+	if (ret) {
+		free_pasids(s);
+		s->d = NULL;
+		return ret;
+	}
+	d->seats++;
 	/* 6.1: what was not present is cached in caching mode alone. */
 	return v->f.caching_mode ? forget_all(v) : 0;
 }
@@ -904,7 +1032,7 @@ static int seat(struct vtd *v, uint32_t domain, uint32_t id, bool is_identity)
 
 	if (id > UINT16_MAX)
 		return -ENOENT;
-	if (domain < v->m.limits.domain_first || domain > v->m.limits.domain_last)
+	if (!domain || domain >> v->f.domain_bits)
 		return -ERANGE;
 	if (s && s->d->id == domain && s->d->identity == is_identity)
 		return 0;
@@ -967,7 +1095,10 @@ static int forget_pages(struct vtd *v, const struct domain *d, uint64_t first, u
 	if (!v->f.by_page || last - first >= 8 * PAGE_SIZE)
 		return vtd_forget(v, VTD_OF_DOMAIN, (uint16_t)d->id, 0, 0);
 	for (; !ret && first < last; first += PAGE_SIZE)
-		ret = vtd_forget(v, VTD_OF_ONE, (uint16_t)d->id, first, 0);
+		ret = v->mode == FIRST_STAGE ?
+			      by_queue(v, DESC_PASID_IOTLB | PASID_PAGES | (uint64_t)d->id << 16,
+				       first) :
+			      vtd_forget(v, VTD_OF_ONE, (uint16_t)d->id, first, 0);
 	return ret;
 }
 
@@ -988,11 +1119,20 @@ static int clear(struct vtd *v, const struct domain *d, uint64_t first, uint64_t
 	return any ? forget_pages(v, d, first, last) : 0;
 }
 
+/* What is present in the first stage can be read. */
+static uint64_t access_of(const struct vtd *v, unsigned int how)
+{
+	const uint64_t write = how & IOMMU_WRITE ? VTD_WRITE : 0u;
+
+	if (v->mode == FIRST_STAGE)
+		return VTD_PRESENT | write | USER | ACCESSED | (write ? DIRTY : 0u);
+	return write | (how & IOMMU_READ ? VTD_READ : 0u);
+}
+
 static int fill(struct vtd *v, const struct domain *d, uint64_t first, uint64_t last, uint64_t phys,
 		unsigned int how)
 {
-	const uint64_t access = (how & IOMMU_READ ? VTD_READ : 0u) |
-				(how & IOMMU_WRITE ? VTD_WRITE : 0u);
+	const uint64_t access = access_of(v, how);
 	uint64_t at;
 
 	for (at = first; at < last; at += PAGE_SIZE) {
@@ -1022,7 +1162,8 @@ static int map_locked(struct vtd *v, uint32_t domain, uint64_t first, uint64_t l
 	if (d->identity || !(how & (IOMMU_READ | IOMMU_WRITE)))
 		return -EINVAL;
 	if (!fits(v, d, first, last) || phys % PAGE_SIZE ||
-	    (phys + (last - first)) >> v->f.physical_bits || reserved(&v->m, 0, first, last))
+	    (phys + (last - first)) >> v->f.physical_bits ||
+	    reserved(&v->face[LEGACY].m, 0, first, last))
 		return -ERANGE;
 	return fill(v, d, first, last, phys, how);
 }
@@ -1107,6 +1248,29 @@ static const struct iommu_ops ops = {
 
 /* --- which units there are --------------------------------------------------------------------------------------- */
 
+static bool offers(const struct vtd *v, enum mode mode)
+{
+	return mode == LEGACY	    ? true :
+	       mode == SECOND_STAGE ? v->f.queue && v->f.scalable && v->f.second_stage :
+				      v->f.queue && v->f.scalable && v->f.first_stage;
+}
+
+static void make_faces(struct vtd *v)
+{
+	static const char *const names[MODES] = { "", " second stage", " first stage" };
+	unsigned int i;
+
+	for (i = 0; i < MODES; i++) {
+		struct face *f = &v->face[i];
+
+		f->m.ops = &ops;
+		f->v = v;
+		f->mode = (enum mode)i;
+		snprintf(f->m.name, sizeof(f->m.name), "VT-d 0x%llx%s",
+			 (unsigned long long)v->unit.base, names[i]);
+	}
+}
+
 static void find_all(void)
 {
 	struct dmar_unit u;
@@ -1117,12 +1281,12 @@ static void find_all(void)
 
 		v->unit = u;
 		v->number = i;
-		v->m.ops = &ops;
-		snprintf(v->m.name, sizeof(v->m.name), "VT-d 0x%llx", (unsigned long long)u.base);
+		make_faces(v);
 		if (find_out(v))
 			count++;
 		else
-			env_line("iommu ignored", "%s: %s", v->m.name, v->m.error);
+			env_line("iommu ignored", "%s: %s", vtd_iommu(v)->name,
+				 vtd_iommu(v)->error);
 	}
 }
 
@@ -1131,17 +1295,23 @@ static void print_env(void)
 	unsigned int i;
 
 	for (i = 0; i < count; i++)
-		env_line("iommu", "%s capability 0x%llx extended 0x%llx", units[i].m.name,
+		env_line("iommu", "%s capability 0x%llx extended 0x%llx",
+			 vtd_iommu(&units[i])->name,
 			 (unsigned long long)vtd_read64(&units[i], VTD_CAPABILITY),
 			 (unsigned long long)vtd_read64(&units[i], VTD_EXTENDED));
 }
 ENV(vtd, print_env);
 
+/* Each mode of each unit. */
 static struct iommu *get(unsigned int n)
 {
-	struct vtd *v = vtd_get(n);
+	unsigned int i, mode;
 
-	return v ? &v->m : NULL;
+	for (i = 0; i < count; i++)
+		for (mode = 0; mode < MODES; mode++)
+			if (offers(&units[i], (enum mode)mode) && n-- == 0)
+				return &units[i].face[mode].m;
+	return NULL;
 }
 
 static void init(void)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Intel VT-d (Virtualization Technology for Directed I/O, revision 4.1), legacy mode: root and context entries, page tables
- * of the second stage, invalidation by registers and by the queue, fault records, and remapped interrupts. The promises that
- * every IOMMU makes are behind drivers/iommu/iommu.h; here is what only this one has, with raw doors for tests that write
- * what a driver would not.
+ * Intel VT-d (Virtualization Technology for Directed I/O, revision 4.1): root and context entries, page tables, invalidation
+ * by registers and by the queue, fault records, and remapped interrupts. The promises that every IOMMU makes are behind
+ * drivers/iommu/iommu.h, once for each mode that the unit has: legacy mode, and scalable mode with page tables of the second
+ * or first stage. Here is what only this one has, with raw doors for tests that write what a driver would not; they are for
+ * legacy mode.
  */
 #ifndef DRIVERS_IOMMU_X86_64_VTD_H
 #define DRIVERS_IOMMU_X86_64_VTD_H
@@ -26,12 +27,12 @@ struct vtd_features {
 	unsigned int most_pages; /* a power of two: of one invalidation by page */
 	bool by_page, pass_through, caching_mode, write_buffer, coherent, snoop, device_tlb;
 	bool protected_low, protected_high, root_invalidates;
-	bool queue, interrupts, x2apic, scalable;
+	bool queue, interrupts, x2apic, scalable, second_stage, first_stage;
 };
 
 struct vtd;
 
-/* The n-th unit of the machine, NULL past the last; iommu_get() has those that can be driven. */
+/* The n-th unit of the machine that can be driven, NULL past the last, and what it is to others in legacy mode. */
 struct vtd *vtd_get(unsigned int n);
 struct iommu *vtd_iommu(struct vtd *v);
 const struct vtd_features *vtd_features(const struct vtd *v);
@@ -174,7 +175,7 @@ uint64_t vtd_message_address(uint16_t index, bool sub);
 
 /* --- faults ----------------------------------------------------------------------------------------- */
 
-enum vtd_reason { /* 7.1.3, appendix: legacy mode */
+enum vtd_reason { /* 7.1.3: legacy mode */
 	VTD_NO_ROOT = 0x1,
 	VTD_NO_CONTEXT = 0x2,
 	VTD_BAD_CONTEXT = 0x3,
