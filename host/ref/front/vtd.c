@@ -224,6 +224,22 @@ static bool interrupts_unchecked(const struct access *a)
 	return false;
 }
 
+static bool source_unchecked(const struct access *a)
+{
+	struct descriptor d;
+	unsigned int i;
+
+	if (!queued(a, &d) || (le64toh(d.low) & 15) != VTD_DESC_INTERRUPTS || !unit.table)
+		return false;
+	for (i = 0; i < VTD_INTERRUPTS; i++) {
+		const uint64_t high = plugin_load(entry_at(i) + 8, 8);
+
+		if (high >> 18 & 3)
+			plugin_inject(entry_at(i) + 8, high & ~(3ull << 18), 8);
+	}
+	return false;
+}
+
 /* --- tables ------------------------------------------------------------------------------------------------- */
 
 typedef uint64_t (*entry_fn)(uint64_t low, unsigned int level);
@@ -428,6 +444,7 @@ const struct fault front_vtd[F_COUNT] = {
 	[F_VTD_QUEUE_UNCHECKED] = { .before = queue_unchecked },
 	[F_VTD_INTERRUPTS_KEPT] = { .before = interrupts_kept },
 	[F_VTD_INTERRUPTS_UNCHECKED] = { .before = interrupts_unchecked },
+	[F_VTD_SOURCE_UNCHECKED] = { .before = source_unchecked },
 	[F_VTD_ROOT_UNCHECKED] = { .before = root_unchecked },
 	[F_VTD_CONTEXT_UNCHECKED] = { .before = context_unchecked },
 	[F_VTD_CONTEXT_TYPE_UNCHECKED] = { .before = context_type_unchecked },
