@@ -21,6 +21,8 @@ unit-iommu_dma := lib/device.c
 unit-link-iommu_dma := -Wl,--wrap=calloc
 unit-tests += dmar
 unit-dmar := drivers/iommu/x86_64/dmar.c lib/device.c
+unit-tests += vtd
+unit-vtd := $(addprefix drivers/iommu/,iommu.c x86_64/dmar.c x86_64/vtd.c x86_64/vtd_ops.c) lib/device.c tests/unit/fake_window.c
 unit-tests += virtio_without
 unit-virtio_without := $(unit-virtio)
 unit-link-virtio_without := -Wl,--wrap=printf
