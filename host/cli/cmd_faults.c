@@ -22,7 +22,8 @@
 #define STOP_MS	    10000 /* a run ends its host when it is told to end */
 
 static const char *const all_hosts[] = { "ref",		  "ref-vectors", "ref-vfio",
-					 "ref-protected", "ref-iommu",	 "ref-translated" };
+					 "ref-protected", "ref-iommu",	 "ref-vtd",
+					 "ref-translated" };
 
 enum {
 	OPT_HOST = 256,
@@ -40,7 +41,7 @@ enum {
 
 static const struct argp_option options[] = {
 	{ "host", OPT_HOST, "NAME|FILE[,...]", 0,
-	  "hosts that inject faults; default: ref,ref-vectors,ref-vfio,ref-protected,ref-iommu,ref-translated",
+	  "hosts that inject faults; default: ref,ref-vectors,ref-vfio,ref-protected,ref-iommu,ref-vtd,ref-translated",
 	  0 },
 	{ "fault", OPT_FAULT, "ID[,ID...]", 0, "these faults only (globs); may be repeated", 0 },
 	{ "quick", OPT_QUICK, NULL, 0, "the first fault of each kind and every tenth of the rest",

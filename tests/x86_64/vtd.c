@@ -114,7 +114,7 @@ void vtd_drain(struct vtd *v)
 	(void)vtd_fault_lost(v);
 }
 
-void vtd_recorded(struct test_ctx *t, struct vtd *v, const struct endpoint *e,
+bool vtd_recorded(struct test_ctx *t, struct vtd *v, const struct endpoint *e,
 		  enum vtd_reason reason, uint64_t iova, bool read, const char *what)
 {
 	struct vtd_fault f;
@@ -124,19 +124,23 @@ void vtd_recorded(struct test_ctx *t, struct vtd *v, const struct endpoint *e,
 	expect(t, ret >= 0, "a fault is pending, and no record has one (%s)", what);
 	expect(t, ret != 0, "%s %s: %s is not recorded", e->a->dev.name, e->a->kind, what);
 	if (ret <= 0)
-		return;
+		return false;
 	expect_eq(t, f.requester, e->id, "source of the record of %s", what);
 	expect_eq(t, f.reason, reason, "reason of the record of %s", what);
 	expect_eq(t, f.page, iova & ~(PAGE_SIZE - 1), "page of the record of %s", what);
 	expect(t, f.read == read, "the record of %s calls it a %s", what,
 	       f.read ? "read" : "write");
+	return true;
 }
 
-void vtd_faults(struct test_ctx *t, struct vtd *v, const struct endpoint *e, uint64_t iova,
+bool vtd_faults(struct test_ctx *t, struct vtd *v, const struct endpoint *e, uint64_t iova,
 		uint8_t *page, unsigned int n, enum vtd_reason reason, const char *what)
 {
+	bool is;
+
 	vtd_drain(v);
 	dma_is_stopped(t, e, iova, page, n, what);
-	vtd_recorded(t, v, e, reason, iova, false, what);
+	is = vtd_recorded(t, v, e, reason, iova, false, what);
 	vtd_drain(v);
+	return is;
 }

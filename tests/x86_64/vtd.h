@@ -29,11 +29,14 @@ void vtd_lands(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint
 
 /* The records so far are of no interest. */
 void vtd_drain(struct vtd *v);
-/* A record of the endpoint's access to the page of iova: FAILs unless it is there and says so. */
-void vtd_recorded(struct test_ctx *t, struct vtd *v, const struct endpoint *e,
+/* A record of the endpoint's access to the page of iova: FAILs unless it is there and says so. false: it is not there. */
+bool vtd_recorded(struct test_ctx *t, struct vtd *v, const struct endpoint *e,
 		  enum vtd_reason reason, uint64_t iova, bool read, const char *what);
-/* The endpoint writes at iova: FAILs unless nothing of the n pages changes and the record has that reason. */
-void vtd_faults(struct test_ctx *t, struct vtd *v, const struct endpoint *e, uint64_t iova,
+/*
+ * The endpoint writes at iova: FAILs unless nothing of the n pages changes and the record has that reason. false: there is no
+ * record, which was waited for; who tries many of a kind tries no more.
+ */
+bool vtd_faults(struct test_ctx *t, struct vtd *v, const struct endpoint *e, uint64_t iova,
 		uint8_t *page, unsigned int n, enum vtd_reason reason, const char *what);
 
 #endif

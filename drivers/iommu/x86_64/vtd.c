@@ -371,8 +371,8 @@ int vtd_queue_resume(struct vtd *v)
 	e->high = cpu_to_le64(virt_to_phys(&v->waited));
 	vtd_written(v, e, sizeof(*e));
 	vtd_write32(v, VTD_FAULT_STATUS, STATUS_ERRORS);
-	vtd_write64(v, VTD_QUEUE_TAIL, v->tail * sizeof(*e));
-	return wait_done(v);
+	/* Those that stand behind it come with older numbers. */
+	return vtd_queue_wait(v);
 }
 
 static int queue_on(struct vtd *v)
