@@ -245,7 +245,7 @@ TEST(vtd_reserved_paging,
 		for (bit = 7; faults && bit < 52; bit++) {
 			const bool is_large = bit == 7 && (level == 2 || level == 3) &&
 					      !(f->large & 1u << (level - 1)),
-				   is_snoop = bit == 11 && level == 1 && !f->snoop;
+				   is_snoop = bit == 11 && level == 1 && !f->snoop && !f->scalable;
 
 			if (bit < f->physical_bits && !is_large && !is_snoop)
 				continue;

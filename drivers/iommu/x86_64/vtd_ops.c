@@ -342,7 +342,8 @@ static int sit_scalable(struct vtd *v, struct vtd_seat *s)
 		s->pasids[0] = cpu_to_le64(VTD_PRESENT | width | VTD_STAGE_SECOND |
 					   virt_to_phys(d->table));
 	else
-		s->pasids[0] = cpu_to_le64(VTD_PRESENT | VTD_STAGE_FIRST);
+		/* The width is of the second stage; QEMU 11.1 takes it for the first one's as well. */
+		s->pasids[0] = cpu_to_le64(VTD_PRESENT | width | VTD_STAGE_FIRST);
 	if (!d->identity && v->mode == VTD_FIRST_STAGE)
 		s->pasids[2] = cpu_to_le64(virt_to_phys(d->table) | (uint64_t)(d->levels - 4) << 2);
 	s->directory[0] = cpu_to_le64(virt_to_phys(s->pasids) | VTD_PRESENT);
