@@ -139,7 +139,7 @@ static int setup(void **state)
 {
 	(void)state;
 	memset(made, 0, sizeof(made));
-	memcpy(made, "DMAR", 4);
+	strcpy((char *)made, "DMAR");
 	made[36] = 47;
 	made[37] = 1;
 	made_len = 48;

@@ -502,7 +502,7 @@ static bool stores(unsigned int cpu, const struct plugin_site *site, struct acce
 	if (mod == 3 || (mod == 0 && (base & 7) == 5))
 		return false;
 	if (mod == 1)
-		displacement = (int8_t)d[0];
+		displacement = (int32_t)(d[0] ^ 0x80u) - 0x80; /* of eight bits, with its sign */
 	else if (mod == 2 && d + 4 <= b + sizeof(site->code))
 		memcpy(&displacement, d, 4);
 	a->phys = plugin_reg(cpu, base) + (uint64_t)(int64_t)displacement;
