@@ -53,6 +53,7 @@ static int start(struct iommu *m)
 	ret = viommu_bypass(f->v, false);
 	if (!ret || ret == -EOPNOTSUPP)
 		return 0;
+	m->error = "its bypass field cannot be written";
 	viommu_stop(f->v);
 	return ret;
 }

@@ -16,9 +16,11 @@ unit-viot := drivers/virtio/viot.c lib/device.c
 unit-tests += iommu
 unit-iommu := $(unit-virtio) lib/errname.c
 unit-link-iommu := $(fake-heap)
-unit-tests += iommu_dma
-unit-iommu_dma := lib/device.c
-unit-link-iommu_dma := -Wl,--wrap=calloc
+unit-tests += iommu_ops
+unit-iommu_ops := drivers/virtio/iommu_ops.c drivers/iommu/iommu.c lib/device.c
+unit-tests += iommu_space
+unit-iommu_space := lib/device.c
+unit-link-iommu_space := -Wl,--wrap=calloc
 unit-tests += dmar
 unit-dmar := drivers/iommu/x86_64/dmar.c lib/device.c
 unit-tests += vtd

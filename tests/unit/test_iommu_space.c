@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * drivers/virtio/iommu_dma.c over an IOMMU that keeps its own record of what is mapped: which devices get a space, what
- * the IOMMU is asked for, and what becomes of addresses that it refuses, or has forgotten.
+ * drivers/iommu/dma.c over IOMMUs that keep their own record of what is mapped: which devices get a space, what the IOMMU
+ * is asked for, and what becomes of addresses that it refuses, or has forgotten.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -15,128 +15,165 @@
 #include <cmocka.h>
 
 /* Its state is private. */
-#include "drivers/virtio/iommu_dma.c" /* NOLINT(bugprone-suspicious-include) */
+#include "drivers/iommu/dma.c" /* NOLINT(bugprone-suspicious-include) */
 #include "tests/unit/held_lock.h"
 
 #define WINDOW	 ((uint64_t)SPACE_PAGES << PAGE_SHIFT)
 #define RAM	 0x40000000ull
 #define MAPPINGS 64u
 
-/* --- the IOMMU --------------------------------------------------------------------------------------- */
+/* --- the IOMMUs -------------------------------------------------------------------------------------- */
 
-struct viommu {
-	struct virtio_device vdev;
+struct machine {
+	struct iommu m; /* first: it is what the back end has of it */
+	struct device own;
+	uint8_t bus; /* whose functions are behind it; its own is there as well */
+	bool up, lasting;
 	unsigned int epoch;
-	bool up;
-	struct viommu_config config;
+	struct iommu_limits limits; /* as a start finds them */
 };
 
-static struct viommu iommu;
+static struct machine machine[2];
+#define FIRST (&machine[0].m)
+#define OTHER (&machine[1].m)
 
 static struct {
 	unsigned int starts, stops, attaches, maps, unmaps;
-	uint32_t domain, endpoint, attach_flags; /* of the last ATTACH */
-	int start, bypass, attach, map, unmap;	 /* what it answers */
-	bool bypassed;				 /* as the driver wants it */
-	uint64_t used;				 /* bytes of RAM that a start takes */
+	const struct iommu *m; /* of the last attach() */
+	uint32_t domain, endpoint;
+	int start, attach, map, unmap; /* what it answers */
+	uint64_t used;		       /* bytes of RAM that a start takes */
 	struct mapping {
-		uint32_t domain, flags; /* 0: none */
-		uint64_t start, end, phys;
+		const struct iommu *m; /* NULL: none */
+		uint32_t domain;
+		unsigned int how;
+		uint64_t first, last, phys;
 	} mapping[MAPPINGS];
 	uint64_t free_bytes;
 	size_t kept;
 } host;
 
-struct virtio_device *viommu_device(struct viommu *v)
+struct iommu *iommu_get(unsigned int n)
 {
-	return &v->vdev;
+	return n < sizeof(machine) / sizeof(machine[0]) ? &machine[n].m : NULL;
 }
 
-const struct viommu_config *viommu_config(const struct viommu *v)
+static struct machine *machine_of(const struct iommu *m)
 {
-	return &v->config;
+	assert_true(m == FIRST || m == OTHER);
+	return m == FIRST ? &machine[0] : &machine[1];
 }
 
-int viommu_start(struct viommu *v)
+static int host_start(struct iommu *m)
 {
+	struct machine *k = machine_of(m);
+	unsigned int i;
+
 	host.starts++;
-	assert_true(v->vdev.dev.lasting);
+	assert_true(k->lasting);
 	if (host.start)
 		return host.start;
-	v->up = true;
-	v->epoch++;
+	k->up = true;
+	k->epoch++;
+	m->limits = k->limits;
 	host.free_bytes -= host.used;
-	memset(host.mapping, 0, sizeof(host.mapping));
+	for (i = 0; i < MAPPINGS; i++)
+		if (host.mapping[i].m == m)
+			host.mapping[i].m = NULL;
 	return 0;
 }
 
-unsigned int viommu_epoch(const struct viommu *v)
-{
-	return v->up ? v->epoch : 0;
-}
-
-void viommu_stop(struct viommu *v)
+static void host_stop(struct iommu *m)
 {
 	host.stops++;
-	v->up = false;
+	machine_of(m)->up = false;
 }
 
-int viommu_bypass(struct viommu *v, bool on)
+static unsigned int host_epoch(const struct iommu *m)
 {
-	assert_true(v->up);
-	host.bypassed = on;
-	return host.bypass;
+	return machine_of(m)->up ? machine_of(m)->epoch : 0;
 }
 
-int viommu_attach(struct viommu *v, uint32_t domain, uint32_t endpoint, uint32_t flags)
+static void host_lasting(struct iommu *m)
 {
-	assert_ptr_equal(v, &iommu);
+	assert_false(machine_of(m)->up);
+	machine_of(m)->lasting = true;
+}
+
+/* The same names at each of them. */
+static bool host_endpoint(struct iommu *m, const struct device *d, uint32_t *id)
+{
+	const struct machine *k = machine_of(m);
+
+	if (d->bus != DEVICE_PCI || d->requester >> 8 != k->bus || d == &k->own)
+		return false;
+	*id = (d->requester & 0xffu) + 0x5100u;
+	return true;
+}
+
+static int host_attach(struct iommu *m, uint32_t domain, uint32_t endpoint)
+{
+	assert_true(machine_of(m)->up);
 	host.attaches++;
+	host.m = m;
 	host.domain = domain;
 	host.endpoint = endpoint;
-	host.attach_flags = flags;
 	return host.attach;
 }
 
-int viommu_map(struct viommu *v, uint32_t domain, uint64_t start, uint64_t end, uint64_t phys,
-	       uint32_t flags)
+static int host_map(struct iommu *m, uint32_t domain, uint64_t first, uint64_t last, uint64_t phys,
+		    unsigned int how)
 {
-	struct mapping *m, *room = NULL;
+	struct mapping *e, *room = NULL;
 
-	assert_ptr_equal(v, &iommu);
+	assert_true(machine_of(m)->up);
 	host.maps++;
-	assert_int_equal(start % PAGE_SIZE, 0);
-	assert_int_equal((end + 1) % PAGE_SIZE, 0);
+	assert_int_equal(first % PAGE_SIZE, 0);
+	assert_int_equal((last + 1) % PAGE_SIZE, 0);
 	assert_int_equal(phys % PAGE_SIZE, 0);
-	assert_true(start < end && flags && !(flags & ~3u));
-	assert_true(start >= SPACE_BASE && end < SPACE_BASE + WINDOW);
+	assert_true(first < last && how && !(how & ~3u));
+	assert_true(first >= SPACE_BASE && last < SPACE_BASE + WINDOW);
 	if (host.map)
 		return host.map;
-	for (m = host.mapping; m < host.mapping + MAPPINGS; m++) {
-		assert_false(m->flags && m->domain == domain && m->start <= end && start <= m->end);
-		if (!m->flags)
-			room = m;
+	for (e = host.mapping; e < host.mapping + MAPPINGS; e++) {
+		assert_false(e->m == m && e->domain == domain && e->first <= last &&
+			     first <= e->last);
+		if (!e->m)
+			room = e;
 	}
 	assert_non_null(room);
-	*room = (struct mapping){ domain, flags, start, end, phys };
-	return VIOMMU_S_OK;
+	*room = (struct mapping){ m, domain, how, first, last, phys };
+	return 0;
 }
 
-int viommu_unmap(struct viommu *v, uint32_t domain, uint64_t start, uint64_t end)
+static int host_unmap(struct iommu *m, uint32_t domain, uint64_t first, uint64_t last)
 {
-	struct mapping *m;
+	struct mapping *e;
 
-	assert_ptr_equal(v, &iommu);
+	assert_true(machine_of(m)->up);
 	host.unmaps++;
 	if (host.unmap)
 		return host.unmap;
-	for (m = host.mapping; m < host.mapping + MAPPINGS; m++)
-		if (m->flags && m->domain == domain && m->start == start && m->end == end)
+	for (e = host.mapping; e < host.mapping + MAPPINGS; e++)
+		if (e->m == m && e->domain == domain && e->first == first && e->last == last)
 			break;
-	assert_true(m < host.mapping + MAPPINGS); /* exactly what was mapped */
-	m->flags = 0;
-	return VIOMMU_S_OK;
+	assert_true(e < host.mapping + MAPPINGS); /* exactly what was mapped */
+	e->m = NULL;
+	return 0;
 }
+
+/* The back end calls no other: those would be calls of NULL. */
+static const struct iommu_ops host_ops = {
+	.kind = "record",
+	.start = host_start,
+	.stop = host_stop,
+	.epoch = host_epoch,
+	.lasting = host_lasting,
+	.endpoint = host_endpoint,
+	.attach = host_attach,
+	.map = host_map,
+	.unmap = host_unmap,
+};
 
 /* The mapping that holds an address, NULL: none. */
 static const struct mapping *at(uint32_t domain, uint64_t addr)
@@ -144,7 +181,7 @@ static const struct mapping *at(uint32_t domain, uint64_t addr)
 	const struct mapping *m;
 
 	for (m = host.mapping; m < host.mapping + MAPPINGS; m++)
-		if (m->flags && m->domain == domain && addr >= m->start && addr <= m->end)
+		if (m->m && m->domain == domain && addr >= m->first && addr <= m->last)
 			return m;
 	return NULL;
 }
@@ -155,21 +192,11 @@ static unsigned int mapped(void)
 	unsigned int n = 0;
 
 	for (m = host.mapping; m < host.mapping + MAPPINGS; m++)
-		n += m->flags != 0;
+		n += m->m != NULL;
 	return n;
 }
 
 /* --- the rest of the payload ---------------------------------------------------------------------------- */
-
-/* Functions of bus 1 are behind the IOMMU; so is the IOMMU itself, if somebody asks. */
-bool viot_endpoint(const struct device *d, struct viommu **v, uint32_t *endpoint)
-{
-	if (d->bus != DEVICE_PCI || d->requester >> 8 != 1)
-		return false;
-	*v = &iommu;
-	*endpoint = d->requester + 0x5000u;
-	return true;
-}
 
 static const char *iommu_option;
 
@@ -321,14 +348,18 @@ static int setup(void **state)
 		spaces[i] = NULL;
 	}
 	refused = 0;
-	memset(&iommu, 0, sizeof(iommu));
+	memset(machine, 0, sizeof(machine));
 	memset(&host, 0, sizeof(host));
 	memset(&below, 0, sizeof(below));
-	device_init_pci(&iommu.vdev.dev, 0, 0x0108);
-	iommu.config = (struct viommu_config){ PAGE_SIZE, 0, UINT64_MAX, 0, UINT32_MAX, 0, 0 };
+	for (i = 0; i < sizeof(machine) / sizeof(machine[0]); i++) {
+		machine[i].m.ops = &host_ops;
+		machine[i].bus = (uint8_t)(i + 1);
+		machine[i].limits = (struct iommu_limits){ PAGE_SIZE, 0, UINT64_MAX, 0,
+							   UINT32_MAX };
+		device_init_pci(&machine[i].own, 0, (uint16_t)((i + 1) << 8 | 0x08));
+	}
 	host.free_bytes = 100 * PAGE_SIZE;
 	host.used = 7 * PAGE_SIZE;
-	host.bypassed = true;
 	return 0;
 }
 
@@ -342,9 +373,9 @@ static int setup_device(void **state)
 
 static uint64_t pages_mapped(void)
 {
-	struct viommu_space_info s = { 0 };
+	struct iommu_space_info s = { 0 };
 
-	assert_true(viommu_space(&dev, &s));
+	assert_true(iommu_space(&dev, &s));
 	return s.mapped;
 }
 
@@ -364,7 +395,7 @@ static void asked_for(void **state)
 
 static void spaces_of_devices(void **state)
 {
-	struct viommu_space_info s = { 0 };
+	struct iommu_space_info s = { 0 };
 	struct device d[MAX_SPACES + 1];
 	unsigned int i;
 
@@ -372,55 +403,91 @@ static void spaces_of_devices(void **state)
 	/* What is behind no IOMMU has nothing to do with it. */
 	assert_int_equal(attach_to(&dev, 0x0018), 0);
 	assert_int_equal(dev.dma_layers, 1);
-	assert_false(viommu_space(&dev, &s));
+	assert_false(iommu_space(&dev, &s));
 	assert_int_equal(host.starts, 0);
 	for (i = 0; i < MAX_SPACES; i++) {
 		assert_int_equal(attach_to(&d[i], (uint16_t)(0x0110 + i)), 0);
 		assert_int_equal(d[i].dma_layers, 2);
-		assert_true(viommu_space(&d[i], &s));
-		assert_ptr_equal(s.v, &iommu);
+		assert_true(iommu_space(&d[i], &s));
+		assert_ptr_equal(s.m, FIRST);
 		assert_int_equal(s.endpoint, 0x5110 + i);
 		assert_int_equal(s.domain, 0x700 + i);
 		assert_int_equal(s.mapped, 0);
 		assert_true(s.beyond == (1ull << 36) + 16384 * 4096);
 		assert_int_equal(host.attaches, i + 1);
+		assert_ptr_equal(host.m, FIRST);
 		assert_int_equal(host.domain, s.domain);
 		assert_int_equal(host.endpoint, s.endpoint);
-		assert_int_equal(host.attach_flags, 0);
 		assert_true(top(&d[i])->ops->restricted);
 	}
 	/* What is left of back ends that a device had before is none. */
 	dev = d[0];
 	dev.dma_layers = 1;
-	assert_false(viommu_space(&dev, &s));
-	/* The IOMMU came up with the first, what it took stays its own, and nothing goes past it. */
+	assert_false(iommu_space(&dev, &s));
+	/* The IOMMU came up with the first, what it took stays its own; there are no more spaces. */
 	assert_int_equal(host.starts, 1);
 	assert_int_equal(host.kept, 7);
-	assert_false(host.bypassed);
 	assert_int_equal(attach_to(&d[MAX_SPACES], 0x0150), -ENOMEM);
 	assert_int_equal(d[MAX_SPACES].dma_layers, 1);
 	/* A device that starts anew has the same space, and is asked for no more. */
 	assert_int_equal(attach_to(&dev, 0x0112), 0);
-	assert_true(viommu_space(&dev, &s));
+	assert_true(iommu_space(&dev, &s));
 	assert_int_equal(s.domain, 0x702);
 	assert_int_equal(host.attaches, MAX_SPACES);
 	assert_int_equal(host.starts, 1);
 	assert_int_equal(host.kept, 7);
 	/* The IOMMU's own requests go past it, whatever the table says. */
-	assert_int_equal(device_attach(&iommu.vdev.dev), 0);
-	assert_int_equal(iommu.vdev.dev.dma_layers, 1);
+	assert_int_equal(device_attach(&machine[0].own), 0);
+	assert_int_equal(machine[0].own.dma_layers, 1);
+}
+
+/* Endpoints of two IOMMUs may have the same name: they are two, and so are their domains. */
+static void two_iommus(void **state)
+{
+	struct iommu_space_info s = { 0 }, t = { 0 };
+	struct device other;
+	dma_addr_t a;
+
+	(void)state;
+	assert_int_equal(attach_to(&dev, 0x0118), 0);
+	assert_false(machine[1].up);
+	assert_int_equal(attach_to(&other, 0x0218), 0);
+	assert_ptr_equal(host.m, OTHER);
+	assert_int_equal(host.starts, 2);
+	assert_int_equal(host.kept, 14);
+	assert_true(iommu_space(&dev, &s));
+	assert_true(iommu_space(&other, &t));
+	assert_ptr_equal(t.m, OTHER);
+	assert_int_equal(s.endpoint, t.endpoint);
+	assert_int_equal(host.domain, t.domain);
+	assert_int_not_equal(s.domain, t.domain);
+	assert_int_equal(map(&other, RAM, 1, DMA_BOTH, &a), 0);
+	assert_ptr_equal(at(t.domain, a)->m, OTHER);
+	assert_int_equal(pages_mapped(), 0);
+}
+
+/* An IOMMU that somebody else brought up is taken as it is. */
+static void up_before(void **state)
+{
+	(void)state;
+	machine[0].lasting = true;
+	assert_int_equal(host_start(FIRST), 0);
+	assert_int_equal(attach_to(&dev, 0x0118), 0);
+	assert_int_equal(dev.dma_layers, 2);
+	assert_int_equal(host.starts, 1);
+	assert_int_equal(host.kept, 0);
 }
 
 static void no_space(void **state)
 {
-	static const struct viommu_config fit[] = {
-		{ PAGE_SIZE | 1, 1ull << 36, (2ull << 36) - 1, 0, UINT32_MAX, 0, 0 },
-		{ ~0ull, 0, 2ull << 36, 0, UINT32_MAX, 0, 0 },
+	static const struct iommu_limits fit[] = {
+		{ PAGE_SIZE | 1, 1ull << 36, (2ull << 36) - 1, 0, UINT32_MAX },
+		{ ~0ull, 0, 2ull << 36, 0, UINT32_MAX },
 	};
-	static const struct viommu_config unfit[] = {
-		{ ~PAGE_SIZE, 0, UINT64_MAX, 0, UINT32_MAX, 0, 0 },
-		{ PAGE_SIZE, (1ull << 36) + 1, UINT64_MAX, 0, UINT32_MAX, 0, 0 },
-		{ PAGE_SIZE, 0, (2ull << 36) - 2, 0, UINT32_MAX, 0, 0 },
+	static const struct iommu_limits unfit[] = {
+		{ ~PAGE_SIZE, 0, UINT64_MAX, 0, UINT32_MAX },
+		{ PAGE_SIZE, (1ull << 36) + 1, UINT64_MAX, 0, UINT32_MAX },
+		{ PAGE_SIZE, 0, (2ull << 36) - 2, 0, UINT32_MAX },
 	};
 	unsigned int i;
 
@@ -429,31 +496,27 @@ static void no_space(void **state)
 	assert_int_equal(attach_to(&dev, 0x0118), -ENOTSUP);
 	assert_int_equal(host.kept, 0);
 	assert_int_equal(host.attaches, 0);
-	host.start = 0;
-	host.bypass = -EIO;
-	assert_int_equal(attach_to(&dev, 0x0118), -EIO);
-	assert_int_equal(host.stops, 1);
-	assert_int_equal(host.attaches, 0);
-	host.bypass = -EOPNOTSUPP; /* which an IOMMU need not offer */
+	host.start = 0; /* the next device tries again */
 	assert_int_equal(attach_to(&dev, 0x0118), 0);
-	assert_int_equal(host.stops, 1);
+	assert_int_equal(host.starts, 2);
+	assert_int_equal(host.kept, 7);
 	for (i = 0; i < sizeof(unfit) / sizeof(unfit[0]); i++) {
 		setup(NULL);
-		iommu.config = unfit[i];
+		machine[0].limits = unfit[i];
 		assert_int_equal(attach_to(&dev, 0x0118), -ERANGE);
 		assert_int_equal(host.attaches, 0);
 		assert_int_equal(dev.dma_layers, 1);
 	}
 	for (i = 0; i < sizeof(fit) / sizeof(fit[0]); i++) {
 		setup(NULL);
-		iommu.config = fit[i];
+		machine[0].limits = fit[i];
 		assert_int_equal(attach_to(&dev, 0x0118), 0);
 	}
 	setup(NULL);
 	fail = 1;
 	assert_int_equal(attach_to(&dev, 0x0118), -ENOMEM);
-	host.attach = VIOMMU_S_NOENT;
-	assert_int_equal(attach_to(&dev, 0x0118), -EIO);
+	host.attach = -ENOENT;
+	assert_int_equal(attach_to(&dev, 0x0118), -ENOENT);
 	host.attach = -ETIMEDOUT;
 	assert_int_equal(attach_to(&dev, 0x0118), -ETIMEDOUT);
 	assert_int_equal(dev.dma_layers, 1);
@@ -502,10 +565,10 @@ static void transfers(void **state)
 		assert_true(addr == SPACE_BASE + c[i].phys % PAGE_SIZE);
 		m = at(0x700, addr);
 		assert_non_null(m);
-		assert_true(m->start == SPACE_BASE);
-		assert_true(m->end == SPACE_BASE + c[i].pages * PAGE_SIZE - 1);
+		assert_true(m->first == SPACE_BASE);
+		assert_true(m->last == SPACE_BASE + c[i].pages * PAGE_SIZE - 1);
 		assert_true(m->phys == c[i].phys - c[i].phys % PAGE_SIZE);
-		assert_int_equal(m->flags, dir); /* READ is 1 and WRITE 2, as there */
+		assert_int_equal(m->how, dir); /* IOMMU_READ is 1 and IOMMU_WRITE 2, as there */
 		assert_int_equal(pages_mapped(), c[i].pages);
 		top(&dev)->ops->sync_for_cpu(top(&dev), addr, phys_to_virt(c[i].phys), 3, dir);
 		top(&dev)->ops->sync_for_device(top(&dev), addr, phys_to_virt(c[i].phys), 4, dir);
@@ -533,15 +596,15 @@ static void rings(void **state)
 	assert_true(addr == SPACE_BASE);
 	m = at(0x700, addr);
 	assert_true(m->phys == RAM + 0x400000);
-	assert_true(m->end == SPACE_BASE + 8191);
-	assert_int_equal(m->flags, 3);
+	assert_true(m->last == SPACE_BASE + 8191);
+	assert_int_equal(m->how, 3);
 	top(&dev)->ops->free(top(&dev), p, 5000, addr);
 	assert_int_equal(mapped(), 0);
 	assert_int_equal(pages_mapped(), 0);
 	assert_string_equal(below.calls, "alloc 40400000 5000 64;free 40400000 5000 0;");
 	/* What the IOMMU refuses goes back. */
 	below.calls[0] = '\0';
-	host.map = VIOMMU_S_NOMEM;
+	host.map = -ENOMEM;
 	assert_null(top(&dev)->ops->alloc(top(&dev), 5000, 64, &addr));
 	assert_string_equal(below.calls, "alloc 40400000 5000 64;free 40400000 5000 0;");
 	assert_int_equal(pages_mapped(), 0);
@@ -556,7 +619,7 @@ static void refusals(void **state)
 	dma_addr_t addr = 77, again;
 
 	(void)state;
-	host.map = VIOMMU_S_INVAL;
+	host.map = -EEXIST;
 	assert_int_equal(map(&dev, RAM, 5000, DMA_TO_DEVICE, &addr), -EIO);
 	assert_string_equal(below.calls, "map 40000000 5000 1;unmap 40000000 5000 1;");
 	assert_int_equal(pages_mapped(), 0);
@@ -571,19 +634,19 @@ static void refusals(void **state)
 	assert_int_equal(map(&dev, RAM, 5000, DMA_TO_DEVICE, &addr), 0);
 	assert_true(addr == SPACE_BASE);
 	/* What cannot be unmapped is in reach for good: its addresses are nobody else's. */
-	assert_int_equal(viommu_unmaps_refused(), 0);
-	host.unmap = VIOMMU_S_DEVERR;
+	assert_int_equal(iommu_unmaps_refused(), 0);
+	host.unmap = -EPROTO;
 	below.calls[0] = '\0';
 	unmap(&dev, addr, RAM, 5000, DMA_TO_DEVICE);
 	assert_string_equal(below.calls, "unmap 40000000 5000 1;");
-	assert_int_equal(viommu_unmaps_refused(), 1);
+	assert_int_equal(iommu_unmaps_refused(), 1);
 	assert_int_equal(pages_mapped(), 2);
 	host.unmap = 0;
 	assert_int_equal(map(&dev, RAM, 1, DMA_TO_DEVICE, &again), 0);
 	assert_true(again == SPACE_BASE + 2 * PAGE_SIZE);
 	host.unmap = -ETIMEDOUT;
 	unmap(&dev, again, RAM, 1, DMA_TO_DEVICE);
-	assert_int_equal(viommu_unmaps_refused(), 2);
+	assert_int_equal(iommu_unmaps_refused(), 2);
 }
 
 /* An address that is none of the space's is unmapped by nobody. */
@@ -606,7 +669,7 @@ static void foreign(void **state)
 	unsigned int i;
 
 	(void)state;
-	host.unmap = VIOMMU_S_RANGE;
+	host.unmap = -ERANGE;
 	for (i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
 		host.unmaps = 0;
 		unmap(&dev, c[i].addr, RAM, c[i].len, DMA_BOTH);
@@ -671,7 +734,7 @@ static void another_epoch(void **state)
 
 	(void)state;
 	assert_int_equal(map(&dev, RAM, 5000, DMA_BOTH, &old), 0);
-	assert_int_equal(viommu_start(&iommu), 0);
+	assert_int_equal(host_start(FIRST), 0);
 	below.calls[0] = '\0';
 	unmap(&dev, old, RAM, 5000, DMA_BOTH);
 	assert_int_equal(host.unmaps, 0);
@@ -687,7 +750,8 @@ static void another_epoch(void **state)
 	assert_int_equal(host.attaches, 2);
 	assert_int_equal(pages_mapped(), 1);
 	/* An IOMMU that went down is started by the next device. */
-	viommu_stop(&iommu);
+	host_stop(FIRST);
+	machine[0].lasting = false;
 	host.starts = 0;
 	assert_int_equal(device_attach(&dev), 0);
 	assert_int_equal(host.starts, 1);
@@ -713,6 +777,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(asked_for, setup),
 		cmocka_unit_test_setup(spaces_of_devices, setup),
+		cmocka_unit_test_setup(two_iommus, setup),
+		cmocka_unit_test_setup(up_before, setup),
 		cmocka_unit_test_setup(no_space, setup),
 		cmocka_unit_test_setup(transfers, setup_device),
 		cmocka_unit_test_setup(rings, setup_device),
@@ -724,5 +790,5 @@ int main(void)
 		cmocka_unit_test_setup(other_cpus, setup_device),
 	};
 
-	return cmocka_run_group_tests_name("iommu_dma", tests, NULL, setup);
+	return cmocka_run_group_tests_name("iommu_space", tests, NULL, setup);
 }
