@@ -500,6 +500,38 @@ static void is_out_of_reach(struct test_ctx *t, struct subject *x, unsigned int 
 	actor_one(t, &x->a);
 }
 
+/* A request in the actor's own memory, which is mapped as it should be. */
+static void asks_plainly(struct subject *x)
+{
+	actor_prepare(&x->a, false);
+	actor_desc(&x->a, 0, 0, x->a.len, 0, 0);
+	actor_post(&x->a, 0);
+	vq_notify(x->a.vq);
+}
+
+/* The same of the queue for replies: none comes, and it comes once the device has its queue again. */
+static void rx_is_out_of_reach(struct test_ctx *t, struct subject *x)
+{
+	const unsigned int part = x->a.packed ? VQ_DESC : VQ_DEVICE;
+	struct virtqueue *rx;
+	struct subject its;
+
+	actor_up(t, &x->a, &small);
+	x->a.mute = false;
+	actor_one(t, &x->a);
+	rx = x->a.d->vq[0];
+	its = *x;
+	its.a.vq = rx;
+	takes_part(t, &its, part);
+	asks_plainly(x);
+	expect(t, !wait_for(vq_raw_used_count(rx) > 0, QUIET_NS),
+	       "%s: a receive buffer is used in a queue that is unmapped", actor_who(&x->a));
+	gives_part(t, &its, part, VIOMMU_MAP_READ | VIOMMU_MAP_WRITE);
+	vq_notify(rx);
+	if (!actor_understood(&x->a, 0))
+		test_note(t, "%s: rx is mapped again, and no reply comes", actor_who(&x->a));
+}
+
 /* Without the wishes of either side a packed ring works: what a device does then is its choice. */
 TEST(device_queue_unmapped,
      .id = "iommu.device.queue_unmapped",
@@ -511,9 +543,12 @@ TEST(device_queue_unmapped,
 	unsigned int i, part;
 	struct subject x;
 
-	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++)
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
 		for (part = VQ_DESC; part < (x.a.packed ? VQ_DRIVER : VQ_AREAS); part++)
 			is_out_of_reach(t, &x, part, SMALL + 1 + part); /* once round the ring */
+		if (!x.a.writes)
+			rx_is_out_of_reach(t, &x);
+	}
 }
 
 /* A part that the device writes may be read only: it stays as it is. */
@@ -746,15 +781,6 @@ static void gives_buffer(const struct subject *x, unsigned int k)
 	vq_notify(rx);
 }
 
-/* A request in the actor's own memory, which is mapped as it should be. */
-static void asks_plainly(struct subject *x)
-{
-	actor_prepare(&x->a, false);
-	actor_desc(&x->a, 0, 0, x->a.len, 0, 0);
-	actor_post(&x->a, 0);
-	vq_notify(x->a.vq);
-}
-
 /* The RST to the last request lies in these pages. */
 static bool reply_in(const struct subject *x, const uint8_t *first, const uint8_t *second)
 {
@@ -817,6 +843,58 @@ TEST(device_rx_remapped,
 		}
 		vt_must_reset(t, x.a.d);
 	}
+}
+
+#define IN_PAGE 512u /* where the buffer begins */
+
+static void gives_table(const struct subject *x)
+{
+	struct virtqueue *const rx = x->a.d->vq[0];
+	const struct vq_raw_desc entry = { x->iova + IN_PAGE, REPLY, VRING_DESC_F_WRITE, 0 };
+	const struct vq_raw_desc table = { x->iova, sizeof(struct vring_desc),
+					   VRING_DESC_F_INDIRECT, 0 };
+	const uint16_t head = 0;
+
+	vq_raw_entry(rx, x->page, 0, &entry);
+	(void)vq_raw_stage(rx, head, &table);
+	vq_raw_post(rx, &head, 1);
+	vq_notify(rx);
+}
+
+/* The buffer's table lies in the same page, so that the device needs both accesses to it at a time. */
+TEST(device_both_ways,
+     .id = "iommu.device.both_ways",
+     .clause = "virtio 1.4, 5.13.6.5.2: what is mapped with READ and WRITE is read and written, be it for one buffer",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VSOCK | NEED_IOMMU)
+{
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC),
+				      .irq = VIRTIO_IRQ_POLL,
+				      .no_driver_ok = true };
+	unsigned int i, tried = 0;
+	struct virtqueue *rx;
+	struct vsock_hdr h;
+	struct subject x;
+
+	for (i = 0; receiver_get(t, i, &x); i++) {
+		if (how.features & ~x.a.d->offered)
+			continue;
+		tried++;
+		actor_up(t, &x.a, &how);
+		is_ready(t, &x);
+		rx = x.a.d->vq[0];
+		maps(t, &x, 0, x.page, 1, VIOMMU_MAP_READ | VIOMMU_MAP_WRITE);
+		gives_table(&x);
+		asks_plainly(&x);
+		require(t, wait_for(vq_raw_used_count(rx) > 0, ANSWER_NS),
+			"%s: a receive buffer in the page of its table is not used",
+			actor_who(&x.a));
+		memcpy(&h, x.page + IN_PAGE, sizeof(h));
+		expect(t, le16_to_cpu(h.op) == VSOCK_OP_RST && le32_to_cpu(h.dst_port) == x.a.port,
+		       "%s: the RST is not in the page of the buffer's table", actor_who(&x.a));
+		vt_must_reset(t, x.a.d);
+	}
+	actor_tried(t, tried, "with an address space of its own and INDIRECT_DESC");
 }
 
 /* What the device may only read, and has read, is given to it to be written; then the other way round. */

@@ -64,6 +64,8 @@ static struct iotlb_entry granted(const struct iotlb *t, const struct iotlb_entr
 	for (unsigned int i = 0; i < t->n; i++) {
 		if (t->e[i].iova != e->iova || t->e[i].size != e->size || t->e[i].uva != e->uva)
 			continue;
+		if (fault(F_IOTLB_ACCESS_REPLACED))
+			continue;
 		read |= t->e[i].read;
 		write |= t->e[i].write;
 	}
