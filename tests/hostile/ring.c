@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "drivers/virtio/pci.h"
+#include "lib/boot_info.h"
 #include "lib/cmdline.h"
 #include "lib/mmio.h"
 #include "tests/virtio/util.h"
@@ -48,7 +49,7 @@ struct ill {
 	uint8_t n;
 	struct ill_desc {
 		uint64_t addr; /* 0: the actor's memory; 1: its table */
-		uint32_t len;  /* PLAIN: the actor's */
+		uint32_t len; /* PLAIN: the actor's; PAST_END: to some way behind the end of memory */
 		uint16_t flags, next;
 		bool other; /* WRITE where the actor reads, and the other way round */
 	} desc[4];
@@ -56,6 +57,7 @@ struct ill {
 #define HEAD_SIZE 0xfffe
 #define NO_BYTES  0xffffffffu
 #define PLAIN	  0xfffffff0u
+#define PAST_END  0xfffffff1u
 #define MEM	  0
 #define TAB	  1
 
@@ -92,6 +94,8 @@ static const struct ill chains[] = {
 	  .desc = { { MEM, PLAIN, NEXT, 1 }, { 1ull << 52, 16, INDIRECT, 0 } } },
 	{ "a request that may be written, and one behind it", 0, .both = true, .n = 2,
 	  .desc = { { MEM, PLAIN, NEXT, 1, true }, { MEM, PLAIN, 0, 0 } } },
+	{ "a request that ends behind all memory", 0, .both = true, .read = true, .n = 1,
+	  .desc = { { MEM, PAST_END, 0, 0 } } },
 	{ "a request of 2 GiB", 0, .both = true, .read = true, .n = 1,
 	  .desc = { { MEM, 0x7fffffff, 0, 0 } } },
 	{ "unknown flags", 0, true, .n = 1, .desc = { { MEM, PLAIN, 0xfff8, 0 } } },
@@ -137,6 +141,20 @@ static uint16_t flags_of(const struct actor *a, const struct ill_desc *d)
 	return (uint16_t)(d->flags | (d->other ? actor_flags(a) ^ WRITE : actor_flags(a)));
 }
 
+/* Bytes from the actor's memory on; firmware keeps less of the last RAM for itself than what comes on top. */
+static uint32_t past_end(const struct actor *a)
+{
+	const struct boot_info *b = boot_info_get();
+	uint64_t end = a->addr;
+	uint32_t i;
+
+	for (i = 0; i < b->mem_count; i++)
+		if (b->mem[i].type == BOOT_MEM_RAM && b->mem[i].base >> 32 == a->addr >> 32 &&
+		    b->mem[i].base + b->mem[i].size > end)
+			end = b->mem[i].base + b->mem[i].size;
+	return (uint32_t)(end + (1u << 20) - a->addr);
+}
+
 static struct vq_raw_desc real(const struct actor *a, const struct ill_desc *d)
 {
 	const uint16_t next = d->next == HEAD_SIZE ? vq_size(a->vq) : d->next;
@@ -145,7 +163,9 @@ static struct vq_raw_desc real(const struct actor *a, const struct ill_desc *d)
 		.addr = d->addr == MEM ? a->addr :
 			d->addr == TAB ? table_page.addr :
 					 d->addr,
-		.len = d->len == PLAIN ? a->len : d->len,
+		.len = d->len == PLAIN	  ? a->len :
+		       d->len == PAST_END ? past_end(a) :
+					    d->len,
 		.flags = flags_of(a, d),
 		.next = next,
 	};
