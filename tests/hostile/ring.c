@@ -121,6 +121,8 @@ static const struct ill chains[] = {
 	  .desc = { { MEM, 4, NEXT, 0xffff } } },
 	{ "a request in a table, and an address nowhere behind it", 0, .both = true,
 	  .indirect = true, .n = 2, .desc = { { MEM, PLAIN, NEXT, 1 }, { 1ull << 52, 64, 0, 0 } } },
+	/* Who goes on with what it has of the table before acts on that. */
+	{ "a table nowhere", 0, .both = true, .n = 1, .desc = { { 1ull << 52, 16, INDIRECT, 0 } } },
 	{ "a table with an address nowhere", 0, .both = true, .indirect = true, .n = 1,
 	  .desc = { { 1ull << 52, 64, 0, 0 } } },
 };
@@ -509,6 +511,21 @@ static bool is_used(struct vq_packed *p, uint16_t pos)
 	return (d.flags & both) == (pos & PVRING_WRAP ? both : 0);
 }
 
+/* What was not made available stays as it was, wherever the list seems to go on. */
+static void rest_is_unused(struct test_ctx *t, struct actor *a, const struct ill_packed *l)
+{
+	struct vq_packed *p = actor_packed(a);
+	const uint16_t pos = vq_packed_next_avail(p), size = vq_size(a->vq);
+	uint16_t k;
+
+	for (k = 0; k < size; k++)
+		expect(t,
+		       !l->n || (k >= l->skip && k < l->skip + l->n) ||
+			       !is_used(p, vq_packed_behind(p, pos, k)),
+		       "%s: %s: descriptor %u from there is used, and was not available",
+		       vt_who(a->d), l->name, k);
+}
+
 /*
  * A device that has given the list back has taken all of it: it uses no slot in the middle of it, and should go on behind
  * it, where a plain buffer waits, or want a reset (2.1.2).
@@ -563,6 +580,7 @@ TEST(hostile_packed,
 			vq_notify(a.vq);
 			(void)wait_for(false, QUIET_NS / 4);
 			check_memory(t, &a, packed_lists[k].name);
+			rest_is_unused(t, &a, &packed_lists[k]);
 			goes_on_behind(t, &a, &packed_lists[k]);
 			comes_back(t, &a, &how, packed_lists[k].name);
 		}
