@@ -101,13 +101,13 @@ static void do_call(void *arg)
 		kvm_stub_vmmcall(a->regs);
 }
 
-/* Each register gets a value of its own, so that a change shows. */
+/* Each register gets a value of its own, or 0, so that a change shows. */
 static void fill(struct kvm_regs *r, const struct kvm_call *c)
 {
 	unsigned int i;
 
 	for (i = 0; i < KVM_REGS; i++)
-		r->r[i] = 0x5a5a000000000000ull + i * 0x0101010101ull;
+		r->r[i] = c->zeros ? 0 : 0x5a5a000000000000ull + i * 0x0101010101ull;
 	r->r[KVM_RAX] = c->nr;
 	r->r[KVM_RBX] = c->arg[0];
 	r->r[KVM_RCX] = c->arg[1];

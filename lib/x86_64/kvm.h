@@ -27,6 +27,7 @@ enum kvm_opcode kvm_arch_opcode(void);
 
 struct kvm_call {
 	uint64_t nr, arg[4];
+	bool zeros; /* what is no argument holds 0, and no value of its own */
 	uint64_t result;
 	bool trapped;	 /* the instruction raised an exception */
 	uint32_t vector; /* which */

@@ -499,21 +499,23 @@ TEST(leak_taken_back,
 	protect_pages_free(shared, 1);
 }
 
-/* The payload fills the shared one of two pages up to the other, which is private. */
-static void is_taken(struct test_ctx *t, uint8_t *hdr, uint8_t *pages, bool second_is_shared)
+/* The payload lies in shared pages alone, up to the edge of one. */
+static void is_taken(struct test_ctx *t, uint8_t *hdr, uint8_t *data)
 {
-	uint8_t *const data = pages + PAGE_SIZE - (second_is_shared ? 0 : sizeof(secret));
 	struct vsock_env *e = kvmpv_device(t);
 
 	(void)write_secret(t, hdr, data);
 	send_private(t, e, virt_to_phys(hdr), virt_to_phys(data), sizeof(secret), NULL);
 	expect_eq(t, vq_raw_used_count(vsock_device(e->vs)->vq[1]), 1,
-		  "packets used that lie in a shared page beside a private one");
+		  "packets used that lie in shared pages");
 	vsock_env_drop();
 	kvmpv_device(t);
 }
 
-/* Two pages that adjoin, one of them private: one byte of the payload reaches into it. */
+/*
+ * Two pages that adjoin, one of them private: one byte of the payload reaches into it, or none. Or both are shared, with
+ * private ones around them.
+ */
 TEST(leak_edges,
      .id = "kvmpv.leak.private_byte_refused",
      .clause = "RFCv2: host access to a private page faults, be it to its first byte or its last, and to no byte beside it",
@@ -533,7 +535,7 @@ TEST(leak_edges,
 		shared = pages + (k ? PAGE_SIZE : 0);
 		if (protect_share(gfn_of(shared), 1))
 			test_error(t, "a page cannot be shared");
-		is_taken(t, hdr, pages, k);
+		is_taken(t, hdr, pages + PAGE_SIZE - (k ? 0 : sizeof(secret)));
 		is_refused(t, hdr, pages + PAGE_SIZE - (k ? 1 : sizeof(secret) - 1), NULL,
 			   gfn_of(priv), CTL_MEM_PAYLOAD);
 		memset(pages, 0, 2 * PAGE_SIZE);
@@ -542,6 +544,17 @@ TEST(leak_edges,
 		memset(hdr, 0, PAGE_SIZE);
 		protect_pages_free(hdr, 1);
 	}
+	hdr = shared_page(t);
+	pages = kvmpv_pages(t, 4);
+	if (protect_share(gfn_of(pages + PAGE_SIZE), 2))
+		test_error(t, "pages cannot be shared");
+	is_taken(t, hdr, pages + 2 * PAGE_SIZE - sizeof(secret) / 2);
+	memset(pages, 0, 4 * PAGE_SIZE);
+	memset(hdr, 0, PAGE_SIZE);
+	protect_pages_free(hdr, 1);
+	protect_pages_free(pages + PAGE_SIZE, 2);
+	mem_pages_free(pages + 3 * PAGE_SIZE, 1);
+	mem_pages_free(pages, 1);
 }
 
 /* Whether the secret stands in what the device wrote: in the pool, before the driver looks at it and scrubs it. */

@@ -48,6 +48,8 @@ enum {
 	COMMAND_MASTER = 1 << 2,
 	COMMAND_INTX_OFF = 1 << 10,
 	COMMAND_EXPRESS = 0x0547, /* PCIe 6.0, 7.5.1.1.3: the bits that a function may have */
+	STATUS = 6,
+	STATUS_PARITY = 0x8100, /* no machine of software has any */
 	INTERRUPT_LINE = 0x3c,
 	INTERRUPT_PIN = 0x3d,
 	HEADER_TYPE = 0x0e,
@@ -83,6 +85,8 @@ TEST(config_header,
 		judge_bit(t, p, COMMAND, COMMAND_INTX_OFF, "Interrupt Disable");
 		expect_eq(t, pci_read(p->pci, COMMAND, 2) & ~(uint32_t)COMMAND_EXPRESS, 0,
 			  "%s: reserved bits of Command", p->vdev.name);
+		expect_eq(t, pci_read(p->pci, STATUS, 2) & STATUS_PARITY, 0,
+			  "%s: parity errors in Status", p->vdev.name);
 		was = pci_read(p->pci, INTERRUPT_LINE, 1);
 		for (k = 0; k < sizeof(lines); k++) {
 			pci_write(p->pci, INTERRUPT_LINE, 1, lines[k]);

@@ -230,19 +230,21 @@ TEST(hypercall_preserves,
      .liveness = true)
 {
 	static const uint64_t numbers[] = { KVM_HC_VAPIC_POLL_IRQ, KVM_HC_UNASSIGNED };
-	struct kvm_call c = { .arg = { 11, 22, 33, 44 } };
 	unsigned int i;
 
-	for (i = 0; i < 2; i++) {
-		c.nr = numbers[i];
+	for (i = 0; i < 4; i++) {
+		struct kvm_call c = { .nr = numbers[i % 2], .arg = { 11, 22, 33, 44 } };
+
+		if (i >= 2)
+			c = (struct kvm_call){ .nr = numbers[i % 2], .zeros = true };
 		kvm_arch_call(kvm_arch_opcode(), &c);
 		if (c.trapped)
 			test_error(t, "the vendor's instruction raises exception %u",
 				   (unsigned int)c.vector);
 		expect_eq(
 			t, c.clobbered, 0,
-			"registers changed by hypercall %u (bits: rbx rcx rdx rsi rdi rbp, r8 to r15 from 8)",
-			(unsigned int)numbers[i]);
+			"registers changed by hypercall %u%s (bits: rbx rcx rdx rsi rdi rbp, r8 to r15 from 8)",
+			(unsigned int)numbers[i % 2], c.zeros ? ", where all were 0" : "");
 	}
 }
 
