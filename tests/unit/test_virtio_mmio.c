@@ -490,6 +490,7 @@ static void aml_without_interrupt(void **state)
 		assert_int_equal(virtio_mmio(virtio_get(0))->gsi, 0);
 		assert_int_equal(virtio_get(0)->ops->irq_setup(virtio_get(0), VIRTIO_IRQ_INTX),
 				 -EOPNOTSUPP);
+		assert_int_equal(virtio_get(0)->ops->irq_setup(virtio_get(0), VIRTIO_IRQ_POLL), 0);
 	}
 }
 
@@ -537,12 +538,12 @@ static void aml_without_sense(void **state)
 static void package_lengths(void **state)
 {
 	static const uint8_t body[] = { HID, MEMORY32, IRQ(4) };
-	static const uint32_t total[] = { 0x3f, 0x40, 0x41, 0x123, 0x1a5 };
-	uint8_t bytes[480];
+	static const uint32_t total[] = { 0x3f, 0x40, 0x41, 0x123, 0x1a5, 0x1234 };
+	uint8_t bytes[0x1300];
 	unsigned int extra, i, n;
 
 	for (extra = 1; extra < 4; extra++) {
-		for (i = 0; i < 5; i++) {
+		for (i = 0; i < (extra == 1 ? 5 : 6); i++) {
 			fresh(state);
 			memset(bytes, 0, sizeof(bytes));
 			bytes[0] = 0x5b;
@@ -571,7 +572,7 @@ static void package_lengths(void **state)
 		bytes[2] = (uint8_t)(extra << 6 | (sizeof(body) + 1 + extra));
 		memset(bytes + 3, 0xff, extra);
 		memcpy(bytes + 3 + extra, body, sizeof(body));
-		aml(0, "DSDT", bytes, sizeof(bytes));
+		aml(0, "DSDT", bytes, 480);
 		probe_devices();
 		assert_int_equal(virtio.count + virtio.refusals, 0);
 	}

@@ -940,6 +940,10 @@ static void notify_data(void **state)
 		assert_int_equal(enable(d), i == 57 ? -EIO : 0);
 		assert_int_equal(fake_window_loads(bar0, AT(queue_notif_config_data)), i == 58);
 	}
+	fresh(state); /* without the feature nobody misses the field */
+	set(cap_at[VIRTIO_PCI_CAP_COMMON_CFG] + 12, 4, 56);
+	d = negotiated(0);
+	assert_int_equal(enable(d), 0);
 }
 
 static void queue_reset(void **state)
@@ -1100,6 +1104,8 @@ static void msix_refused(void **state)
 	regs.worst_vector = 0;
 	d = started(NULL);
 	assert_int_equal(d->irq_mode, VIRTIO_IRQ_INTX);
+	assert_int_equal(d->ops->irq_setup(d, VIRTIO_IRQ_MSIX1), -EIO);
+	assert_int_equal(d->ops->irq_setup(d, VIRTIO_IRQ_INTX), 0);
 	assert_int_equal(fake_irq_vectors(), 1);
 	assert_int_equal(msix_control(), 0);
 	fresh(state); /* that of a queue */
@@ -1203,6 +1209,10 @@ static void msix_controls(void **state)
 	fake_irq_alloc_fail = 1;
 	assert_int_equal(virtio_irq_ctl(d, VIRTIO_IRQ_STEER, 0, 1), -ENOSPC);
 	assert_int_equal(virtio_irq_ctl(d, VIRTIO_IRQ_STEER, 0, 1), 0);
+	/* The vector that was taken for a message that cannot be made is given back as well. */
+	assert_int_equal(virtio_irq_ctl(d, VIRTIO_IRQ_STEER, VIRTIO_EVENT_CONFIG, FAKE_IRQ_CPUS),
+			 -EINVAL);
+	assert_int_equal(fake_irq_vectors(), 6);
 	assert_int_equal(virtio_reset(d), 0);
 	assert_int_equal(fake_irq_vectors(), 0);
 }
@@ -1280,6 +1290,7 @@ static void intx_refused(void **state)
 	gsi = UINT32_MAX;
 	d = started("intx");
 	assert_int_equal(d->irq_mode, VIRTIO_IRQ_POLL);
+	assert_int_equal(d->ops->irq_setup(d, VIRTIO_IRQ_INTX), -EOPNOTSUPP);
 	assert_string_equal(d->irq_info, "9 MSI-X vectors, INTx line not known");
 	fresh(state);
 	set(CFG_IRQ_LINE + 1, 1, 5); /* no such pin */

@@ -1598,6 +1598,7 @@ static void stuck_tx(void **state)
 	for (i = 0; i < n; i++) {
 		assert_int_equal(sent[i].h.src_port, i);
 		assert_int_equal(sent[i].len, 3);
+		assert_int_equal(sent[i].sum, sum_of((const uint8_t *)"abc", 3));
 	}
 }
 
@@ -1706,6 +1707,11 @@ static void own_tx_buffer(void **state)
 	assert_int_equal(vsock_raw_end(vs, &h, MSEC), 0);
 	assert_int_equal(num_sent, 1);
 	assert_memory_equal(&sent[0].h, &h, sizeof(h));
+	/* Whatever its token is that is none of the driver's own. */
+	vsock_raw_begin(vs, &h);
+	assert_int_equal(vq_add(vq, seg, 3, NULL, 0, vs->tx_slots + vs->tx_count), 0);
+	vq_kick(vq);
+	assert_int_equal(vsock_raw_end(vs, vs->tx_slots + vs->tx_count, MSEC), 0);
 }
 
 /* --- buffers cut in other ways ----------------------------------------------------------------- */
@@ -2482,6 +2488,27 @@ static void how_it_comes_up(void **state)
 	vs = NULL;
 }
 
+/* The layout where an index is written before each CID is read. */
+static void comes_up_indexed(void **state)
+{
+	static const uint32_t words[] = { 9, 0, 1, 0, 0xffffffff, 9, 0 };
+
+	(void)state;
+	prepare(VIRTIO_BIT(VSOCK_F_STREAM) | VIRTIO_BIT(VSOCK_F_INDEXED_CID));
+	memcpy(dev.config, words, sizeof(words));
+	dev.config_len = sizeof(words);
+	assert_int_equal(vsock_open(0, 0, &vs), 0);
+	assert_int_equal(vsock_config(vs)->layout, VSOCK_LAYOUT_INDEXED);
+	assert_int_equal(vsock_config(vs)->num_guest, 1);
+	assert_true(vsock_is_local(vs, 9));
+	assert_memory_equal(dev.config + 8, words + 2, 8);
+	assert_memory_equal(dev.config + 20, words + 5, 8);
+	dev.config[16] = 1; /* each look writes it anew */
+	dev.vdev.on_config(&dev.vdev);
+	assert_int_equal(vsock_poll(vs), 0);
+	assert_memory_equal(dev.config + 16, "\0\0\0\0", 4);
+}
+
 /* How long a send waits for the device to use its packets: as long as it was told, and five seconds at least. */
 static void how_long_a_send_waits(void **state)
 {
@@ -2605,6 +2632,7 @@ int main(void)
 		T(held_without_memory),
 		T(one_round_a_poll),
 		cmocka_unit_test(how_it_comes_up),
+		cmocka_unit_test_teardown(comes_up_indexed, down),
 		T(how_long_a_send_waits),
 		cmocka_unit_test_setup(close_without_reset, up),
 	};
