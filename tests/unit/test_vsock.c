@@ -1527,6 +1527,8 @@ static void observer_sees_moments(void **state)
 		assert_int_equal(moments[i].what, want[i]);
 		assert_int_equal(moments[i].hdr != NULL, want[i] == VSOCK_SAW_ADVANCED);
 		assert_int_equal(moments[i].payload != NULL, want[i] == VSOCK_SAW_BAD_EVENT);
+		if (want[i] != VSOCK_SAW_BAD_EVENT && want[i] != VSOCK_SAW_ADVANCED)
+			assert_int_equal(moments[i].used_len, 0);
 	}
 	assert_int_equal(moments[0].used_len, 4);
 	assert_int_equal(moments[4].used_len, 77);
@@ -1755,6 +1757,26 @@ static void rx_in_pieces(void **state)
 		memset(c.seg[4].p, 0, c.seg[4].len); /* ASan: it is there to its last byte */
 	}
 	assert_false(fake_pop(&dev, VQ_RX, &c));
+}
+
+/* As many pages as a buffer reaches into, and none more. */
+static void rx_pages(void **state)
+{
+	static const struct {
+		uint32_t bytes, off, pages;
+	} k[] = { { 4096, 0, 1 },  { 4097, 0, 2 }, { 4095, 1, 1 },   { 4096, 1, 2 },
+		  { 16384, 0, 4 }, { 100, 0, 1 },  { 100, 3996, 1 }, { 100, 3997, 2 } };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(k) / sizeof(k[0]); i++) {
+		const struct vsock_manner m = { .rx_bytes = k[i].bytes,
+						.rx_off = k[i].off,
+						.rx_count = 3 };
+
+		open_in_a_manner(&m);
+		assert_int_equal(vs->rx_pages, k[i].pages);
+		down(state);
+	}
 }
 
 /* Without indirect tables fewer of them have room. */
@@ -2603,6 +2625,7 @@ int main(void)
 		T(own_tx_buffer),
 		/* The last one: what it leaves allocated stays so. */
 		cmocka_unit_test_teardown(rx_in_pieces, down),
+		cmocka_unit_test(rx_pages),
 		cmocka_unit_test_teardown(direct_pieces, down),
 		cmocka_unit_test_teardown(large_events, down),
 		T(held_events),
