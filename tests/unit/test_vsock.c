@@ -130,6 +130,9 @@ static void take_sent(void)
 		memcpy(&s->h, b, sizeof(s->h));
 		s->len = n - (uint32_t)sizeof(s->h);
 		assert_int_equal(s->len, s->h.len);
+		/* 5.10.6: flags mean something in these only. */
+		if (s->h.op != VSOCK_OP_SHUTDOWN && s->h.op != VSOCK_OP_RW)
+			assert_int_equal(s->h.flags, 0);
 		s->sum = sum_of(b + sizeof(s->h), s->len);
 		fake_push(&dev, VQ_TX, c.head, 0);
 		on_packet(&s->h);
@@ -397,9 +400,11 @@ static void chooses_ports(void **state)
 	assert_int_equal(vsock_conn_local(c).port, 60001);
 	assert_int_equal(vsock_conn_local(d).port, 60000);
 	assert_int_equal(vsock_conn_local(e).port, 60002);
-	vs->next_port = UINT32_MAX - 2;
+	vs->next_port = UINT32_MAX - 3;
+	c = connected(VSOCK_STREAM);
 	d = connected(VSOCK_STREAM);
 	e = connected(VSOCK_STREAM);
+	assert_int_equal(vsock_conn_local(c).port, UINT32_MAX - 3);
 	assert_int_equal(vsock_conn_local(d).port, UINT32_MAX - 2);
 	assert_int_equal(vsock_conn_local(e).port, 49152);
 }
@@ -1018,6 +1023,19 @@ static void smaller_buffer(void **state)
 	host_sends(c, b, 4899, 0);
 	polled(1);
 	assert_int_equal(credit(c).overruns, 1);
+}
+
+/* Half of the numbers may be promised. */
+static void largest_promise(void **state)
+{
+	struct vsock_conn *c;
+
+	(void)state;
+	vsock_set_buf(vs, 0x80000000);
+	c = connected(VSOCK_STREAM);
+	host_sends(c, "abc", 3, 0);
+	expect_data(c, "abc");
+	assert_int_equal(credit(c).overruns, 0);
 }
 
 /* Empty messages and single bytes cost memory too. */
@@ -2602,6 +2620,7 @@ int main(void)
 		T(gives_all_for_a_message),
 		T(sees_overruns),
 		T(smaller_buffer),
+		T(largest_promise),
 		T(flood_of_small_packets),
 		T(hostile_credit),
 		T(late_credit_wraps),
