@@ -451,6 +451,7 @@ static void whole_ring(void **state)
 			assert_int_equal(vq_add(vq, s, 1, s + 1, 1, &tokens[i % 8]), 0);
 		assert_int_equal(vq_free_count(vq), 0);
 		assert_int_equal(vq_add(vq, s, 1, NULL, 0, tokens), -ENOSPC);
+		assert_int_equal(vq_add(vq, s, 1, s + 1, 1, tokens), -ENOSPC);
 		assert_int_equal(vq_in_flight(vq), i);
 		for (i = 0; i < (round ? 64 : 32); i++) {
 			assert_true(fake_pop(&dev, 0, &c));

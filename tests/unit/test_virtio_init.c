@@ -280,6 +280,10 @@ static void config_copies(void **state)
 			assert_memory_equal(cfg, b, 16);
 		}
 	}
+	assert_int_equal(virtio_config_in(cfg, 16, 17, b, 0), -ERANGE);
+	assert_int_equal(virtio_config_out(cfg, 16, 17, b, 0), -ERANGE);
+	assert_int_equal(virtio_config_out(cfg, 16, 0xffffffff, b, 2), -ERANGE);
+	assert_int_equal(virtio_config_out(cfg, 16, 2, b, 0xffffffff), -ERANGE);
 	assert_int_equal(virtio_config_in(cfg, 16, 0xffffffff, b, 2), -ERANGE);
 	assert_int_equal(virtio_config_in(cfg, 16, 2, b, 0xffffffff), -ERANGE);
 }
