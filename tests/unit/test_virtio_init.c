@@ -77,6 +77,9 @@ static void layouts(void **state)
 	/* Who chooses bit by bit gets what it chose. */
 	assert_int_equal(virtio_accept(&dev.vdev, V1 | packed), 0);
 	assert_int_equal(dev.accepted, V1 | packed);
+	dev.offered |= 1;
+	assert_int_equal(virtio_accept(&dev.vdev, V1 | 1 | in_order), 0);
+	assert_int_equal(dev.accepted, V1 | 1 | in_order);
 	fake_cmdline_key = NULL;
 	dev.offered = V1 | in_order;
 	assert_int_equal(virtio_negotiate(&dev.vdev, VIRTIO_RING_FEATURES), 0);
@@ -231,9 +234,15 @@ static void config_generation(void **state)
 	assert_int_equal(virtio_config_read(&dev.vdev, 0, &v, 8), 0);
 	assert_memory_equal(&v, "abcdefgh", 8);
 	assert_int_equal(dev.torn_reads, 0);
+	dev.torn_reads = 99;
+	assert_int_equal(virtio_config_read(&dev.vdev, 0, &v, 8), 0);
 	dev.torn_reads = 1000;
 	assert_int_equal(virtio_config_read(&dev.vdev, 0, &v, 8), -EAGAIN);
+	assert_int_equal(dev.torn_reads, 900);
+	assert_string_equal(dev.vdev.error, "config generation changed in each of 100 reads");
 	dev.config_len = 4;
+	assert_int_equal(virtio_config_read(&dev.vdev, 2, &v, 8), -ERANGE);
+	assert_string_equal(dev.vdev.error, "config space: 8 bytes at 2 of 4");
 	assert_int_equal(virtio_config_read(&dev.vdev, 0, &v, 8), -ERANGE);
 	assert_int_equal(virtio_config_read(&dev.vdev, 0xffffffff, &v, 8), -ERANGE);
 }
@@ -399,6 +408,10 @@ static void restricted_device(void **state)
 	fake_init(&dev, VIRTIO_ID_RNG, V1 | platform, 1, false);
 	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
 	assert_int_equal(dev.accepted, V1 | platform);
+	assert_int_equal(virtio_reset(&dev.vdev), 0);
+	/* But for an IOMMU, which is behind none. */
+	fake_init(&dev, VIRTIO_ID_IOMMU, V1, 1, false);
+	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
 	fake_restricted = false;
 	assert_int_equal(virtio_reset(&dev.vdev), 0);
 }

@@ -62,6 +62,9 @@ static void bad_arguments(void **state)
 	assert_int_equal(vq_add(vq, NULL, 0, NULL, 0, tokens), -EINVAL);
 	assert_int_equal(vq_add(vq, &empty, 1, NULL, 0, tokens), -EINVAL);
 	assert_int_equal(vq_add(vq, NULL, 0, &null, 1, tokens), -EINVAL);
+	assert_int_equal(vq_add(vq, &null, 1, NULL, 0, tokens), -EINVAL);
+	assert_int_equal(vq_add(vq, NULL, 0, &empty, 1, tokens), -EINVAL);
+	assert_int_equal(vq_add(vq, &ok, 1, &empty, 1, tokens), -EINVAL);
 	assert_int_equal(vq_add(vq, five, 5, NULL, 0, tokens), -EINVAL);
 	assert_null(vq_create(&dev.vdev, 0, 0));
 	assert_null(vq_create(&dev.vdev, 0, 3));
