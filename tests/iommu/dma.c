@@ -160,6 +160,7 @@ IOMMU_TEST(dma_high,
 	for (i = 0; endpoint_get(NULL, i, &e); i++) {
 		if (e.a->reach < UINT64_MAX)
 			continue;
+		(void)endpoint_get(t, i, &e);
 		attach(t, &e, domain);
 		for (k = 0; k < 3; k++, tried++) {
 			map(t, domain, at[k], page, 1, RW);

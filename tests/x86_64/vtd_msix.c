@@ -20,8 +20,8 @@
 
 static struct {
 	struct vtd *v;
-	const struct device *d; /* whose messages are remapped */
-	uint16_t source;	/* whom its entries name */
+	struct device *d; /* whose messages are remapped */
+	uint16_t source;  /* whom its entries name */
 	bool given[VTD_INTERRUPTS];
 } now;
 
@@ -73,6 +73,9 @@ static void tear_down(void)
 {
 	vt_settle();
 	device_policy_remove(&policy);
+	/* Its messages are direct ones again, also for who asks before it comes up. */
+	if (now.d)
+		now.d->irq = NULL;
 	memset(&now, 0, sizeof(now));
 }
 FIXTURE(vtd_msix, .suite = "iommu.vtd.msix_", .setup = set_up, .teardown = tear_down);
