@@ -41,6 +41,20 @@ struct endpoint vtd_quick(struct test_ctx *t)
 	return e;
 }
 
+bool vtd_each_kind(struct test_ctx *t, unsigned int n, struct endpoint *e)
+{
+	unsigned int i;
+
+	if (n == 0) {
+		*e = vtd_quick(t);
+		return true;
+	}
+	for (i = 0; n == 1 && !vtd_quick(t).a->reads && endpoint_get(NULL, i, e); i++)
+		if (e->a->reads)
+			return endpoint_get(t, i, e);
+	return false;
+}
+
 bool vtd_way(struct test_ctx *t, struct vtd *v, unsigned int way)
 {
 	int ret;

@@ -12,6 +12,8 @@
 struct vtd *vtd_up(struct test_ctx *t);
 /* The endpoint that answers soonest. */
 struct endpoint vtd_quick(struct test_ctx *t);
+/* The same as endpoint_get(), but one endpoint of each kind: that which answers soonest, and the first that reads. */
+bool vtd_each_kind(struct test_ctx *t, unsigned int n, struct endpoint *e);
 
 /* Later invalidations go by the registers (0) or by the queue (1). false: the unit has no queue. */
 bool vtd_way(struct test_ctx *t, struct vtd *v, unsigned int way);

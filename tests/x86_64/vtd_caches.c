@@ -70,7 +70,7 @@ TEST(vtd_forget,
 	struct endpoint e;
 	unsigned int i, way;
 
-	for (i = 0; endpoint_get(t, i, &e); i++) {
+	for (i = 0; vtd_each_kind(t, i, &e); i++) {
 		attach(t, &e, domain_of(0));
 		for (way = 0; way < 2 && vtd_way(t, v, way); way++)
 			page_changes(t, v, &e, page);
@@ -161,7 +161,7 @@ TEST(vtd_not_kept,
 
 	if (vtd_features(v)->caching_mode)
 		test_skip(t, "caching mode: entries that are not present may be kept");
-	for (i = 0; endpoint_get(t, i, &e); i++) {
+	for (i = 0; vtd_each_kind(t, i, &e); i++) {
 		dma_is_stopped(t, &e, iova_of(0), page, 1, "without a context entry");
 		attach(t, &e, domain_of(0));
 		dma_is_stopped(t, &e, iova_of(0), page, 1, "without a mapping");

@@ -199,7 +199,7 @@ TEST(vtd_faults_off,
 	unsigned int i;
 	uint64_t low;
 
-	for (i = 0; endpoint_get(t, i, &e); i++) {
+	for (i = 0; vtd_each_kind(t, i, &e); i++) {
 		attach(t, &e, domain_of(0));
 		map(t, domain_of(0), iova_of(0), page, 1, IOMMU_READ);
 		c = vtd_context_entry(v, (uint16_t)e.id);
@@ -276,7 +276,7 @@ TEST(vtd_permissions,
 	unsigned int i, level;
 	le64 *entry;
 
-	for (i = 0; endpoint_get(t, i, &e); i++) {
+	for (i = 0; vtd_each_kind(t, i, &e); i++) {
 		attach(t, &e, domain_of(0));
 		map(t, domain_of(0), iova_of(0), page, 1, RW);
 		for (level = 1;
@@ -450,7 +450,7 @@ TEST(vtd_root,
 	struct endpoint e;
 	unsigned int i;
 
-	for (i = 0; endpoint_get(t, i, &e); i++) {
+	for (i = 0; vtd_each_kind(t, i, &e); i++) {
 		attach(t, &e, domain_of(0));
 		map(t, domain_of(0), iova_of(0), page, 1, RW);
 		dma_reaches(t, &e, iova_of(0), page, 0, 64, "by the first root table");
@@ -480,7 +480,7 @@ TEST(vtd_off,
 	struct endpoint e;
 	unsigned int i, round;
 
-	for (i = 0; endpoint_get(t, i, &e); i++) {
+	for (i = 0; vtd_each_kind(t, i, &e); i++) {
 		attach(t, &e, domain_of(0));
 		map(t, domain_of(0), iova_of(0), page, 1, RW);
 		for (round = 0; round < 2; round++) {
