@@ -211,6 +211,14 @@ static bool attach_open(union front_request *r, uint32_t len)
 	return true;
 }
 
+static bool attach_closed(union front_request *r, uint32_t len)
+{
+	if (!is(r, len, VIOMMU_T_ATTACH) || le32toh(r->attach.flags) != VIOMMU_ATTACH_BYPASS)
+		return false;
+	r->attach.flags = 0;
+	return true;
+}
+
 static bool attach_flags_unchecked(union front_request *r, uint32_t len)
 {
 	if (!is(r, len, VIOMMU_T_ATTACH) || !(le32toh(r->attach.flags) & ~1u))
@@ -326,6 +334,7 @@ const struct fault front_iommu[F_COUNT] = {
 	[F_IOMMU_DETACH_IGNORED] = { .request = detach_ignored },
 	[F_IOMMU_DETACH_RESERVED] = { .request = detach_reserved },
 	[F_IOMMU_ATTACH_OPEN] = { .request = attach_open },
+	[F_IOMMU_ATTACH_CLOSED] = { .request = attach_closed },
 	[F_IOMMU_ATTACH_FLAGS_UNCHECKED] = { .request = attach_flags_unchecked },
 	[F_IOMMU_ONE_DOMAIN] = { .request = one_domain },
 	[F_IOMMU_DOMAIN_LOW_BITS] = { .request = domain_low_bits },

@@ -22,7 +22,7 @@
 
 /* What the guest has written, up to the store before this one. */
 static struct {
-	uint64_t root, queue, tail, table;
+	uint64_t root, queue, tail, table, address;
 	uint32_t command;
 	uint64_t was[VTD_INTERRUPTS]; /* the low halves of interrupt entries that were present */
 } unit;
@@ -32,6 +32,9 @@ void front_vtd_note(const struct access *a)
 	switch (a->at) {
 	case VTD_ROOT:
 		unit.root = a->value & ADDRESS;
+		break;
+	case IOTLB_ADDRESS:
+		unit.address = a->value;
 		break;
 	case VTD_QUEUE:
 		unit.queue = a->value & ADDRESS;
@@ -62,6 +65,11 @@ static bool is_command(const struct access *a, uint32_t at, unsigned int shift,
 static bool page_kept(const struct access *a)
 {
 	return is_command(a, IOTLB, SCOPE_IOTLB, VTD_OF_ONE);
+}
+
+static bool large_kept(const struct access *a)
+{
+	return page_kept(a) && (unit.address & 0x3f) >= 9;
 }
 
 static bool domain_kept(const struct access *a)
@@ -224,6 +232,22 @@ static bool interrupts_unchecked(const struct access *a)
 	return false;
 }
 
+/* The vector of an entry that is invalidated is another one. */
+static bool vector_wrong(const struct access *a)
+{
+	struct descriptor d;
+	unsigned int index;
+	uint64_t low;
+
+	if (!queued(a, &d) || (le64toh(d.low) & 15) != VTD_DESC_INTERRUPTS || !unit.table)
+		return false;
+	index = le64toh(d.low) >> 32 & (VTD_INTERRUPTS - 1);
+	low = plugin_load(entry_at(index), 8);
+	if (low & VTD_PRESENT)
+		plugin_inject(entry_at(index), low ^ VTD_VECTOR(1), 8);
+	return false;
+}
+
 static bool source_unchecked(const struct access *a)
 {
 	struct descriptor d;
@@ -383,6 +407,19 @@ static bool read_only_writable(const struct access *a)
 	return false;
 }
 
+/* A table where no memory is is empty. */
+static uint64_t without_nowhere(uint64_t low, unsigned int level)
+{
+	return level > 1 && (low & ADDRESS) >> 40 ? 0 : low;
+}
+
+static bool bad_table_empty(const struct access *a)
+{
+	if (looks(a))
+		each_table(without_nowhere);
+	return false;
+}
+
 /* A large page begins wherever its entry says. */
 static uint64_t large_aligned(uint64_t low, unsigned int level)
 {
@@ -428,10 +465,14 @@ const struct fault front_vtd[F_COUNT] = {
 	[F_VTD_RECORD_LOST] = { { LOAD(VTD, VTD_FAULT_STATUS, 1, AND, 0xfd) } },
 	[F_VTD_OVERFLOW_LOST] = { { LOAD(VTD, VTD_FAULT_STATUS, 1, AND, 0xfe) } },
 	[F_VTD_OVERFLOW_STAYS] = { { LOAD(VTD, VTD_FAULT_STATUS, 1, OR, 0x01) } },
+	[F_VTD_QUEUE_HEAD] = { { LOAD(VTD, VTD_QUEUE_HEAD, 1, XOR, 0x10) } },
+	[F_VTD_NO_QUEUE] = { { LOAD(VTD, VTD_EXTENDED, 1, AND, 0xfd) } },
+	[F_VTD_WIDTH_WRONG] = { { LOAD(VTD, VTD_CAPABILITY + 2, 1, SET, 39) } },
 	[F_VTD_MASK_IGNORED] = { { STORE(VTD, IOTLB_ADDRESS, 1, AND, 0xc0) } },
 	[F_VTD_EVENT_LOST] = { .before = event_lost },
 	[F_VTD_COMPLETION_LOST] = { .before = completion_lost },
 	[F_VTD_PAGE_KEPT] = { .before = page_kept },
+	[F_VTD_LARGE_KEPT] = { .before = large_kept },
 	[F_VTD_DOMAIN_KEPT] = { .before = domain_kept },
 	[F_VTD_ALL_KEPT] = { .before = all_kept },
 	[F_VTD_CONTEXT_KEPT] = { .before = context_kept },
@@ -444,6 +485,7 @@ const struct fault front_vtd[F_COUNT] = {
 	[F_VTD_QUEUE_UNCHECKED] = { .before = queue_unchecked },
 	[F_VTD_INTERRUPTS_KEPT] = { .before = interrupts_kept },
 	[F_VTD_INTERRUPTS_UNCHECKED] = { .before = interrupts_unchecked },
+	[F_VTD_VECTOR_WRONG] = { .before = vector_wrong },
 	[F_VTD_SOURCE_UNCHECKED] = { .before = source_unchecked },
 	[F_VTD_ROOT_UNCHECKED] = { .before = root_unchecked },
 	[F_VTD_CONTEXT_UNCHECKED] = { .before = context_unchecked },
@@ -452,5 +494,6 @@ const struct fault front_vtd[F_COUNT] = {
 	[F_VTD_PAGING_UNCHECKED] = { .before = paging_unchecked },
 	[F_VTD_UPPER_IGNORED] = { .before = upper_ignored },
 	[F_VTD_READ_ONLY_WRITABLE] = { .before = read_only_writable },
+	[F_VTD_BAD_TABLE_EMPTY] = { .before = bad_table_empty },
 	[F_VTD_LARGE_UNCHECKED] = { .before = large_unchecked },
 };
