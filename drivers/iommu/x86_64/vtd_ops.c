@@ -443,21 +443,20 @@ static bool fits(const struct vtd *v, const struct vtd_domain *d, uint64_t first
 	       last < beyond(v, d->levels);
 }
 
-/* Pages of 4 KiB that are mapped from `first` on; each of them may be cached. */
+/* 6.5.1.2: 2^n pages at a multiple of so many, the fewest that have all of the range; what else they have is looked up again. */
 static int forget_pages(struct vtd *v, const struct vtd_domain *d, uint64_t first, uint64_t last)
 {
-	int ret = 0;
+	unsigned int n = 0;
 
-	if (!v->f.by_page || last - first >= 8 * PAGE_SIZE)
+	while ((first ^ last) >> (PAGE_SHIFT + n))
+		n++;
+	if (!v->f.by_page || n > v->f.most_pages)
 		return vtd_forget(v, VTD_OF_DOMAIN, (uint16_t)d->id, 0, 0);
-	for (; !ret && first < last; first += PAGE_SIZE)
-		ret = v->mode == VTD_FIRST_STAGE ?
-			      vtd_queued(v,
-					 VTD_DESC_PASID_IOTLB | VTD_PASID_PAGES |
-						 (uint64_t)d->id << 16,
-					 first) :
-			      vtd_forget(v, VTD_OF_ONE, (uint16_t)d->id, first, 0);
-	return ret;
+	first &= ~((PAGE_SIZE << n) - 1);
+	if (v->mode == VTD_FIRST_STAGE)
+		return vtd_queued(v, VTD_DESC_PASID_IOTLB | VTD_PASID_PAGES | (uint64_t)d->id << 16,
+				  first | n);
+	return vtd_forget(v, VTD_OF_ONE, (uint16_t)d->id, first, n);
 }
 
 static int clear(struct vtd *v, const struct vtd_domain *d, uint64_t first, uint64_t last)
