@@ -526,7 +526,7 @@ static void rx_is_out_of_reach(struct test_ctx *t, struct subject *x)
 	asks_plainly(x);
 	expect(t, !wait_for(vq_raw_used_count(rx) > 0, QUIET_NS),
 	       "%s: a receive buffer is used in a queue that is unmapped", actor_who(&x->a));
-	gives_part(t, &its, part, VIOMMU_MAP_READ | VIOMMU_MAP_WRITE);
+	gives_part(t, &its, part, IOMMU_READ | IOMMU_WRITE);
 	vq_notify(rx);
 	if (!actor_understood(&x->a, 0))
 		test_note(t, "%s: rx is mapped again, and no reply comes", actor_who(&x->a));
@@ -883,7 +883,7 @@ TEST(device_both_ways,
 		actor_up(t, &x.a, &how);
 		is_ready(t, &x);
 		rx = x.a.d->vq[0];
-		maps(t, &x, 0, x.page, 1, VIOMMU_MAP_READ | VIOMMU_MAP_WRITE);
+		maps(t, &x, 0, x.page, 1, IOMMU_READ | IOMMU_WRITE);
 		gives_table(&x);
 		asks_plainly(&x);
 		require(t, wait_for(vq_raw_used_count(rx) > 0, ANSWER_NS),
