@@ -381,9 +381,20 @@ static uint64_t pages_mapped(void)
 
 /* --- which devices ----------------------------------------------------------------------------------------- */
 
+static unsigned int layers_below; /* what a bounce pool finds */
+
+static int bounce(struct device *d)
+{
+	layers_below = d->dma_layers;
+	return 0;
+}
+
 static void asked_for(void **state)
 {
+	struct device_policy pool = { .level = DEVICE_LEVEL_BOUNCE, .attach = bounce };
+
 	(void)state;
+	device_policy_add(&pool);
 	init();
 	assert_int_equal(attach_to(&dev, 0x0118), 0);
 	assert_int_equal(dev.dma_layers, 1);
@@ -391,6 +402,9 @@ static void asked_for(void **state)
 	init();
 	assert_int_equal(attach_to(&dev, 0x0118), 0);
 	assert_int_equal(dev.dma_layers, 2);
+	/* A pool of copies comes on top, though it was there first. */
+	assert_int_equal(layers_below, 2);
+	device_policy_remove(&pool);
 }
 
 static void spaces_of_devices(void **state)
