@@ -1009,7 +1009,8 @@ TEST(record_unknown,
      .id = "vsock.record.unknown_orders",
      .clause = PROTO "a peer refuses orders that it does not know, that are not whole, or that it does not say it can carry out",
      .owner = OWNER,
-     .needs = NEED_VSOCK | NEED_PEER)
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 30 * SEC) /* it looks through all of memory */
 {
 	static const uint16_t unknown[] = { 0, CTL_DEV_INFO - 1, 34, 38, 0xffff };
 	struct vsock_env *e = vsock_env_ctl(t);
