@@ -15,7 +15,8 @@
 #include "host/ref/dev/usock.h"
 #include "host/ref/dev/vhost_proto.h"
 
-#define CONNECT_NS 10000000ll /* between two tries */
+#define CONNECT_NS   10000000ll /* between two tries */
+#define ASK_AGAIN_NS 5000000ll
 
 #define PROTOCOL_FEATURES                                                                          \
 	(1ull << VHU_P_MQ | 1ull << VHU_P_REPLY_ACK | 1ull << VHU_P_BACKEND_REQ |                  \
@@ -35,6 +36,7 @@ struct vhu {
 	bool base_known[DEV_QUEUES]; /* else a queue is new */
 	bool addr_set[DEV_QUEUES];
 	struct iotlb tlb;
+	int64_t ask_ns; /* when it may be asked again for translations that a queue waits for */
 
 	struct vhu_msg msg; /* as far as it came in */
 	size_t got;
@@ -134,7 +136,12 @@ static void ask_translation(void *arg, uint64_t iova, bool write)
 									 VHU_ACCESS_RO },
 	};
 
-	if (v->backend_fd >= 0 && usock_send(v->backend_fd, &m, sizeof(m), -1))
+	struct pollfd room = { .fd = v->backend_fd, .events = POLLOUT };
+
+	/* A VMM that is busy reads nothing. Who waits for it here keeps it busy: the next notification asks again. */
+	if (v->backend_fd < 0 || poll(&room, 1, 0) <= 0)
+		return;
+	if (usock_send(v->backend_fd, &m, sizeof(m), -1))
 		rd_log("%s: a translation cannot be asked for: %s", v->d->name, strerror(errno));
 }
 
@@ -613,6 +620,20 @@ unsigned int vhu_poll_fill(struct vhu *v, struct pollfd *fds)
 	return n;
 }
 
+/* While a queue waits for its memory, each notification of a storm would be a message, which a VMM that starts a device does not read. */
+static bool may_ask_again(struct vhu *v)
+{
+	const int64_t now = rd_now_ns();
+	bool waits = false;
+
+	for (unsigned int i = 0; i < DEV_QUEUES; i++)
+		waits |= v->d->ring[i].waits != RING_WAITS_NOT;
+	if (waits && now < v->ask_ns)
+		return false;
+	v->ask_ns = now + ASK_AGAIN_NS;
+	return true;
+}
+
 static void read_kick(struct vhu *v, int fd)
 {
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
@@ -621,7 +642,8 @@ static void read_kick(struct vhu *v, int fd)
 
 		if (r->kick_fd != fd)
 			continue;
-		iotlb_ask_again(&v->tlb);
+		if (may_ask_again(v))
+			iotlb_ask_again(&v->tlb);
 		if (read(fd, &count, sizeof(count)) == sizeof(count))
 			device_kick(v->d, i);
 		else if (errno != EAGAIN && errno != EINTR)
