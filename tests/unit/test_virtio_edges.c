@@ -207,6 +207,29 @@ static void rooms_of_chains(void **state)
 	}
 }
 
+/* A table of exactly one page, and what is more. */
+static void tables_of_pages(void **state)
+{
+	static const uint64_t layouts[] = { INDIRECT, INDIRECT | PACKED };
+	static struct vq_seg in[512];
+	struct virtqueue *vq;
+	unsigned int i, n;
+	size_t before;
+
+	(void)state;
+	for (n = 0; n < 512; n++)
+		in[n] = (struct vq_seg){ bytes + n % 16, 1 };
+	for (i = 0; i < 2; i++) {
+		for (n = 255; n <= 257; n++) {
+			vq = start_queue(layouts[i], 512);
+			before = fake_pages_out();
+			assert_int_equal(vq_add(vq, NULL, 0, in, n, tokens), 0);
+			assert_int_equal(fake_pages_out() - before, n > 256 ? 8192 : 4096);
+			stop();
+		}
+	}
+}
+
 /* A buffer of more than 2^32 bytes in all may be used with any length. */
 static void writable_saturates(void **state)
 {
@@ -511,6 +534,7 @@ int main(void)
 		cmocka_unit_test(staging_without_memory),
 		cmocka_unit_test(takes_what_was_written),
 		cmocka_unit_test(rooms_of_chains),
+		cmocka_unit_test(tables_of_pages),
 		cmocka_unit_test(writable_saturates),
 		cmocka_unit_test(kicks_at_the_wrap),
 		cmocka_unit_test(sizes),

@@ -1408,6 +1408,20 @@ static void broken_rings(void **state)
 
 /* --- events, observation --------------------------------------------------------------------- */
 
+/* Who waits for credit hears of it at once. */
+static void broken_while_sending(void **state)
+{
+	struct vsock_conn *c;
+
+	host.buf = 1;
+	c = connected(VSOCK_STREAM);
+	assert_int_equal(vsock_send(c, "a", 1, SEC), 1);
+	fake_push(&dev, VQ_RX, 64, 44);
+	assert_int_equal(vsock_send(c, "b", 1, SEC), -EPROTO);
+	down(state);
+	up(state);
+}
+
 /* 5.10.6.7 */
 static void transport_reset(void **state)
 {
@@ -2172,6 +2186,9 @@ static void closing(void **state)
 	assert_int_equal(last()->h.op, VSOCK_OP_RST);
 	host_op(c, VSOCK_OP_SHUTDOWN, BOTH); /* which has its answer */
 	assert_int_equal(num_sent, 1);
+	host_sends(c, "late", 4, 0);
+	polled(1);
+	assert_int_equal(vsock_readable(c), 0);
 	/* A transport reset ends what is closing, and leaves what is over as it was. */
 	vsock_shutdown(d, BOTH);
 	event(0, 4);
@@ -2631,6 +2648,7 @@ int main(void)
 		T(unknown_op),
 		T(strays),
 		T(broken_rings),
+		T(broken_while_sending),
 		T(transport_reset),
 		T(config_change),
 		T(observer_sees_all),
