@@ -239,6 +239,8 @@ static void fake_set_status(struct virtio_device *d, uint8_t status)
 	}
 	if (f->refuse_features_ok)
 		status &= (uint8_t)~VIRTIO_S_FEATURES_OK;
+	if (f->drop_driver_ok)
+		status &= (uint8_t)~VIRTIO_S_DRIVER_OK;
 	if (f->refuse_driver_ok && (status & VIRTIO_S_DRIVER_OK))
 		status |= VIRTIO_S_NEEDS_RESET;
 	f->status = status;

@@ -40,6 +40,7 @@ struct fake_device {
 	void *arg;
 	/* Misbehaviour. */
 	bool refuse_features_ok, refuse_driver_ok, refuse_enable;
+	bool drop_driver_ok;	       /* it does not stick, and nothing else is wrong */
 	unsigned int slow_reset;       /* status reads that are not 0 yet */
 	bool never_resets;	       /* the status never gets 0 */
 	unsigned int torn_reads;       /* config reads after which the generation moves on */

@@ -114,6 +114,12 @@ static void driver_refused(void **state)
 	dev.refuse_driver_ok = true;
 	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
 	assert_int_equal(virtio_driver_ok(&dev.vdev), -EIO);
+	assert_string_equal(dev.vdev.error, "status reads 0x4f after DRIVER_OK was set");
+	dev.refuse_driver_ok = false;
+	dev.drop_driver_ok = true;
+	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
+	assert_int_equal(virtio_driver_ok(&dev.vdev), -EIO);
+	assert_string_equal(dev.vdev.error, "status reads 0x0b after DRIVER_OK was set");
 }
 
 static void reset_waits(void **state)
@@ -379,6 +385,7 @@ static void queue_errors(void **state)
 	fake_init(&dev, VIRTIO_ID_RNG, V1, VIRTIO_MAX_QUEUES, false);
 	assert_int_equal(virtio_negotiate(&dev.vdev, 0), 0);
 	assert_int_equal(virtio_queues_setup(&dev.vdev, VIRTIO_MAX_QUEUES + 1, 0), -ENOSPC);
+	assert_string_equal(dev.vdev.error, "9 queues wanted, 8 are supported");
 	assert_int_equal(virtio_queues_setup(&dev.vdev, VIRTIO_MAX_QUEUES, 0), 0);
 	assert_int_equal(dev.vdev.num_queues, VIRTIO_MAX_QUEUES);
 	assert_int_equal(virtio_queue_setup(&dev.vdev, 1, 0), -EIO);
@@ -388,6 +395,10 @@ static void queue_errors(void **state)
 	assert_int_equal(virtio_queue_setup(&dev.vdev, 0, 0), -EIO);
 	assert_null(dev.vdev.vq[0]);
 	dev.refuse_enable = false;
+	/* The first that fails is the last. */
+	dev.q[0].max = 0;
+	assert_int_equal(virtio_queues_setup(&dev.vdev, 2, 0), -ENODEV);
+	assert_null(dev.vdev.vq[1]);
 	dev.q[1].max = 1;
 	assert_int_equal(virtio_queue_setup(&dev.vdev, 1, 0), 0);
 	assert_int_equal(dev.q[1].size, 1);

@@ -2164,7 +2164,9 @@ static void send_without_memory(void **state)
 /* What was under way when we closed is taken, and the peer may close as well. */
 static void closing(void **state)
 {
-	struct vsock_conn *c = connected(VSOCK_STREAM), *d = connected(VSOCK_STREAM);
+	struct vsock_conn *c = connected(VSOCK_STREAM), *d = connected(VSOCK_STREAM),
+			  *e = connected(VSOCK_STREAM);
+	char b[4];
 
 	(void)state;
 	host.answers_shutdown = false;
@@ -2189,6 +2191,13 @@ static void closing(void **state)
 	host_sends(c, "late", 4, 0);
 	polled(1);
 	assert_int_equal(vsock_readable(c), 0);
+	vsock_reset(c);
+	assert_int_equal(num_sent, 1);
+	/* An end that was agreed on is the end of data, also where the peer shut nothing. */
+	vsock_shutdown(e, BOTH);
+	host_op(e, VSOCK_OP_RST, 0);
+	assert_int_equal(vsock_conn_state(e), VSOCK_CLOSED_ORDERLY);
+	assert_int_equal(vsock_recv(e, b, sizeof(b), MSEC), 0);
 	/* A transport reset ends what is closing, and leaves what is over as it was. */
 	vsock_shutdown(d, BOTH);
 	event(0, 4);
