@@ -768,11 +768,16 @@ static void parts(void **state)
 	assert_memory_equal(&d, &back, sizeof(d));
 	assert_int_equal(vq_packed_behind(p, PVRING_WRAP | 4, 1), 0);
 	assert_int_equal(vq_packed_behind(p, 4, 3), PVRING_WRAP | 2);
+	assert_int_equal(vq_packed_behind(p, 3, 1), 4);
+	assert_int_equal(vq_packed_behind(p, PVRING_WRAP | 1, 1), PVRING_WRAP | 2);
 	assert_int_equal(vq_packed_avail_flags(PVRING_WRAP), PVRING_DESC_F_AVAIL);
 	assert_int_equal(vq_packed_avail_flags(0), PVRING_DESC_F_USED);
 	vq_packed_set_driver_event(p, 0x8003, PVRING_EVENT_ENABLE);
 	assert_int_equal(le16_to_cpu(ring.driver->desc), 0x8003);
 	assert_int_equal(le16_to_cpu(ring.driver->flags), PVRING_EVENT_ENABLE);
+	fake_packed_push(&ring, 0, 0, 1);
+	vq_raw_take(vq, 1); /* what a test wrote stays */
+	assert_int_equal(le16_to_cpu(ring.driver->desc), 0x8003);
 	wish(4, true, 0x8006);
 	vq_packed_device_event(p, &pos, &flags);
 	assert_int_equal(pos, 0x8004);
