@@ -1589,7 +1589,7 @@ static void held_rx(void **state)
 {
 	struct vsock_conn *c = connected(VSOCK_STREAM);
 	struct fake_chain ch;
-	unsigned int i;
+	unsigned int i, told;
 
 	(void)state;
 	vsock_hold_rx(vs, true);
@@ -1598,7 +1598,9 @@ static void held_rx(void **state)
 	polled(48);
 	assert_false(fake_pop(&dev, VQ_RX, &ch));
 	assert_int_equal(vsock_readable(c), 48);
+	told = dev.q[VQ_RX].notifies;
 	vsock_hold_rx(vs, false);
+	assert_int_equal(dev.q[VQ_RX].notifies, told + 1);
 	for (i = 0; i < 48; i++)
 		host_sends(c, "y", 1, 0);
 	polled(48);
@@ -2484,6 +2486,24 @@ static void held_without_memory(void **state)
 	polled(48);
 }
 
+/* A buffer that cannot go back to the device is the end. */
+static void posts_without_memory(void **state)
+{
+	struct fake_chain ch;
+
+	assert_true(fake_pop(&dev, VQ_EVENT, &ch));
+	fake_push(&dev, VQ_EVENT, ch.head, 4);
+	fake_fail = 1;
+	assert_int_equal(vsock_poll(vs), -EPROTO);
+	assert_int_equal(fake_fail, 0);
+	down(state);
+	up(state);
+	inject(&(struct vsock_hdr){ .src_cid = 2, .dst_cid = 77 }, NULL, 0);
+	fake_fail = 1;
+	assert_int_equal(vsock_poll(vs), -EPROTO);
+	assert_int_equal(fake_fail, 0);
+}
+
 /* A host that answers each packet with another one: a poll comes to its end all the same. */
 static unsigned int floods;
 
@@ -2699,6 +2719,7 @@ int main(void)
 		T(held_tx),
 		T(full_of_others),
 		T(held_without_memory),
+		T(posts_without_memory),
 		T(one_round_a_poll),
 		cmocka_unit_test(how_it_comes_up),
 		cmocka_unit_test_teardown(comes_up_indexed, down),
