@@ -336,6 +336,10 @@ static void windows_without_sense(void **state)
 	found("260@0xfeb00000:5");
 	assert_int_equal(virtio_get(0)->ops->config_len(virtio_get(0)), 4);
 	fresh(state);
+	window->size = 0x104;
+	found("257@0xfeb00000:5");
+	assert_int_equal(virtio_get(0)->ops->config_len(virtio_get(0)), 1);
+	fresh(state);
 	option[0] = "512@0xfeb00000:5";
 	window->unmappable = true;
 	refused(VIRTIO_REFUSED_LAYOUT, "the window cannot be mapped");

@@ -314,10 +314,12 @@ static void opens(void **state)
 static void open_fails(void **state)
 {
 	static const uint64_t twice[] = { 3, 3 };
-	struct vsock *other;
+	struct vsock *other = (void *)&dev; /* anything but NULL */
 
 	(void)state;
 	prepare(0);
+	assert_int_equal(vsock_open(1, 0, &other), -ENODEV);
+	assert_null(other);
 	set_cids(twice, 2);
 	assert_int_equal(vsock_open(1, 0, &vs), -ENODEV);
 	assert_null(vs);
