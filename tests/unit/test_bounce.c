@@ -20,7 +20,8 @@
 
 /* The how-manieth allocation from now on fails; 0: none. */
 static unsigned int fail;
-static size_t free_bytes = (1u << 20) + 800; /* an eighth of it in whole pages: 128 KiB, 64 slots */
+static size_t free_bytes = (1u << 20) +
+			   16800; /* an eighth of it in whole pages: 128 KiB, 64 slots */
 
 static bool fails(void)
 {
@@ -118,7 +119,7 @@ static int init(void **state)
 	forget_pool(2048);
 	device_policy_remove(&bounce_policy);
 	kept = 0;
-	free_bytes = (1u << 20) + 800;
+	free_bytes = (1u << 20) + 16800;
 	shared.answer = -KVM_ENOMEM;
 	if (bounce_init(protect_share) != -EIO || restricted())
 		return -1;
@@ -671,8 +672,11 @@ static void lasting(void **state)
 	attached(&goes);
 	stays.lasting = true;
 	bounce_stats(&before);
-	p = dma_alloc(&goes, 1, 64, &a);
+	pool.next = 0;
 	q = dma_alloc(&stays, 3 * BOUNCE_SLOT, 64, &b);
+	bounce_stats(&s);
+	assert_int_equal(s.used, before.used);
+	p = dma_alloc(&goes, 1, 64, &a);
 	r = dma_alloc(&goes, BOUNCE_SLOT + 1, 64, &c);
 	bounce_stats(&s);
 	assert_int_equal(s.used, before.used + 3);

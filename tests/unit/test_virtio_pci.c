@@ -604,11 +604,11 @@ static void shared_memory(void **state)
 		fresh(state);
 		at = add_virtio_cap(VIRTIO_PCI_CAP_SHARED_MEMORY_CFG, 2, 0x2000, 0x2000,
 				    i == 2 ? 23 : 24);
-		set(at + 16, 4, i != 1 ? 0x12 : 0);
-		set(at + 20, 4, i != 0 ? 0x34 : 0);
+		set(at + 16, 4, i != 1 ? 0x91000012 : 0);
+		set(at + 20, 4, i != 0 ? 0xa3000034 : 0);
 		c = &virtio_pci(device())->cap[5];
-		assert_int_equal(c->offset, i == 0 ? 0x1200002000 : 0x2000);
-		assert_int_equal(c->length, i == 1 ? 0x3400002000 : 0x2000);
+		assert_true(c->offset == (i == 0 ? 0x9100001200002000 : 0x2000));
+		assert_true(c->length == (i == 1 ? 0xa300003400002000 : 0x2000));
 		assert_int_equal(c->in_bar, i == 2);
 	}
 	for (i = 16; i <= 17; i++) { /* 0xf0 + 16 is the end */
@@ -1093,6 +1093,10 @@ static void msix_refused(void **state)
 	d = started(NULL);
 	assert_int_equal(d->irq_mode, VIRTIO_IRQ_MSIX);
 	assert_string_equal(d->irq_info, "3 MSI-X vectors, INTx at GSI 10");
+	fake_window_set(bar4, 16 * 3 + 12, 4, 0); /* what stands behind the table is not touched */
+	assert_int_equal(virtio_reset(d), 0);
+	assert_int_equal(entry(2, 12), 1);
+	assert_int_equal(entry(3, 12), 0);
 	fresh(state);
 	set(cap_at[0] + 2, 2, 1);
 	d = started(NULL);

@@ -213,8 +213,12 @@ static void indexed(void **state)
 	s.b[VSOCK_INDEXED_NUM_GUEST] = (VSOCK_MAX_CIDS + 1) & 0xff;
 	s.b[VSOCK_INDEXED_NUM_GUEST + 1] = (VSOCK_MAX_CIDS + 1) >> 8;
 	assert_int_equal(load(&s, VSOCK_LAYOUT_INDEXED, 1), -EPROTO);
+	s.b[VSOCK_INDEXED_NUM_GUEST] = 3;
+	s.b[VSOCK_INDEXED_NUM_GUEST + 1] = 0;
+	s.b[VSOCK_INDEXED_NUM_HOST] = 1;
 	s.len = VSOCK_INDEXED_SIZE - 1;
 	assert_int_equal(load(&s, VSOCK_LAYOUT_INDEXED, 1), -EPROTO);
+	assert_string_equal(why, "the indexed layout needs 28 bytes, the space has 27");
 }
 
 /* As long as a list may be: more than is read at first. */
