@@ -121,8 +121,9 @@ static void warnings(void **state)
 	report("EVENT_IDX,SEQPACKET,5,");
 	assert_non_null(strstr(fake_env, "virtio without: EVENT_IDX,SEQPACKET,5,, which count as"));
 	assert_string_equal(warned, "");
-	report("EVENT_IDX,NONSENSE,,64,RING_PACKED,640");
-	assert_string_equal(warned, NO_FEATURE("NONSENSE") NO_FEATURE("64") NO_FEATURE("640"));
+	report("EVENT_IDX,NONSENSE,,64,RING_PACKED,640,99");
+	assert_string_equal(warned, NO_FEATURE("NONSENSE") NO_FEATURE("64") NO_FEATURE("640")
+					    NO_FEATURE("99"));
 }
 
 int main(void)
