@@ -37,6 +37,7 @@ struct vhu {
 	bool addr_set[DEV_QUEUES];
 	struct iotlb tlb;
 	int64_t ask_ns; /* when it may be asked again for translations that a queue waits for */
+	bool asks_later;
 
 	struct vhu_msg msg; /* as far as it came in */
 	size_t got;
@@ -138,9 +139,14 @@ static void ask_translation(void *arg, uint64_t iova, bool write)
 
 	struct pollfd room = { .fd = v->backend_fd, .events = POLLOUT };
 
-	/* A VMM that is busy reads nothing. Who waits for it here keeps it busy: the next notification asks again. */
-	if (v->backend_fd < 0 || poll(&room, 1, 0) <= 0)
+	/* A VMM that is busy reads nothing, and who waits for it here keeps it busy. */
+	if (v->backend_fd < 0)
 		return;
+	if (poll(&room, 1, 0) <= 0) {
+		v->asks_later = true;
+		v->ask_ns = rd_now_ns() + ASK_AGAIN_NS;
+		return;
+	}
 	if (usock_send(v->backend_fd, &m, sizeof(m), -1))
 		rd_log("%s: a translation cannot be asked for: %s", v->d->name, strerror(errno));
 }
@@ -620,7 +626,10 @@ unsigned int vhu_poll_fill(struct vhu *v, struct pollfd *fds)
 	return n;
 }
 
-/* While a queue waits for its memory, each notification of a storm would be a message, which a VMM that starts a device does not read. */
+/*
+ * While a queue waits for its memory, each notification of a storm would be a message, which a VMM that starts a device
+ * does not read. What is not asked at once is asked in its time.
+ */
 static bool may_ask_again(struct vhu *v)
 {
 	const int64_t now = rd_now_ns();
@@ -628,10 +637,19 @@ static bool may_ask_again(struct vhu *v)
 
 	for (unsigned int i = 0; i < DEV_QUEUES; i++)
 		waits |= v->d->ring[i].waits != RING_WAITS_NOT;
-	if (waits && now < v->ask_ns)
+	v->asks_later = waits && now < v->ask_ns;
+	if (v->asks_later)
 		return false;
 	v->ask_ns = now + ASK_AGAIN_NS;
 	return true;
+}
+
+static void ask_in_time(struct vhu *v)
+{
+	if (!v->asks_later || !may_ask_again(v))
+		return;
+	iotlb_ask_again(&v->tlb);
+	device_translated(v->d);
 }
 
 static void read_kick(struct vhu *v, int fd)
@@ -667,6 +685,7 @@ void vhu_poll_done(struct vhu *v, const struct pollfd *fds, unsigned int n)
 		else if (receive(v))
 			complete(v);
 	}
+	ask_in_time(v);
 }
 
 bool vhu_served(const struct vhu *v)
@@ -723,7 +742,13 @@ struct vhu *vhu_new_client(const char *path, struct device *d)
 
 int64_t vhu_timeout_ns(const struct vhu *v)
 {
-	return v->client && v->fd < 0 ? CONNECT_NS : -1;
+	const int64_t now = rd_now_ns();
+
+	if (v->client && v->fd < 0)
+		return CONNECT_NS;
+	if (!v->asks_later)
+		return -1;
+	return v->ask_ns > now ? v->ask_ns - now : 0;
 }
 
 struct vhu *vhu_new_connected(int fd, struct device *d)
