@@ -44,7 +44,8 @@ TEST(config_stable,
      .id = "vsock.config.stable",
      .clause = "virtio 1.4, 2.5.2: configuration space does not change without a notice",
      .owner = OWNER,
-     .needs = NEED_VSOCK)
+     .needs = NEED_VSOCK,
+     .timeout = 20 * SEC) /* 500 CIDs are 4,000 bytes, each time */
 {
 	struct vsock_env *e = vsock_env_dev(t);
 	const struct vsock_config first = *vsock_config(e->vs);
