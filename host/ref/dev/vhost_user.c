@@ -628,28 +628,23 @@ unsigned int vhu_poll_fill(struct vhu *v, struct pollfd *fds)
 
 /*
  * While a queue waits for its memory, each notification of a storm would be a message, which a VMM that starts a device
- * does not read. What is not asked at once is asked in its time.
+ * does not read. What is not asked at once is asked in its time; then whoever waits looks again.
  */
-static bool may_ask_again(struct vhu *v)
+static void ask_again(struct vhu *v)
 {
 	const int64_t now = rd_now_ns();
+	const bool late = v->asks_later;
 	bool waits = false;
 
 	for (unsigned int i = 0; i < DEV_QUEUES; i++)
 		waits |= v->d->ring[i].waits != RING_WAITS_NOT;
 	v->asks_later = waits && now < v->ask_ns;
 	if (v->asks_later)
-		return false;
-	v->ask_ns = now + ASK_AGAIN_NS;
-	return true;
-}
-
-static void ask_in_time(struct vhu *v)
-{
-	if (!v->asks_later || !may_ask_again(v))
 		return;
+	v->ask_ns = now + ASK_AGAIN_NS;
 	iotlb_ask_again(&v->tlb);
-	device_translated(v->d);
+	if (late)
+		device_translated(v->d);
 }
 
 static void read_kick(struct vhu *v, int fd)
@@ -660,8 +655,7 @@ static void read_kick(struct vhu *v, int fd)
 
 		if (r->kick_fd != fd)
 			continue;
-		if (may_ask_again(v))
-			iotlb_ask_again(&v->tlb);
+		ask_again(v);
 		if (read(fd, &count, sizeof(count)) == sizeof(count))
 			device_kick(v->d, i);
 		else if (errno != EAGAIN && errno != EINTR)
@@ -685,7 +679,8 @@ void vhu_poll_done(struct vhu *v, const struct pollfd *fds, unsigned int n)
 		else if (receive(v))
 			complete(v);
 	}
-	ask_in_time(v);
+	if (v->asks_later && rd_now_ns() >= v->ask_ns)
+		ask_again(v);
 }
 
 bool vhu_served(const struct vhu *v)
