@@ -448,6 +448,10 @@ static void from_aml(void **state)
 	    IRQ(4));
 	probe_devices();
 	assert_int_equal(virtio.count, 1);
+	fresh(state); /* nor is one like an interrupt */
+	AML(0, "DSDT", 0x5b, 0x82, 40, HID, MEMORY32, 0x8a, 6, 0, 4, 1, 99, 0, 0, 0, IRQ(4));
+	probe_devices();
+	assert_int_equal(virtio_mmio(virtio_get(0))->gsi, 11);
 	fresh(state); /* each table is looked at */
 	AML(0, "DSDT", 0);
 	AML(1, "DSDT", 0x5b, 0x82, 31, HID, MEMORY32, IRQ(4));

@@ -784,6 +784,12 @@ static void queue_sizes(void **state)
 	assert_int_equal(d->max_queues, VIRTIO_MAX_QUEUES);
 	assert_int_equal(d->max_size[3], 0);
 	assert_true(d->more_queues);
+	fresh(state);
+	regs.num_queues = 9; /* one more than are driven */
+	assert_true(device()->more_queues);
+	fresh(state);
+	regs.num_queues = 8;
+	assert_false(device()->more_queues);
 	/* A split ring is cut to a power of two, and to what there can be. */
 	fresh(state);
 	regs.q[0].size = 100;

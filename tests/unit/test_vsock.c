@@ -1862,6 +1862,12 @@ static void large_events(void **state)
 	fake_push(&dev, VQ_EVENT, c.head, 24);
 	polled(1);
 	assert_int_equal(stats().transport_resets, 2);
+	assert_true(fake_pop(&dev, VQ_EVENT,
+			     &c)); /* all that it says it wrote, and the rest is as it was */
+	fake_copy_in(&c, words, 8);
+	fake_push(&dev, VQ_EVENT, c.head, 8);
+	polled(1);
+	assert_int_equal(stats().transport_resets, 3);
 }
 
 static void held_events(void **state)
