@@ -384,6 +384,7 @@ static void second_queue(void **state)
 		vq_kick(vq);
 		assert_int_equal(dev.q[2].notifies, 1);
 		assert_int_equal(dev.q[2].notify_data, (i ? 0x8001u : 1u) << 16 | 2);
+		assert_int_equal(vq_add(vq, NULL, 0, &s, 1, tokens), 0);
 		assert_int_equal(vq_break(vq, "because of %u", 7), -EPROTO);
 		assert_int_equal(vq_break(vq, "and of something else"), -EPROTO);
 		assert_string_equal(vq_error(vq), "because of 7");
