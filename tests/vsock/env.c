@@ -415,6 +415,15 @@ FIXTURE(bench, .suite = "bench.vsock.", .setup = setup, .teardown = teardown, .c
 
 /* --- helpers ---------------------------------------------------------------------------------- */
 
+uint64_t vsock_received(const struct vsock_env *e)
+{
+	struct vsock_stats s;
+
+	vsock_poll(e->vs);
+	vsock_stats(e->vs, &s);
+	return s.rx_packets;
+}
+
 void pattern_fill(uint8_t *buf, size_t n, uint32_t seed, uint64_t pos)
 {
 	size_t i;

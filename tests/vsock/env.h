@@ -42,6 +42,9 @@ const char *vsock_env_peer_error(void);
  */
 int vsock_env_ask_again(void);
 
+/* What came in so far, counted in packets; looks at the device first. */
+uint64_t vsock_received(const struct vsock_env *e);
+
 /* Orders CIDs that are `by` above those of `was`, and an event that says so; waits for neither. The first of them. */
 uint64_t vsock_order_cids(struct test_ctx *t, const struct vsock_config *was, uint64_t by);
 /*

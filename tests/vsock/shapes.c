@@ -605,15 +605,6 @@ static void ask_nobody(struct test_ctx *t, struct vsock_env *e, unsigned int n)
 	}
 }
 
-static uint64_t received(const struct vsock_env *e)
-{
-	struct vsock_stats s;
-
-	vsock_poll(e->vs);
-	vsock_stats(e->vs, &s);
-	return s.rx_packets;
-}
-
 /* Packets that the device has taken. */
 static uint64_t taken(const struct vsock_env *e)
 {
@@ -634,7 +625,7 @@ TEST(shapes_many_replies,
      .timeout = 30 * SEC)
 {
 	struct vsock_env *e = vsock_env_dev(t);
-	const uint64_t start = received(e);
+	const uint64_t start = vsock_received(e);
 	uint64_t before;
 
 	vsock_hold_rx(e->vs, true);
@@ -646,9 +637,10 @@ TEST(shapes_many_replies,
 	vsock_hold_rx(e->vs, false);
 	/* Each of them may cost translations and copies: they may take long, as long as they come. */
 	do {
-		before = received(e);
-	} while (before - start < ASKED && wait_for(received(e) != before, test_sec()));
-	expect_eq(t, (unsigned int)(received(e) - start), ASKED, "answers to %u REQUESTs", ASKED);
+		before = vsock_received(e);
+	} while (before - start < ASKED && wait_for(vsock_received(e) != before, test_sec()));
+	expect_eq(t, (unsigned int)(vsock_received(e) - start), ASKED, "answers to %u REQUESTs",
+		  ASKED);
 }
 
 /* Packets that wait for rx buffers do not hold events back: each queue is one of its own. */
@@ -780,11 +772,11 @@ TEST(shapes_replies_reset,
 	require(t, vsock_env_reopen(t, 0) == 0, "the device does not come up: %s",
 		vsock_env_device_error());
 	e = vsock_env();
-	before = received(e);
-	(void)wait_for(received(e) != before, QUIET_NS);
-	if (received(e) != before)
+	before = vsock_received(e);
+	(void)wait_for(vsock_received(e) != before, QUIET_NS);
+	if (vsock_received(e) != before)
 		test_note(t, "%u packets of before the reset",
-			  (unsigned int)(received(e) - before));
+			  (unsigned int)(vsock_received(e) - before));
 	require(t, vsock_env_reconnect() == 0, "the control connection: %s",
 		vsock_env_peer_error());
 }

@@ -1198,24 +1198,15 @@ TEST(states_many,
 
 #define TOO_MANY 5200u
 
-static uint64_t received(const struct vsock_env *e)
-{
-	struct vsock_stats s;
-
-	vsock_poll(e->vs);
-	vsock_stats(e->vs, &s);
-	return s.rx_packets;
-}
-
 /* In front of its answer may come those of a thousand others: it has time as long as they do. */
 static bool is_answered(const struct vsock_env *e, const struct vsock_conn *c)
 {
 	uint64_t before;
 
 	do {
-		before = received(e);
+		before = vsock_received(e);
 	} while (vsock_conn_state(c) == VSOCK_CONNECTING &&
-		 wait_for(received(e) != before, test_sec()));
+		 wait_for(vsock_received(e) != before, test_sec()));
 	return vsock_conn_state(c) != VSOCK_CONNECTING;
 }
 
