@@ -347,6 +347,8 @@ static bool host_saw(struct test_ctx *t, struct vsock_env *e, uint32_t src_port,
 	return false;
 }
 
+#define TABLE_ENTRY 16u /* bytes, in each layout */
+
 enum which {
 	HEADER,
 	PAYLOAD,
@@ -538,6 +540,9 @@ TEST(leak_edges,
 		is_taken(t, hdr, pages + PAGE_SIZE - (k ? 0 : sizeof(secret)));
 		is_refused(t, hdr, pages + PAGE_SIZE - (k ? 1 : sizeof(secret) - 1), NULL,
 			   gfn_of(priv), CTL_MEM_PAYLOAD);
+		/* Of a table of two entries one lies there. */
+		is_refused(t, hdr, hdr + 512, pages + PAGE_SIZE - TABLE_ENTRY, gfn_of(priv),
+			   CTL_MEM_INDIRECT);
 		memset(pages, 0, 2 * PAGE_SIZE);
 		mem_pages_free(priv, 1);
 		protect_pages_free(shared, 1);

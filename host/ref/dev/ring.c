@@ -243,7 +243,10 @@ bool ring_may_touch(struct ring *r, uint64_t gpa, uint64_t len, enum ctl_mem_rea
 	    (mem_allowed(r->mem, gpa, len - 1, NULL) && fault(F_MEM_PRIVATE_LAST_BYTE)) ||
 	    (allowed_before(r, gpa, len, false) && fault(F_OUTSIDE3_VS_PRIVATE_CACHED)) ||
 	    (reason == CTL_MEM_RING && fault(F_MEM_PRIVATE_RING_ALLOWED)) ||
-	    (reason == CTL_MEM_INDIRECT && fault(F_MEM_PRIVATE_INDIRECT_ALLOWED)))
+	    (reason == CTL_MEM_INDIRECT && fault(F_MEM_PRIVATE_INDIRECT_ALLOWED)) ||
+	    (reason == CTL_MEM_INDIRECT &&
+	     mem_allowed(r->mem, gpa, sizeof(struct vring_desc), NULL) &&
+	     fault(F_MEM_PRIVATE_TABLE_END)))
 		return true;
 	r->broken = true;
 	if (r->violation)
