@@ -24,6 +24,8 @@ struct vtd *vtd_up(struct test_ctx *t)
 		iommu_up(t, vtd_iommu(v));
 		if (endpoint_get(NULL, 0, &e) || !vtd_get(i + 1))
 			return v;
+		/* What is behind this one is no agent, and goes on as it did. */
+		vtd_iommu(v)->ops->stop(vtd_iommu(v));
 	}
 	test_error(t, "no VT-d");
 }
@@ -71,10 +73,16 @@ void vtd_sets(struct test_ctx *t, struct vtd *v, uint64_t iova, unsigned int lev
 {
 	le64 *e = vtd_paging_entry(v, domain_of(0), iova, level, true);
 
+	bool absent;
+
 	if (!e)
 		test_error(t, "no memory for page tables");
+	absent = !*e;
 	WRITE_ONCE(*e, cpu_to_le64(entry));
 	vtd_written(v, e, sizeof(*e));
+	/* 6.1: a unit in caching mode may keep what was not present. */
+	if (absent && vtd_features(v)->caching_mode)
+		vtd_forgets(t, v, VTD_OF_DOMAIN, domain_of(0), 0, 0);
 }
 
 static const char *way_of(enum vtd_scope scope)

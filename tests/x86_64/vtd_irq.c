@@ -110,17 +110,20 @@ static void is_blocked(struct test_ctx *t, struct scene *s, uint64_t address, ui
 {
 	const unsigned int before = came();
 	struct vtd_fault f;
-	int ret;
+	unsigned int passed;
+	int ret = 0;
 
 	vtd_drain(s->v);
 	raises(t, s, address, data);
-	ret = vtd_fault_get(s->v, &f);
+	(void)wait_for((ret = vtd_fault_get(s->v, &f)) != 0, 2 * test_sec());
 	expect(t, ret == 1, "%s is not recorded", what);
 	if (ret == 1)
 		expect_eq(t, f.reason, reason, "reason of the record of %s", what);
 	grants(t, s, VTD_INTERRUPTS - 1, s->entry, 0);
+	passed = came();
+	expect_eq(t, passed - before, 0, "interrupts: %s", what);
 	raises(t, s, vtd_message_address(VTD_INTERRUPTS - 1, false), 0);
-	(void)wait_for(came() > before, 2 * test_sec());
+	(void)wait_for(came() > passed, 2 * test_sec());
 	expect_eq(t, came() - before, 1, "interrupts: %s, and one that is granted", what);
 }
 
