@@ -682,14 +682,6 @@ static void admin_waits(struct test_ctx *t, struct admin *a, const char *when)
 	       "%s: a command of administration queue %u is used %s", vt_who(a->d), a->index, when);
 }
 
-static void turn_master(const struct virtio_pci *p, bool on)
-{
-	const uint32_t command = pci_read(p->pci, COMMAND, 2);
-
-	pci_write(p->pci, COMMAND, 2,
-		  on ? command | COMMAND_MASTER : command & ~(uint32_t)COMMAND_MASTER);
-}
-
 TEST(function_admin_stops,
      .id = "virtio.pci.admin_stops",
      .clause = "virtio 1.4, 2.6.1 MUST NOT: requests of a queue that was reset; 4.1.1 MUST meet PCI: without Bus Master the function accesses no memory",
@@ -723,9 +715,9 @@ TEST(function_admin_stops,
 			admin_enable(t, &a, 2);
 			admin_round(t, &a, "enabled again with 2 buffers");
 		}
-		turn_master(p, false);
+		vt_bus_master(p, false);
 		admin_waits(t, &a, "with Bus Master 0");
-		turn_master(p, true);
+		vt_bus_master(p, true);
 		vt_must_reset(t, &p->vdev);
 	}
 	if (!tried)

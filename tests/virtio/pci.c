@@ -551,14 +551,6 @@ TEST(pci_memory_space,
 	}
 }
 
-static void set_master(const struct virtio_pci *p, bool on)
-{
-	const uint32_t command = pci_read(p->pci, PCI_COMMAND, 2);
-
-	pci_write(p->pci, PCI_COMMAND, 2,
-		  on ? command | PCI_COMMAND_MASTER : command & ~(uint32_t)PCI_COMMAND_MASTER);
-}
-
 /* What a device would do without Bus Master is a store of its own to our memory: the used ring. */
 TEST(pci_bus_master,
      .id = "virtio.pci.bus_master",
@@ -579,7 +571,7 @@ TEST(pci_bus_master,
 		tried++;
 		actor_up(t, &a, &how);
 		actor_one(t, &a);
-		set_master(p, false);
+		vt_bus_master(p, false);
 		expect_eq(t, pci_read(p->pci, PCI_COMMAND, 2) & PCI_COMMAND_MASTER, 0,
 			  "%s: Bus Master after 0 was written", p->vdev.name);
 		actor_prepare(&a, true);
@@ -588,7 +580,7 @@ TEST(pci_bus_master,
 		vq_notify(a.vq);
 		expect_eq(t, actor_wait(&a, 1, QUIET_NS), 0, "%s: buffers used with Bus Master 0",
 			  p->vdev.name);
-		set_master(p, true);
+		vt_bus_master(p, true);
 		/* QEMU's devices stop for good. */
 		actor_up(t, &a, &how);
 		actor_one(t, &a);

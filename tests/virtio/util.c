@@ -92,6 +92,17 @@ struct virtio_pci *vt_pci(unsigned int n)
 	return NULL;
 }
 
+void vt_bus_master(const struct virtio_pci *p, bool on)
+{
+	enum {
+		COMMAND = 4,
+		MASTER = 1 << 2
+	};
+	const uint32_t command = pci_read(p->pci, COMMAND, 2);
+
+	pci_write(p->pci, COMMAND, 2, on ? command | MASTER : command & ~(uint32_t)MASTER);
+}
+
 struct virtio_pci *vt_msix(unsigned int n)
 {
 	struct virtio_pci *p;

@@ -53,6 +53,7 @@ struct virtio_device *vt_device(unsigned int n);
 struct virtio_pci *vt_pci(unsigned int n);
 struct virtio_pci *vt_msix(unsigned int n);
 struct virtio_mmio *vt_mmio(unsigned int n);
+void vt_bus_master(const struct virtio_pci *p, bool on);
 /*
  * The n-th virtio function on PCI, usable or not, but legacy ones: for tests that read its configuration
  * space. NULL past the last.

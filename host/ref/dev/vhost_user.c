@@ -136,7 +136,6 @@ static void ask_translation(void *arg, uint64_t iova, bool write)
 		       .access = write && !fault(F_IOTLB_ASKS_TO_READ) ? VHU_ACCESS_WO :
 									 VHU_ACCESS_RO },
 	};
-
 	struct pollfd room = { .fd = v->backend_fd, .events = POLLOUT };
 
 	/* A VMM that is busy reads nothing, and who waits for it here keeps it busy. */
