@@ -159,7 +159,7 @@ static void start_split(struct ring *r, uint16_t base)
 	if (mem_allowed(r->mem, r->avail_gpa, avail_bytes(r), NULL))
 		start_elsewhere(r, base, used);
 	r->old_event = base;
-	r->published = fault(F_IRQ_AT_START) ? (uint16_t)(r->used_idx - 1) : r->used_idx;
+	r->published = r->used_idx;
 	/* Resumed, not new: what the driver was told before is not known. */
 	r->signalled = r->used_idx;
 	r->signalled_valid = base == 0;
