@@ -341,9 +341,9 @@ int device_ring_start(struct device *d, unsigned int queue, uint32_t base)
 	/* Moved or stopped in the middle: connections did not survive (5.10.6.7). */
 	if (queue == DEV_EVENT && (!is_new || fault(F_EVENT_UNASKED)))
 		d->events = 1;
-	/* More than one, since one alone may reach the driver together with that of a used buffer. */
+	/* For half a second, since one alone may reach the driver together with that of a used buffer. */
 	if (!r->packed && fault(F_IRQ_AT_START)) {
-		r->again = 4;
+		r->again = 100;
 		r->again_ns = rd_now_ns();
 	}
 	if (queue == DEV_RX && d->info.resets && fault(F_IRQ_STALE_AFTER_RESET)) {
