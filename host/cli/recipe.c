@@ -83,7 +83,7 @@ static const struct {
 	{ "after", "deadline" },   { "after", "kernel-log" }, { "after", "records" },
 	{ "known", "reason" },	   { "known", "at-times" },   { "host", "require" },
 	{ "host", "provides" },	   { "host", "lock" },	      { "host", "alone" },
-	{ "device", "thread" },	   { "host", "reboots" },
+	{ "device", "thread" },	   { "host", "reboots" },     { "ask", "command" },
 };
 
 static bool known_type(const char *type)

@@ -58,8 +58,8 @@ static int prepare(struct run *r)
 	if (!run_check_append(r) || !run_read_known(r) || !run_select_tests(r) ||
 	    !run_place_faults(r))
 		return STATUS_USAGE;
-	run_set_config_size(r);
-	if (!run_check_needs(r) || !run_take_lock(r) || !run_make_dir(r) || !run_make_tmp_dir(r))
+	if (!run_check_needs(r) || !run_ask(r) || !run_take_lock(r) || !run_make_dir(r) ||
+	    !run_make_tmp_dir(r))
 		return STATUS_NO_REPORT;
 	run_set_dirs(r, r->dir);
 	return run_choose_accel(r) ? STATUS_OK : STATUS_NO_REPORT;

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "drivers/virtio/vsock_config.h"
 #include "host/cli/print.h"
 #include "host/cli/run_state.h"
 
@@ -76,41 +75,6 @@ const char *run_choose(const char *option, const struct run *r, const char *key,
 	const char *own = recipe_get(r->recipe, "host", "", key);
 
 	return option ? option : own ? own : dflt;
-}
-
-static unsigned int count_cids(const char *list)
-{
-	unsigned int n = *list != '\0';
-
-	for (; *list; list++)
-		n += *list == ',';
-	return n;
-}
-
-/* Bytes of config space that the reference device's layout needs: QEMU wants to be told. */
-static unsigned int config_size(const char *layout, const char *cids, const char *host_cids)
-{
-	const unsigned int n = count_cids(cids), m = count_cids(host_cids);
-
-	if (strcmp(layout, "multi") == 0)
-		return 4 + 8 * n;
-	if (strcmp(layout, "multi-host") == 0)
-		return 8 + 8 * (n + m);
-	if (strcmp(layout, "indexed") == 0)
-		return VSOCK_INDEXED_SIZE;
-	return 8;
-}
-
-void run_set_config_size(struct run *r)
-{
-	const char *layout = vars_get(&r->vars, "LAYOUT"), *cids = vars_get(&r->vars, "CIDS");
-	const char *host_cids = vars_get(&r->vars, "HOST_CIDS");
-	char text[16];
-
-	if (!layout || !cids)
-		return;
-	snprintf(text, sizeof(text), "%u", config_size(layout, cids, host_cids ? host_cids : ""));
-	vars_set(&r->vars.run, "CONFIG_SIZE", text);
 }
 
 static void set_path(struct run *r, const char *var, const char *name)

@@ -65,14 +65,17 @@ bool run_check_choice(const struct run *r, const char *type, const char *value);
 bool run_check_boot(struct run *r);
 void run_set_programs(struct run *r);
 void run_set_machine(struct run *r);
-/* ${CONFIG_SIZE}, of the reference device's layout and CIDs: QEMU wants to be told. */
-void run_set_config_size(struct run *r);
 void run_set_dirs(struct run *r, const char *run_dir);
 
 /* --- run_faults.c -------------------------------------------------------------------------- */
 
 /* ${FAULTS_NAME_ARGS} for each of the recipe's lists; each --fault must be on one. */
 bool run_place_faults(struct run *r);
+
+/* --- run_ask.c ----------------------------------------------------------------------------- */
+
+/* ${NAME} of each [ask NAME] that the chosen machine uses: the first line that its command prints. False: one failed. */
+bool run_ask(struct run *r);
 
 /* --- run_needs.c --------------------------------------------------------------------------- */
 
