@@ -806,7 +806,7 @@ static bool may_write(const struct refkvm *k, uint64_t gpa, size_t len)
 
 static void write_system_time(struct refkvm *k, unsigned int cpu, uint64_t gpa, uint64_t tsc)
 {
-	struct pvclock_vcpu_time_info t = { .flags = 1 };
+	struct pvclock_vcpu_time_info t = { .flags = !k->behave.unstable_clock };
 	uint64_t ns = tsc_to_ns(tsc, k->tsc_hz);
 	const uint64_t before = k->clock[cpu].tsc;
 	size_t len = sizeof(t);
@@ -819,6 +819,8 @@ static void write_system_time(struct refkvm *k, unsigned int cpu, uint64_t gpa, 
 		ns -= ns < 1000000000ull * k->clock[cpu].writes ?
 			      ns :
 			      1000000000ull * k->clock[cpu].writes;
+	if (k->behave.unstable_clock)
+		ns -= ns < 2000000ull * cpu ? ns : 2000000ull * cpu;
 	if (cpu != 0 && fault(F_KVM_CLOCK_AP_OFFSET))
 		ns -= ns < 3000000000ull ? ns : 3000000000ull;
 	clock_scale(fault(F_KVM_CLOCK_RATE) || (cpu && fault(F_OUTSIDE2_KV_CLOCK_AP_RATE)) ?

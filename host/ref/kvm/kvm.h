@@ -29,6 +29,7 @@ struct refkvm_behaviour {
 	bool eintr_once;  /* every conversion answers -EINTR first, then works */
 	bool enomem_once; /* -ENOMEM likewise */
 	bool lose_contents; /* a page loses its contents when it is shared, and when it is private again */
+	bool unstable_clock; /* no page has the stable flag, and each CPU is 2 ms behind the one before it */
 	bool no_unshare;	 /* unsharing answers -EOPNOTSUPP (April 2021 follow-up) */
 	unsigned int max_shared; /* shared ranges at most, 0: no limit; -ENOSPC beyond it */
 };

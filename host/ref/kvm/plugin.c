@@ -6,7 +6,7 @@
  *
  * Arguments: state=FILE (required), mode=none|rfc|map_gpa, ram=SIZE (required), low=SIZE (most RAM below 4 GiB; default
  * as on q35: 2G where there are 2816M or more), fault=ID, injected=FILE, log=FILE, and the behaviours eintr-once,
- * enomem-once, lose-contents, no-unshare, max-shared=N.
+ * enomem-once, lose-contents, unstable-clock, no-unshare, max-shared=N.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -318,6 +318,8 @@ static int set_flag(const char *key)
 		b->enomem_once = true;
 	else if (strcmp(key, "lose-contents") == 0)
 		b->lose_contents = true;
+	else if (strcmp(key, "unstable-clock") == 0)
+		b->unstable_clock = true;
 	else if (strcmp(key, "no-unshare") == 0)
 		b->no_unshare = true;
 	else
