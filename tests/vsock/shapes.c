@@ -749,6 +749,59 @@ TEST(shapes_header_first,
 	}
 }
 
+/*
+ * Each buffer that the device has is so small, and the guest gives those that are used back, as a driver does which has no
+ * others. A device that uses one for a packet of no use does so without end.
+ */
+static unsigned int small_ones_used(struct test_ctx *t, struct pair *p, unsigned int small,
+				    unsigned int enough)
+{
+	struct virtqueue *rx = vsock_device(p->env->vs)->vq[0];
+	unsigned int used = 0;
+
+	do {
+		while (vq_in_flight(rx) < small) {
+			if (vsock_give_rx(p->env->vs, HDR))
+				test_error(t, "a buffer of %u bytes cannot be given", HDR);
+			used++;
+		}
+	} while (used < enough &&
+		 wait_for((vsock_poll(p->env->vs), vq_in_flight(rx) < small), QUIET_NS));
+	return used - small;
+}
+
+TEST(shapes_header_all,
+     .id = "vsock.shapes.header_only_all",
+     .clause = "virtio 1.4, 5.10.6, 2.7.10: data that no rx buffer has room for comes once there are others (packets without end meanwhile are noted)",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 10 * SEC)
+{
+	enum {
+		BYTES = 3000,
+		SMALL = 4,
+		MANY = 100 /* more than wait for other reasons */
+	};
+	struct pair *p = pair_open(t), *other = pair_open(t);
+	unsigned int used;
+
+	rx_is_full(other);
+	ctl_ahead(p->env->ctl, true);
+	host_send(p, BYTES);
+	ctl_ahead(p->env->ctl, false);
+	(void)pair_waits(p, !vq_in_flight(vsock_device(p->env->vs)->vq[1]), 1);
+	used = small_ones_used(t, p, SMALL, MANY);
+	if (used >= MANY - SMALL)
+		test_note(t,
+			  "%u rx buffers of %u bytes were used while data waits, and more would be",
+			  used, HDR);
+	rx_has_room(other);
+	guest_expects(p, BYTES);
+	CTL_OK(t, ctl_barrier(p->env->ctl));
+	pair_close(p);
+	pair_close(other);
+}
+
 /* Answers of before a reset are about connections that are gone. */
 TEST(shapes_replies_reset,
      .id = "vsock.shapes.replies_over_reset",

@@ -1452,15 +1452,24 @@ bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_
 				     fault_on_conn(F_SHUTDOWN_HOST_CLOSES_BOTH, c->host_port) ?
 			     SHUT_BOTH :
 			     c->host_shut);
-	} else if (c->tx.len &&
-		   (guest_free(c) || fault_on_conn(F_CREDIT_IDLE_UPDATES, c->host_port)) &&
-		   !fault_on_conn(F_DATA_STUCK_AT_SMALL, c->host_port)) {
-		/* A buffer too small for a payload; the guest shall see that one waits. */
+	} else if (c->tx.len && !guest_free(c) &&
+		   fault_on_conn(F_CREDIT_IDLE_UPDATES, c->host_port)) {
 		fill(c, h, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
 	} else {
 		return false;
 	}
 	return true;
+}
+
+bool conn_wants_room(const struct tconn *c)
+{
+	return c->state == TC_ESTABLISHED && c->tx.len && guest_free(c) &&
+	       !(c->guest_shut & SHUT_RCV) && !fault_on_conn(F_DATA_STUCK_AT_SMALL, c->host_port);
+}
+
+void conn_filler(const struct tconn *c, struct virtio_vsock_hdr *h)
+{
+	fill(c, h, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 0);
 }
 
 /* Fault outside3.vs_empty_behind_full: a message whose end fills the rx buffer is followed by an empty one. */

@@ -125,7 +125,11 @@ struct tconn *conn_next(struct device *d);
  * False: there is none.
  */
 bool conn_packet(struct tconn *c, struct virtio_vsock_hdr *h, size_t room, size_t *payload);
-/* The packet that conn_packet() made was delivered. */
+/* Whether c has data for which the guest has credit: conn_packet() makes a packet of it where a buffer has room. */
+bool conn_wants_room(const struct tconn *c);
+/* A packet of no use, to have a buffer used that has no room for a payload. */
+void conn_filler(const struct tconn *c, struct virtio_vsock_hdr *h);
+/* The packet of conn_packet() or conn_filler() was delivered. */
 void conn_packet_sent(struct tconn *c, const struct virtio_vsock_hdr *h, size_t payload);
 /* Bytes that c->tx takes now: the guest's credit, up to a limit, less what is queued. */
 size_t conn_send_room(const struct tconn *c);

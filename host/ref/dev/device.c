@@ -855,37 +855,70 @@ static void last_pieces_unwritten(struct device *d, const struct tconn *c, size_
 	}
 }
 
-/* The next connection's packet, in turn. False: none had one. */
+static size_t payload_room(const struct device *d)
+{
+	return d->chain.in_len - sizeof(struct virtio_vsock_hdr);
+}
+
+/* A packet of c's, with the first `payload` bytes that wait. */
+static void deliver_packet(struct device *d, struct tconn *c, struct virtio_vsock_hdr *h,
+			   size_t payload)
+{
+	const size_t room = payload_room(d);
+	size_t off = 0, len;
+
+	spoil_len(c, h, payload);
+	len = chain_write(&d->chain, 0, h, sizeof(*h));
+	last_pieces_unwritten(d, c, sizeof(*h) + payload);
+	while (off < payload) {
+		size_t part = payload - off;
+		const uint8_t *from = fifo_span(&c->tx, off, &part);
+
+		len += chain_write(&d->chain, len, from, part);
+		off += part;
+	}
+	if (room % 2 && payload == room &&
+	    fault_on_conn(F_OUTSIDE_VS_RX_ODD_USED_LEN, c->host_port))
+		len--;
+	finish_rx(d, len, c->host_port != ASSAY_CTL_PORT);
+	conn_packet_sent(c, h, payload);
+}
+
+/*
+ * The buffer has room for a header alone, and nothing but data waits. Behind it a larger one may be available: then this
+ * one is used up. Otherwise it stays: a driver that has small buffers only would give them back for ever.
+ */
+static bool worth_a_filler(struct device *d)
+{
+	return ring_has_larger(&d->ring[DEV_RX], sizeof(struct virtio_vsock_hdr)) ||
+	       fault(F_CREDIT_SMALL_UPDATES);
+}
+
+/* The next connection's packet, in turn. False: none has one that the buffer has room for. */
 static bool deliver_conn(struct device *d)
 {
-	const size_t room = d->chain.in_len - sizeof(struct virtio_vsock_hdr);
-
-	struct tconn *c;
+	const size_t room = payload_room(d);
+	struct tconn *c, *waits = NULL;
+	struct virtio_vsock_hdr h;
+	size_t payload;
 
 	while ((c = conn_next(d))) {
-		struct virtio_vsock_hdr h;
-		size_t payload, off = 0, len;
-
-		if (!conn_packet(c, &h, room_taken_for(c, room), &payload))
-			continue;
-		spoil_len(c, &h, payload);
-		len = chain_write(&d->chain, 0, &h, sizeof(h));
-		last_pieces_unwritten(d, c, sizeof(h) + payload);
-		while (off < payload) {
-			size_t part = payload - off;
-			const uint8_t *from = fifo_span(&c->tx, off, &part);
-
-			len += chain_write(&d->chain, len, from, part);
-			off += part;
+		if (conn_packet(c, &h, room_taken_for(c, room), &payload)) {
+			deliver_packet(d, c, &h, payload);
+			return true;
 		}
-		if (room % 2 && payload == room &&
-		    fault_on_conn(F_OUTSIDE_VS_RX_ODD_USED_LEN, c->host_port))
-			len--;
-		finish_rx(d, len, c->host_port != ASSAY_CTL_PORT);
-		conn_packet_sent(c, &h, payload);
-		return true;
+		if (room || !conn_wants_room(c))
+			continue;
+		conn_queue(c);
+		if (c == waits)
+			break; /* all others were looked at */
+		waits = waits ? waits : c;
 	}
-	return false;
+	if (!waits || !worth_a_filler(d))
+		return false;
+	conn_filler(waits, &h);
+	deliver_packet(d, waits, &h, 0);
+	return true;
 }
 
 /* Whether another device of this process has packets and no rx buffer. */

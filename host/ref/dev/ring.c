@@ -583,6 +583,45 @@ void ring_unpop(struct ring *r)
 	r->chains--;
 }
 
+/* Takes the next chain, and leaves it the driver's. What cannot be walked is left to ring_pop(). 1, 0 (none). */
+static int skip(struct ring *r, struct ring_chain *c)
+{
+	if (!ring_pending(r))
+		return 0;
+	ring_chain_begin(c);
+	if (r->packed)
+		return packed_skip(r, c);
+	c->head = le16toh(r->avail->ring[r->last_avail++ & (r->num - 1)]);
+	if (c->head >= r->num || walk(r, c))
+		c->in_len = UINT64_MAX;
+	return 1;
+}
+
+static bool look_for_larger(struct ring *r, uint64_t bytes)
+{
+	static struct ring_chain c;
+	unsigned int seen = 0;
+
+	while (seen++ < r->num && skip(r, &c)) {
+		if (c.in_len > bytes)
+			return true;
+	}
+	return false;
+}
+
+bool ring_has_larger(struct ring *r, uint64_t bytes)
+{
+	const uint16_t last_avail = r->last_avail;
+	const struct ring_pos next_avail = r->next_avail;
+	const bool found = look_for_larger(r, bytes) ||
+			   (!(r->index == RX && fault(F_DATA_SMALL_FOR_GOOD)) &&
+			    ring_want_kicks(r, true));
+
+	r->last_avail = last_avail;
+	r->next_avail = next_avail;
+	return found;
+}
+
 /* 2.7.9: a batch's one element, of its last buffer, stands where the batch begins. */
 static uint16_t used_slot(const struct ring *r)
 {

@@ -135,6 +135,11 @@ void ring_stop(struct ring *r);
 int ring_pop(struct ring *r, struct ring_chain *c);
 /* Undoes the last ring_pop(). */
 void ring_unpop(struct ring *r);
+/*
+ * Whether behind what was popped a buffer of more than this many writable bytes is available. If not, the driver is asked to
+ * notify of the next one.
+ */
+bool ring_has_larger(struct ring *r, uint64_t bytes);
 /* Gives a chain back; published later. victim: faults may strike here. */
 void ring_push(struct ring *r, const struct ring_chain *c, uint32_t len, bool victim);
 /* Shows what was pushed, and notifies the driver if it wants that. */

@@ -41,6 +41,7 @@ bool packed_memory_ok(struct ring *r);
 bool packed_pending(const struct ring *r);
 int packed_pop(struct ring *r, struct ring_chain *c);
 void packed_unpop(struct ring *r);
+int packed_skip(struct ring *r, struct ring_chain *c);
 void packed_push(struct ring *r, const struct ring_chain *c, uint32_t len);
 void packed_publish(struct ring *r);
 void packed_want_kicks(struct ring *r, bool on);

@@ -265,6 +265,13 @@ int packed_pop(struct ring *r, struct ring_chain *c)
 	return 0;
 }
 
+int packed_skip(struct ring *r, struct ring_chain *c)
+{
+	if (walk(r, c)) /* then it stands still */
+		c->in_len = UINT64_MAX;
+	return 1;
+}
+
 void packed_unpop(struct ring *r)
 {
 	r->next_avail = r->before_pop;
