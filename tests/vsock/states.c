@@ -753,8 +753,16 @@ TEST(states_crossed,
 		pair_waits(p, vsock_readable(p->conn) == 100, 1);
 		host_closes(p);
 		/* 100 bytes are unread, so the driver does not answer yet. */
-		require(t, pair_waits(p, vsock_peer_shutdown(p->conn) == BOTH, 1),
-			"the host's application closes: no SHUTDOWN of both directions comes");
+		require(t, pair_waits(p, vsock_peer_shutdown(p->conn) == BOTH || has_ended(p), 1),
+			"the host's application closes: neither SHUTDOWN of both directions nor RST comes");
+		if (has_ended(p)) {
+			test_note(
+				t,
+				"the host's application closes with %u bytes unread, and RST comes: no SHUTDOWNs cross",
+				(unsigned int)unread[i]);
+			pair_drop(p);
+			continue;
+		}
 		guest_shuts(p, BOTH);
 		/* A host that waits for ours gives up later than that. */
 		if (!wait_for((vsock_poll(p->env->vs), has_ended(p)), test_sec() / 3))
