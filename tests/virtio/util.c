@@ -196,11 +196,16 @@ void vt_up(struct test_ctx *t, struct virtio_device *d, const struct bring_up *h
 			   d->error);
 }
 
-void vt_up_misplaced(struct test_ctx *t, struct virtio_device *d, uint64_t features, uint16_t queue,
-		     unsigned int part, uint64_t to)
+int vt_up_misplaced(struct test_ctx *t, struct virtio_device *d, uint64_t features, uint16_t queue,
+		    unsigned int part, uint64_t to)
 {
 	dma_addr_t at[3];
+	int refused, ret;
 	uint16_t i;
+
+	if (d->max_size[queue] < VT_MISPLACED)
+		test_skip(t, "%s: queue %u has %u entries at most, %u are wanted", vt_who(d), queue,
+			  d->max_size[queue], VT_MISPLACED);
 
 	if (virtio_accept(d, features | VIRTIO_BIT(VIRTIO_F_VERSION_1) |
 				     VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM)))
@@ -216,8 +221,9 @@ void vt_up_misplaced(struct test_ctx *t, struct virtio_device *d, uint64_t featu
 		test_error(t, "no memory for a queue");
 	vq_addresses(d->vq[queue], &at[0], &at[1], &at[2]);
 	at[part] = to;
-	(void)d->ops->queue_enable(d, queue, VT_MISPLACED, at[0], at[1], at[2]);
-	(void)virtio_driver_ok(d);
+	refused = d->ops->queue_enable(d, queue, VT_MISPLACED, at[0], at[1], at[2]);
+	ret = virtio_driver_ok(d);
+	return refused ? refused : ret;
 }
 
 /* --- the fixture: devices in reset, memory given back ------------------------------------- */

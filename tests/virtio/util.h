@@ -67,11 +67,11 @@ int vt_try_up(struct virtio_device *d, const struct bring_up *how);
 void vt_up(struct test_ctx *t, struct virtio_device *d, const struct bring_up *how);
 /*
  * The same with queues of VT_MISPLACED entries for a driver that polls, but that one of the three parts of this queue is
- * said to lie elsewhere. Whatever the device says to it.
+ * said to lie elsewhere. 0, or -errno: the device refuses that, and d->error says how.
  */
 #define VT_MISPLACED 8u
-void vt_up_misplaced(struct test_ctx *t, struct virtio_device *d, uint64_t features, uint16_t queue,
-		     unsigned int part, uint64_t to);
+int vt_up_misplaced(struct test_ctx *t, struct virtio_device *d, uint64_t features, uint16_t queue,
+		    unsigned int part, uint64_t to);
 /* One more status bit; the status read back. */
 uint8_t vt_add_status(struct virtio_device *d, uint8_t bit);
 /*
