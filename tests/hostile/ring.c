@@ -96,8 +96,11 @@ static const struct ill chains[] = {
 	  .desc = { { MEM, PLAIN, NEXT, 1, true }, { MEM, PLAIN, 0, 0 } } },
 	{ "a request that ends behind all memory", 0, .both = true, .read = true, .n = 1,
 	  .desc = { { MEM, PAST_END, 0, 0 } } },
-	{ "a request of 2 GiB", 0, .both = true, .read = true, .n = 1,
-	  .desc = { { MEM, 0x7fffffff, 0, 0 } } },
+	/* Of less than that some machine has so much memory. */
+	{ "a request of more than 4 GiB in all", 0, .both = true, .read = true, .n = 3,
+	  .desc = { { MEM, 0x7fffffff, NEXT, 1 },
+		    { MEM, 0x7fffffff, NEXT, 2 },
+		    { MEM, 0x7fffffff, 0, 0 } } },
 	{ "unknown flags", 0, true, .n = 1, .desc = { { MEM, PLAIN, 0xfff8, 0 } } },
 	{ "a table of no bytes", 0, .both = true, .indirect = true, .table_len = NO_BYTES, .n = 0 },
 	{ "a table of 17 bytes", 0, .both = true, .indirect = true, .table_len = 17, .n = 1,
@@ -143,7 +146,10 @@ static uint16_t flags_of(const struct actor *a, const struct ill_desc *d)
 	return (uint16_t)(d->flags | (d->other ? actor_flags(a) ^ WRITE : actor_flags(a)));
 }
 
-/* Bytes from the actor's memory on; firmware keeps less of the last RAM for itself than what comes on top. */
+/*
+ * Bytes from the actor's memory to some way behind the end of all RAM, or of all below 4 GiB where the actor's is there.
+ * Firmware keeps less of the last RAM for itself than what comes on top. 0: more than a descriptor can have.
+ */
 static uint32_t past_end(const struct actor *a)
 {
 	const struct boot_info *b = boot_info_get();
@@ -151,10 +157,23 @@ static uint32_t past_end(const struct actor *a)
 	uint32_t i;
 
 	for (i = 0; i < b->mem_count; i++)
-		if (b->mem[i].type == BOOT_MEM_RAM && b->mem[i].base >> 32 == a->addr >> 32 &&
+		if (b->mem[i].type == BOOT_MEM_RAM && !(b->mem[i].base >> 32) == !(a->addr >> 32) &&
 		    b->mem[i].base + b->mem[i].size > end)
 			end = b->mem[i].base + b->mem[i].size;
-	return (uint32_t)(end + (1u << 20) - a->addr);
+	end += (1u << 20) - a->addr;
+	return end < PLAIN ? (uint32_t)end : 0;
+}
+
+/* Whether this chain can be made for a. */
+static bool can_have(const struct actor *a, const struct ill *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->n; i++)
+		if (c->desc[i].len == PAST_END && !past_end(a))
+			return false;
+	return !(c->read && a->writes) &&
+	       (!c->indirect || virtio_has(a->d, VIRTIO_F_INDIRECT_DESC));
 }
 
 static struct vq_raw_desc real(const struct actor *a, const struct ill_desc *d)
@@ -293,7 +312,7 @@ TEST(hostile_chains,
 		get_table(t, a.d);
 		has = bystander(t, &a, &by);
 		for (k = 0; k < sizeof(chains) / sizeof(chains[0]); k++) {
-			if ((chains[k].indirect && !how.features) || (chains[k].read && a.writes))
+			if (!can_have(&a, &chains[k]))
 				continue;
 			actor_prepare(&a, false);
 			posts(t, &a, has ? &by : NULL, stage(&a, &chains[k]), chains[k].name);
@@ -332,9 +351,10 @@ TEST(hostile_addresses,
 				snprintf(what, sizeof(what), "%s at 0x%llx", parts[part],
 					 (unsigned long long)places[k]);
 				has = bystander(t, &a, &by);
-				vt_up_misplaced(t, a.d,
-						a.packed ? VIRTIO_BIT(VIRTIO_F_RING_PACKED) : 0,
-						a.queue, part, places[k]);
+				/* It may refuse them at once. */
+				(void)vt_up_misplaced(
+					t, a.d, a.packed ? VIRTIO_BIT(VIRTIO_F_RING_PACKED) : 0,
+					a.queue, part, places[k]);
 				a.d->ops->notify(a.d, a.queue, a.queue);
 				if (has) {
 					actor_prepare(&by, true);
@@ -810,8 +830,7 @@ FIXTURE(hostile_suites, .suite = "hostile.ring.", .setup = set_up, .teardown = v
 /* In a packed ring the descriptor behind NEXT is the next one, whatever comes with it: there the end must be known. */
 static bool has_place(const struct actor *a, const struct ill *c)
 {
-	return c->head == 0 && !c->harmless && (c->both || !a->packed) && !(c->read && a->writes) &&
-	       (!c->indirect || virtio_has(a->d, VIRTIO_F_INDIRECT_DESC)) &&
+	return c->head == 0 && !c->harmless && (c->both || !a->packed) && can_have(a, c) &&
 	       vq_size(a->vq) >= FIRST_PLAIN + PLAINS;
 }
 
