@@ -81,9 +81,11 @@ static uint32_t value(const struct virtio_pci *p, const struct field *f, bool se
 	return second ? f->second : f->first;
 }
 
-/* Vectors are taken where there is MSI-X, and what is a queue's where there is one. */
+/* Vectors are taken where there is MSI-X, what is a queue's where there is one, and another index where there are two. */
 static bool is_register(const struct virtio_pci *p, const struct field *f, bool has_vectors)
 {
+	if (f->selects == QUEUE && p->vdev.max_queues < 2)
+		return false;
 	return f->writable && (has_vectors || f->second != VIRTIO_NO_VECTOR) &&
 	       (p->vdev.max_size[0] || !(f->shown_by & QUEUE));
 }
