@@ -669,15 +669,14 @@ TEST(hostile_numbers,
 {
 	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
 	unsigned int i, tried = 0;
+	struct virtio_pci *p;
 	struct actor a;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		if (!virtio_pci(a.d))
-			continue;
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
 		tried++;
 		actor_up(t, &a, &how);
-		notify_wrongly(virtio_pci(a.d));
+		notify_wrongly(p);
 		actor_one(t, &a);
 		expect_eq(t, vq_raw_used_count(a.vq), 0, "%s: buffers used that nobody posted",
 			  vt_who(a.d));

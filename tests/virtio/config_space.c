@@ -316,10 +316,7 @@ TEST(config_disabled_queue,
 	uint32_t off;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		if (!p)
-			continue;
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
 		tried++;
 		actor_up(t, &a, &how); /* its memory */
 		off = (uint32_t)(p->notify_at[a.queue] - p->notify);
@@ -400,9 +397,8 @@ TEST(config_pending,
 	struct actor a;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		if (!p || !p->has_msix)
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		if (!p->has_msix)
 			continue;
 		tried++;
 		for (k = 0; k < sizeof(vectors) / sizeof(vectors[0]); k++)
@@ -426,9 +422,8 @@ TEST(config_pending_reset,
 	uint64_t before;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		if (!p || !p->has_msix)
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		if (!p->has_msix)
 			continue;
 		tried++;
 		actor_up(t, &a, &how);

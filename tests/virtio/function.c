@@ -107,9 +107,8 @@ TEST(function_power,
 	struct actor a;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		cap = p ? pci_find_cap(p->pci, CAP_POWER, 0) : 0;
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		cap = pci_find_cap(p->pci, CAP_POWER, 0);
 		if (!cap)
 			continue;
 		tried++;
@@ -137,9 +136,8 @@ TEST(function_power_msix,
 	uint64_t before;
 	uint32_t was;
 
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		cap = p && !p->msix_error ? pci_find_cap(p->pci, CAP_POWER, 0) : 0;
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		cap = !p->msix_error ? pci_find_cap(p->pci, CAP_POWER, 0) : 0;
 		at = cap + POWER_CONTROL;
 		if (!cap || !(pci_read(p->pci, at, 2) & NO_SOFT_RESET))
 			continue;
@@ -222,9 +220,8 @@ TEST(function_flr,
 	struct actor a;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		cap = p ? pci_find_cap(p->pci, CAP_EXPRESS, 0) : 0;
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		cap = pci_find_cap(p->pci, CAP_EXPRESS, 0);
 		if (!cap || !(pci_read(p->pci, cap + EXPRESS_CAPS, 4) & EXPRESS_FLR_CAPABLE))
 			continue;
 		tried++;
@@ -255,9 +252,8 @@ TEST(function_flr_pending,
 	struct actor a;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		cap = p && !p->msix_error ? pci_find_cap(p->pci, CAP_EXPRESS, 0) : 0;
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		cap = !p->msix_error ? pci_find_cap(p->pci, CAP_EXPRESS, 0) : 0;
 		if (!cap || !(pci_read(p->pci, cap + EXPRESS_CAPS, 4) & EXPRESS_FLR_CAPABLE))
 			continue;
 		actor_up(t, &a, &how);
@@ -404,9 +400,8 @@ TEST(function_msix_last,
 	uint16_t q;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		if (!p || !p->has_msix || p->msix.count < 2)
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		if (!p->has_msix || p->msix.count < 2)
 			continue;
 		tried++;
 		actor_up(t, &a, &half);
@@ -901,9 +896,8 @@ TEST(function_shared_apart,
 	struct actor a;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		c = p ? shared_region(p) : NULL;
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		c = shared_region(p);
 		at = c ? pci_map_bar(p->pci, c->bar) : NULL;
 		if (!at)
 			continue;

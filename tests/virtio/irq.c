@@ -545,9 +545,8 @@ TEST(irq_own_vector,
 	uint8_t isr;
 	uint16_t q;
 
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		if (!p || p->msix.count < a.d->max_queues + 1u)
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		if (p->msix.count < a.d->max_queues + 1u)
 			continue;
 		tried++;
 		actor_up(t, &a, &how);
@@ -587,9 +586,8 @@ TEST(irq_vector_changed,
 	struct actor a;
 	uint16_t k, to;
 
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		if (!p || p->msix.count < a.d->max_queues + 1u || a.d->max_queues < 2)
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		if (p->msix.count < a.d->max_queues + 1u || a.d->max_queues < 2)
 			continue;
 		tried++;
 		actor_up(t, &a, &how);

@@ -564,10 +564,7 @@ TEST(pci_bus_master,
 	struct actor a;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		if (!p)
-			continue;
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
 		tried++;
 		actor_up(t, &a, &how);
 		actor_one(t, &a);
@@ -628,34 +625,41 @@ TEST(pci_bar_type,
 }
 
 /* What is not the index of a queue need not read back. */
-static uint16_t a_queue(const struct virtio_pci *p, unsigned int n)
+static uint16_t select_of(const struct virtio_pci *p, unsigned int n)
 {
-	return p->vdev.max_queues ? (uint16_t)(n % p->vdev.max_queues) : 0;
+	return n % 2 && p->vdev.max_queues ? p->vdev.max_queues - 1u : 0;
 }
 
 /* All functions at a time: a selector that they share would show the one that was written last. */
+static void select_on_all(struct test_ctx *t, unsigned int first)
+{
+	struct virtio_pci *p;
+	unsigned int i;
+
+	EACH(p, i) {
+		mmio_write16(&p->common->queue_select, select_of(p, first + i));
+		mmio_write32(&p->common->device_feature_select, (first + i) % 2);
+		mmio_write32(&p->common->driver_feature_select, (first + i + 1) % 2);
+	}
+	EACH(p, i) {
+		expect_eq(t, mmio_read16(&p->common->queue_select), select_of(p, first + i),
+			  "%s: queue_select", p->vdev.name);
+		expect_eq(t, mmio_read32(&p->common->device_feature_select), (first + i) % 2,
+			  "%s: device_feature_select", p->vdev.name);
+		expect_eq(t, mmio_read32(&p->common->driver_feature_select), (first + i + 1) % 2,
+			  "%s: driver_feature_select", p->vdev.name);
+	}
+}
+
+/* Of two functions one may have a single queue, whose index is 0. */
 TEST(pci_selectors,
      .id = "virtio.pci.selectors",
      .clause = "virtio 1.4, 4.1.4.3: queue_select and the feature selectors are read-write, and a device's own",
      .owner = OWNER_PCI,
      .needs = NEED_VIRTIO_PCI)
 {
-	struct virtio_pci *p;
-	unsigned int i;
-
-	EACH(p, i) {
-		mmio_write16(&p->common->queue_select, a_queue(p, i));
-		mmio_write32(&p->common->device_feature_select, i % 2);
-		mmio_write32(&p->common->driver_feature_select, (i + 1) % 2);
-	}
-	EACH(p, i) {
-		expect_eq(t, mmio_read16(&p->common->queue_select), a_queue(p, i),
-			  "%s: queue_select", p->vdev.name);
-		expect_eq(t, mmio_read32(&p->common->device_feature_select), i % 2,
-			  "%s: device_feature_select", p->vdev.name);
-		expect_eq(t, mmio_read32(&p->common->driver_feature_select), (i + 1) % 2,
-			  "%s: driver_feature_select", p->vdev.name);
-	}
+	select_on_all(t, 0);
+	select_on_all(t, 1);
 }
 
 /* Before queue_enable. The addresses are none that a device would look at. */
@@ -813,9 +817,8 @@ TEST(pci_window_notify,
 	uint32_t off;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		if (!p || !p->window_cap)
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		if (!p->window_cap)
 			continue;
 		tried++;
 		actor_up(t, &a, &how);
@@ -828,7 +831,7 @@ TEST(pci_window_notify,
 			  "%s: buffers used after a notification through the window", p->vdev.name);
 		actor_done(&a, 1);
 	}
-	actor_tried(t, tried, "on PCI");
+	actor_tried(t, tried, "on PCI with a window in configuration space");
 }
 
 static void window_registers(struct test_ctx *t, const struct virtio_pci *p)
@@ -878,9 +881,8 @@ TEST(pci_window_quiet,
 	struct actor a;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		if (!p || !p->isr || !p->window_cap)
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		if (!p->isr || !p->window_cap)
 			continue;
 		tried++;
 		actor_up(t, &a, &how);
@@ -902,7 +904,7 @@ TEST(pci_window_quiet,
 		expect_eq(t, mmio_read8(p->isr), 0, "%s: ISR once the window has read it",
 			  p->vdev.name);
 	}
-	actor_tried(t, tried, "on PCI");
+	actor_tried(t, tried, "on PCI with an ISR status and a window in configuration space");
 }
 
 /* --- MSI-X vectors ---------------------------------------------------------------------------- */
@@ -1160,9 +1162,8 @@ TEST(pci_isr,
 	struct actor a;
 
 	actor_need(t);
-	for (i = 0; actor_get(i, &a); i++) {
-		p = virtio_pci(a.d);
-		if (!p || !p->isr)
+	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
+		if (!p->isr)
 			continue;
 		tried++;
 		actor_up(t, &a, &how);
@@ -1182,5 +1183,5 @@ TEST(pci_isr,
 		expect_eq(t, pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, 0,
 			  "%s: Status.Interrupt after ISR was read", p->vdev.name);
 	}
-	actor_tried(t, tried, "on PCI");
+	actor_tried(t, tried, "on PCI with an ISR status");
 }

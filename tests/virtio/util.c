@@ -445,6 +445,16 @@ bool actor_get(unsigned int n, struct actor *a)
 	return actor_of(n, RINGS_USUAL, a);
 }
 
+struct virtio_pci *actor_on_pci(unsigned int n, struct actor *a)
+{
+	unsigned int i;
+
+	for (i = 0; actor_get(i, a); i++)
+		if (virtio_pci(a->d) && n-- == 0)
+			return virtio_pci(a->d);
+	return NULL;
+}
+
 void actor_need(struct test_ctx *t)
 {
 	struct actor a;

@@ -116,6 +116,8 @@ struct actor {
 bool actor_get(unsigned int n, struct actor *a);
 /* The same by the layout of the rings. */
 bool actor_of(unsigned int n, enum rings rings, struct actor *a);
+/* The n-th of those that are PCI functions; NULL past the last. */
+struct virtio_pci *actor_on_pci(unsigned int n, struct actor *a);
 /* Ends the test as a SKIP if there is none at all. */
 void actor_need(struct test_ctx *t);
 /* Ends the test as a SKIP if none was tried: "no rng or vsock device " and what they lack. */
