@@ -63,6 +63,15 @@ static unsigned int bypass_now(struct test_ctx *t, struct viommu *v)
 	return c.bypass;
 }
 
+/* What a reset does to it is recommended. */
+static void bypass_should_be(struct test_ctx *t, unsigned int now, unsigned int due,
+			     const char *when)
+{
+	expect(t, now <= 1, "bypass is %u %s", now, when);
+	if (now != due)
+		test_note(t, "bypass is %u %s, %u is recommended", now, when, due);
+}
+
 TEST(iommu_bypass,
      .id = "iommu.config.bypass",
      .clause = "virtio 1.4, 5.13.4.2 SHOULD NOT: bypass changes on device reset; MUST NOT: it is none of 0 and 1",
@@ -79,7 +88,7 @@ TEST(iommu_bypass,
 		viommu_stop(v);
 		v = viommu_up(t);
 		/* viommu_up() writes 0. */
-		expect_eq(t, viommu_config(v)->bypass, !(i & 1), "bypass behind a device reset");
+		bypass_should_be(t, viommu_config(v)->bypass, !(i & 1), "behind a device reset");
 		(void)viommu_bypass(v, i & 1);
 	}
 }
@@ -98,7 +107,7 @@ TEST(iommu_bypass_reboot,
 
 	require(t, v && viommu_config_read(v, &c) == 0, "the configuration cannot be read");
 	if (step) {
-		expect_eq(t, c.bypass, first, "bypass behind a reset of the machine");
+		bypass_should_be(t, c.bypass, first, "behind a reset of the machine");
 		return;
 	}
 	v = viommu_up(t);

@@ -20,6 +20,7 @@ struct ctl {
 	struct vsock_conn *conn;
 	bool lost; /* the connection itself failed */
 	bool ahead;
+	uint64_t connect_ns; /* how long the answer to ctl_connect_begin() may take */
 	uint32_t seq;
 	struct ctl_hello_reply hello;
 	uint8_t request[sizeof(struct ctl_header) + ASSAY_CTL_MAX];
@@ -327,12 +328,13 @@ int ctl_connect_begin(struct ctl *c, uint64_t host_cid, struct vsock_addr to, en
 	struct ctl_connect a = connect_order(host_cid, to, type, ms);
 
 	a.service = cpu_to_le16(service);
+	c->connect_ns = ms * MSEC + CALL_NS;
 	return begin(c, CTL_CONNECT, &a, sizeof(a), CALL_NS);
 }
 
 int ctl_connect_end(struct ctl *c, struct ctl_report *r)
 {
-	const int ret = finish(c, test_sec() + CALL_NS, r, sizeof(*r));
+	const int ret = finish(c, c->connect_ns, r, sizeof(*r));
 
 	report_to_cpu(r);
 	return ret;
@@ -353,7 +355,7 @@ int ctl_connect_from(struct ctl *c, uint32_t port, struct vsock_addr to, enum vs
 
 	a.local.port = cpu_to_le32(port);
 	a.buf = cpu_to_le32(buf);
-	return call_report(c, CTL_CONNECT, &a, sizeof(a), test_sec() + CALL_NS, r);
+	return call_report(c, CTL_CONNECT, &a, sizeof(a), ms * MSEC + CALL_NS, r);
 }
 
 int ctl_find_at(struct ctl *c, struct vsock_addr host, struct vsock_addr guest,

@@ -49,7 +49,9 @@ enum {
 	COMMAND_INTX_OFF = 1 << 10,
 	COMMAND_EXPRESS = 0x0547, /* PCIe 6.0, 7.5.1.1.3: the bits that a function may have */
 	STATUS = 6,
-	STATUS_PARITY = 0x8100, /* no machine of software has any */
+	COMMAND_PARITY_RESPONSE = 1 << 6,
+	STATUS_MASTER_PARITY = 1 << 8,
+	STATUS_PARITY = 1 << 15,
 	INTERRUPT_LINE = 0x3c,
 	INTERRUPT_PIN = 0x3d,
 	HEADER_TYPE = 0x0e,
@@ -69,9 +71,25 @@ static void judge_bit(struct test_ctx *t, const struct virtio_pci *p, unsigned i
 		  p->vdev.name, at, name);
 }
 
+/*
+ * PCIe 6.0, 7.5.1.1.4: without Parity Error Response the first one is never set. The other one is set where poisoned data
+ * came, which a machine of software has no reason for, and which nobody promises.
+ */
+static void judge_parity(struct test_ctx *t, const struct virtio_pci *p)
+{
+	const uint32_t command = pci_read(p->pci, COMMAND, 2), status = pci_read(p->pci, STATUS, 2);
+
+	expect(t, command & COMMAND_PARITY_RESPONSE || !(status & STATUS_MASTER_PARITY),
+	       "%s: Master Data Parity Error in Status 0x%04x, Parity Error Response is 0",
+	       p->vdev.name, (unsigned int)status);
+	if (status & STATUS_PARITY)
+		test_note(t, "%s: Detected Parity Error in Status 0x%04x", p->vdev.name,
+			  (unsigned int)status);
+}
+
 TEST(config_header,
      .id = "virtio.pci.header",
-     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.2.2, 6.2.4: bits of Command are written one by one, Interrupt Line takes any byte, the pin of a single function is INTA#",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.2.2, 6.2.4: bits of Command are written one by one, Interrupt Line takes any byte, the pin of a single function is INTA#; PCIe 6.0, 7.5.1.1.4: Master Data Parity Error wants Parity Error Response",
      .owner = OWNER_FUNCTION,
      .needs = NEED_VIRTIO_PCI)
 {
@@ -85,8 +103,7 @@ TEST(config_header,
 		judge_bit(t, p, COMMAND, COMMAND_INTX_OFF, "Interrupt Disable");
 		expect_eq(t, pci_read(p->pci, COMMAND, 2) & ~(uint32_t)COMMAND_EXPRESS, 0,
 			  "%s: reserved bits of Command", p->vdev.name);
-		expect_eq(t, pci_read(p->pci, STATUS, 2) & STATUS_PARITY, 0,
-			  "%s: parity errors in Status", p->vdev.name);
+		judge_parity(t, p);
 		was = pci_read(p->pci, INTERRUPT_LINE, 1);
 		for (k = 0; k < sizeof(lines); k++) {
 			pci_write(p->pci, INTERRUPT_LINE, 1, lines[k]);
@@ -349,13 +366,9 @@ static void judge_pending(struct test_ctx *t, const struct virtio_pci *p, unsign
 		expect_eq(t, mmio_read64(pba + k / 64 * 8) >> k % 64 & 1, k == vector,
 			  "%s: vector %u is pending: bit %u by 64 bits", p->vdev.name, vector, k);
 	}
-	/* The array consists of 64 bits at a time, of which the last ones may be nobody's. */
-	for (; k % 32; k++)
-		expect_eq(t, mmio_read32(pba + k / 32 * 4) >> k % 32 & 1, 0,
-			  "%s: vector %u is pending: bit %u, of no vector", p->vdev.name, vector,
-			  k);
-	for (; k % 64; k += 32)
-		expect_eq(t, mmio_read32(pba + k / 32 * 4), 0,
+	/* 7.7.2.8: the array consists of 64 bits at a time; those that no vector has are reserved, and must be 0. */
+	if (k % 64)
+		expect_eq(t, mmio_read64(pba + k / 64 * 8) >> k % 64, 0,
 			  "%s: vector %u is pending: bits from %u on, of no vector", p->vdev.name,
 			  vector, k);
 }
@@ -386,7 +399,7 @@ static void one_pending(struct test_ctx *t, struct actor *a, unsigned int vector
 
 TEST(config_pending,
      .id = "virtio.pci.msix_pending",
-     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.0, 6.1.4.5, 7.7.2.8: under Function Mask the pending bit of a vector that is to be sent is set, and no other",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.0, 6.1.4.5, 7.7.2.8: under Function Mask the pending bit of a vector that is to be sent is set, and no other; bits of no vector must be 0",
      .owner = OWNER_FRONT,
      .needs = NEED_MSIX,
      .timeout = 20 * SEC)

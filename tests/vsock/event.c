@@ -183,12 +183,13 @@ static void is_gone(struct test_ctx *t, uint64_t cid)
 	CTL_OK(t, ctl_barrier(e->ctl));
 	ret = packet_answer(e, &request);
 	expect(t, ret == PACKET_NONE || ret == VSOCK_OP_RST,
-	       "REQUEST from CID %llu, which is gone: expected nothing, %s came",
+	       "REQUEST from CID %llu, which is gone: expected nothing or RST, %s came",
 	       (unsigned long long)cid, packet_op(ret));
 	ret = ctl_connect(e->ctl, ASSAY_CID_ANY, (struct vsock_addr){ cid, SERVER_PORT },
 			  VSOCK_STREAM, CTL_SVC_NONE, test_ms() / 4, &r);
-	expect(t, ret == -ENETUNREACH, "the host's connect to CID %llu, which is gone: %s",
-	       (unsigned long long)cid, err_text(ret));
+	expect(t, ret == -ENETUNREACH,
+	       "the host's connect to CID %llu, which is gone: expected %s, it says %s",
+	       (unsigned long long)cid, err_text(-ENETUNREACH), err_text(ret));
 }
 
 static void works_from(struct test_ctx *t, uint64_t cid)

@@ -265,6 +265,9 @@ void pci_read_pba(const struct pci_function *f, uint64_t off, uint8_t *buf, uint
 		    !(i >= 8 && fault(F_VFIO_PBA_FIRST_BYTE)))
 			buf[i / 8] |= (uint8_t)(1 << i % 8);
 	}
+	if (f->vectors % 64 && off <= f->vectors / 8 && off + len > f->vectors / 8 &&
+	    fault(F_VFIO_PBA_BEYOND))
+		buf[f->vectors / 8 - off] |= 0x80;
 }
 
 /* The VMM takes a signal for the line's assertion, and lowers it itself when the guest has looked after the device. */

@@ -11,6 +11,8 @@
 #define VSOCK_SEQPACKET_BIT (1u << 1)	/* 5.10.3 */
 #define NOBODY		    0xfeefe000u /* an MSI address: APIC 254, which no machine here has */
 #define AFTER		    20 /* waits of the guest until a thread hears of it that nobody has told */
+#define CFG_STATUS	    6
+#define MASTER_PARITY	    (1u << 8)
 
 /* --- when ---------------------------------------------------------------------------------- */
 
@@ -316,6 +318,7 @@ const struct fault front_faults[F_COUNT] = {
 						  .when = behind_upper_half) } },
 	[F_FRONT_WINDOW_READS_0] = { .rule = { CAPABILITY(VIRTIO_PCI_CAP_PCI_CFG, CAP_CFG_DATA, 4,
 							  SET, 0) } },
+	[F_FRONT_MASTER_PARITY] = { .rule = { LOAD(CONFIG, CFG_STATUS, 2, OR, MASTER_PARITY) } },
 	/* The data are taken from the capability's bytes, which are not stored there. */
 	[F_FRONT_WINDOW_WRITES_0] = { .rule = { STORE(CONFIG, CAP_CFG_DATA, 0, SET, 0,
 						      .cap = VIRTIO_PCI_CAP_PCI_CFG) } },

@@ -307,12 +307,19 @@ static bool attach_previous(union front_request *r, uint32_t len)
 	return r->attach.endpoint != own;
 }
 
+/* Where the driver looks at it first. */
+static bool comes_up(const struct place *p)
+{
+	return !(p->status & VIRTIO_S_DRIVER_OK);
+}
+
 const struct fault front_iommu[F_COUNT] = {
 	/* Configuration. */
 	[F_IOMMU_NO_PAGE] = { { LOAD(DEVICE, 0, 8, SET, 0) } },
 	[F_IOMMU_NO_MAP_UNMAP] = { { FEATURES(AND, ~4u) } },
 	[F_IOMMU_BYPASS_2] = { { LOAD(DEVICE, BYPASS_AT, 1, OR, 2) } },
 	[F_IOMMU_BYPASS_STUCK] = { { LOAD(DEVICE, BYPASS_AT, 1, SET, 1) } },
+	[F_IOMMU_BYPASS_OVER_RESET] = { { LOAD(DEVICE, BYPASS_AT, 1, SET, 1, .when = comes_up) } },
 	[F_IOMMU_BYPASS_ALWAYS] = { { STORE(DEVICE, BYPASS_AT, 1, SET, 1) } },
 	[F_IOMMU_DOMAINS_NONE] = { { LOAD(DEVICE, 24, 4, SET, 0xffffffff),
 				     LOAD(DEVICE, 28, 4, SET, 0xfffffffe) } },
