@@ -5,6 +5,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,6 +39,7 @@
 #define STALE_WRITES   20
 #define STALE_NS       1000000
 #define LOOK_NS	       50000000 /* outside3.vs_no_second_look */
+#define AT_WORK_MS     10	/* hostile.kick_at_work: how long a buffer is in work */
 
 /* --- life --- */
 
@@ -484,6 +486,20 @@ void device_kick(struct device *d, unsigned int queue)
 	d->look_at_tx = true;
 }
 
+void device_kick_in_reset(struct device *d)
+{
+	struct ring *r = &d->ring[DEV_TX];
+	uint64_t gpa;
+	uint8_t *p;
+
+	if (r->running || r->packed || !r->last_avail || !fault_on(F_HOSTILE_KICK_AFTER_RESET))
+		return;
+	r->last_avail = 0; /* once a reset */
+	p = mem_at_uva(&d->mem, r->used_uva, sizeof(struct vring_used), &gpa);
+	if (p && fault(F_HOSTILE_KICK_AFTER_RESET))
+		p[offsetof(struct vring_used, idx)]++;
+}
+
 /* --- config --- */
 
 void device_config_told(struct device *d)
@@ -698,10 +714,20 @@ static bool is_dead(const struct device *d)
 	return d->dead;
 }
 
+/* Fault hostile.kick_at_work: who is notified meanwhile takes the buffer that is in work as well. */
+static bool taken_again(const struct ring *r)
+{
+	struct pollfd kick = { .fd = r->kick_fd, .events = POLLIN };
+
+	return r->kick_fd >= 0 && fault_on(F_HOSTILE_KICK_AT_WORK) &&
+	       poll(&kick, 1, AT_WORK_MS) == 1 && fault(F_HOSTILE_KICK_AT_WORK);
+}
+
 static void run_tx(struct device *d)
 {
 	struct ring *r = &d->ring[DEV_TX];
 	unsigned int done = 0;
+	bool victim;
 
 	if (!d->look_at_tx)
 		return;
@@ -731,7 +757,10 @@ static void run_tx(struct device *d)
 			d->look_at_tx = false;
 			break;
 		}
-		ring_push(r, &d->chain, tx_used_len(&d->chain), receive(d, &d->chain));
+		victim = receive(d, &d->chain);
+		if (victim && taken_again(r))
+			ring_push(r, &d->chain, tx_used_len(&d->chain), false);
+		ring_push(r, &d->chain, tx_used_len(&d->chain), victim);
 		if (++done % TX_BATCH == 0)
 			ring_publish(r);
 	}
