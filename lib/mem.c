@@ -284,6 +284,11 @@ void mem_keep(size_t n)
 	__atomic_fetch_add(&kept, (uint64_t)n << PAGE_SHIFT, __ATOMIC_RELAXED);
 }
 
+void mem_unkeep(size_t n)
+{
+	__atomic_fetch_sub(&kept, (uint64_t)n << PAGE_SHIFT, __ATOMIC_RELAXED);
+}
+
 uint64_t mem_kept_bytes(void)
 {
 	return __atomic_load_n(&kept, __ATOMIC_RELAXED);

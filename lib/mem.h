@@ -34,6 +34,8 @@ uint64_t mem_total(void);
 uint64_t mem_free_bytes(void);
 /* mem_keep() marks n pages that are taken for good, so that the leak check skips them. */
 void mem_keep(size_t n);
+/* n of them are taken for good no more: who kept them frees them. */
+void mem_unkeep(size_t n);
 uint64_t mem_kept_bytes(void);
 
 static inline uint64_t virt_to_phys(const volatile void *p)

@@ -17,7 +17,7 @@ OPTION("iommu",
 #define MAX_SPACES   8u
 #define SPACE_PAGES  16384u	  /* that can be mapped at a time */
 #define SPACE_BASE   (1ull << 36) /* no RAM of a machine that this runs on */
-#define DOMAIN_FIRST 0x700u	  /* iommu.* uses others */
+#define DOMAIN_FIRST 0x700u	  /* where there are so many; iommu.* uses others */
 #define READ_WRITE   (IOMMU_READ | IOMMU_WRITE)
 
 struct space {
@@ -170,6 +170,14 @@ static const struct dma_ops space_ops = {
 
 /* --- which devices --------------------------------------------------------------------------------- */
 
+/* An IOMMU with few domains has the last ones for this. */
+static uint32_t domain_of(const struct iommu_limits *l, unsigned int i)
+{
+	return l->domain_first <= DOMAIN_FIRST && l->domain_last >= DOMAIN_FIRST + MAX_SPACES ?
+		       DOMAIN_FIRST + i :
+		       l->domain_last - i;
+}
+
 static struct space *space_of(struct iommu *m, uint32_t endpoint)
 {
 	struct space *s;
@@ -182,7 +190,10 @@ static struct space *space_of(struct iommu *m, uint32_t endpoint)
 	if (!s)
 		return NULL;
 	*s = (struct space){
-		.m = m, .endpoint = endpoint, .domain = DOMAIN_FIRST + i, .base = SPACE_BASE
+		.m = m,
+		.endpoint = endpoint,
+		.domain = domain_of(&m->limits, i),
+		.base = SPACE_BASE,
 	};
 	spaces[i] = s;
 	return s;
@@ -191,7 +202,7 @@ static struct space *space_of(struct iommu *m, uint32_t endpoint)
 /* The IOMMU comes up with the first device behind it; nothing goes past it from then on. */
 static int come_up(struct iommu *m)
 {
-	const uint64_t before = mem_free_bytes();
+	const uint64_t before = mem_free_bytes() + mem_kept_bytes();
 	int ret;
 
 	if (m->ops->epoch(m))
@@ -200,7 +211,8 @@ static int come_up(struct iommu *m)
 	ret = m->ops->start(m);
 	if (ret)
 		return ret;
-	mem_keep((before - mem_free_bytes()) >> PAGE_SHIFT); /* what it works with stays */
+	/* What it works with stays; what it has marked itself counts once. */
+	mem_keep((before - mem_free_bytes() - mem_kept_bytes()) >> PAGE_SHIFT);
 	return 0;
 }
 
@@ -221,10 +233,12 @@ static int join(struct space *s)
 	return 0;
 }
 
-/* Pages of 4 KiB, and the addresses of a space. */
+/* Pages of 4 KiB, the addresses of a space, and a domain for each. */
 static bool fits(const struct iommu_limits *l)
 {
-	return l->page_sizes & PAGE_SIZE && l->first <= SPACE_BASE && l->last >= 2 * SPACE_BASE - 1;
+	return l->page_sizes & PAGE_SIZE && l->first <= SPACE_BASE &&
+	       l->last >= 2 * SPACE_BASE - 1 && l->domain_last >= l->domain_first &&
+	       l->domain_last - l->domain_first >= MAX_SPACES - 1;
 }
 
 /* The IOMMU that the device is behind; it is none itself. */

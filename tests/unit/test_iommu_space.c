@@ -210,6 +210,11 @@ void mem_keep(size_t n)
 	host.kept += n;
 }
 
+uint64_t mem_kept_bytes(void)
+{
+	return host.kept * PAGE_SIZE;
+}
+
 uint64_t mem_free_bytes(void)
 {
 	return host.free_bytes;
@@ -497,11 +502,14 @@ static void no_space(void **state)
 	static const struct iommu_limits fit[] = {
 		{ PAGE_SIZE | 1, 1ull << 36, (2ull << 36) - 1, 0, UINT32_MAX },
 		{ ~0ull, 0, 2ull << 36, 0, UINT32_MAX },
+		{ ~0ull, 0, UINT64_MAX, 1, MAX_SPACES },
 	};
 	static const struct iommu_limits unfit[] = {
 		{ ~PAGE_SIZE, 0, UINT64_MAX, 0, UINT32_MAX },
 		{ PAGE_SIZE, (1ull << 36) + 1, UINT64_MAX, 0, UINT32_MAX },
 		{ PAGE_SIZE, 0, (2ull << 36) - 2, 0, UINT32_MAX },
+		{ PAGE_SIZE, 0, UINT64_MAX, 9, 8 },
+		{ PAGE_SIZE, 0, UINT64_MAX, 1, MAX_SPACES - 1 },
 	};
 	unsigned int i;
 

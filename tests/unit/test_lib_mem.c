@@ -304,6 +304,10 @@ static void odd_frees(void **state)
 	assert_int_equal(mem_free_bytes(), 0);
 	mem_keep(3);
 	assert_int_equal(mem_kept_bytes() - before, PAGES(3));
+	mem_unkeep(2);
+	assert_int_equal(mem_kept_bytes() - before, PAGES(1));
+	mem_unkeep(1);
+	assert_int_equal(mem_kept_bytes(), before);
 }
 
 #define T(f) cmocka_unit_test_setup(f, fresh)

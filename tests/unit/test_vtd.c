@@ -114,9 +114,17 @@ void mem_pages_free(void *p, size_t n)
 	free(p);
 }
 
+static size_t kept;
+
 void mem_keep(size_t n)
 {
-	(void)n;
+	kept += n;
+}
+
+void mem_unkeep(size_t n)
+{
+	assert_true(kept >= n);
+	kept -= n;
 }
 
 uint64_t time_now(void)
@@ -572,6 +580,65 @@ static void deaf_unit(void **state)
 	end(m);
 }
 
+/* What a unit may still read because it did not invalidate stays taken, and nobody else's, until it is off. */
+static void not_forgotten(void **state)
+{
+	unsigned int n;
+	int taken;
+
+	(void)state;
+	for (n = 0; n < 3; n++) {
+		struct iommu *m = mode(n);
+		struct vtd *v = vtd_get(0);
+
+		assert_int_equal(m->ops->attach(m, 5, SOURCE), 0);
+		assert_int_equal(m->ops->map(m, 5, 0x10000, 0x10fff, 0x7000, IOMMU_READ), 0);
+		taken = pages;
+		unit.undone = true;
+		if (n)
+			vtd_queue_put(v, 0xf, 0);
+		assert_int_equal(m->ops->detach(m, 5, SOURCE), -EPROTO);
+		unit.undone = false;
+		if (n)
+			assert_int_equal(vtd_queue_resume(v), 0);
+		assert_int_equal(reach(SOURCE, 0x10000, false), NOWHERE);
+		assert_int_equal(pages, taken);
+		assert_int_equal(m->ops->map(m, 5, 0x10000, 0x10fff, 0x7000, IOMMU_READ), -ENOENT);
+		/* Others in the same places come and go. */
+		assert_int_equal(m->ops->attach(m, 6, SOURCE), 0);
+		assert_int_equal(reach(SOURCE, 0x10000, false), NOWHERE);
+		assert_int_equal(m->ops->map(m, 6, 0x10000, 0x10fff, 0x8000, IOMMU_READ), 0);
+		assert_int_equal(reach(SOURCE, 0x10000, false), 0x8000);
+		assert_int_equal(m->ops->detach(m, 6, SOURCE), 0);
+		assert_int_equal(pages, taken);
+		end(m);
+	}
+}
+
+/* An IOMMU that stays up: what it has at the time is marked as taken for good, no more and no less. */
+static void lasting(void **state)
+{
+	unsigned int n;
+
+	(void)state;
+	for (n = 0; n < 3; n++) {
+		struct iommu *m = iommu_get(n);
+
+		m->ops->lasting(m);
+		assert_int_equal(m->ops->start(m), 0);
+		assert_int_equal(kept, pages);
+		assert_int_equal(m->ops->attach(m, 5, SOURCE), 0);
+		assert_int_equal(m->ops->map(m, 5, 0x10000, 0x10fff, 0x7000, IOMMU_READ), 0);
+		assert_int_equal(kept, pages);
+		assert_int_equal(m->ops->detach(m, 5, SOURCE), 0);
+		assert_int_equal(kept, pages);
+		assert_int_equal(m->ops->start(m), 0);
+		assert_int_equal(kept, pages);
+		end(m);
+		assert_int_equal(kept, 0);
+	}
+}
+
 static void queue(void **state)
 {
 	struct iommu *m = mode(0);
@@ -667,8 +734,8 @@ static void put_bad(uint64_t base, uint32_t version, uint64_t cap, uint64_t ecap
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(finds),	 CASE(maps),  CASE(domains), CASE(no_memory),
-		CASE(deaf_unit), CASE(queue), CASE(faults),  CASE(refuses),
+		CASE(finds),	     CASE(maps),  CASE(domains), CASE(no_memory), CASE(deaf_unit),
+		CASE(not_forgotten), CASE(queue), CASE(faults),	 CASE(refuses),	  CASE(lasting),
 	};
 	const init_fn *f;
 

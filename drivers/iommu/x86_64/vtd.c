@@ -205,14 +205,27 @@ void *vtd_new_table(struct vtd *v)
 	if (!p)
 		return NULL;
 	/* It stays as long as the domain or bus that it is of, whatever test comes first to need it. */
-	if (v->lasting && v->up)
+	if (v->lasting) {
 		mem_keep(1);
+		v->kept++;
+	}
 	vtd_written(v, p, PAGE_SIZE);
 	return p;
 }
 
-/* A table of the domain's. They are listed, since tests write entries that lead elsewhere. */
-void *vtd_domain_table(struct vtd *v, const struct vtd_domain *d)
+void vtd_free_table(struct vtd *v, void *p)
+{
+	if (!p)
+		return;
+	mem_pages_free(p, 1);
+	if (v->kept) {
+		mem_unkeep(1);
+		v->kept--;
+	}
+}
+
+/* They are listed, since tests write entries that lead elsewhere. */
+void *vtd_table_of(struct vtd *v, const void *owner)
 {
 	unsigned int i;
 
@@ -220,22 +233,31 @@ void *vtd_domain_table(struct vtd *v, const struct vtd_domain *d)
 		if (v->table[i].page)
 			continue;
 		v->table[i].page = vtd_new_table(v);
-		v->table[i].owner = d;
+		v->table[i].owner = owner;
 		return v->table[i].page;
 	}
 	return NULL;
 }
 
-void vtd_free_tables(struct vtd *v, const struct vtd_domain *d)
+void vtd_free_tables(struct vtd *v, const void *owner)
 {
 	unsigned int i;
 
 	for (i = 0; i < VTD_MAX_TABLES; i++) {
-		if (!v->table[i].page || v->table[i].owner != d)
+		if (v->table[i].owner != owner)
 			continue;
-		mem_pages_free(v->table[i].page, 1);
+		vtd_free_table(v, v->table[i].page);
 		v->table[i].page = NULL;
 	}
+}
+
+void vtd_disown_tables(struct vtd *v, const void *owner)
+{
+	unsigned int i;
+
+	for (i = 0; i < VTD_MAX_TABLES; i++)
+		if (v->table[i].owner == owner)
+			v->table[i].owner = NULL;
 }
 
 unsigned int vtd_shift_of(unsigned int level)
@@ -269,7 +291,7 @@ le64 *vtd_walk(struct vtd *v, const struct vtd_domain *d, uint64_t address, unsi
 		if (le64_to_cpu(*e) & VTD_LARGE)
 			return NULL;
 		if (!(le64_to_cpu(*e) & (VTD_READ | VTD_WRITE))) {
-			void *p = make ? vtd_domain_table(v, d) : NULL;
+			void *p = make ? vtd_table_of(v, d) : NULL;
 
 			if (!p)
 				return NULL;
@@ -289,6 +311,16 @@ le64 *vtd_paging_entry(struct vtd *v, uint32_t domain, uint64_t address, unsigne
 	const struct vtd_domain *d = vtd_domain_find(v, domain);
 
 	return d ? vtd_walk(v, d, address, level, make) : NULL;
+}
+
+void vtd_entry_set(struct vtd *v, struct vtd_entry *e, uint64_t low, uint64_t high)
+{
+	WRITE_ONCE(e->low, 0);
+	wmb();
+	WRITE_ONCE(e->high, cpu_to_le64(high));
+	wmb();
+	WRITE_ONCE(e->low, cpu_to_le64(low));
+	vtd_written(v, e, sizeof(*e));
 }
 
 struct vtd_entry *vtd_root_entry(struct vtd *v, uint8_t bus)

@@ -121,6 +121,11 @@ le64 *vtd_paging_entry(struct vtd *v, uint32_t domain, uint64_t address, unsigne
 		       bool make);
 /* Makes what was written to an entry visible to the unit; nothing is invalidated. */
 void vtd_written(struct vtd *v, const volatile void *entry, uint32_t bytes);
+/*
+ * An entry of two halves becomes this. The unit may read it at any time, and sees it absent until both halves are there.
+ * Nothing is invalidated.
+ */
+void vtd_entry_set(struct vtd *v, struct vtd_entry *e, uint64_t low, uint64_t high);
 /* Domains that are made from now on have page tables of so many levels. start() sets the most that the unit has up to 4. */
 void vtd_levels(struct vtd *v, unsigned int levels);
 

@@ -40,7 +40,6 @@ struct vtd_domain {
 struct vtd_seat {
 	struct vtd_domain *d; /* NULL: nobody sits here */
 	uint16_t requester;
-	le64 *directory, *pasids; /* in scalable mode */
 };
 
 /* Each is an IOMMU to others, one of them at a time is up. */
@@ -74,13 +73,15 @@ struct vtd {
 	struct vtd_seat seat[VTD_MAX_SEATS];
 	struct {
 		void *page; /* NULL: free */
-		const struct vtd_domain *owner;
+		const void
+			*owner; /* a domain, a seat; NULL: nobody, and the unit may still read it */
 	} table[VTD_MAX_TABLES];
 	struct vtd_entry *queue, *messages;
 	unsigned int tail;
 	volatile uint32_t waited;
 	uint32_t waits;
 	bool lost;
+	unsigned int kept; /* pages that count as taken for good */
 };
 
 /* --- vtd.c -------------------------------------------------------------------------------------- */
@@ -88,10 +89,13 @@ struct vtd {
 /* Maps the unit's registers and reads what it can. false: face[VTD_LEGACY].m.error says what makes no sense. */
 bool vtd_find_out(struct vtd *v);
 bool vtd_is_on(const struct vtd *v, unsigned int bit);
-/* A zeroed page that the unit can address, NULL: none; one that is listed as the domain's. */
+/* A zeroed page that the unit can address, NULL: none; one that is listed as a domain's or seat's. */
 void *vtd_new_table(struct vtd *v);
-void *vtd_domain_table(struct vtd *v, const struct vtd_domain *d);
-void vtd_free_tables(struct vtd *v, const struct vtd_domain *d);
+void vtd_free_table(struct vtd *v, void *p);
+void *vtd_table_of(struct vtd *v, const void *owner);
+void vtd_free_tables(struct vtd *v, const void *owner);
+/* Those that the unit may still read stay taken until it is off, whoever comes in the owner's place. */
+void vtd_disown_tables(struct vtd *v, const void *owner);
 unsigned int vtd_shift_of(unsigned int level);
 struct vtd_domain *vtd_domain_find(struct vtd *v, uint32_t id);
 /* As vtd_paging_entry(). */

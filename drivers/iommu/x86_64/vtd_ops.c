@@ -28,36 +28,22 @@ static unsigned int count;
 
 /* --- life ------------------------------------------------------------------------------------------------ */
 
-static void free_pasids(struct vtd_seat *s)
-{
-	if (s->directory)
-		mem_pages_free(s->directory, 1);
-	if (s->pasids)
-		mem_pages_free(s->pasids, 1);
-	s->directory = s->pasids = NULL;
-}
-
 static void give_back(struct vtd *v)
 {
 	unsigned int i;
 
-	for (i = 0; i < VTD_MAX_DOMAINS; i++)
-		vtd_free_tables(v, &v->domain[i]);
+	for (i = 0; i < VTD_MAX_TABLES; i++)
+		vtd_free_table(v, v->table[i].page);
+	memset(v->table, 0, sizeof(v->table));
 	memset(v->domain, 0, sizeof(v->domain));
-	for (i = 0; i < VTD_MAX_SEATS; i++)
-		free_pasids(&v->seat[i]);
 	memset(v->seat, 0, sizeof(v->seat));
 	for (i = 0; i < 2 * 256; i++) {
-		if (v->context[i])
-			mem_pages_free(v->context[i], 1);
+		vtd_free_table(v, v->context[i]);
 		v->context[i] = NULL;
 	}
-	if (v->root)
-		mem_pages_free(v->root, 1);
-	if (v->queue)
-		mem_pages_free(v->queue, 1);
-	if (v->messages)
-		mem_pages_free(v->messages, 1);
+	vtd_free_table(v, v->root);
+	vtd_free_table(v, v->queue);
+	vtd_free_table(v, v->messages);
 	v->root = NULL;
 	v->queue = NULL;
 	v->messages = NULL;
@@ -241,21 +227,28 @@ static struct vtd_domain *domain_get(struct vtd *v, uint32_t id, bool identity)
 		return NULL;
 	d = &v->domain[i];
 	*d = (struct vtd_domain){ .id = id, .identity = identity, .levels = v->levels };
-	d->table = identity ? NULL : vtd_domain_table(v, d);
+	d->table = identity ? NULL : vtd_table_of(v, d);
 	d->used = identity || d->table;
 	return d->used ? d : NULL;
 }
 
-/* Its last endpoint has gone: nothing of it stays in the unit's caches. */
-static int domain_put(struct vtd *v, struct vtd_domain *d)
+/* Tables of an owner that goes. Where the unit may still read them they stay as they are, and taken. */
+static void put_tables(struct vtd *v, const void *owner, int ret)
 {
-	const int ret = vtd_forget(v, VTD_OF_DOMAIN, (uint16_t)d->id, 0, 0);
+	if (ret)
+		vtd_disown_tables(v, owner);
+	else
+		vtd_free_tables(v, owner);
+}
 
+/* One endpoint less; with the last one nothing of it stays in the unit's caches. ret: whether all went well so far. */
+static int domain_put(struct vtd *v, struct vtd_domain *d, int ret)
+{
+	if (!ret)
+		ret = vtd_forget(v, VTD_OF_DOMAIN, (uint16_t)d->id, 0, 0);
 	if (--d->seats)
 		return ret;
-	/* Where the unit may still read them the tables stay as they are, and taken. */
-	if (ret == 0)
-		vtd_free_tables(v, d);
+	put_tables(v, d, ret);
 	*d = (struct vtd_domain){ 0 };
 	return ret;
 }
@@ -268,21 +261,14 @@ static int leave_seat(struct vtd *v, struct vtd_seat *s)
 	struct vtd_domain *d = s->d;
 	int ret;
 
-	WRITE_ONCE(c->low, 0);
-	WRITE_ONCE(c->high, 0);
-	vtd_written(v, c, sizeof(*c));
+	vtd_entry_set(v, c, 0, 0);
 	s->d = NULL;
 	ret = vtd_forget_context(v, VTD_OF_ONE, (uint16_t)d->id, s->requester);
 	if (!ret && v->mode != VTD_LEGACY)
 		ret = vtd_queued(
 			v, VTD_DESC_PASID_CACHE | VTD_PASID_OF_DOMAIN | (uint64_t)d->id << 16, 0);
-	if (ret) {
-		d->seats--;
-		return ret;
-	}
-	ret = domain_put(v, d);
-	free_pasids(s);
-	return ret;
+	put_tables(v, s, ret);
+	return domain_put(v, d, ret);
 }
 
 static bool context_make(struct vtd *v, uint16_t requester)
@@ -317,11 +303,8 @@ static void sit_legacy(struct vtd *v, const struct vtd_seat *s)
 	struct vtd_entry *c = vtd_context_entry(v, s->requester);
 	const struct vtd_domain *d = s->d;
 
-	WRITE_ONCE(c->high, cpu_to_le64(VTD_DOMAIN_ID(d->id) | width_of(v, d)));
-	wmb();
-	WRITE_ONCE(c->low, cpu_to_le64(VTD_PRESENT |
-				       (d->identity ? VTD_PASS_THROUGH : virt_to_phys(d->table))));
-	vtd_written(v, c, sizeof(*c));
+	vtd_entry_set(v, c, VTD_PRESENT | (d->identity ? VTD_PASS_THROUGH : virt_to_phys(d->table)),
+		      VTD_DOMAIN_ID(d->id) | width_of(v, d));
 }
 
 /* 9.4 to 9.6: requests without a PASID are those of PASID 0, the first entry of the first table. */
@@ -330,26 +313,25 @@ static int sit_scalable(struct vtd *v, struct vtd_seat *s)
 	struct vtd_entry *c = vtd_scalable_entry(v, s->requester);
 	const struct vtd_domain *d = s->d;
 	const uint64_t width = width_of(v, d) << 2;
+	le64 *const directory = vtd_table_of(v, s), *const pasids = vtd_table_of(v, s);
 
-	s->directory = vtd_new_table(v);
-	s->pasids = vtd_new_table(v);
-	if (!s->directory || !s->pasids)
+	if (!directory || !pasids)
 		return -ENOMEM;
-	s->pasids[1] = cpu_to_le64(d->id);
+	pasids[1] = cpu_to_le64(d->id);
 	if (d->identity)
-		s->pasids[0] = cpu_to_le64(VTD_PRESENT | width | VTD_STAGE_NONE);
+		pasids[0] = cpu_to_le64(VTD_PRESENT | width | VTD_STAGE_NONE);
 	else if (v->mode == VTD_SECOND_STAGE)
-		s->pasids[0] = cpu_to_le64(VTD_PRESENT | width | VTD_STAGE_SECOND |
-					   virt_to_phys(d->table));
+		pasids[0] = cpu_to_le64(VTD_PRESENT | width | VTD_STAGE_SECOND |
+					virt_to_phys(d->table));
 	else
 		/* The width is of the second stage; QEMU 11.1 takes it for the first one's as well. */
-		s->pasids[0] = cpu_to_le64(VTD_PRESENT | width | VTD_STAGE_FIRST);
+		pasids[0] = cpu_to_le64(VTD_PRESENT | width | VTD_STAGE_FIRST);
 	if (!d->identity && v->mode == VTD_FIRST_STAGE)
-		s->pasids[2] = cpu_to_le64(virt_to_phys(d->table) | (uint64_t)(d->levels - 4) << 2);
-	s->directory[0] = cpu_to_le64(virt_to_phys(s->pasids) | VTD_PRESENT);
-	vtd_written(v, s->pasids, 64);
-	vtd_written(v, s->directory, sizeof(le64));
-	WRITE_ONCE(c->low, cpu_to_le64(virt_to_phys(s->directory) | VTD_PRESENT));
+		pasids[2] = cpu_to_le64(virt_to_phys(d->table) | (uint64_t)(d->levels - 4) << 2);
+	directory[0] = cpu_to_le64(virt_to_phys(pasids) | VTD_PRESENT);
+	vtd_written(v, pasids, 64);
+	vtd_written(v, directory, sizeof(le64));
+	WRITE_ONCE(c->low, cpu_to_le64(virt_to_phys(directory) | VTD_PRESENT));
 	vtd_written(v, c, 2 * sizeof(*c));
 	return 0;
 }
@@ -371,7 +353,7 @@ static int take_seat(struct vtd *v, struct vtd_domain *d, uint16_t requester)
 	else
 		ret = sit_scalable(v, s);
 	if (ret) {
-		free_pasids(s);
+		vtd_free_tables(v, s);
 		s->d = NULL;
 		return ret;
 	}
@@ -400,7 +382,7 @@ static int seat(struct vtd *v, uint32_t domain, uint32_t id, bool is_identity)
 	ret = take_seat(v, d, (uint16_t)id);
 	if (ret && !d->seats) {
 		d->seats = 1;
-		(void)domain_put(v, d);
+		(void)domain_put(v, d, 0);
 	}
 	return ret;
 }
