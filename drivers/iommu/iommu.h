@@ -24,6 +24,7 @@ struct iommu_limits {
 };
 
 enum iommu_fault_reason {
+	IOMMU_FAULT_UNKNOWN, /* it does not say, as it may */
 	IOMMU_FAULT_OTHER,
 	IOMMU_FAULT_DOMAIN,  /* the endpoint has none, or none that makes sense */
 	IOMMU_FAULT_MAPPING, /* there is none, or not for this access */

@@ -17,7 +17,6 @@ struct face {
 	bool up, bypass; /* as it was found when it came up */
 };
 static struct face faces[MAX_IOMMUS];
-static uint8_t properties[VIOMMU_REQ_MAX];
 
 static struct viommu *device_of(struct iommu *m)
 {
@@ -90,6 +89,7 @@ static bool reserved(struct iommu *m, uint32_t id, uint64_t first, uint64_t last
 	struct viommu *v = device_of(m);
 	const size_t n = viommu_config(v)->probe_size;
 	const struct viommu_resv_mem *r;
+	uint8_t properties[VIOMMU_REQ_MAX]; /* each call's own: CPUs may call at the same time */
 	size_t at = 0;
 
 	if (viommu_probe(v, id, properties) != VIOMMU_S_OK)
@@ -133,6 +133,20 @@ static int unmap(struct iommu *m, uint32_t domain, uint64_t first, uint64_t last
 	return error_of(viommu_unmap(device_of(m), domain, first, last));
 }
 
+static enum iommu_fault_reason kind_of(uint8_t reason)
+{
+	switch (reason) {
+	case VIOMMU_FAULT_UNKNOWN:
+		return IOMMU_FAULT_UNKNOWN;
+	case VIOMMU_FAULT_DOMAIN:
+		return IOMMU_FAULT_DOMAIN;
+	case VIOMMU_FAULT_MAPPING:
+		return IOMMU_FAULT_MAPPING;
+	default:
+		return IOMMU_FAULT_OTHER;
+	}
+}
+
 static int fault(struct iommu *m, struct iommu_fault *f)
 {
 	struct viommu_fault v;
@@ -145,10 +159,7 @@ static int fault(struct iommu *m, struct iommu_fault *f)
 		return -EPROTO;
 	flags = le32_to_cpu(v.flags);
 	*f = (struct iommu_fault){ .endpoint = le32_to_cpu(v.endpoint),
-				   .reason = v.reason == VIOMMU_FAULT_DOMAIN ? IOMMU_FAULT_DOMAIN :
-					     v.reason == VIOMMU_FAULT_MAPPING ?
-									       IOMMU_FAULT_MAPPING :
-									       IOMMU_FAULT_OTHER,
+				   .reason = kind_of(v.reason),
 				   .read = flags & VIOMMU_FAULT_READ,
 				   .write = flags & VIOMMU_FAULT_WRITE };
 	if (flags & VIOMMU_FAULT_ADDRESS && len >= sizeof(v)) {

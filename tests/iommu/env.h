@@ -4,7 +4,8 @@
  * endpoints behind it (DMA agents), memory for them, and steps that carry their own words.
  *
  * IOMMU_TEST() is a promise of every IOMMU: its body runs once for each of the machine's that has the endpoints that the
- * test needs. What only one kind has is an ordinary TEST(), which brings its IOMMU up itself.
+ * test needs. One that does not have all of what the body needs is passed over by iommu_lacks(), and the others go on. What
+ * only one kind has is an ordinary TEST(), which brings its IOMMU up itself.
  */
 #ifndef TESTS_IOMMU_ENV_H
 #define TESTS_IOMMU_ENV_H
@@ -31,6 +32,11 @@
 	}                                                                                          \
 	static void each_##name(struct test_ctx *t)
 void on_each_iommu(struct test_ctx *t, void (*body)(struct test_ctx *t));
+/*
+ * In such a body, which returns behind it: this IOMMU does not offer what the rest is about. The report has a line of it;
+ * where all of them lack something the test is a SKIP.
+ */
+void iommu_lacks(struct test_ctx *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* An agent and its ID at the IOMMU. */
 struct endpoint {
@@ -55,9 +61,13 @@ struct endpoint endpoint_reader(struct test_ctx *t);
 void endpoint_two(struct test_ctx *t, struct endpoint e[2]);
 /* An ID that no endpoint of a virtio-iommu has, as far as the tables say. */
 uint32_t endpoint_nobody(void);
-/* The k-th domain that a test may use. */
+/* The k-th domain that a test may use, of few: a VT-d unit may have 15 in all. */
+#define TEST_DOMAINS 3u
 uint32_t domain_of(unsigned int k);
-/* n zeroed pages that every agent can be told of, freed after the test; a SKIP where no mapping is as small as a page. */
+/*
+ * n zeroed pages that every agent can be told of, freed after the test; a SKIP where no mapping is as small as a page, or
+ * there are too few domains.
+ */
 uint8_t *iommu_pages(struct test_ctx *t, unsigned int n);
 /* The smallest mapping, and the k-th of them from an address on that is outside of all reserved regions. */
 uint64_t granule(void);
@@ -85,11 +95,11 @@ void dma_store(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint
 void dma_load(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint32_t len);
 /*
  * The endpoint writes at iova: FAILs unless all `len` bytes, and no other of the pages, come to page + off; or unless
- * nothing of the n pages at `page` changes.
+ * nothing of the n pages at `page` changes, which is its value as well.
  */
 void dma_reaches(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint8_t *page,
 		 uint32_t off, uint32_t len, const char *when);
-void dma_is_stopped(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint8_t *page,
+bool dma_is_stopped(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint8_t *page,
 		    unsigned int pages, const char *when);
 
 #endif

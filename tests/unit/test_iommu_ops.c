@@ -508,7 +508,7 @@ static void faults(void **state)
 		{ VIOMMU_FAULT_UNKNOWN,
 		  VIOMMU_FAULT_READ,
 		  24,
-		  { .reason = IOMMU_FAULT_OTHER, .read = true } },
+		  { .reason = IOMMU_FAULT_UNKNOWN, .read = true } },
 		{ VIOMMU_FAULT_DOMAIN,
 		  VIOMMU_FAULT_WRITE,
 		  24,
