@@ -19,11 +19,16 @@ bool vtd_each_kind(struct test_ctx *t, unsigned int n, struct endpoint *e);
 bool vtd_way(struct test_ctx *t, struct vtd *v, unsigned int way);
 /* An entry of the first domain's page tables becomes this; nothing is invalidated. */
 void vtd_sets(struct test_ctx *t, struct vtd *v, uint64_t iova, unsigned int level, uint64_t entry);
+/* Whether the unit invalidates 2^n pages at a time. */
+bool vtd_by_page(const struct vtd *v, unsigned int n);
 /* Invalidations that have to succeed. */
 void vtd_forgets(struct test_ctx *t, struct vtd *v, enum vtd_scope scope, uint32_t domain,
 		 uint64_t iova, unsigned int pages);
 void vtd_forgets_context(struct test_ctx *t, struct vtd *v, enum vtd_scope scope, uint32_t domain,
 			 const struct endpoint *e);
+
+/* 2^n pages from iova on of the first domain, or all of it where the unit has no invalidation of so many. */
+void vtd_forgets_pages(struct test_ctx *t, struct vtd *v, uint64_t iova, unsigned int n);
 
 /* The endpoint writes at iova: FAILs unless it comes to the k-th of n pages, and to no other. */
 void vtd_lands(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint8_t *page,
@@ -31,14 +36,23 @@ void vtd_lands(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint
 
 /* The records so far are of no interest. */
 void vtd_drain(struct vtd *v);
-/* A record of the endpoint's access to the page of iova: FAILs unless it is there and says so. false: it is not there. */
-bool vtd_recorded(struct test_ctx *t, struct vtd *v, const struct endpoint *e,
-		  enum vtd_reason reason, uint64_t iova, bool read, const char *what);
 /*
- * The endpoint writes at iova: FAILs unless nothing of the n pages changes and the record has that reason. false: there is no
- * record, which was waited for; who tries many of a kind tries no more.
+ * The oldest record is of the endpoint's access to the page of iova: FAILs unless it says so. One that does not come ends the
+ * test, since each that is waited for takes its whole time.
  */
-bool vtd_faults(struct test_ctx *t, struct vtd *v, const struct endpoint *e, uint64_t iova,
+void vtd_recorded(struct test_ctx *t, struct vtd *v, const struct endpoint *e,
+		  enum vtd_reason reason, uint64_t iova, bool read, const char *what);
+/* The endpoint writes at iova: FAILs unless nothing of the n pages changes and the record has that reason. */
+void vtd_faults(struct test_ctx *t, struct vtd *v, const struct endpoint *e, uint64_t iova,
 		uint8_t *page, unsigned int n, enum vtd_reason reason, const char *what);
+/* The same, and records of before count: the oldest of all is this one's. */
+void vtd_faults_first(struct test_ctx *t, struct vtd *v, const struct endpoint *e, uint64_t iova,
+		      uint8_t *page, unsigned int n, enum vtd_reason reason, const char *what);
+
+/*
+ * A vector of the first CPU's for the handler, freed behind the test however it ends; the units send nothing to it by then.
+ * An ERROR where there is none. One at a time.
+ */
+int vtd_vector(struct test_ctx *t, void (*handler)(void *arg));
 
 #endif

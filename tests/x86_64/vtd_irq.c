@@ -58,9 +58,9 @@ static void set_up(struct test_ctx *t, struct scene *s)
 	s->word_at = iova_of(0);
 	attach(t, &s->e, domain_of(0));
 	map(t, domain_of(0), s->word_at, s->word, 1, IOMMU_READ);
-	s->vector = irq_alloc(on_irq, NULL);
-	if (s->vector < 0 || vtd_interrupt_to(s->v, s->vector, 0, &s->entry))
-		test_error(t, "no interrupt vector");
+	s->vector = vtd_vector(t, on_irq);
+	if (vtd_interrupt_to(s->v, s->vector, 0, &s->entry))
+		test_error(t, "no message gives the first CPU an interrupt");
 	ret = vtd_interrupts(s->v, true);
 	require(t, ret == 0, "interrupt remapping does not go on: %s", err_text(ret));
 	vtd_drain(s->v);
@@ -70,19 +70,13 @@ static void set_up(struct test_ctx *t, struct scene *s)
 static void tear_down(struct test_ctx *t, struct scene *s)
 {
 	require(t, vtd_interrupts(s->v, false) == 0, "interrupt remapping does not go off");
-	irq_free(s->vector);
 	detach(t, &s->e, domain_of(0));
 }
 
 /* An entry of the table becomes this, and the old one is not kept. */
 static void grants(struct test_ctx *t, struct scene *s, uint16_t index, uint64_t low, uint64_t high)
 {
-	struct vtd_entry *e = vtd_interrupt_entry(s->v, index);
-
-	WRITE_ONCE(e->low, 0);
-	WRITE_ONCE(e->high, cpu_to_le64(high));
-	WRITE_ONCE(e->low, cpu_to_le64(low));
-	vtd_written(s->v, e, sizeof(*e));
+	vtd_entry_set(s->v, vtd_interrupt_entry(s->v, index), low, high);
 	require(t, vtd_forget_interrupts(s->v, false, index, 0) == 0,
 		"interrupt entry %u is not invalidated", index);
 }
@@ -181,16 +175,13 @@ TEST(vtd_irq_taken_back,
      .timeout = 30 * SEC)
 {
 	struct scene s;
-	struct vtd_entry *e;
 	unsigned int all;
 
 	set_up(t, &s);
-	e = vtd_interrupt_entry(s.v, INDEX);
 	for (all = 0; all < 2; all++) {
 		grants(t, &s, INDEX, s.entry, 0);
 		arrives(t, &s, vtd_message_address(INDEX, false), 0, "a message for an entry");
-		WRITE_ONCE(e->low, 0);
-		vtd_written(s.v, e, sizeof(*e));
+		vtd_entry_set(s.v, vtd_interrupt_entry(s.v, INDEX), 0, 0);
 		require(t, vtd_forget_interrupts(s.v, all, INDEX, 0) == 0,
 			"interrupt entries are not invalidated");
 		is_blocked(t, &s, vtd_message_address(INDEX, false), 0, VTD_MESSAGE_ABSENT,

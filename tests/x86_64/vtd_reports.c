@@ -29,25 +29,24 @@ static unsigned int came(void)
 }
 
 /* The message of three registers in a row: data, address, upper address. */
-static int listen(struct test_ctx *t, struct vtd *v, unsigned int data_at)
+static void listen(struct test_ctx *t, struct vtd *v, unsigned int data_at)
 {
-	const int vector = irq_alloc(on_event, NULL);
 	uint64_t addr;
 	uint32_t data;
 
-	if (vector < 0 || irq_message_direct(vector, 0, &addr, &data))
-		test_error(t, "no interrupt vector");
+	if (irq_message_direct(vtd_vector(t, on_event), 0, &addr, &data))
+		test_error(t, "no message gives the first CPU an interrupt");
 	events = 0;
 	vtd_write32(v, data_at, data);
 	vtd_write32(v, data_at + 4, (uint32_t)addr);
 	vtd_write32(v, data_at + 8, (uint32_t)(addr >> 32));
-	return vector;
 }
 
 /* Both kinds of events: masked they wait, unmasked they come, once. */
 static void comes_unmasked(struct test_ctx *t, struct vtd *v, unsigned int control,
 			   const char *what)
 {
+	(void)wait_for(vtd_read32(v, control) & VTD_EVENT_PENDING, 2 * test_sec());
 	expect_eq(t, vtd_read32(v, control), VTD_EVENT_MASKED | VTD_EVENT_PENDING,
 		  "control register, %s is masked", what);
 	expect_eq(t, came(), 0, "interrupts, %s is masked", what);
@@ -71,11 +70,10 @@ TEST(vtd_queue_event,
      .timeout = 30 * SEC)
 {
 	struct vtd *v = vtd_up(t);
-	int vector;
 
 	if (!vtd_way(t, v, 1))
 		test_skip(t, "no invalidation queue is offered");
-	vector = listen(t, v, VTD_DONE_DATA);
+	listen(t, v, VTD_DONE_DATA);
 	vtd_queue_put(v, VTD_DESC_WAIT | VTD_WAIT_INTERRUPT, 0);
 	is_done(t, vtd_queue_wait(v), "a wait descriptor");
 	expect_eq(t, vtd_read32(v, VTD_DONE_STATUS) & 1, 1, "completion status");
@@ -88,7 +86,7 @@ TEST(vtd_queue_event,
 	       "an event that is not masked does not come");
 	vtd_write32(v, VTD_DONE_CONTROL, VTD_EVENT_MASKED);
 	vtd_write32(v, VTD_DONE_STATUS, 1);
-	irq_free(vector);
+	expect_eq(t, came(), 2, "interrupts of two events");
 }
 
 /* --- faults ------------------------------------------------------------------------------------------------------- */
@@ -103,21 +101,28 @@ TEST(vtd_fault_event,
 {
 	struct vtd *v = vtd_up(t);
 	const struct endpoint e = vtd_quick(t);
-	int vector;
+	uint8_t *page = iommu_pages(t, 1);
 
+	attach(t, &e, domain_of(0));
+	map(t, domain_of(0), iova_of(3), page, 1, RW);
 	vtd_drain(v);
-	vector = listen(t, v, VTD_FAULT_DATA);
+	listen(t, v, VTD_FAULT_DATA);
 	dma_store(t, &e, iova_of(0), 4);
 	comes_unmasked(t, v, VTD_FAULT_CONTROL, "a fault event");
 	dma_store(t, &e, iova_of(1), 4);
+	/* Behind a later request of the same endpoint that has come through, the earlier one is recorded. */
+	dma_reaches(t, &e, iova_of(3), page, 0, 64, "mapped");
 	expect_eq(t, came(), 1, "interrupts, and the first fault was not taken");
 	vtd_drain(v);
 	dma_store(t, &e, iova_of(2), 4);
 	expect(t, wait_for(came() == 2, 2 * test_sec()),
 	       "a fault behind those that were taken sends no interrupt");
+	dma_store(t, &e, iova_of(1), 4);
+	dma_reaches(t, &e, iova_of(3), page, 0, 64, "mapped");
 	vtd_drain(v);
 	vtd_write32(v, VTD_FAULT_CONTROL, VTD_EVENT_MASKED);
-	irq_free(vector);
+	expect_eq(t, came(), 2,
+		  "interrupts of two faults that were the first, and two that were not");
 }
 
 TEST(vtd_record,
@@ -130,7 +135,6 @@ TEST(vtd_record,
 	struct vtd *v = vtd_up(t);
 	uint8_t *page = iommu_pages(t, 1);
 	const uint64_t last = iommu_now()->limits.last - PAGE_SIZE + 1;
-	struct vtd_fault f;
 	struct endpoint e;
 	unsigned int i;
 
@@ -146,7 +150,9 @@ TEST(vtd_record,
 				   "a write to the last page, which is not mapped");
 		map(t, domain_of(0), iova_of(1), page, 1, RW);
 		dma_reaches(t, &e, iova_of(1), page, 0, 64, "mapped");
-		expect_eq(t, vtd_fault_get(v, &f), 0, "records of what is mapped");
+		/* The oldest record is that of the access that is due one. */
+		vtd_faults_first(t, v, &e, iova_of(9), page, 1, VTD_NO_WRITE,
+				 "a write to what is not mapped, behind one to what is");
 		/* The last: what it reads there is what it would write from now on. */
 		if (e.a->reads) {
 			dma_load(t, &e, iova_of(8), 16);
@@ -181,12 +187,13 @@ TEST(vtd_overflow,
 	/* Two sources in turns, since faults of one may share a record. */
 	for (i = 0; i < 2 * records + 2; i++)
 		dma_is_stopped(t, &e[i & 1], iova_of(i), page, 1, "while records fill up");
+	(void)wait_for(vtd_read32(v, VTD_FAULT_STATUS) & VTD_FAULT_PENDING, 2 * test_sec());
 	for (n = 0; n <= records && vtd_fault_get(v, &f) > 0; n++)
 		expect(t, f.requester == e[0].id || f.requester == e[1].id,
 		       "a record of 0x%x, which did nothing", f.requester);
 	expect(t, n <= records, "%u records, and there are %u", n, records);
 	/* Of two sources one has no record where there is one alone; else all of them may share those of their sources. */
-	expect(t, vtd_fault_lost(v) || records > 1,
+	expect(t, records > 1 || wait_for(vtd_fault_lost(v), 2 * test_sec()),
 	       "%u faults of two sources, one record, and no overflow", 2 * records + 2);
 	vtd_drain(v);
 	expect_eq(t, vtd_read32(v, VTD_FAULT_STATUS) & (VTD_FAULT_OVERFLOW | VTD_FAULT_PENDING), 0,
@@ -229,7 +236,7 @@ TEST(vtd_read_only,
 				  (unsigned long long)values[k]);
 		}
 	}
-	expect_eq(t, vtd_read32(v, VTD_COMMAND), 0, "the command register, which is write-only");
+	/* What the command register reads as is undefined (11.4.4.1). */
 }
 
 TEST(vtd_halves,

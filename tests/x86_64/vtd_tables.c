@@ -27,10 +27,7 @@ static void forget_all(struct test_ctx *t, struct vtd *v, const struct endpoint 
 static void rewrite(struct test_ctx *t, struct vtd *v, const struct endpoint *e,
 		    struct vtd_entry *entry, uint64_t low, uint64_t high)
 {
-	WRITE_ONCE(entry->low, 0);
-	WRITE_ONCE(entry->high, cpu_to_le64(high));
-	WRITE_ONCE(entry->low, cpu_to_le64(low));
-	vtd_written(v, entry, sizeof(*entry));
+	vtd_entry_set(v, entry, low, high);
 	forget_all(t, v, e);
 }
 
@@ -77,18 +74,17 @@ static void each_bit(struct test_ctx *t, struct vtd *v, const struct endpoint *e
 		     uint8_t *page)
 {
 	const uint64_t low = le64_to_cpu(entry->low), high = le64_to_cpu(entry->high);
-	bool faults = true;
 	unsigned int i;
 	char what[48];
 
-	for (i = 0; faults && i < 128; i++) {
+	for (i = 0; i < 128; i++) {
 		const uint64_t bit = 1ull << i % 64;
 
 		if (!((i < 64 ? b->low : b->high) & bit))
 			continue;
 		snprintf(what, sizeof(what), "a write, reserved bit %u is set", i);
 		rewrite(t, v, e, entry, i < 64 ? low | bit : low, i < 64 ? high : high | bit);
-		faults = vtd_faults(t, v, e, iova_of(0), page, 1, reason, what);
+		vtd_faults(t, v, e, iova_of(0), page, 1, reason, what);
 	}
 	rewrite(t, v, e, entry, low, high);
 	dma_reaches(t, e, iova_of(0), page, 0, 64, "without reserved bits");
@@ -195,7 +191,6 @@ TEST(vtd_faults_off,
 	uint8_t *page = iommu_pages(t, 1);
 	struct vtd_entry *c;
 	struct endpoint e;
-	struct vtd_fault f;
 	unsigned int i;
 	uint64_t low;
 
@@ -208,10 +203,10 @@ TEST(vtd_faults_off,
 		vtd_drain(v);
 		dma_is_stopped(t, &e, iova_of(0), page, 1, "read-only, with faults off");
 		dma_is_stopped(t, &e, iova_of(1), page, 1, "not mapped, with faults off");
-		expect(t, vtd_fault_get(v, &f) == 0, "a fault is recorded, and the entry says no");
 		rewrite(t, v, &e, c, low, le64_to_cpu(c->high));
-		vtd_faults(t, v, &e, iova_of(1), page, 1, VTD_NO_WRITE,
-			   "a write with faults on again");
+		/* A record comes in its own time: behind one that is due there can be none of before. */
+		vtd_faults_first(t, v, &e, iova_of(2), page, 1, VTD_NO_WRITE,
+				 "a write with faults on again, the first that may be recorded");
 		detach(t, &e, domain_of(0));
 	}
 }
@@ -230,7 +225,6 @@ TEST(vtd_reserved_paging,
 	uint8_t *page = iommu_pages(t, 1);
 	const struct endpoint e = vtd_quick(t);
 	unsigned int level, bit;
-	bool faults = true;
 	char what[64];
 	le64 *entry;
 
@@ -242,7 +236,7 @@ TEST(vtd_reserved_paging,
 	     level++) {
 		const uint64_t old = le64_to_cpu(*entry);
 
-		for (bit = 7; faults && bit < 52; bit++) {
+		for (bit = 7; bit < 52; bit++) {
 			const bool is_large = bit == 7 && (level == 2 || level == 3) &&
 					      !(f->large & 1u << (level - 1)),
 				   is_snoop = bit == 11 && level == 1 && !f->snoop && !f->scalable;
@@ -253,14 +247,22 @@ TEST(vtd_reserved_paging,
 				 level);
 			vtd_sets(t, v, iova_of(0), level, old | 1ull << bit);
 			vtd_forgets(t, v, VTD_ALL, 0, 0, 0);
-			faults = vtd_faults(t, v, &e, iova_of(0), page, 1, VTD_PAGING_RESERVED,
-					    what);
-			WRITE_ONCE(*entry, cpu_to_le64(old));
-			vtd_written(v, entry, sizeof(*entry));
+			vtd_faults(t, v, &e, iova_of(0), page, 1, VTD_PAGING_RESERVED, what);
+			vtd_sets(t, v, iova_of(0), level, old);
 		}
 		vtd_forgets(t, v, VTD_ALL, 0, 0, 0);
 		dma_reaches(t, &e, iova_of(0), page, 0, 64, "without reserved bits");
 	}
+}
+
+/* The page, and what the endpoint writes from now on, is the pattern of all of them. */
+static void load_from(struct test_ctx *t, const struct endpoint *e, uint64_t iova, uint8_t *page)
+{
+	uint32_t i;
+
+	for (i = 0; i < PAGE_SIZE; i++)
+		page[i] = agent_pattern(i);
+	dma_load(t, e, iova, e->a->most);
 }
 
 TEST(vtd_permissions,
@@ -296,11 +298,13 @@ TEST(vtd_permissions,
 				vtd_recorded(t, v, &e, VTD_NO_READ, iova_of(0), true,
 					     "a read without READ at one level");
 			}
-			WRITE_ONCE(*entry, cpu_to_le64(old));
-			vtd_written(v, entry, sizeof(*entry));
+			vtd_sets(t, v, iova_of(0), level, old);
 			vtd_forgets(t, v, VTD_OF_DOMAIN, domain_of(0), 0, 0);
 		}
-		dma_store(t, &e, iova_of(0), 64);
+		/* It may have lost its pattern over a read that was stopped. */
+		if (e.a->reads)
+			load_from(t, &e, iova_of(0), page);
+		dma_reaches(t, &e, iova_of(0), page, 0, 64, "with its own entries again");
 		detach(t, &e, domain_of(0));
 	}
 }
@@ -358,7 +362,7 @@ TEST(vtd_large,
 			    "over pages of a large page");
 		vtd_faults(t, v, &e, iova + size, page, 2, VTD_NO_WRITE, "a write right behind it");
 		vtd_sets(t, v, iova, level, base | VTD_LARGE | VTD_READ);
-		vtd_forgets(t, v, VTD_OF_ONE, domain_of(0), iova, 9 * (level - 1));
+		vtd_forgets_pages(t, v, iova, 9 * (level - 1));
 		vtd_faults(t, v, &e, iova + phys - base, page, 2, VTD_NO_WRITE,
 			   "a write to a large page without WRITE");
 		vtd_sets(t, v, iova, level, (base + PAGE_SIZE) | VTD_LARGE | VTD_READ | VTD_WRITE);
@@ -430,8 +434,7 @@ TEST(vtd_bad_table,
 	vtd_forgets(t, v, VTD_ALL, 0, 0, 0);
 	vtd_faults(t, v, &e, iova_of(0), page, 1, VTD_BAD_TABLE,
 		   "a write, the table is where no memory is");
-	WRITE_ONCE(*entry, cpu_to_le64(old));
-	vtd_written(v, entry, sizeof(*entry));
+	vtd_sets(t, v, iova_of(0), 2, old);
 	vtd_forgets(t, v, VTD_ALL, 0, 0, 0);
 	dma_reaches(t, &e, iova_of(0), page, 0, 64, "with its own table again");
 }

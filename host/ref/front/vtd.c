@@ -23,7 +23,7 @@
 /* What the guest has written, up to the store before this one. */
 static struct {
 	uint64_t root, queue, tail, table, address;
-	uint32_t command;
+	uint32_t command, status;     /* the status, which is read-only: what was written there */
 	uint64_t was[VTD_INTERRUPTS]; /* the low halves of interrupt entries that were present */
 } unit;
 
@@ -47,6 +47,9 @@ void front_vtd_note(const struct access *a)
 		break;
 	case VTD_COMMAND:
 		unit.command = (uint32_t)a->value;
+		break;
+	case VTD_STATUS:
+		unit.status = (uint32_t)a->value;
 		break;
 	default:
 		break;
@@ -449,6 +452,11 @@ static uint64_t says_on(const struct access *a, uint64_t value)
 	return a->at == VTD_STATUS ? (value & ~(uint64_t)ON) | (unit.command & ON) : value;
 }
 
+static uint64_t status_written(const struct access *a, uint64_t value)
+{
+	return a->at == VTD_STATUS ? value | (unit.status & 0xff) : value;
+}
+
 static uint64_t half_wrong(const struct access *a, uint64_t value)
 {
 	return a->size == 4 && a->at == VTD_EXTENDED + 4 ? value ^ 1 : value;
@@ -457,9 +465,10 @@ static uint64_t half_wrong(const struct access *a, uint64_t value)
 const struct fault front_vtd[F_COUNT] = {
 	[F_VTD_NEVER_ON] = { .hook = never_on, .load = says_on },
 	[F_VTD_HALF_WRONG] = { .load = half_wrong },
-	[F_VTD_COMMAND_READS] = { { LOAD(VTD, VTD_COMMAND + 3, 1, SET, 0x80) } },
+	[F_VTD_STATUS_WRITES] = { .load = status_written },
 	[F_VTD_RECORD_SOURCE] = { { LOAD(VTD, RECORD_AT + 8, 1, XOR, 0x08) } },
 	[F_VTD_RECORD_REASON] = { { LOAD(VTD, RECORD_AT + 12, 1, XOR, 0x03) } },
+	[F_VTD_RECORD_NO_CONTEXT] = { { LOAD(VTD, RECORD_AT + 12, 1, SET, VTD_NO_CONTEXT) } },
 	[F_VTD_RECORD_TYPE] = { { LOAD(VTD, RECORD_AT + 15, 1, XOR, 0x40) } },
 	[F_VTD_RECORD_PAGE] = { { LOAD(VTD, RECORD_AT + 1, 1, XOR, 0x10) } },
 	[F_VTD_RECORD_LOST] = { { LOAD(VTD, VTD_FAULT_STATUS, 1, AND, 0xfd) } },
