@@ -533,6 +533,8 @@ static void no_space(void **state)
 		setup(NULL);
 		machine[0].limits = fit[i];
 		assert_int_equal(attach_to(&dev, 0x0118), 0);
+		assert_true(host.domain >= fit[i].domain_first &&
+			    host.domain <= fit[i].domain_last);
 	}
 	setup(NULL);
 	fail = 1;

@@ -696,6 +696,35 @@ static void faults(void **state)
 	end(m);
 }
 
+/* What a reason is to others. */
+static void reasons(void **state)
+{
+	static const struct {
+		uint8_t first, last;
+		enum iommu_fault_reason is;
+	} c[] = {
+		{ 0x01, 0x03, IOMMU_FAULT_DOMAIN }, { 0x04, 0x07, IOMMU_FAULT_MAPPING },
+		{ 0x0a, 0x0b, IOMMU_FAULT_DOMAIN }, { 0x0c, 0x0c, IOMMU_FAULT_MAPPING },
+		{ 0x20, 0x26, IOMMU_FAULT_OTHER },  { 0x30, 0x5f, IOMMU_FAULT_DOMAIN },
+		{ 0x60, 0x6f, IOMMU_FAULT_OTHER },  { 0x70, 0x91, IOMMU_FAULT_MAPPING },
+		{ 0x92, 0xff, IOMMU_FAULT_OTHER },
+	};
+	struct iommu *m = mode(0);
+	struct iommu_fault f;
+	unsigned int i, r;
+
+	(void)state;
+	for (i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+		for (r = c[i].first; r <= c[i].last; r++) {
+			unit.record[0][1] = 1ull << 63 | (uint64_t)r << 32 | SOURCE;
+			unit.fault_status = VTD_FAULT_PENDING;
+			assert_int_equal(m->ops->fault(m, &f), 1);
+			assert_int_equal(f.reason, c[i].is);
+		}
+	}
+	end(m);
+}
+
 /* Units whose numbers make no sense are refused, each with a word. */
 static void refuses(void **state)
 {
@@ -734,8 +763,9 @@ static void put_bad(uint64_t base, uint32_t version, uint64_t cap, uint64_t ecap
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(finds),	     CASE(maps),  CASE(domains), CASE(no_memory), CASE(deaf_unit),
-		CASE(not_forgotten), CASE(queue), CASE(faults),	 CASE(refuses),	  CASE(lasting),
+		CASE(finds),	 CASE(maps),	      CASE(domains), CASE(no_memory),
+		CASE(deaf_unit), CASE(not_forgotten), CASE(queue),   CASE(faults),
+		CASE(reasons),	 CASE(refuses),	      CASE(lasting),
 	};
 	const init_fn *f;
 

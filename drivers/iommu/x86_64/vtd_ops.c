@@ -21,6 +21,12 @@
 enum {
 	PROTECTED_ON = 1u << 31,
 	PROTECTED_IS = 1u << 0,
+
+	/* 7.1.3: the reasons of scalable mode, by what the unit was at */
+	SCALABLE_DOMAIN = 0x30, /* root and context entries, PASID directories and tables */
+	SCALABLE_DOMAIN_LAST = 0x5f,
+	SCALABLE_MAPPING = 0x70, /* page tables of both stages, what they allow */
+	SCALABLE_MAPPING_LAST = 0x91,
 };
 
 static struct vtd units[MAX_UNITS];
@@ -550,7 +556,11 @@ static enum iommu_fault_reason kind_of(uint8_t reason)
 	case VTD_PAGING_RESERVED:
 		return IOMMU_FAULT_MAPPING;
 	default:
-		return IOMMU_FAULT_OTHER;
+		return reason >= SCALABLE_DOMAIN && reason <= SCALABLE_DOMAIN_LAST ?
+			       IOMMU_FAULT_DOMAIN :
+		       reason >= SCALABLE_MAPPING && reason <= SCALABLE_MAPPING_LAST ?
+			       IOMMU_FAULT_MAPPING :
+			       IOMMU_FAULT_OTHER;
 	}
 }
 
