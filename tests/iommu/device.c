@@ -551,6 +551,57 @@ TEST(device_queue_unmapped,
 	}
 }
 
+#define LATE_ROUNDS 16u
+
+/*
+ * The device is told of a buffer while a part is not mapped, and at once again, as soon as it is. false: it waits for more.
+ * A device that asks again for translations only so often must not forget what it was told in between.
+ */
+static bool goes_on_when_mapped(struct test_ctx *t, struct subject *x, unsigned int part)
+{
+	takes_part(t, x, part);
+	posts_one(x);
+	vq_notify(x->a.vq);
+	gives_part(t, x, part, IOMMU_READ | IOMMU_WRITE);
+	vq_notify(x->a.vq);
+	if (actor_wait(&x->a, 1, ANSWER_NS) != 1)
+		return false;
+	actor_done(&x->a, 1);
+	return true;
+}
+
+TEST(device_queue_late,
+     .id = "iommu.device.queue_mapped_late",
+     .clause = "virtio 1.4, 6.1, 5.13.6.5: a queue that has its memory again when the device is notified goes on, without a further notification",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU,
+     .timeout = 20 * SEC)
+{
+	unsigned int i, k, tried = 0;
+	struct subject x;
+	bool goes_on;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
+		/* One that writes is the VMM's own here: what it did without the memory is not told. */
+		if (x.a.writes)
+			continue;
+		tried++;
+		actor_up(t, &x.a, &small);
+		actor_one(t, &x.a);
+		goes_on = true;
+		for (k = 0; goes_on && k < LATE_ROUNDS; k++)
+			goes_on = goes_on_when_mapped(t, &x, VQ_DESC);
+		if (!goes_on && !(x.a.d->ops->get_status(x.a.d) & VIRTIO_S_NEEDS_RESET))
+			test_note(
+				t,
+				"%s: a queue is mapped when the device is notified: the buffer is not used, and no reset is asked for",
+				actor_who(&x.a));
+		actor_up(t, &x.a, &plain);
+		actor_one(t, &x.a);
+	}
+	actor_tried(t, tried, "with an address space of its own, and a back end that looks at it");
+}
+
 /* A part that the device writes may be read only: it stays as it is. */
 static void is_not_written(struct test_ctx *t, struct subject *x, unsigned int part)
 {

@@ -642,7 +642,7 @@ static void ask_again(struct vhu *v)
 		return;
 	v->ask_ns = now + ASK_AGAIN_NS;
 	iotlb_ask_again(&v->tlb);
-	if (late)
+	if (late && !fault(F_IOTLB_LATE_ASK_LOST))
 		device_translated(v->d);
 }
 
