@@ -904,16 +904,6 @@ TEST(function_sr_iov,
 
 #define LOOK_AT 65536u /* bytes of a region */
 
-static const struct virtio_pci_cap_info *shared_region(const struct virtio_pci *p)
-{
-	unsigned int k;
-
-	for (k = 0; k < p->num_caps; k++)
-		if (p->cap[k].type == VIRTIO_PCI_CAP_SHARED_MEMORY_CFG && p->cap[k].in_bar)
-			return &p->cap[k];
-	return NULL;
-}
-
 static bool region_has(const volatile uint8_t *at, uint32_t size, const uint8_t *what, uint32_t n)
 {
 	uint8_t piece[32];
@@ -949,7 +939,7 @@ TEST(function_shared_apart,
 
 	actor_need(t);
 	for (i = 0; (p = actor_on_pci(i, &a)); i++) {
-		c = shared_region(p);
+		c = vt_shared_region(p);
 		at = c ? pci_map_bar(p->pci, c->bar) : NULL;
 		if (!at)
 			continue;

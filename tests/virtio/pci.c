@@ -446,6 +446,21 @@ TEST(pci_driver_feature,
 	}
 }
 
+/* With the size and in the memory that it had. */
+static void enable_again(struct test_ctx *t, struct virtio_pci *p, uint16_t q)
+{
+	struct virtqueue *const vq = p->vdev.vq[q];
+	dma_addr_t desc, driver, device;
+
+	vq_addresses(vq, &desc, &driver, &device);
+	require(t, p->vdev.ops->queue_enable(&p->vdev, q, vq_size(vq), desc, driver, device) == 0,
+		"%s: re-enabling queue %u: %s", p->vdev.name, q, p->vdev.error);
+	expect_eq(t, mmio_read16(&p->common->queue_reset), 0,
+		  "%s: queue %u: queue_reset after it was enabled again", p->vdev.name, q);
+	expect_eq(t, mmio_read16(&p->common->queue_enable), 1,
+		  "%s: queue %u: queue_enable after it was enabled again", p->vdev.name, q);
+}
+
 TEST(pci_queue_registers,
      .id = "virtio.pci.queue_reset_register",
      .clause = "virtio 1.4, 4.1.4.3.1 MUST: queue_reset reads 0 after a device reset and after queue_enable; 1 in a queue reset, until both are 0",
@@ -476,6 +491,7 @@ TEST(pci_queue_registers,
 			expect_eq(t, v, 0, "%s: queue %u: queue_reset behind 1", p->vdev.name, q);
 			expect_eq(t, mmio_read16(&p->common->queue_enable), 0,
 				  "%s: queue %u: queue_enable after its reset", p->vdev.name, q);
+			enable_again(t, p, q);
 			if (q + 1u >= p->vdev.max_queues || !p->vdev.max_size[q + 1])
 				continue;
 			mmio_write16(&p->common->queue_select, q + 1u);
@@ -700,6 +716,71 @@ TEST(pci_queue_addresses,
 
 /* --- the configuration access window -------------------------------------------------------- */
 
+/* 4.1.4.9.2: the window may point into the BAR of each structure, so into shared memory as well. */
+static const uint32_t region_places[] = { 0, 0x1ff8 };
+#define EACH_PLACE(k, c)                                                                           \
+	for (k = 0; k < 2; k++)                                                                    \
+		if (region_places[k] + 8 <= (c)->length)
+
+/* Its words, unless a device has none. */
+static volatile uint8_t *region(const struct virtio_pci *p, const struct virtio_pci_cap_info **c)
+{
+	volatile uint8_t *bar;
+
+	*c = vt_shared_region(p);
+	bar = *c ? pci_map_bar(p->pci, (*c)->bar) : NULL;
+	return bar ? bar + (*c)->offset : NULL;
+}
+
+static void window_reads_region(struct test_ctx *t, struct virtio_pci *p)
+{
+	const struct virtio_pci_cap_info *c;
+	volatile uint8_t *const at = region(p, &c);
+	unsigned int k;
+	uint32_t v = 0;
+
+	if (!at)
+		return;
+	EACH_PLACE(k, c)
+	{
+		mmio_write32(at + region_places[k], 0x5a0102a5);
+		mmio_write32(at + region_places[k] + 4, 0xa51020f0);
+		virtio_pci_window_read(p, c->bar, (uint32_t)c->offset + region_places[k] + 4, 4,
+				       &v);
+		expect_eq(t, v, 0xa51020f0, "%s: 4 bytes: shared memory at 0x%x", p->vdev.name,
+			  (unsigned int)region_places[k] + 4);
+		virtio_pci_window_read(p, c->bar, (uint32_t)c->offset + region_places[k] + 2, 2,
+				       &v);
+		expect_eq(t, v, 0x5a01, "%s: 2 bytes: shared memory at 0x%x", p->vdev.name,
+			  (unsigned int)region_places[k] + 2);
+	}
+}
+
+static void window_writes_region(struct test_ctx *t, struct virtio_pci *p)
+{
+	const struct virtio_pci_cap_info *c;
+	volatile uint8_t *const at = region(p, &c);
+	unsigned int k;
+
+	if (!at)
+		return;
+	EACH_PLACE(k, c)
+	{
+		mmio_write32(at + region_places[k], 0);
+		mmio_write32(at + region_places[k] + 4, 0);
+		virtio_pci_window_write(p, c->bar, (uint32_t)c->offset + region_places[k] + 4, 4,
+					0x5a0102a5);
+		virtio_pci_window_write(p, c->bar, (uint32_t)c->offset + region_places[k] + 2, 2,
+					0x20f0);
+		expect_eq(t, mmio_read32(at + region_places[k] + 4), 0x5a0102a5,
+			  "%s: 4 bytes: shared memory at 0x%x", p->vdev.name,
+			  (unsigned int)region_places[k] + 4);
+		expect_eq(t, mmio_read32(at + region_places[k]), 0x20f00000,
+			  "%s: 2 bytes: shared memory at 0x%x", p->vdev.name,
+			  (unsigned int)region_places[k] + 2);
+	}
+}
+
 TEST(pci_window_read,
      .id = "virtio.pci.window_read",
      .clause = "virtio 1.4, 4.1.4.9.1 MUST: reading pci_cfg_data performs the BAR read of cap.length bytes and shows them",
@@ -724,6 +805,7 @@ TEST(pci_window_read,
 		expect_eq(t, v, mmio_read16(bar + 18), "%s: 2 bytes: num_queues", p->vdev.name);
 		virtio_pci_window_read(p, p->common_cap->bar, off + 20, 1, &v);
 		expect_eq(t, v, VIRTIO_S_ACKNOWLEDGE, "%s: 1 byte: device_status", p->vdev.name);
+		window_reads_region(t, p);
 	}
 }
 
@@ -797,6 +879,7 @@ TEST(pci_window_write,
 			  p->vdev.max_queues ? p->vdev.max_queues - 1u : 0,
 			  "%s: 2 bytes: queue_select", p->vdev.name);
 		window_is_wide(t, p);
+		window_writes_region(t, p);
 		virtio_pci_window_write(p, bar, off + 20, 1, 0);
 		expect(t, wait_for(mmio_read8(&p->common->device_status) == 0, ANSWER_NS),
 		       "%s: a reset through the window", p->vdev.name);

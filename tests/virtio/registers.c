@@ -7,7 +7,7 @@
  * is written again.
  *
  * Each field that a driver writes gets another value, alone, and the first one again; it shows what was written, and each
- * of the others is read before and after.
+ * of the others is read before and after. What is read-only is written as well, and nothing changes.
  */
 #include <stddef.h>
 
@@ -40,6 +40,7 @@ static const struct field {
 	{ "config_msix_vector", FIELD(config_msix_vector), 0, 0, true, 0, VIRTIO_NO_VECTOR },
 	{ "num_queues", FIELD(num_queues), 0, 0, false, 0, 0 },
 	{ "device_status", FIELD(device_status), 0, 0, false, 0, 0 },
+	{ "config_generation", FIELD(config_generation), 0, 0, false, 0, 0 },
 	{ "queue_select", FIELD(queue_select), 0, QUEUE, true, 0, 1 },
 	{ "queue_size", FIELD(queue_size), OF_QUEUE, true, 0, 0 },
 	{ "queue_msix_vector", FIELD(queue_msix_vector), OF_QUEUE, true, 0, VIRTIO_NO_VECTOR },
@@ -54,6 +55,19 @@ static const struct field {
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
+/* 4.1.4.3: read-only for the driver. */
+static const struct field fixed[] = {
+	{ "device_feature", FIELD(device_feature), 0, 0, false, 0, 0 },
+	{ "num_queues", FIELD(num_queues), 0, 0, false, 0, 0 },
+	{ "config_generation", FIELD(config_generation), 0, 0, false, 0, 0 },
+	{ "queue_notify_off", FIELD(queue_notify_off), 0, 0, false, 0, 0 },
+};
+static const struct field fixed_later[] = {
+	{ "queue_notif_config_data", FIELD(queue_notif_config_data), 0, 0, false, 0, 0 },
+	{ "admin_queue_index", FIELD(admin_queue_index), 0, 0, false, 0, 0 },
+	{ "admin_queue_num", FIELD(admin_queue_num), 0, 0, false, 0, 0 },
+};
+
 static uint32_t get(const struct virtio_pci *p, const struct field *f)
 {
 	const volatile uint8_t *const at = (const volatile uint8_t *)p->common + f->off;
@@ -67,8 +81,10 @@ static void set(const struct virtio_pci *p, const struct field *f, uint32_t v)
 
 	if (f->bytes == 4)
 		mmio_write32(at, v);
-	else
+	else if (f->bytes == 2)
 		mmio_write16(at, (uint16_t)v);
+	else
+		mmio_write8(at, (uint8_t)v);
 }
 
 /* Of features: those offered of the first word, then none. Of sizes: the largest, then half of it. */
@@ -98,24 +114,89 @@ static void takes(struct test_ctx *t, const struct virtio_pci *p, const struct f
 		  w->name);
 }
 
-static void others_stay(struct test_ctx *t, const struct virtio_pci *p, const struct field *w)
+static void look(const struct virtio_pci *p, uint32_t now[FIELDS])
 {
-	uint32_t before[FIELDS];
 	unsigned int i;
 
 	for (i = 0; i < FIELDS; i++)
-		before[i] = get(p, &fields[i]);
-	takes(t, p, w, true);
+		now[i] = get(p, &fields[i]);
+}
+
+/* All but the field that is written, and what it selects. */
+static void stay(struct test_ctx *t, const struct virtio_pci *p, const uint32_t before[FIELDS],
+		 const struct field *w)
+{
+	unsigned int i;
+
 	for (i = 0; i < FIELDS; i++)
-		if (&fields[i] != w && !(fields[i].shown_by & w->selects))
+		if (fields[i].off != w->off && !(fields[i].shown_by & w->selects))
 			expect_eq(t, get(p, &fields[i]), before[i], "%s: %s once %s was written",
 				  p->vdev.name, fields[i].name, w->name);
+}
+
+static void others_stay(struct test_ctx *t, const struct virtio_pci *p, const struct field *w)
+{
+	uint32_t before[FIELDS];
+
+	look(p, before);
+	takes(t, p, w, true);
+	stay(t, p, before, w);
 	takes(t, p, w, false);
+}
+
+/* The first two queues are looked at: an address that is one too far is the next one's size. */
+static void all_stay(struct test_ctx *t, const struct virtio_pci *p, const struct field *w)
+{
+	const uint32_t was = get(p, w), v[] = { 1, ~was };
+	uint32_t before[2][FIELDS];
+	unsigned int k, q;
+
+	for (k = 0; k < 2; k++) {
+		for (q = 2; q-- > 0;) {
+			mmio_write16(&p->common->queue_select, (uint16_t)q);
+			look(p, before[q]);
+		}
+		set(p, w, v[k]);
+		for (q = 0; q < 2; q++) {
+			mmio_write16(&p->common->queue_select, (uint16_t)q);
+			stay(t, p, before[q], w);
+		}
+		mmio_write16(&p->common->queue_select, 0);
+		expect_eq(t, get(p, w), was, "%s: %s, which is read-only, once it was written",
+			  p->vdev.name, w->name);
+	}
+}
+
+static void read_only_stays(struct test_ctx *t, const struct virtio_pci *p)
+{
+	unsigned int k;
+
+	for (k = 0; k < sizeof(fixed) / sizeof(fixed[0]); k++)
+		all_stay(t, p, &fixed[k]);
+	for (k = 0; k < sizeof(fixed_later) / sizeof(fixed_later[0]); k++)
+		if (fixed_later[k].off + fixed_later[k].bytes <= p->common_cap->length)
+			all_stay(t, p, &fixed_later[k]);
+}
+
+/* The next bit of it, with selectors that are none of its values. */
+static void status_alone(struct test_ctx *t, struct virtio_pci *p)
+{
+	static const struct field status = {
+		"device_status", FIELD(device_status), 0, 0, false, 0, 0
+	};
+	uint32_t before[FIELDS];
+
+	mmio_write16(&p->common->queue_select, 0);
+	mmio_write32(&p->common->device_feature_select, 0);
+	mmio_write32(&p->common->driver_feature_select, 0);
+	look(p, before);
+	vt_add_status(&p->vdev, VIRTIO_S_DRIVER);
+	stay(t, p, before, &status);
 }
 
 TEST(registers_apart,
      .id = "virtio.pci.registers_apart",
-     .clause = "virtio 1.4, 4.1.4.3: each field of the common configuration is a register of its own, and has what was written to it",
+     .clause = "virtio 1.4, 4.1.4.3: each field of the common configuration is a register of its own, and has what was written to it, if it is not read-only",
      .owner = "the VMM's virtio-pci front end",
      .needs = NEED_VIRTIO_PCI)
 {
@@ -125,7 +206,7 @@ TEST(registers_apart,
 
 	for (i = 0; (p = vt_pci(i)); i++) {
 		vt_add_status(&p->vdev, VIRTIO_S_ACKNOWLEDGE);
-		vt_add_status(&p->vdev, VIRTIO_S_DRIVER);
+		status_alone(t, p);
 		has_vectors = p->vdev.ops->irq_setup(&p->vdev, VIRTIO_IRQ_MSIX1) == 0;
 		for (k = 0; k < FIELDS; k++)
 			if (fields[k].writable)
@@ -133,6 +214,7 @@ TEST(registers_apart,
 		for (k = 0; k < FIELDS; k++)
 			if (is_register(p, &fields[k], has_vectors))
 				others_stay(t, p, &fields[k]);
+		read_only_stays(t, p);
 		vt_must_reset(t, &p->vdev);
 		(void)virtio_reset(&p->vdev);
 	}

@@ -63,6 +63,7 @@ TEST(suspend_quiet,
 	unsigned int i, used, tried = 0, offered = 0;
 	uint64_t before;
 	struct actor a;
+	uint8_t status;
 
 	actor_need(t);
 	for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
@@ -76,9 +77,17 @@ TEST(suspend_quiet,
 			a.d->irq_mode == VIRTIO_IRQ_POLL ||
 				wait_for(interrupts(&a) > before, ANSWER_NS),
 			"%s: no interrupt for a used buffer", actor_who(&a));
+		/* Whoever writes what is there asks for nothing. */
+		status = a.d->ops->get_status(a.d);
+		a.d->ops->set_status(a.d, status);
+		expect_eq(t, a.d->ops->get_status(a.d), status,
+			  "%s: status after it was written once more while it runs", actor_who(&a));
 		if (!reaches(t, a.d, VIRTIO_S_SUSPEND, VIRTIO_S_SUSPEND, VIRTIO_S_DRIVER_OK))
 			continue;
 		tried++;
+		expect_eq(t, a.d->ops->get_status(a.d),
+			  (status | VIRTIO_S_SUSPEND) & ~VIRTIO_S_DRIVER_OK,
+			  "%s: status while suspended", actor_who(&a));
 		used = vq_raw_used_count(a.vq);
 		before = interrupts(&a);
 		actor_prepare(&a, true);
@@ -97,6 +106,8 @@ TEST(suspend_quiet,
 		note_write(t, a.d);
 		if (!reaches(t, a.d, VIRTIO_S_DRIVER_OK, VIRTIO_S_DRIVER_OK, VIRTIO_S_SUSPEND))
 			continue;
+		expect_eq(t, a.d->ops->get_status(a.d), status, "%s: status after it was resumed",
+			  actor_who(&a));
 		vq_notify(a.vq);
 		expect_eq(t, actor_wait(&a, 1, ANSWER_NS), 1,
 			  "%s: buffers used after it was resumed", actor_who(&a));

@@ -103,6 +103,16 @@ void vt_bus_master(const struct virtio_pci *p, bool on)
 	pci_write(p->pci, COMMAND, 2, on ? command | MASTER : command & ~(uint32_t)MASTER);
 }
 
+const struct virtio_pci_cap_info *vt_shared_region(const struct virtio_pci *p)
+{
+	unsigned int k;
+
+	for (k = 0; k < p->num_caps; k++)
+		if (p->cap[k].type == VIRTIO_PCI_CAP_SHARED_MEMORY_CFG && p->cap[k].in_bar)
+			return &p->cap[k];
+	return NULL;
+}
+
 struct virtio_pci *vt_msix(unsigned int n)
 {
 	struct virtio_pci *p;

@@ -30,6 +30,7 @@ uint64_t vt_quiet_ns(void);
 
 struct virtio_mmio;
 struct virtio_pci;
+struct virtio_pci_cap_info;
 
 enum rings {
 	RINGS_USUAL, /* those that a driver takes */
@@ -54,6 +55,8 @@ struct virtio_pci *vt_pci(unsigned int n);
 struct virtio_pci *vt_msix(unsigned int n);
 struct virtio_mmio *vt_mmio(unsigned int n);
 void vt_bus_master(const struct virtio_pci *p, bool on);
+/* Its first shared memory region that lies in a BAR, or NULL. */
+const struct virtio_pci_cap_info *vt_shared_region(const struct virtio_pci *p);
 /*
  * The n-th virtio function on PCI, usable or not, but legacy ones: for tests that read its configuration
  * space. NULL past the last.

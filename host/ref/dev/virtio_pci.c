@@ -23,6 +23,7 @@ enum {
 	F_RING_RESET = 40,
 	F_ADMIN_VQ = 41,
 	F_SUSPEND = 43,
+	S_ACKNOWLEDGE = 1,
 	S_DRIVER_OK = 4,
 	S_FEATURES_OK = 8,
 	S_SUSPEND = 16,
@@ -385,6 +386,8 @@ static void resume(struct virtio_pci *v)
 	if (!tx->packed && tx->chains && fault(F_VFIO_RESUME_AGAIN))
 		tx->last_avail--;
 	v->status = (uint8_t)((v->status | S_DRIVER_OK) & ~S_SUSPEND);
+	if (fault(F_VFIO_RESUME_FORGETS))
+		v->status &= (uint8_t)~S_ACKNOWLEDGE;
 	update_pause(v);
 	if (fault(F_VFIO_RESUME_DEAD))
 		v->d->paused = true;
@@ -444,6 +447,8 @@ static void write_status(struct virtio_pci *v, uint8_t s)
 	if (s & S_SUSPEND && (negotiated(v, F_SUSPEND) || fault(F_VFIO_SUSPEND_UNASKED)) &&
 	    (before & S_DRIVER_OK || fault(F_VFIO_SUSPEND_EARLY)))
 		suspend(v);
+	else if (before & S_DRIVER_OK && negotiated(v, F_SUSPEND) && fault(F_VFIO_SUSPEND_AGAIN))
+		suspend(v);
 }
 
 static uint8_t read_status(struct virtio_pci *v)
@@ -466,7 +471,11 @@ void virtio_pci_after_run(struct virtio_pci *v)
 	if (fault_on(F_VFIO_SHM_STREAMS) && running(v))
 		stream_to_shared(v);
 	for (unsigned int i = 0; i < VPCI_QUEUES; i++) {
-		if (!ring_of(v, i)->broken || !v->started[i] || v->status & S_NEEDS_RESET)
+		if (!ring_of(v, i)->broken || !v->started[i])
+			continue;
+		if (v->status & S_NEEDS_RESET && !fault(F_VFIO_NEEDS_RESET_AGAIN))
+			continue;
+		if (i == DEV_RX && fault(F_VFIO_NEEDS_RESET_NOT_RX))
 			continue;
 		if (fault(F_VFIO_NEEDS_RESET_MISSING))
 			continue;
@@ -551,6 +560,8 @@ static uint32_t read_queue(struct virtio_pci *v, unsigned int at)
 			v->queue[v->select].odd = false;
 			return 2;
 		}
+		if (q->enabled && q->was_reset && fault(F_VFIO_QUEUE_RESET_STAYS))
+			return 1;
 		return waits(v, &q->resetting);
 	default:
 		return 0;
@@ -609,6 +620,7 @@ static void reset_one_queue(struct virtio_pci *v)
 	}
 	begin_wait(v, &v->queue[v->select].resetting);
 	v->queue[v->select].odd = fault(F_VFIO_QUEUE_RESET_2);
+	v->queue[v->select].was_reset = true;
 }
 
 /* 2.8.10.1: packed rings have any size. */
@@ -639,7 +651,9 @@ static void write_queue(struct virtio_pci *v, unsigned int at, uint32_t value)
 			q->vector = VPCI_NO_VECTOR;
 	} else if (at >= QUEUE_ADDRESS && at < QUEUE_NOTIF_CONFIG_DATA) {
 		q->addr[(at - QUEUE_ADDRESS) / 4 ^ fault(F_VFIO_HALVES_SWAPPED)] = value;
-	} else if (at == QUEUE_ENABLE && value == 1) {
+	} else if ((at == QUEUE_ENABLE ||
+		    (at == QUEUE_NOTIFY_OFF && fault(F_VFIO_READ_ONLY_ENABLES))) &&
+		   value == 1) {
 		q->enabled = true;
 		q->resetting.on = false;
 		start_queue(v, v->select);
@@ -680,6 +694,8 @@ static void write_common(struct virtio_pci *v, unsigned int at, uint32_t value)
 		break;
 	case DEVICE_STATUS:
 		write_status(v, (uint8_t)value);
+		if (fault(F_VFIO_STATUS_TAKES_SELECT))
+			v->select = (uint16_t)value;
 		break;
 	case QUEUE_SELECT:
 		v->select = (uint16_t)value;
@@ -891,6 +907,12 @@ static bool meets_data(unsigned int at, unsigned int len)
 	return at < AT_WINDOW + 20 && at + len > AT_WINDOW + 16;
 }
 
+/* Fault vfio.window_registers_only. */
+static bool unreached(uint8_t bar)
+{
+	return bar == BAR_SHARED && fault(F_VFIO_WINDOW_REGISTERS_ONLY);
+}
+
 static void cap_read(void *arg, unsigned int at, unsigned int len)
 {
 	struct virtio_pci *v = arg;
@@ -902,7 +924,7 @@ static void cap_read(void *arg, unsigned int at, unsigned int len)
 	if ((!meets_data(at, len) && !(len <= 4 && fault(F_VFIO_WINDOW_EAGER))) || len > 4)
 		return; /* the VMM's look at all of it is no access to the window */
 	size = window(v, &bar, &off);
-	if (size)
+	if (size && !unreached(bar))
 		bar_read(v, bar, off, v->pci.config + AT_WINDOW + 16, size);
 }
 
@@ -917,7 +939,7 @@ static void cap_written(void *arg, unsigned int at, unsigned int len)
 	size = window(v, &bar, &off);
 	if (size == 2 && fault(F_VFIO_WINDOW_WIDTH))
 		size = 1;
-	if (size)
+	if (size && !unreached(bar))
 		bar_write(v, bar, off, v->pci.config + AT_WINDOW + 16, size);
 }
 

@@ -33,6 +33,7 @@ struct vpci_queue {
 	bool enabled;
 	struct vpci_wait resetting;
 	bool odd;	  /* fault vfio.queue_reset_2 */
+	bool was_reset;	  /* since the device's reset; fault vfio.queue_reset_stays */
 	uint32_t addr[6]; /* descriptors, driver, device: low and high halves */
 };
 
