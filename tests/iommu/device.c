@@ -948,7 +948,10 @@ TEST(device_both_ways,
 	actor_tried(t, tried, "with an address space of its own and INDIRECT_DESC");
 }
 
-/* What the device may only read, and has read, is given to it to be written; then the other way round. */
+/*
+ * What the device may only read, and has read, is given to it to be written; then the other way round. The addresses are of
+ * different pages at first, then of the same ones: a right is an address's.
+ */
 TEST(device_rx_permission,
      .id = "iommu.device.rx_permission",
      .clause = "virtio 1.4, 5.13.6.5.2: what is mapped with READ only is not written, what is mapped with WRITE only not read, once the device knows it as well",
@@ -956,13 +959,15 @@ TEST(device_rx_permission,
      .needs = NEED_VSOCK | NEED_IOMMU)
 {
 	struct subject x;
-	unsigned int i, way;
+	unsigned int i, k;
 	uint8_t *from, *to;
+	bool way;
 
-	for (way = 0; way < 2; way++) {
+	for (k = 0; k < 4; k++) {
+		way = k % 2;
 		for (i = 0; receiver_get(t, i, &x); i++) {
 			from = x.page;
-			to = x.page + 4 * PAGE_SIZE;
+			to = k < 2 ? x.page + 4 * PAGE_SIZE : from;
 			scribble(&x);
 			maps(t, &x, 0, from, 2, IOMMU_READ);
 			maps(t, &x, 4, to, 2, IOMMU_WRITE);

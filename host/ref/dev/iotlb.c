@@ -47,6 +47,13 @@ static void forget_asked(struct iotlb *t, uint64_t iova, uint64_t size)
 	}
 }
 
+/* What the device knew of the same page at the same address. Fault: at any address. */
+static bool knows(const struct iotlb_entry *e, const struct iotlb_entry *now)
+{
+	return e->uva == now->uva && e->size == now->size &&
+	       (e->iova == now->iova || fault(F_IOTLB_RIGHT_OF_PAGE));
+}
+
 /* What was asked for in the range of a translation is what it allows, and what the device knew of the same before. */
 static struct iotlb_entry granted(const struct iotlb *t, const struct iotlb_entry *e)
 {
@@ -62,9 +69,7 @@ static struct iotlb_entry granted(const struct iotlb *t, const struct iotlb_entr
 	if (!read && !write)
 		return g;
 	for (unsigned int i = 0; i < t->n; i++) {
-		if (t->e[i].iova != e->iova || t->e[i].size != e->size || t->e[i].uva != e->uva)
-			continue;
-		if (fault(F_IOTLB_ACCESS_REPLACED))
+		if (!knows(&t->e[i], e) || fault(F_IOTLB_ACCESS_REPLACED))
 			continue;
 		read |= t->e[i].read;
 		write |= t->e[i].write;
