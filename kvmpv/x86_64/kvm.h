@@ -9,6 +9,7 @@
 
 enum kvm_hypercall_nr { /* uapi kvm_para.h; 12 to 14 of the RFC collide with upstream */
 	KVM_HC_VAPIC_POLL_IRQ = 1,
+	KVM_HC_MMU_OP = 2, /* deprecated */
 	KVM_HC_MAP_GPA_RANGE = 12,
 	KVM_HC_ENABLE_MEM_PROTECTED = 12,
 	KVM_HC_MEM_SHARE = 13,
@@ -17,6 +18,7 @@ enum kvm_hypercall_nr { /* uapi kvm_para.h; 12 to 14 of the RFC collide with ups
 };
 
 enum kvm_feature {
+	KVM_FEATURE_MMU_OP = 2,
 	KVM_FEATURE_CLOCKSOURCE2 = 3,
 	KVM_FEATURE_STEAL_TIME = 5,
 	KVM_FEATURE_MEM_PROTECTED = 15, /* RFC; upstream: MSI_EXT_DEST_ID */

@@ -69,6 +69,11 @@ TEST(cpuid_features,
 	if (f & ~KNOWN_FEATURES)
 		test_note(t, "feature bits 0x%x are not known here",
 			  (unsigned int)(f & ~KNOWN_FEATURES));
+	/* Deprecated long since; a guest that sees it sends its page tables by it. */
+	expect(t,
+	       !(f >> KVM_FEATURE_MMU_OP & 1) ||
+		       kvm_hypercall(KVM_HC_MMU_OP, 0, 0, 0, 0) != -KVM_ENOSYS,
+	       "bit 2 (MMU_OP) is set, the hypercall answers that it is not implemented");
 	expect(t, !(f >> KVM_FEATURE_CLOCKSOURCE_STABLE & 1) || (f & 9),
 	       "CLOCKSOURCE_STABLE without a clock source: 0x%x", (unsigned int)f);
 	test_note(t, "features 0x%x, hints 0x%x", (unsigned int)f, (unsigned int)kvm_arch_hints());

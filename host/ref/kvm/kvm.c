@@ -23,6 +23,7 @@ enum {
 enum {
 	KVM_FEATURE_CLOCKSOURCE = 0,
 	KVM_FEATURE_NOP_IO_DELAY = 1,
+	KVM_FEATURE_MMU_OP = 2,
 	KVM_FEATURE_CLOCKSOURCE2 = 3,
 	KVM_FEATURE_STEAL_TIME = 5,
 	KVM_FEATURE_MEM_PROTECTED = 15, /* RFCv2 */
@@ -219,6 +220,8 @@ bool refkvm_cpuid(struct refkvm *k, uint32_t leaf, uint32_t out[4])
 			f &= ~(1u << KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
 		if (fault(F_KVM_CPUID_RESERVED_BITS))
 			f |= 1u << KVM_FEATURE_UNASSIGNED;
+		if (fault(F_KVM_CPUID_MMU_OP))
+			f |= 1u << KVM_FEATURE_MMU_OP;
 		if (fault(F_OUTSIDE_KV_STEAL_TIME_DEAD))
 			f |= 1u << KVM_FEATURE_STEAL_TIME;
 		out[0] = f;
