@@ -926,16 +926,22 @@ static void window_registers(struct test_ctx *t, const struct virtio_pci *p)
 	} regs[] = { { "bar", 4, 1, { 1, 2, 4 } },
 		     { "offset", 8, 4, { 0x55555554, 0xaaaaaaa8, 0 } },
 		     { "length", 12, 4, { 2, 4, 1 } } };
-	unsigned int i, k;
+	uint32_t want[3] = { 0 };
+	unsigned int i, k, n;
 
-	for (i = 0; i < sizeof(regs) / sizeof(regs[0]); i++)
+	for (i = 0; i < 3; i++)
+		want[i] = pci_read(p->pci, p->window_cap->at + regs[i].at, regs[i].bytes);
+	for (i = 0; i < 3; i++)
 		for (k = 0; k < 3; k++) {
-			pci_write(p->pci, p->window_cap->at + regs[i].at, regs[i].bytes,
-				  regs[i].v[k]);
-			expect_eq(t,
-				  pci_read(p->pci, p->window_cap->at + regs[i].at, regs[i].bytes),
-				  regs[i].v[k], "%s: cap.%s of the window", p->vdev.name,
-				  regs[i].name);
+			want[i] = regs[i].v[k];
+			pci_write(p->pci, p->window_cap->at + regs[i].at, regs[i].bytes, want[i]);
+			for (n = 0; n < 3; n++)
+				expect_eq(t,
+					  pci_read(p->pci, p->window_cap->at + regs[n].at,
+						   regs[n].bytes),
+					  want[n],
+					  "%s: cap.%s of the window once cap.%s was written",
+					  p->vdev.name, regs[n].name, regs[i].name);
 		}
 }
 
