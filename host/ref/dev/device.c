@@ -40,6 +40,7 @@
 #define STALE_NS       1000000
 #define LOOK_NS	       50000000 /* outside3.vs_no_second_look */
 #define AT_WORK_MS     10	/* hostile.kick_at_work: how long a buffer is in work */
+#define ONCE_NS	       2000000	/* tx.looks_once */
 
 /* --- life --- */
 
@@ -721,6 +722,18 @@ static bool taken_again(const struct ring *r)
 
 	return r->kick_fd >= 0 && fault_on(F_HOSTILE_KICK_AT_WORK) &&
 	       poll(&kick, 1, AT_WORK_MS) == 1 && fault(F_HOSTILE_KICK_AT_WORK);
+/* Fault tx.looks_once: the device rests between its last look and its wish, until a packet comes for which it is not told. */
+static void rest_in_front_of_wish(const struct ring *r)
+{
+	const int64_t end = rd_now_ns() + ONCE_NS;
+
+	while (fault_on(F_TX_LOOKS_ONCE) && !ring_pending(r) && rd_now_ns() < end)
+		;
+}
+
+static bool looks_once(void)
+{
+	return fault(F_TX_LOOKS_ONCE);
 }
 
 static void run_tx(struct device *d)
@@ -752,7 +765,8 @@ static void run_tx(struct device *d)
 			/* More follows soon, mostly: a look is cheaper than a kick. */
 			if (done || rd_now_ns() - d->tx_worked_ns < TX_POLL_NS)
 				break;
-			if (ring_want_kicks(r, true))
+			rest_in_front_of_wish(r);
+			if (ring_want_kicks(r, true) && !looks_once())
 				continue;
 			d->look_at_tx = false;
 			break;
