@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "drivers/virtio/pci.h"
+#include "drivers/virtio/vsock.h"
 #include "lib/boot_info.h"
 #include "lib/cmdline.h"
 #include "lib/mmio.h"
@@ -938,4 +939,109 @@ TEST(hostile_behind,
 			actor_up(t, &a, &how);
 		}
 	}
+}
+
+/* --- receive buffers that hold no header ------------------------------------------------------------- */
+
+#define SMALLS	    43u	  /* of 1 byte, 2, ...: a header has one more than the last of them */
+#define SMALL_OFF   2048u /* in the actor's memory */
+#define SMALL_STEP  64u
+#define WHOLE_BYTES 512u /* of the buffer behind them, which holds an answer */
+#define UNTOUCHED   0x5a
+
+static uint32_t small_len(uint16_t i, uint16_t n)
+{
+	return i == n ? WHOLE_BYTES : 1 + i * SMALLS / n;
+}
+
+/* n of them, and one behind them that is large enough, at the device before it can want any. */
+static void post_smalls(struct actor *a, struct virtqueue *rx, uint16_t n)
+{
+	uint16_t heads[SMALLS + 1], i;
+
+	memset(a->mem + SMALL_OFF, UNTOUCHED, ACTOR_MEM - SMALL_OFF);
+	for (i = 0; i <= n; i++) {
+		heads[i] = i;
+		(void)vq_raw_stage(
+			rx, i,
+			&(const struct vq_raw_desc){ .addr = a->addr + SMALL_OFF + i * SMALL_STEP,
+						     .len = small_len(i, n),
+						     .flags = WRITE });
+	}
+	vq_raw_post(rx, heads, n + 1u);
+}
+
+static bool all_untouched(const uint8_t *p, const uint8_t *end)
+{
+	while (p < end && *p == UNTOUCHED)
+		p++;
+	return p == end;
+}
+
+/* No byte behind any of them is written, nor is one said to be. Whether the answer came in the one that is large enough. */
+static bool small_ones_held(struct test_ctx *t, const struct actor *a, struct virtqueue *rx,
+			    uint16_t n)
+{
+	const unsigned int used = vq_raw_used_count(rx);
+	const uint8_t *at = a->mem + SMALL_OFF;
+	bool whole = false;
+	unsigned int k;
+	uint32_t id, len;
+	uint16_t i;
+
+	for (i = 0; i <= n; i++, at += SMALL_STEP)
+		expect(t,
+		       all_untouched(at + small_len(i, n),
+				     i == n ? a->mem + ACTOR_MEM : at + SMALL_STEP),
+		       "%s: a receive buffer of %u bytes: what lies behind it is written",
+		       vt_who(a->d), (unsigned int)small_len(i, n));
+	for (k = 0; k < used; k++) {
+		vq_raw_used(rx, k, &id, &len);
+		require(t, id <= n, "%s: used id %u, which is not in flight", vt_who(a->d),
+			(unsigned int)id);
+		expect(t, len <= small_len((uint16_t)id, n),
+		       "%s: a receive buffer of %u bytes: used len %u", vt_who(a->d),
+		       (unsigned int)small_len((uint16_t)id, n), (unsigned int)len);
+		whole |= id == n && len >= sizeof(struct vsock_hdr);
+	}
+	return whole;
+}
+
+TEST(hostile_small_rx,
+     .id = "hostile.ring.small_receive_buffers",
+     .clause = "virtio 1.4, 2.7.4, 2.7.8.2: a device writes no byte behind a buffer, and tells of no more than it has; 2.4.1: a reset brings it back",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .liveness = 1,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL },
+			      down = { .irq = VIRTIO_IRQ_POLL, .no_driver_ok = true };
+	unsigned int i, tried = 0;
+	struct virtqueue *rx;
+	struct actor a;
+	uint16_t n;
+
+	actor_need(t);
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
+		if (a.writes)
+			continue;
+		tried++;
+		actor_up(t, &a, &down);
+		rx = a.d->vq[0];
+		n = vq_size(rx) > SMALLS ? SMALLS : (uint16_t)(vq_size(rx) - 1);
+		post_smalls(&a, rx, n);
+		if (virtio_driver_ok(a.d))
+			test_error(t, "%s: %s", a.d->name, a.d->error);
+		vq_notify(rx);
+		actor_prepare(&a, false);
+		(void)actor_used_in_time(&a);
+		(void)wait_for(vq_raw_used_count(rx) > n, 5 * QUIET_NS);
+		if (!small_ones_held(t, &a, rx, n) && !a.mute)
+			test_note(t,
+				  "%s: no answer comes in the buffer behind those too small for it",
+				  vt_who(a.d));
+		comes_back(t, &a, &how, "receive buffers too small for a header");
+	}
+	actor_tried(t, tried, "with a receive queue");
 }

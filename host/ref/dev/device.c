@@ -1018,6 +1018,16 @@ static bool no_second_look(struct device *d)
 	return true;
 }
 
+/* Fault hostile.small_rx_overrun: a header is written into each buffer for rx, whatever that holds. */
+static void overrun_small(struct device *d)
+{
+	const struct ring_piece *first = &d->chain.piece[d->chain.n_out];
+
+	if (d->reply_first && d->chain.n_in == 1 && first->len < sizeof(d->reply_first->hdr) &&
+	    fault(F_HOSTILE_SMALL_RX_OVERRUN))
+		memcpy(first->p, &d->reply_first->hdr, sizeof(d->reply_first->hdr));
+}
+
 static void run_rx(struct device *d)
 {
 	struct ring *r = &d->ring[DEV_RX];
@@ -1042,7 +1052,9 @@ static void run_rx(struct device *d)
 			d->chain.n_in = 1;
 			d->chain.in_len = d->chain.piece[d->chain.n_out].len;
 		}
-		if (d->chain.in_len < sizeof(struct virtio_vsock_hdr) ||
+		overrun_small(d);
+		if ((d->chain.in_len < sizeof(struct virtio_vsock_hdr) &&
+		     !fault(F_HOSTILE_SMALL_RX_TAKEN)) ||
 		    (d->chain.in_len == sizeof(struct virtio_vsock_hdr) &&
 		     fault(F_OUTSIDE_VS_RX_HEADER_SIZE))) {
 			if (rd_log_due(++r->bad_chains))
