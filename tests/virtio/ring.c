@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/support/cpus.h"
 #include "tests/virtio/util.h"
 
 #define INDIRECT VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC)
@@ -502,7 +503,7 @@ TEST(ring_event_idx_kicks,
      .timeout = 20 * SEC)
 {
 	enum {
-		BUFFERS = 500
+		BUFFERS = 800
 	};
 	struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
 	unsigned int i, e, kicks;
@@ -520,6 +521,133 @@ TEST(ring_event_idx_kicks,
 				  e ? "with" : "without", BUFFERS, kicks);
 			expect(t, kicks > 0, "%s: took %u buffers without a notification",
 			       vt_who(a.d), BUFFERS);
+		}
+}
+
+/* --- a queue that two CPUs keep full ------------------------------------------------------------------ */
+
+#define FLOOD_IDS  256u /* buffers on their way, at most */
+#define FLOOD_MANY 4000u
+#define FLOOD_OFF  1024u /* of the packet that nobody answers */
+
+static struct flood {
+	struct virtqueue *vq;
+	uint16_t id[FLOOD_IDS]; /* to be posted: a ring between the two CPUs */
+	uint32_t size, given, posted;
+	uint32_t stop;
+} flood;
+
+/* CPU 1: whatever is free is available again at once; the device is told when it wants to be. */
+static void refill(void *arg)
+{
+	struct flood *f = arg;
+	uint32_t given;
+
+	while (!__atomic_load_n(&f->stop, __ATOMIC_ACQUIRE)) {
+		given = __atomic_load_n(&f->given, __ATOMIC_ACQUIRE);
+		if (given == f->posted) {
+			cpu_relax();
+			continue;
+		}
+		while (f->posted != given) {
+			vq_raw_post(f->vq, &f->id[f->posted % FLOOD_IDS], 1);
+			__atomic_store_n(&f->posted, f->posted + 1, __ATOMIC_RELEASE);
+		}
+		if (vq_raw_kick_wanted(f->vq))
+			vq_notify(f->vq);
+	}
+}
+
+static void give(struct flood *f, uint16_t id)
+{
+	f->id[f->given % FLOOD_IDS] = id;
+	__atomic_store_n(&f->given, f->given + 1, __ATOMIC_RELEASE);
+}
+
+/* The first buffer is a request, which a vsock device answers each time; the others are quiet ones. */
+static void flood_begins(struct test_ctx *t, struct actor *a)
+{
+	struct flood *f = &flood;
+	uint32_t i;
+
+	actor_prepare(a, true);
+	memmove(a->mem + FLOOD_OFF, a->mem, a->len);
+	actor_prepare(a, false);
+	*f = (struct flood){ .vq = a->vq, .size = vq_size(a->vq) };
+	f->size = f->size < FLOOD_IDS ? f->size : FLOOD_IDS;
+	for (i = 0; i < f->size; i++) {
+		actor_desc(a, (uint16_t)i, i ? FLOOD_OFF : 0, a->writes ? 1 : a->len,
+			   actor_flags(a), 0);
+		give(f, (uint16_t)i);
+	}
+	CPU_OK(t, 1, smp_call_async(1, refill, f));
+}
+
+/* CPU 0: takes what is used. How much of it there was. */
+static unsigned int drain(struct test_ctx *t, struct actor *a, bool again)
+{
+	const unsigned int n = vq_raw_used_count(a->vq);
+	unsigned int k;
+	uint32_t id, len;
+
+	for (k = 0; k < n; k++) {
+		actor_used(a, k, &id, &len);
+		require(t, id < flood.size, "%s: used id %u, which is not in flight", vt_who(a->d),
+			(unsigned int)id);
+		if (again)
+			flood.id[(flood.given + k) % FLOOD_IDS] = (uint16_t)id;
+	}
+	actor_done(a, n);
+	if (again)
+		__atomic_store_n(&flood.given, flood.given + n, __ATOMIC_RELEASE);
+	return n;
+}
+
+/* Until many were used, and an answer came; the device has a second for that, and for each buffer some time. */
+static void keep_full(struct test_ctx *t, struct actor *a)
+{
+	const deadline_t end = deadline_in(test_sec());
+	bool answered = a->writes || a->mute;
+
+	while ((a->taken < FLOOD_MANY || !answered) && !deadline_passed(end)) {
+		require(t, wait_for(drain(t, a, true) > 0, ANSWER_NS),
+			"%s: %u buffers were used, and none of those that are available behind them",
+			vt_who(a->d), a->taken);
+		answered = answered || actor_acted(a);
+	}
+	if (!answered)
+		test_note(t, "%s: %u buffers of tx were used, and no answer came meanwhile",
+			  vt_who(a->d), a->taken);
+}
+
+TEST(ring_two_cpus,
+     .id = "virtio.ring.two_cpus",
+     .clause = "virtio 1.4, 2.6, 2.7.10: each available buffer is used, by a device that is told when it wants to be; however busy its queue is",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO | NEED_SMP,
+     .timeout = 20 * SEC)
+{
+	struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, e;
+	struct actor a;
+
+	actor_need(t);
+	for (e = 0; e < 2; e++)
+		for (i = 0; actor_of(i, RINGS_SPLIT, &a); i++) {
+			if (e && !has_feature(&a, VIRTIO_F_EVENT_IDX))
+				continue;
+			how.features = e ? EVENT : 0;
+			actor_up(t, &a, &how);
+			flood_begins(t, &a);
+			keep_full(t, &a);
+			__atomic_store_n(&flood.stop, 1, __ATOMIC_RELEASE);
+			CPU_OK(t, 1, smp_wait(1, ANSWER_NS));
+			require(t,
+				wait_for((drain(t, &a, false), a.taken >= flood.posted), ANSWER_NS),
+				"%s: of %u buffers %u are used", vt_who(a.d),
+				(unsigned int)flood.posted, a.taken);
+			expect(t, !wait_for(vq_raw_used_count(a.vq), QUIET_NS / 4),
+			       "%s: %u buffers were used, and more", vt_who(a.d), a.taken);
 		}
 }
 

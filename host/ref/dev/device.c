@@ -38,9 +38,11 @@
 #define AGAIN_MAX      1000000
 #define STALE_WRITES   20
 #define STALE_NS       1000000
-#define LOOK_NS	       50000000 /* outside3.vs_no_second_look */
-#define AT_WORK_MS     10	/* hostile.kick_at_work: how long a buffer is in work */
-#define ONCE_NS	       2000000	/* tx.looks_once */
+#define LOOK_NS	       50000000	 /* outside3.vs_no_second_look */
+#define AT_WORK_MS     10	 /* hostile.kick_at_work: how long a buffer is in work */
+#define ONCE_NS	       2000000	 /* tx.looks_once */
+#define BUSY_NS	       400000000 /* tx.starves_rx */
+#define BUSY_PACKETS   8 /* the same: of the first ones it is not known yet that many come */
 
 /* --- life --- */
 
@@ -722,6 +724,8 @@ static bool taken_again(const struct ring *r)
 
 	return r->kick_fd >= 0 && fault_on(F_HOSTILE_KICK_AT_WORK) &&
 	       poll(&kick, 1, AT_WORK_MS) == 1 && fault(F_HOSTILE_KICK_AT_WORK);
+}
+
 /* Fault tx.looks_once: the device rests between its last look and its wish, until a packet comes for which it is not told. */
 static void rest_in_front_of_wish(const struct ring *r)
 {
@@ -973,12 +977,19 @@ static bool sibling_waits(const struct device *d)
 	       !ring_pending(&s->ring[DEV_RX]);
 }
 
+/* Fault tx.starves_rx: as long as packets come, and for a while behind them, none goes out. */
+static bool tx_is_busy(const struct device *d)
+{
+	return d->packets_ever >= BUSY_PACKETS && rd_now_ns() - d->tx_worked_ns < BUSY_NS;
+}
+
 /* Faults: rx is not served though there is a packet and a buffer. */
 static bool rx_waits(struct device *d)
 {
 	if (!(d->reply_first || d->send_first) || !ring_pending(&d->ring[DEV_RX]))
 		return false;
 	return d->rx_asleep || (d->rx_dry && fault(F_OUTSIDE_VS_RX_DRY)) ||
+	       (tx_is_busy(d) && fault(F_TX_STARVES_RX)) ||
 	       (sibling_waits(d) && fault(F_OUTSIDE2_VS_DEVICES_WAIT)) ||
 	       (d->rx_gated && fault(F_OUTSIDE_VS_EVENT_GATES_RX)) ||
 	       (d->look_at_tx && ring_pending(&d->ring[DEV_TX]) &&
