@@ -503,7 +503,7 @@ TEST(ring_event_idx_kicks,
      .timeout = 20 * SEC)
 {
 	enum {
-		BUFFERS = 800
+		BUFFERS = 500
 	};
 	struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
 	unsigned int i, e, kicks;
