@@ -323,13 +323,17 @@ TEST(record_connects,
      .needs = NEEDS | NEED_HOST_CONNECT,
      .timeout = 10 * SEC)
 {
+	/* Of the last ones a packet comes right behind the answer, by which the connection has ended. */
 	static const struct {
 		uint16_t op;
 		int err;
+		uint16_t behind;
 	} answers[] = {
-		{ VSOCK_OP_RST, -ECONNREFUSED },
-		{ VSOCK_OP_SHUTDOWN, -ECONNRESET },
-		{ VSOCK_OP_CREDIT_UPDATE, -ECONNRESET },
+		{ VSOCK_OP_RST, -ECONNREFUSED, 0 },
+		{ VSOCK_OP_SHUTDOWN, -ECONNRESET, 0 },
+		{ VSOCK_OP_CREDIT_UPDATE, -ECONNRESET, 0 },
+		{ VSOCK_OP_RST, -ECONNREFUSED, VSOCK_OP_SHUTDOWN },
+		{ VSOCK_OP_RST, -ECONNREFUSED, VSOCK_OP_RESPONSE },
 	};
 	struct vsock_env *e = vsock_env_ctl(t);
 	unsigned int i;
@@ -352,10 +356,20 @@ TEST(record_connects,
 			"the host connects to the guest: no REQUEST comes");
 		p.to = (struct vsock_addr){ le64_to_cpu(s.hdr.src_cid),
 					    le32_to_cpu(s.hdr.src_port) };
+		vsock_hold_tx(e->vs, true);
 		packet_send(t, e, &p);
+		if (answers[i].behind) {
+			p.op = answers[i].behind;
+			p.flags = p.op == VSOCK_OP_SHUTDOWN ? BOTH : 0;
+			packet_send(t, e, &p);
+		}
+		vsock_hold_tx(e->vs, false);
 		ret = ctl_connect_end(e->ctl, &r);
-		expect(t, ret == answers[i].err, "REQUEST and %s: expected %s, the host says %s",
-		       packet_op(p.op), err_text(answers[i].err), err_text(ret));
+		expect(t, ret == answers[i].err,
+		       "REQUEST and %s%s%s: expected %s, the host says %s",
+		       packet_op(answers[i].op), answers[i].behind ? " in front of " : "",
+		       answers[i].behind ? packet_op(answers[i].behind) : "",
+		       err_text(answers[i].err), err_text(ret));
 	}
 	vsock_hold_requests(e->vs, false);
 }
@@ -881,6 +895,28 @@ static void cids_are_refused(struct test_ctx *t, struct vsock_env *e, const stru
 		   "a guest CID more than the configuration has room for");
 }
 
+/* Numbers of CIDs that no order has room for, or whose sum is a small one in 32 bits. The CIDs themselves are good ones. */
+static void counts_are_refused(struct test_ctx *t, struct vsock_env *e)
+{
+	static const uint32_t counts[][2] = {
+		{ CTL_MAX_CIDS + 1, 0 }, { 1, CTL_MAX_CIDS },	     { UINT32_MAX, 2 },
+		{ 1, UINT32_MAX },	 { UINT32_MAX, UINT32_MAX }, { 0x80000001u, 0x80000000u },
+	};
+	static struct ctl_set_cids order;
+	unsigned int i;
+
+	for (i = 0; i < CTL_MAX_CIDS; i++)
+		order.cids[i] = cpu_to_le64(100000 + i);
+	for (i = 0; i < COUNT_OF(counts); i++) {
+		order.num_guest = cpu_to_le32(counts[i][0]);
+		order.num_host = cpu_to_le32(counts[i][1]);
+		test_note(t, "%u guest CIDs and %u of the host", (unsigned int)counts[i][0],
+			  (unsigned int)counts[i][1]);
+		is_refused(t, ctl_any(e->ctl, CTL_SET_CIDS, &order, sizeof(order)), -EINVAL,
+			   "more CIDs than an order has room for");
+	}
+}
+
 TEST(record_refusals,
      .id = "vsock.record.refused_orders",
      .clause = PROTO "what the host's applications and administrator cannot have is refused, and nothing of it comes to the guest",
@@ -910,6 +946,7 @@ TEST(record_refusals,
 				       CTL_SVC_NONE, test_ms() / 4, &r),
 			   -EOPNOTSUPP, "a connect of a type that there is not");
 	cids_are_refused(t, e, &was);
+	counts_are_refused(t, e);
 	/* Once the first change is ordered a second one waits for nothing. */
 	CTL_OK(t, ctl_config_notice(e->ctl, was.guest, was.num_guest, was.host, was.num_host,
 				    test_ms() / 20));

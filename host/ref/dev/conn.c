@@ -876,6 +876,9 @@ static void receive_connecting(struct tconn *c, const struct virtio_vsock_hdr *h
 		peer_on_connected(c->pc);
 		return;
 	case VIRTIO_VSOCK_OP_RST:
+		if (ring_pending(&c->d->ring[DEV_TX]) &&
+		    fault_on_conn(F_RECORD_LAST_DECIDES, c->host_port))
+			return;
 		if (fault_on_conn(F_CONN_REFUSAL_ANSWERED, c->host_port))
 			send_unqueued(c, VIRTIO_VSOCK_OP_RST);
 		receive_rst(c);
