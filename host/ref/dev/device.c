@@ -525,6 +525,8 @@ void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len)
 		d->config_space = off + len;
 	if (chaos_strikes())
 		chaos_bytes(space, sizeof(space) < 64 ? sizeof(space) : 64);
+	if (len == 1 && fault(F_CONFIG_BYTE_ALONE))
+		space[off] ^= 0x10;
 	memcpy(buf, space + off, len);
 }
 
