@@ -1007,6 +1007,12 @@ static uint16_t rx_available(const struct ring *r)
 			  r->last_avail);
 }
 
+static void remember_most(struct device *d, const struct ring *r)
+{
+	if (rx_available(r) > d->rx_most)
+		d->rx_most = rx_available(r);
+}
+
 /* What the driver makes available meanwhile it does not notify: until it has given all back, and then some. */
 static void wait_in_front_of_wish(const struct device *d, const struct ring *r)
 {
@@ -1047,8 +1053,7 @@ static void run_rx(struct device *d)
 
 	if (rx_waits(d))
 		return;
-	if (rx_available(r) > d->rx_most)
-		d->rx_most = rx_available(r);
+	remember_most(d, r);
 	while (d->reply_first || d->send_first) {
 		const int ret = ring_pop(r, &d->chain);
 
