@@ -45,13 +45,14 @@ out:
 
 bool run_ask(struct run *r)
 {
-	struct strv names = { 0 };
+	struct strv names = { 0 }, used = { 0 };
 	bool ok = true;
 	size_t i;
 
 	recipe_names(r->recipe, "ask", &names);
+	vars_uses(&r->vars, &used);
 	for (i = 0; ok && i < names.n; i++) {
-		char *why = ask(r, names.v[i]);
+		char *why = strv_has(&used, names.v[i]) ? ask(r, names.v[i]) : NULL;
 
 		if (why)
 			fprintf(stderr, "assay: %s: [ask %s]: %s\n", r->recipe->path, names.v[i],
@@ -60,5 +61,6 @@ bool run_ask(struct run *r)
 		free(why);
 	}
 	strv_free(&names);
+	strv_free(&used);
 	return ok;
 }
