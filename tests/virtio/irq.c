@@ -155,6 +155,53 @@ TEST(irq_event_idx_flag,
 	actor_tried(t, i, "whose interrupts can be set up");
 }
 
+/* The driver changes its mind while the buffer is on its way. Where that is used before, no interrupt is due. */
+static bool wish_is_heard(struct actor *a, uint64_t after)
+{
+	uint64_t before;
+	bool heard;
+
+	(void)vq_interrupts(a->vq, false);
+	actor_prepare(a, true);
+	actor_desc(a, 0, 0, a->len, actor_flags(a), 0);
+	actor_post(a, 0);
+	before = count(a);
+	vq_notify(a->vq);
+	(void)wait_for(false, after);
+	heard = vq_interrupts(a->vq, true) || wait_for(count(a) > before, ANSWER_NS);
+	if (actor_wait(a, 1, ANSWER_NS))
+		actor_done(a, 1);
+	return heard;
+}
+
+TEST(irq_late_wish,
+     .id = "virtio.irq.wish_before_use",
+     .clause = "virtio 1.4, 2.7.7.2, 2.8.10 MUST: notify of a used buffer by what the driver wants when the device shows it",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 30 * SEC)
+{
+	enum {
+		TIMES = 32
+	};
+	struct bring_up how = { 0 };
+	unsigned int i, k, e, tried = 0;
+	struct actor a;
+
+	actor_need(t);
+	for (e = 0; e < 2; e++) {
+		how.features = e ? EVENT : 0;
+		for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
+			tried++;
+			for (k = 0; k < TIMES; k++)
+				require(t, wish_is_heard(&a, k * 40 * USEC),
+					"%s: interrupts are wanted %u us behind the notification, before the buffer is used: none comes",
+					actor_who(&a), k * 40);
+		}
+	}
+	actor_tried(t, tried, "whose interrupts can be set up");
+}
+
 /* SHOULD NOT, both: what comes all the same is counted and noted; that buffers are used is checked. */
 TEST(irq_suppressed,
      .id = "virtio.irq.suppressed",

@@ -79,6 +79,67 @@ TEST(init_peer,
 	 VIRTIO_BIT(VSOCK_F_NO_IMPLIED_STREAM) | VIRTIO_BIT(VSOCK_F_INDEXED_CID) |                 \
 	 VIRTIO_BIT(VIRTIO_F_RING_RESET))
 
+/* Up with features of queues that can be reset; a SKIP where the device has none. */
+static struct vsock_env *resettable(struct test_ctx *t)
+{
+	const struct virtio_device *d = vsock_device(vsock_env_ctl(t)->vs);
+
+	if (!(d->offered & VIRTIO_BIT(VIRTIO_F_RING_RESET)))
+		test_skip(t, "the device does not offer VIRTIO_F_RING_RESET (bit 40)");
+	if (vsock_env_reopen(t, RESET_FEATURES))
+		test_error(t, "the device does not come up: %s", vsock_env_device_error());
+	CTL_OK(t, vsock_env_reconnect());
+	return vsock_env_ctl(t);
+}
+
+/* No buffer is in it, so that none is lost. */
+static void renew_rx(struct test_ctx *t, struct virtio_device *d)
+{
+	const uint16_t size = vq_size(d->vq[0]);
+
+	require(t, d->ops->queue_reset(d, 0) == 0, "resetting the rx queue: %s", d->error);
+	vq_destroy(d->vq[0]);
+	d->vq[0] = NULL;
+	require(t, virtio_queue_setup(d, 0, size) == 0, "enabling the rx queue again: %s",
+		d->error);
+}
+
+TEST(init_rx_reset,
+     .id = "vsock.init.rx_queue_reset",
+     .clause = "virtio 1.4, 2.6.1: a queue is reset individually; 5.10.6, 5.10.6.5: what the device has for the guest by then comes once rx is enabled again",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL,
+     .timeout = 10 * SEC)
+{
+	enum {
+		BYTES = 5000,
+		PORT = 50997
+	};
+	struct vsock_env *e = resettable(t);
+	struct virtio_device *d = vsock_device(e->vs);
+	struct pair *p = pair_open(t), *other = pair_open(t);
+	const struct packet request = { .from = { vsock_config(e->vs)->guest[0], PORT },
+					.to = host_port(64999),
+					.type = VSOCK_STREAM,
+					.op = VSOCK_OP_REQUEST };
+
+	rx_is_full(other);
+	ctl_ahead(e->ctl, true);
+	host_send(p, BYTES);
+	ctl_ahead(e->ctl, false);
+	packet_send(t, e, &request);
+	(void)pair_waits(p, !vq_in_flight(d->vq[1]), 1);
+	renew_rx(t, d);
+	rx_has_room(other);
+	guest_expects(p, BYTES);
+	expect(t, pair_waits(p, packet_answer(e, &request) == VSOCK_OP_RST, 1),
+	       "REQUEST to a closed port, and rx is reset and enabled: expected RST, %s came",
+	       packet_op(packet_answer(e, &request)));
+	CTL_OK(t, ctl_barrier(e->ctl));
+	pair_close(p);
+	pair_close(other);
+}
+
 /* No queue runs any more when the device is reset, and its connections still are there. */
 TEST(init_after_queues,
      .id = "vsock.init.reset_after_queues",
@@ -91,16 +152,10 @@ TEST(init_after_queues,
 		QUEUES = 3,
 		PORT = 50998
 	};
-	struct virtio_device *d = vsock_device(vsock_env_ctl(t)->vs);
+	struct virtio_device *d = vsock_device(resettable(t)->vs);
 	struct ctl_dev_info info;
 	unsigned int q;
 
-	if (!(d->offered & VIRTIO_BIT(VIRTIO_F_RING_RESET)))
-		test_skip(t, "the device does not offer VIRTIO_F_RING_RESET (bit 40)");
-	if (vsock_env_reopen(t, RESET_FEATURES))
-		test_error(t, "the device does not come up: %s", vsock_env_device_error());
-	CTL_OK(t, vsock_env_reconnect());
-	d = vsock_device(vsock_env()->vs);
 	pair_open(t, .at = ASSAY_SINK_PORT, .local_port = PORT);
 	for (q = 0; q < QUEUES; q++)
 		require(t, d->ops->queue_reset(d, (uint16_t)q) == 0, "queue %u: %s", q, d->error);

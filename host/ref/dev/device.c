@@ -338,7 +338,7 @@ int device_ring_start(struct device *d, unsigned int queue, uint32_t base)
 		return ret;
 	}
 	rd_debug("%s: queue %u started, size %u, from 0x%x", d->name, queue, r->num, base);
-	if (queue == DEV_TX && !(!is_new && fault(F_OUTSIDE_VS_TX_RESUME)))
+	if (queue == DEV_TX)
 		d->look_at_tx = true;
 	if (queue == DEV_RX && is_new && d->info.resets >= 2 && ring_pending(r) &&
 	    fault(F_OUTSIDE_VS_RX_FIRST_LOST))

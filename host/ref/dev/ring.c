@@ -880,7 +880,7 @@ void ring_publish(struct ring *r)
 	    (fault(F_RING_BATCH_AT_END) ||
 	     (over_end(r, old) && fault(F_OUTSIDE_VS_BATCH_OVER_END))))
 		forget_used(r, old);
-	if (r->event_idx && r->index == RX && fault_on(F_OUTSIDE3_VS_WISH_BEFORE_INDEX))
+	if (r->event_idx && fault_on(F_OUTSIDE3_VS_WISH_BEFORE_INDEX))
 		early = wish_before_index(r, r->signalled_valid ? r->signalled : old);
 	/* 2.7.8: idx only after the elements. */
 	__atomic_store_n(&r->used->idx, htole16(r->used_idx), __ATOMIC_RELEASE);
