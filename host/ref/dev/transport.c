@@ -288,10 +288,10 @@ static int dev_info(struct device *d, struct ctl_dev_info *out)
 	out->features_acked = fault(F_RECORD_FEATURES_ALL) ? d->features_offered :
 							     d->features_acked;
 	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-		if (i == DEV_RX && d->ring[i].kicks && fault(F_RECORD_RX_UNCOUNTED))
-			continue;
-		out->kicks += d->ring[i].kicks;
-		out->calls += d->ring[i].calls;
+		if (!(i == DEV_RX && d->ring[i].kicks && fault(F_RECORD_RX_UNCOUNTED)))
+			out->kicks += d->ring[i].kicks;
+		if (!(i == DEV_RX && d->ring[i].calls && fault(F_RECORD_RX_CALLS_UNCOUNTED)))
+			out->calls += d->ring[i].calls;
 		out->chains_bad += d->ring[i].bad_chains;
 	}
 	out->conns = d->num_conns;
