@@ -57,7 +57,9 @@ void device_init_pci(struct device *d, uint16_t segment, uint16_t requester)
 {
 	char domain[8] = "";
 
-	*d = (struct device){ .bus = DEVICE_PCI, .segment = segment, .requester = requester };
+	*d = (struct device){
+		.bus = DEVICE_PCI, .segment = segment, .requester = requester, .alias = requester
+	};
 	if (segment)
 		snprintf(domain, sizeof(domain), "%04x:", segment);
 	snprintf(d->name, sizeof(d->name), "pci %s%02x:%02x.%x", domain,

@@ -27,8 +27,9 @@ struct irq_backend;
 struct device {
 	enum device_bus bus;
 	uint16_t segment, requester; /* PCI: requester is bus << 8 | device << 3 | function */
-	uint64_t base;		     /* MMIO: the first register's physical address */
-	char name[32];		     /* "pci 00:03.0", "pci 0001:00:03.0", "mmio 0xfeb00e00" */
+	uint16_t alias; /* the requester that an IOMMU sees; another's behind a conventional bridge */
+	uint64_t base; /* MMIO: the first register's physical address */
+	char name[32]; /* "pci 00:03.0", "pci 0001:00:03.0", "mmio 0xfeb00e00" */
 	/* The DMA back ends, the lowest first; dma_push() adds one. */
 	struct dma_layer dma[DMA_MAX_LAYERS];
 	unsigned int dma_layers;

@@ -18,6 +18,9 @@ enum {
 	CFG_COMMAND = 0x04,
 	CFG_STATUS = 0x06,
 	CFG_BAR0 = 0x10,
+	CAP_EXPRESS = 0x10,
+	EXPRESS_TO_PCI = 7, /* PCI Express 6.0, 7.5.3.2: Device/Port Type */
+	NO_EXPRESS = 16,
 	CFG_BUSES = 0x18,
 	CFG_MEM_WINDOW = 0x20,
 	CFG_CAPS = 0x34,
@@ -288,6 +291,47 @@ unsigned int pci_find_cap(const struct pci_dev *d, uint8_t id, unsigned int afte
 		off = pci_read(d, off + 1, 1) & 0xfc;
 	}
 	return 0;
+}
+
+/* The bridge that leads to the bus, NULL: none does. */
+static const struct pci_dev *bridge_to(uint16_t segment, uint8_t bus)
+{
+	unsigned int i;
+
+	for (i = 0; i < pci.count; i++) {
+		const struct pci_dev *d = pci.dev[i];
+
+		if ((d->header_type & 0x7f) == 1 && d->segment == segment && d->bus < bus &&
+		    pci_read(d, CFG_BUSES + 1, 1) == bus)
+			return d;
+	}
+	return NULL;
+}
+
+static unsigned int express_type(const struct pci_dev *d)
+{
+	const unsigned int cap = pci_find_cap(d, CAP_EXPRESS, 0);
+
+	return cap ? pci_read(d, cap + 2, 1) >> 4 : NO_EXPRESS;
+}
+
+uint16_t pci_alias(const struct pci_dev *d)
+{
+	uint16_t id = pci_requester(d);
+	const struct pci_dev *b;
+	uint8_t bus = d->bus;
+
+	while ((b = bridge_to(d->segment, bus))) {
+		const unsigned int type = express_type(b);
+
+		/* PCI Express to PCI/PCI-X Bridge 1.0, 2.3 */
+		if (type == EXPRESS_TO_PCI)
+			id = (uint16_t)(bus << 8);
+		else if (type == NO_EXPRESS)
+			id = pci_requester(b);
+		bus = b->bus;
+	}
+	return id;
 }
 
 void pci_enable(const struct pci_dev *d, bool mem, bool master)

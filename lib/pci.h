@@ -36,7 +36,7 @@ uint32_t arch_pci_intx(const struct pci_dev *d);
 
 /* --- lib/pci.c ------------------------------------------------------------------------------- */
 
-/* The requester ID of the function's requests. */
+/* The requester ID of the function's requests as it sends them. */
 static inline uint16_t pci_requester(const struct pci_dev *d)
 {
 	return (uint16_t)(d->bus << 8 | d->dev << 3 | d->fn);
@@ -54,6 +54,11 @@ void pci_write(const struct pci_dev *d, unsigned int off, unsigned int size, uin
 
 /* Offset of the next capability `id` after `after` (0: the first; id 0xff: any), 0: none. Loops are detected. */
 unsigned int pci_find_cap(const struct pci_dev *d, uint8_t id, unsigned int after);
+/*
+ * The requester ID that its requests have at the root complex: of a conventional bus they are those of the bridge, either of
+ * the bridge itself or, where it leads from PCI Express, of device 0 of the bus behind it. Once pci_init() is over.
+ */
+uint16_t pci_alias(const struct pci_dev *d);
 /* Memory decoding and bus mastering on or off. */
 void pci_enable(const struct pci_dev *d, bool mem, bool master);
 /* Maps a memory BAR; NULL if absent, I/O, or not assigned. */

@@ -133,6 +133,7 @@ static void find_all(void)
 		if (!edu_probe(a, p) && !testdev_probe(a, p))
 			continue;
 		device_init_pci(&a->dev, p->segment, pci_requester(p));
+		a->dev.alias = pci_alias(p);
 		pci_enable(p, true, true);
 		count++;
 	}

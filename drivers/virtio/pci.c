@@ -675,6 +675,7 @@ static void probe_one(const struct pci_dev *pci)
 	d->id = pci->device >= VIRTIO_PCI_MODERN ? (uint32_t)pci->device - VIRTIO_PCI_MODERN :
 						   pci->subdevice;
 	device_init_pci(&d->dev, pci->segment, pci_requester(pci));
+	d->dev.alias = pci_alias(pci);
 	d->name = d->dev.name;
 	pci_enable(pci, true, true);
 	pci_intx(pci, false);

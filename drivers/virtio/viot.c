@@ -90,11 +90,11 @@ static bool in_range(const struct node *n, const struct device *d, uint32_t *end
 	const uint16_t segment = le16_to_cpu(n->pci.segment_first);
 
 	if (d->bus != DEVICE_PCI || d->segment < segment ||
-	    d->segment > le16_to_cpu(n->pci.segment_last) || d->requester < first ||
-	    d->requester > le16_to_cpu(n->pci.bdf_last))
+	    d->segment > le16_to_cpu(n->pci.segment_last) || d->alias < first ||
+	    d->alias > le16_to_cpu(n->pci.bdf_last))
 		return false;
 	*endpoint = le32_to_cpu(n->pci.endpoint) + ((uint32_t)(d->segment - segment) << 16) +
-		    d->requester - first;
+		    d->alias - first;
 	return true;
 }
 

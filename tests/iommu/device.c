@@ -777,7 +777,7 @@ TEST(device_apart,
      .needs = NEED_VIRTIO | NEED_IOMMU)
 {
 	struct subject x[3], pair[2];
-	unsigned int n, i, k;
+	unsigned int n, i, k, tried = 0;
 
 	for (n = 0; n < 3 && subject_get(t, n, RINGS_SPLIT, &x[n]); n++)
 		;
@@ -785,6 +785,9 @@ TEST(device_apart,
 		test_skip(t, "one rng or vsock device is behind the IOMMU, two are wanted");
 	for (i = 0; i < n; i++) {
 		for (k = i + 1; k < n; k++) {
+			if (x[i].s.m == x[k].s.m && x[i].s.endpoint == x[k].s.endpoint)
+				continue; /* behind one bridge */
+			tried++;
 			pair[0] = x[i];
 			pair[1] = x[k];
 			stay_apart(t, pair);
@@ -792,6 +795,8 @@ TEST(device_apart,
 			x[k] = pair[1];
 		}
 	}
+	if (!tried)
+		test_skip(t, "the devices are one endpoint of the IOMMU");
 }
 
 /* --- the receive queue, by hand ----------------------------------------------------------------------- */

@@ -50,20 +50,40 @@ static bool has_viommu(char *why, size_t size)
 }
 NEED(viommu, NEED_VIOMMU, "virtio-iommu", has_viommu);
 
+/* Whether the IOMMU sees another one in the k-th agent than in those before it: behind one bridge they may be one. */
+static bool is_new(struct iommu *m, unsigned int k, uint32_t id)
+{
+	uint32_t other;
+	unsigned int i;
+
+	for (i = 0; i < k; i++)
+		if (m->ops->endpoint(m, &agent_get(i)->dev, &other) && other == id)
+			return false;
+	return true;
+}
+
+/* The n-th endpoint behind the IOMMU, NULL past the last. */
+static struct agent *agent_behind(struct iommu *m, unsigned int n, uint32_t *id)
+{
+	struct agent *a;
+	unsigned int i;
+
+	for (i = 0; (a = agent_get(i)); i++)
+		if (m->ops->endpoint(m, &a->dev, id) && is_new(m, i, *id) && n-- == 0)
+			return a;
+	return NULL;
+}
+
 /* Endpoints of the IOMMU; how many of them read. */
 static unsigned int count_endpoints(struct iommu *m, unsigned int *readers)
 {
-	struct agent *a;
-	unsigned int i, n = 0;
+	const struct agent *a;
+	unsigned int n;
 	uint32_t id;
 
 	*readers = 0;
-	for (i = 0; (a = agent_get(i)); i++) {
-		if (!m->ops->endpoint(m, &a->dev, &id))
-			continue;
-		n++;
+	for (n = 0; (a = agent_behind(m, n, &id)); n++)
 		*readers += a->reads;
-	}
 	return n;
 }
 
@@ -302,19 +322,15 @@ static void load_pattern(struct test_ctx *t, struct endpoint *e)
 
 bool endpoint_get(struct test_ctx *t, unsigned int n, struct endpoint *e)
 {
-	struct agent *a;
-	unsigned int i;
 	uint32_t id;
+	struct agent *a = agent_behind(env.m, n, &id);
 
-	for (i = 0; (a = agent_get(i)); i++) {
-		if (!env.m->ops->endpoint(env.m, &a->dev, &id) || n--)
-			continue;
-		*e = (struct endpoint){ a, id };
-		if (t && a->reads)
-			load_pattern(t, e);
-		return true;
-	}
-	return false;
+	if (!a)
+		return false;
+	*e = (struct endpoint){ a, id };
+	if (t && a->reads)
+		load_pattern(t, e);
+	return true;
 }
 
 struct endpoint endpoint_reader(struct test_ctx *t)

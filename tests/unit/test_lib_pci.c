@@ -336,6 +336,58 @@ static void places_bars(void **state)
 	assert_null(pci_map_bar(pci_get(4), 0));
 }
 
+/* A bridge to a bus; type -1: a conventional one, else that of its PCI Express capability. */
+static void add_bridge(uint8_t bus, uint8_t dev, uint8_t to, int type)
+{
+	struct fn *f = add_fn(bus, dev, 0, 1);
+
+	set(f, CFG_BUSES, 4, (uint32_t)bus | (uint32_t)to << 8 | 0xfeu << 16);
+	if (type < 0)
+		return;
+	set(f, CFG_STATUS, 2, STATUS_CAPS);
+	set(f, CFG_CAPS, 1, 0x40);
+	set(f, 0x40, 4, CAP_EXPRESS | ((uint32_t)type << 4 | 2) << 16);
+}
+
+static const struct pci_dev *at(uint8_t bus, uint8_t dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < pci.count; i++)
+		if (pci.dev[i]->bus == bus && pci.dev[i]->dev == dev)
+			return pci.dev[i];
+	fail();
+	return NULL;
+}
+
+static void aliases(void **state)
+{
+	(void)state;
+	add_fn(0, 1, 0, 0);
+	add_bridge(0, 2, 1, 4); /* a root port, and a PCI Express to PCI bridge behind it */
+	add_bridge(1, 0, 2, 7);
+	add_fn(2, 3, 0, 0);
+	add_bridge(2, 4, 3,
+		   -1); /* a conventional one behind that, whose own requests are aliased too */
+	add_fn(3, 5, 0, 0);
+	add_bridge(0, 6, 4, -1);
+	add_fn(4, 1, 0, 0);
+	add_bridge(4, 7, 5, 8); /* from PCI to PCI Express */
+	add_fn(5, 0, 0, 0);
+	add_bridge(0, 8, 6, 5); /* a switch */
+	add_bridge(6, 0, 7, 6);
+	add_fn(7, 0, 0, 0);
+	assert_int_equal(pci_init(), 13);
+	assert_int_equal(pci_alias(at(0, 1)), 0x0008);
+	assert_int_equal(pci_alias(at(1, 0)), 0x0100);
+	assert_int_equal(pci_alias(at(2, 3)), 0x0200);
+	assert_int_equal(pci_alias(at(2, 4)), 0x0200);
+	assert_int_equal(pci_alias(at(3, 5)), 0x0200);
+	assert_int_equal(pci_alias(at(4, 1)), 0x0030);
+	assert_int_equal(pci_alias(at(5, 0)), 0x0030);
+	assert_int_equal(pci_alias(at(7, 0)), 0x0700);
+}
+
 static void behind_bridges(void **state)
 {
 	struct fn *b, *late;
@@ -547,10 +599,9 @@ static void scans_ecam(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(interrupt_lines),    T(scans_ports),	T(no_bridge),
-		T(sizes_bars),	       T(places_bars),	T(behind_bridges),
-		T(circles_and_crowds), T(capabilities), T(msix),
-		T(command_bits),       T(scans_ecam),
+		T(interrupt_lines), T(scans_ports),    T(no_bridge),	T(sizes_bars),
+		T(places_bars),	    T(behind_bridges), T(aliases),	T(circles_and_crowds),
+		T(capabilities),    T(msix),	       T(command_bits), T(scans_ecam),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, end);

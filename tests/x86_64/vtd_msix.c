@@ -96,7 +96,7 @@ static bool subject(struct test_ctx *t, unsigned int n, struct actor *a)
 	if (!behind(now.v, n, a))
 		return false;
 	now.d = &a->d->dev;
-	now.source = now.d->requester;
+	now.source = now.d->alias;
 	actor_up(t, a, &how);
 	if (a->d->dev.dma_layers > 1)
 		test_skip(t, "the device's DMA needs translation (iommu=on), which is off here");
@@ -164,7 +164,7 @@ TEST(vtd_msix,
 	remap(t);
 	for (n = 0; subject(t, n, &a); n++) {
 		irq_round(t, &a, "messages are remapped");
-		name(t, now.d->requester ^ 0x10);
+		name(t, now.d->alias ^ 0x10);
 		vtd_drain(now.v);
 		irq_watch(a.d, a.queue);
 		actor_one(t, &a);
@@ -176,11 +176,10 @@ TEST(vtd_msix,
 			actor_who(&a), (unsigned int)irq_total(), ret == 1 ? "a" : "no");
 		expect_eq(t, f.reason, VTD_MESSAGE_SOURCE, "%s: reason of the record",
 			  actor_who(&a));
-		expect_eq(t, f.requester, now.d->requester, "%s: source of the record",
-			  actor_who(&a));
+		expect_eq(t, f.requester, now.d->alias, "%s: source of the record", actor_who(&a));
 		expect_eq(t, irq_total(), 0, "%s: interrupts by another requester's entry",
 			  actor_who(&a));
-		name(t, now.d->requester);
+		name(t, now.d->alias);
 		irq_round(t, &a, "the entries are its own again");
 		vt_must_reset(t, a.d);
 	}

@@ -194,7 +194,7 @@ static bool endpoint(struct iommu *m, const struct device *d, uint32_t *id)
 
 	if (!dmar_unit_of(d, &n) || n != unit_of(m)->number)
 		return false;
-	*id = d->requester;
+	*id = d->alias;
 	return true;
 }
 
