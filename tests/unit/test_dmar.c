@@ -340,6 +340,34 @@ static void regions(void **state)
 	assert_false(dmar_region(0, &r));
 }
 
+/* All addresses have 64 bits; a region's own scopes, whom it is for, stand behind it and end with it. */
+static void high(void **state)
+{
+	struct dmar_region r;
+	struct dmar_unit u;
+
+	(void)state;
+	put_region(0, 0x123450000, 0x7fffffffffff);
+	put_scope(1, 0, 0, 0x10, -1);
+	put_scope(2, 0, 0, 0xe0, 0x08);
+	put_unit(0, 0, 0, 0x7ffed91000);
+	put_scope(2, 0, 0, 0xe0, -1);
+	put_unit(1, 1, 0, 0x1fed90000);
+	assert_true(dmar_region(0, &r));
+	assert_int_equal(r.first, 0x123450000);
+	assert_int_equal(r.last, 0x7fffffffffff);
+	assert_false(dmar_region(1, &r));
+	assert_true(dmar_unit(0, &u));
+	assert_int_equal(u.base, 0x7ffed91000);
+	assert_true(dmar_unit(1, &u));
+	assert_int_equal(u.base, 0x1fed90000);
+	assert_int_equal(u.size, 8192);
+	assert_false(dmar_unit(2, &u));
+	/* A region's scope gives nobody a unit. */
+	assert_int_equal(unit_of(0, 0x10), 1);
+	assert_int_equal(unit_of(0, 0x0308), 0);
+}
+
 /* Units without sense are skipped; parts that do not fit end the table. */
 static void broken_units(void **state)
 {
@@ -450,9 +478,9 @@ static void any_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(no_table),	    CASE(platform),	 CASE(rest),	   CASE(units),
-		CASE(bridges),	    CASE(paths),	 CASE(interrupts), CASE(regions),
-		CASE(broken_units), CASE(broken_scopes), CASE(any_bytes),
+		CASE(no_table), CASE(platform),	    CASE(rest),		 CASE(units),
+		CASE(bridges),	CASE(paths),	    CASE(interrupts),	 CASE(regions),
+		CASE(high),	CASE(broken_units), CASE(broken_scopes), CASE(any_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,7 @@
 #define SOURCE	0x18u /* 00:03.0 */
 #define OTHER	0x20u
 #define ADDRESS 0x000ffffffffff000ull
+#define REGION	0x123400000ull /* that firmware reserves */
 
 /* --- what the rest of the payload gives ---------------------------------------------------------- */
 
@@ -44,6 +45,10 @@ static struct {
 		uint16_t segment;
 		uint64_t base;
 	} __attribute__((packed)) unit[6];
+	struct {
+		uint16_t type, length, reserved, segment;
+		uint64_t first, last;
+	} __attribute__((packed)) region[2];
 } __attribute__((packed)) table;
 
 const struct acpi_header *acpi_table(const char signature[4], unsigned int n)
@@ -696,6 +701,40 @@ static void faults(void **state)
 	end(m);
 }
 
+/* Where messages go, and what firmware reserves in this segment, nothing is mapped; beside it all is. */
+static void reserved(void **state)
+{
+	static const struct {
+		uint64_t at;
+		int answer;
+	} c[] = {
+		{ REGION - 0x1000, 0 },	 { REGION, -ERANGE },	   { REGION + 0xf000, -ERANGE },
+		{ REGION + 0x10000, 0 }, { REGION + 0x100000, 0 }, { 0xfedff000, 0 },
+		{ 0xfee00000, -ERANGE }, { 0xfeeff000, -ERANGE },  { 0xfef00000, 0 },
+	};
+	unsigned int n, i;
+
+	(void)state;
+	for (n = 0; n < 3; n++) {
+		struct iommu *m = mode(n);
+
+		assert_int_equal(m->ops->attach(m, 5, SOURCE), 0);
+		for (i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+			const uint64_t last = c[i].at + 0xfff;
+
+			assert_int_equal(m->ops->reserved(m, SOURCE, c[i].at, last),
+					 c[i].answer != 0);
+			assert_int_equal(m->ops->map(m, 5, c[i].at, last, 0x7000, IOMMU_READ),
+					 c[i].answer);
+		}
+		/* A range that holds one. */
+		assert_int_equal(m->ops->map(m, 5, REGION - 0x2000, REGION + 0x11fff, 0x7000,
+					     IOMMU_READ),
+				 -ERANGE);
+		end(m);
+	}
+}
+
 /* What a reason is to others. */
 static void reasons(void **state)
 {
@@ -748,6 +787,13 @@ static void put_table(void)
 		table.unit[i].flags = i == 0;
 		table.unit[i].base = BASE + i * 0x10000;
 	}
+	for (i = 0; i < 2; i++) {
+		table.region[i].type = 1;
+		table.region[i].length = 24;
+		table.region[i].segment = (uint16_t)i;
+		table.region[i].first = REGION + i * 0x100000;
+		table.region[i].last = REGION + i * 0x100000 + 0xffff;
+	}
 }
 
 static void put_bad(uint64_t base, uint32_t version, uint64_t cap, uint64_t ecap)
@@ -765,7 +811,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(finds),	 CASE(maps),	      CASE(domains), CASE(no_memory),
 		CASE(deaf_unit), CASE(not_forgotten), CASE(queue),   CASE(faults),
-		CASE(reasons),	 CASE(refuses),	      CASE(lasting),
+		CASE(reserved),	 CASE(reasons),	      CASE(refuses), CASE(lasting),
 	};
 	const init_fn *f;
 
