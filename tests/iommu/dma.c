@@ -180,6 +180,40 @@ IOMMU_TEST(dma_high,
 		iommu_lacks(t, "no agent is known to reach above 256 MiB (iommu-testdev)");
 }
 
+/* An entry or request that keeps 32 bits of the page's address leads to another page of RAM. */
+IOMMU_TEST(dma_high_memory,
+     .id = "iommu.dma.high_memory",
+     .clause = "virtio 1.4, 5.13.6.5; VT-d 9.8: a mapping leads to any page of memory, above 4 GiB too",
+     .owner = OWNER,
+     .needs = NEED_IOMMU | NEED_ENDPOINT,
+     .timeout = 20 * SEC)
+{
+	const uint32_t domain = domain_of(0);
+	uint8_t *high, *below;
+	struct endpoint e;
+	unsigned int i, k, strange;
+
+	if (!iommu_high_page(t, &high, &below)) {
+		iommu_lacks(t, "no RAM above 4 GiB whose address, cut to 32 bits, is RAM");
+		return;
+	}
+	for (i = 0; endpoint_get(t, i, &e); i++) {
+		attach(t, &e, domain);
+		map(t, domain, iova_of(0), high, 1, RW);
+		/* What goes through the tables once more, behind an invalidation, is the same. */
+		map(t, domain, iova_of(1), below, 1, RW);
+		unmap(t, domain, iova_of(1), 1);
+		memset(below, 0, PAGE_SIZE);
+		dma_reaches(t, &e, iova_of(0), high, 0, 64, "in a page above 4 GiB");
+		for (k = 0, strange = 0; k < PAGE_SIZE; k++)
+			strange += below[k] != 0;
+		expect(t, !strange, "%s %s: %u bytes come to 0x%llx instead of 0x%llx",
+		       e.a->dev.name, e.a->kind, strange, (unsigned long long)virt_to_phys(below),
+		       (unsigned long long)virt_to_phys(high));
+		detach(t, &e, domain);
+	}
+}
+
 /* --- permissions ------------------------------------------------------------------------------------ */
 
 IOMMU_TEST(dma_read_only,

@@ -12,6 +12,7 @@
 #define LOW_FROM    (32ull << 20)
 #define LOW_END	    (192ull << 20) /* within every agent's reach */
 #define IOVA_FROM   (200ull << 20) /* so are these, and no page of LOW_* has such an address */
+#define FOUR_GIB    (1ull << 32)
 #define MAX_PAGES   32u
 #define DOMAIN_BASE 0x40u
 /* Behind the tests' own: who leaves each domain passes through the one, the pattern comes through the other. */
@@ -245,6 +246,35 @@ void on_each_iommu(struct test_ctx *t, void (*body)(struct test_ctx *t))
 		test_skip(t, "%s", each.first);
 }
 
+static void give_behind(struct test_ctx *t, void *p, unsigned int n)
+{
+	if (env.n == MAX_PAGES) {
+		mem_pages_free(p, n);
+		test_error(t, "more memory than the fixture keeps");
+	}
+	env.page[env.n] = p;
+	env.count[env.n++] = n;
+}
+
+bool iommu_high_page(struct test_ctx *t, uint8_t **high, uint8_t **below)
+{
+	uint64_t at;
+
+	for (at = LOW_FROM; at < LOW_END; at += PAGE_SIZE) {
+		*high = mem_pages_at(FOUR_GIB + at, 1);
+		*below = *high ? mem_pages_at(at, 1) : NULL;
+		if (*below)
+			break;
+		if (*high)
+			mem_pages_free(*high, 1);
+	}
+	if (at == LOW_END)
+		return false;
+	give_behind(t, *high, 1);
+	give_behind(t, *below, 1);
+	return true;
+}
+
 uint8_t *iommu_pages(struct test_ctx *t, unsigned int n)
 {
 	uint64_t at;
@@ -252,15 +282,12 @@ uint8_t *iommu_pages(struct test_ctx *t, unsigned int n)
 
 	if (unfit())
 		test_skip(t, "%s", unfit());
-	if (env.n == MAX_PAGES)
-		test_error(t, "more memory than the fixture keeps");
 	for (at = LOW_FROM; !p && at < LOW_END; at += PAGE_SIZE)
 		p = mem_pages_at(at, n);
 	if (!p)
 		test_error(t, "no %u pages between %llu and %llu MiB", n, LOW_FROM >> 20,
 			   LOW_END >> 20);
-	env.page[env.n] = p;
-	env.count[env.n++] = n;
+	give_behind(t, p, n);
 	return p;
 }
 

@@ -69,6 +69,11 @@ uint32_t domain_of(unsigned int k);
  * there are too few domains.
  */
 uint8_t *iommu_pages(struct test_ctx *t, unsigned int n);
+/*
+ * A page above 4 GiB and the one at its lower 32 bits, likewise freed. false: no page there has one of RAM there that is
+ * free, too.
+ */
+bool iommu_high_page(struct test_ctx *t, uint8_t **high, uint8_t **below);
 /* The smallest mapping, and the k-th of them from an address on that is outside of all reserved regions. */
 uint64_t granule(void);
 uint64_t iova_of(unsigned int k);

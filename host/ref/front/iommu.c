@@ -132,6 +132,14 @@ static bool map_short(union front_request *r, uint32_t len)
 	return true;
 }
 
+static bool map_phys_cut(union front_request *r, uint32_t len)
+{
+	if (!is(r, len, VIOMMU_T_MAP) || !(le64toh(r->map.phys_start) >> 32))
+		return false;
+	r->map.phys_start = htole64(le64toh(r->map.phys_start) & UINT32_MAX);
+	return true;
+}
+
 static bool map_next_page(union front_request *r, uint32_t len)
 {
 	if (!is(r, len, VIOMMU_T_MAP))
@@ -332,6 +340,7 @@ const struct fault front_iommu[F_COUNT] = {
 	[F_IOMMU_MAP_LONG] = { .request = map_long },
 	[F_IOMMU_MAP_FROM_BELOW] = { .request = map_from_below },
 	[F_IOMMU_MAP_SHORT] = { .request = map_short },
+	[F_IOMMU_MAP_PHYS_CUT] = { .request = map_phys_cut },
 	[F_IOMMU_MAP_NEXT_PAGE] = { .request = map_next_page },
 	[F_IOMMU_READ_ONLY_WRITABLE] = { .request = read_only_writable },
 	[F_IOMMU_WRITE_ONLY_DEAD] = { .request = write_only_dead },

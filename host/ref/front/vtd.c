@@ -386,6 +386,19 @@ static bool paging_unchecked(const struct access *a)
 	return false;
 }
 
+/* Entries have 32 bits of a page's address. */
+static uint64_t page_cut(uint64_t low, unsigned int level)
+{
+	return level == 1 ? low & ~0x000fffff00000000ull : low;
+}
+
+static bool page_high_cut(const struct access *a)
+{
+	if (looks(a))
+		each_table(page_cut);
+	return false;
+}
+
 static uint64_t upper_open(uint64_t low, unsigned int level)
 {
 	return level > 1 && low & (VTD_READ | VTD_WRITE) ? low | VTD_READ | VTD_WRITE : low;
@@ -501,6 +514,7 @@ const struct fault front_vtd[F_COUNT] = {
 	[F_VTD_CONTEXT_TYPE_UNCHECKED] = { .before = context_type_unchecked },
 	[F_VTD_FAULTS_ALWAYS] = { .before = faults_always },
 	[F_VTD_PAGING_UNCHECKED] = { .before = paging_unchecked },
+	[F_VTD_PAGE_HIGH_CUT] = { .before = page_high_cut },
 	[F_VTD_UPPER_IGNORED] = { .before = upper_ignored },
 	[F_VTD_READ_ONLY_WRITABLE] = { .before = read_only_writable },
 	[F_VTD_BAD_TABLE_EMPTY] = { .before = bad_table_empty },
