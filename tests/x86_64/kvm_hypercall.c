@@ -250,6 +250,8 @@ TEST(hypercall_preserves,
 			t, c.clobbered, 0,
 			"registers changed by hypercall %u%s (bits: rbx rcx rdx rsi rdi rbp, r8 to r15 from 8)",
 			(unsigned int)numbers[i % 2], c.zeros ? ", where all were 0" : "");
+		expect_answer(t, (int64_t)c.result, i % 2 ? -KVM_ENOSYS : 0, "hypercall %u%s",
+			      (unsigned int)numbers[i % 2], c.zeros ? " with registers of 0" : "");
 	}
 }
 

@@ -91,6 +91,8 @@ static bool in_long_mode(unsigned int cpu)
 		return false;
 	if (r15)
 		return true;
+	if (fault(F_KVM_HYPERCALL_ZEROS_ARE_32))
+		return false;
 	plugin_set_reg(cpu, R_R15, 1);
 	is64 = plugin_reg(cpu, R_R15) == 1;
 	if (is64)
@@ -141,6 +143,8 @@ static bool do_hypercall(unsigned int cpu, enum kind kind)
 
 	if (kind == KIND_VMMCALL && fault(F_KVM_HYPERCALL_ONE_OPCODE))
 		return true;
+	if (kind == KIND_VMCALL && fault(F_KVM_HYPERCALL_OTHER_UNDEFINED))
+		return false;
 	c.rax = plugin_reg(cpu, R_RAX);
 	c.rbx = plugin_reg(cpu, R_RBX);
 	c.rcx = plugin_reg(cpu, R_RCX);
