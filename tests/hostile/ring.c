@@ -686,6 +686,52 @@ TEST(hostile_numbers,
 	actor_tried(t, tried, "on PCI");
 }
 
+/* All of a queue's registers, each with what a driver writes there. */
+static void configure_nothing(const struct virtio_pci *p, uint16_t q)
+{
+	volatile uint8_t *const first = (volatile uint8_t *)&p->common->queue_desc_lo;
+	unsigned int k;
+
+	mmio_write16(&p->common->queue_select, q);
+	mmio_write16(&p->common->queue_size, 8);
+	mmio_write16(&p->common->queue_msix_vector, 0);
+	for (k = 0; k < 6; k++)
+		mmio_write32(first + 4 * k, k % 2 ? 0 : 0x1000 * (k + 1));
+	mmio_write16(&p->common->queue_enable, 1);
+	if (virtio_has(&p->vdev, VIRTIO_F_RING_RESET))
+		mmio_write16(&p->common->queue_reset, 1);
+}
+
+/* A device that has an administration queue has one behind the others. */
+TEST(hostile_no_queue,
+     .id = "hostile.ring.no_queue",
+     .clause = CLAUSE,
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO_PCI,
+     .liveness = 1,
+     .timeout = 20 * SEC)
+{
+	static const uint16_t beyond[] = { 1, 2, 3, 60, 1000, 32000, 65000 };
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL,
+				      .features = VIRTIO_BIT(VIRTIO_F_RING_RESET) };
+	unsigned int i, k, tried = 0;
+	struct virtio_pci *p;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_get(i, &a); i++) {
+		p = virtio_pci(a.d);
+		if (!p)
+			continue;
+		tried++;
+		actor_up(t, &a, &how);
+		for (k = 0; k < sizeof(beyond) / sizeof(beyond[0]); k++)
+			configure_nothing(p, (uint16_t)(a.d->max_queues + beyond[k]));
+		comes_back(t, &a, &how, "registers of queues that do not exist were written");
+	}
+	actor_tried(t, tried, "on PCI");
+}
+
 /* --- at random ------------------------------------------------------------------------------------ */
 
 static uint64_t state;

@@ -634,8 +634,11 @@ static void write_queue(struct virtio_pci *v, unsigned int at, uint32_t value)
 {
 	struct vpci_queue *q = selected(v);
 
-	if (!q)
+	if (!q) {
+		if (at == QUEUE_ENABLE && fault(F_HOSTILE_NO_QUEUE_STICKS))
+			v->d->ring[DEV_TX].lame = true;
 		return;
+	}
 	if (at == QUEUE_MSIX_VECTOR) {
 		q->vector = vector_for(v, value);
 	} else if (at == QUEUE_RESET) {
