@@ -1048,6 +1048,11 @@ static bool small_ones_held(struct test_ctx *t, const struct actor *a, struct vi
 		expect(t, len <= small_len((uint16_t)id, n),
 		       "%s: a receive buffer of %u bytes: used len %u", vt_who(a->d),
 		       (unsigned int)small_len((uint16_t)id, n), (unsigned int)len);
+		expect(t,
+		       !len || !all_untouched(a->mem + SMALL_OFF + id * SMALL_STEP,
+					      a->mem + SMALL_OFF + id * SMALL_STEP + len),
+		       "%s: a receive buffer of %u bytes: used len %u, and none of them is written",
+		       vt_who(a->d), (unsigned int)small_len((uint16_t)id, n), (unsigned int)len);
 		whole |= id == n && len >= sizeof(struct vsock_hdr);
 	}
 	return whole;

@@ -304,6 +304,7 @@ TEST(leak_scan,
 {
 	/* The first and last byte of shared pages, their middle, and the border between two. The last page of RAM as well. */
 	static const size_t places[] = { 0, 2000, PAGE_SIZE - 16, 2 * PAGE_SIZE - sizeof(secret) };
+	struct ctl_mem_state before, after;
 	struct ctl_mem_scan_reply r;
 	struct vsock_env *e;
 	uint8_t *p;
@@ -316,9 +317,20 @@ TEST(leak_scan,
 	expect(t, r.scanned_pages > 0, "the host scanned nothing");
 	expect_eq(t, r.matches, 0, "places where the host reads the secret (first 0x%llx)",
 		  (unsigned long long)r.first_addr);
-	if (protect_share(gfn_of(p + 2 * PAGE_SIZE), 2) == 0)
+	/* A scan that finds nothing proves nothing: in shared pages it has to find the secret, across their border too. */
+	CTL_OK(t, ctl_mem_state(e->ctl, &before));
+	if (protect_share(gfn_of(p + 2 * PAGE_SIZE), 2) == 0) {
+		CTL_OK(t, ctl_mem_state(e->ctl, &after));
+		expect_eq(t, after.shared_pages - before.shared_pages, 2,
+			  "pages that are shared, more than before two were shared");
+		expect_eq(t, before.private_pages - after.private_pages, 2,
+			  "pages that are private, less than before two were shared");
 		for (unsigned int i = 0; i < COUNT_OF(places); i++)
 			is_found(t, e, p + 2 * PAGE_SIZE + places[i]);
+		CTL_OK(t, ctl_mem_scan(e->ctl, secret, sizeof(secret), &r));
+		expect_eq(t, r.scanned_pages, after.shared_pages,
+			  "pages that the host scanned, of those that are shared");
+	}
 	protect_pages_free(p + 2 * PAGE_SIZE, 2);
 	mem_pages_free(p, 2);
 	p = last_page();

@@ -1078,7 +1078,7 @@ static void run_rx(struct device *d)
 			if (rd_log_due(++r->bad_chains))
 				rd_log("%s: an rx buffer of %" PRIu64 " bytes", d->name,
 				       d->chain.in_len);
-			ring_push(r, &d->chain, 0, false);
+			ring_push(r, &d->chain, fault(F_HOSTILE_SMALL_RX_LEN) ? 1 : 0, false);
 		} else if (d->reply_first) {
 			deliver_reply(d);
 		} else if (!deliver_conn(d)) {

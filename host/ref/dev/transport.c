@@ -376,6 +376,8 @@ static int mem_state(struct device *d, struct ctl_mem_state *out)
 		out->shared_pages += s == PAGE_SHARED;
 		out->private_pages += s == PAGE_PRIVATE;
 	}
+	if (fault(F_MEM_PAGES_UNCOUNTED))
+		out->private_pages = ps->file->frames;
 	return 0;
 }
 
