@@ -542,6 +542,9 @@ void device_config_write(struct device *d, uint32_t off, const void *buf, uint32
 		return;
 	}
 
+	if (len && off > VSOCK_INDEXED_INDEX && off < VSOCK_INDEXED_SIZE &&
+	    d->cids.layout == CTL_LAYOUT_INDEXED && fault(F_CONFIG_INDEX_BEHIND))
+		d->config_index = *(const uint8_t *)buf;
 	/* Only the index can be written. The VMM hands over the whole space. */
 	if (d->cids.layout != CTL_LAYOUT_INDEXED || off > VSOCK_INDEXED_INDEX ||
 	    off + len < VSOCK_INDEXED_INDEX + sizeof(index))
