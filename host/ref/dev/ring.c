@@ -161,8 +161,9 @@ static void start_split(struct ring *r, uint16_t base)
 	r->old_event = base;
 	r->published = r->used_idx;
 	/* Resumed, not new: what the driver was told before is not known. */
-	r->signalled = r->used_idx;
-	r->signalled_valid = base == 0;
+	if (!fault(F_IRQ_WISH_KEPT))
+		r->signalled = r->used_idx;
+	r->signalled_valid = base == 0 && !fault(F_IRQ_FIRST_UNASKED);
 }
 
 int ring_start(struct ring *r, uint32_t base)
