@@ -588,24 +588,93 @@ static void walk_return(struct walk *w, CXCursor c, bool stmt)
 	kids_free(&k);
 }
 
+static bool is_labelled(CXCursor c)
+{
+	const enum CXCursorKind kind = clang_getCursorKind(c);
+
+	return kind == CXCursor_CaseStmt || kind == CXCursor_DefaultStmt ||
+	       kind == CXCursor_LabelStmt;
+}
+
+/* On a healthy host nothing goes on behind this statement. */
+static bool ends(const struct walk *w, CXCursor c)
+{
+	const enum CXCursorKind kind = clang_getCursorKind(c);
+	struct kids k = kids_of(c);
+	bool yes = false;
+	unsigned int i;
+	int v;
+
+	switch (kind) {
+	case CXCursor_ReturnStmt:
+	case CXCursor_BreakStmt:
+	case CXCursor_ContinueStmt:
+	case CXCursor_GotoStmt:
+		yes = true;
+		break;
+	case CXCursor_CompoundStmt:
+		for (i = 0; i < k.n; i++)
+			yes = (yes && !is_labelled(k.v[i])) || ends(w, k.v[i]);
+		break;
+	case CXCursor_CaseStmt:
+	case CXCursor_DefaultStmt:
+	case CXCursor_LabelStmt:
+		yes = k.n && ends(w, k.v[k.n - 1]);
+		break;
+	case CXCursor_IfStmt:
+		v = k.n >= 2 ? fold(w, k.v[0], 0) : UNKNOWN;
+		yes = (v == 0 || (k.n >= 2 && ends(w, k.v[1]))) &&
+		      (v == 1 || (k.n > 2 && ends(w, k.v[2])));
+		break;
+	default:
+		break;
+	}
+	kids_free(&k);
+	return yes;
+}
+
 static void walk_all(struct walk *w, CXCursor c, unsigned int from, bool stmt)
 {
 	struct kids k = kids_of(c);
+	bool ended = false;
 	unsigned int i;
 
-	for (i = from; i < k.n; i++)
-		walk(w, k.v[i], stmt);
+	for (i = from; i < k.n; i++) {
+		ended = ended && !is_labelled(k.v[i]);
+		if (!ended)
+			walk(w, k.v[i], stmt);
+		ended = stmt && (ended || ends(w, k.v[i]));
+	}
 	kids_free(&k);
+}
+
+/* Which child is the condition of a loop that only a fault begins; -1: it is no such loop. */
+static int false_condition(const struct walk *w, CXCursor c, const struct kids *k)
+{
+	const enum CXCursorKind kind = clang_getCursorKind(c);
+	unsigned int i;
+
+	if (kind != CXCursor_ForStmt && kind != CXCursor_WhileStmt)
+		return -1;
+	for (i = 0; i + 1 < k->n; i++)
+		if (clang_isExpression(clang_getCursorKind(k->v[i])) && fold(w, k->v[i], 0) == 0)
+			return (int)i;
+	return -1;
 }
 
 /* for, while, do, switch: expressions, and one body. */
 static void walk_loop(struct walk *w, CXCursor c, bool body_first)
 {
 	struct kids k = kids_of(c);
+	const int never = false_condition(w, c, &k);
 	unsigned int i;
 
-	for (i = 0; i < k.n; i++)
-		walk(w, k.v[i], i == (body_first ? 0 : k.n - 1));
+	if (never < 0) {
+		for (i = 0; i < k.n; i++)
+			walk(w, k.v[i], i == (body_first ? 0 : k.n - 1));
+	} else if (never > 0 && clang_isExpression(clang_getCursorKind(k.v[0]))) {
+		walk(w, k.v[0], true);
+	}
 	kids_free(&k);
 }
 

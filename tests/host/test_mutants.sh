@@ -93,6 +93,21 @@ int locals(struct node *n)
 	p->v = 5;
 	return last[1] && depth > 2 && fault(4) ? 0 : sum;
 }
+int behind(int x)
+{
+	for (struct node *n = 0; n && fault(5); n = n->next)
+		x += 3;
+	switch (x) {
+	case 8:
+		if (!fault(6))
+			return x;
+		x -= 4;
+		break;
+	default:
+		break;
+	}
+	return x;
+}
 C
 cat >"$tmp/expected" <<'LIST'
 2 FIRST constant: 3 => (3 + 1)
@@ -130,9 +145,12 @@ cat >"$tmp/expected" <<'LIST'
 66 locals constant: 5 => (5 - 1)
 66 locals dropped: p->v = 5 => (void)0
 67 locals return: last[1] && depth > 2 && fault(4) ? 0 : sum => 0
+76 behind return: x => 0
+80 behind dropped: break => (void)0
+82 behind return: x => 0
 LIST
 
-echo 1..20
+echo 1..22
 list >"$tmp/list" 2>"$tmp/log"
 result "a small file is listed" $?
 sed 's/ *$//' "$tmp/list" | awk -F '\t' '{ print $2, $3, $4 ": " $5 " => " $6 }' | LC_ALL=C sort -n >"$tmp/seen"
@@ -192,3 +210,67 @@ result "a line of it that fits none is an error" $?
 printf 'host/ref/dev/config.c\tconfig_is_host\treturn true;\t*\t\n' >"$tmp/eq"
 ! mutants_of "$tmp/eq" && grep -q "five fields" "$tmp/log"
 result "and so is one without a reason" $?
+
+# Which test executes which line: a program that acts as QEMU, which writes what a guest says, and as the host beside it.
+cat >"$tmp/host.c" <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static int late;
+static void say(const char *text)
+{
+	FILE *f = fopen(getenv("RECORD_CONSOLE"), "a");
+	fprintf(f, "%s\n", text);
+	fclose(f);
+	usleep(50000);
+}
+static int twice(int x)
+{
+	if (x > 5)
+		return 2 * x;
+	return x +
+	       x;
+}
+int main(int argc, char **argv)
+{
+	say("KTAP version 1");
+	late = twice(argc);
+	usleep(50000);
+	say("    # start s.one");
+	late += twice(10);
+	usleep(50000);
+	say("    # start s.two");
+	late += argv[0][0] == 0 ? 7 : 0;
+	usleep(50000);
+	return late < 0;
+}
+C
+cat >"$tmp/reached" <<'LINES'
+8 111
+14 110
+15 010
+16 110
+17 110
+25 100
+29 001
+LINES
+printf 's.one\ns.two\n' >"$tmp/order"
+(
+	here=$PWD
+	cd "$tmp" || exit
+	flag() { :; }
+	# shellcheck source=scripts/mutants-host
+	. "$here/scripts/mutants-host"
+	subjects=(host.c) cov=$tmp
+	: >"$tmp/blocks.p"
+	cc=$(sed -n 's/^CC //p' "$here/$out/mutants/flags")
+	$cc -g -O0 -fsanitize-coverage=trace-pc -c "$tmp/host.c" -o "$tmp/host.o" &&
+		$cc -D_GNU_SOURCE -O2 -c "$here/host/mutate/record/record.c" -o "$tmp/record.o" &&
+		$cc -o "$tmp/host" "$tmp/host.o" "$tmp/record.o" -lpthread &&
+		RECORD_CONSOLE=$tmp/console RECORD_OUT=$tmp "$tmp/host" &&
+		blocks_of "$tmp/host" >"$tmp/blocks.h"
+	lines_of_record "$tmp" >"$tmp/lines"
+) >"$tmp/log" 2>&1
+result "a host that records what it executes" $?
+awk '{ print $2, $3 }' "$tmp/lines" | grep -E '^(8|1[4567]|25|29) ' | diff "$tmp/reached" - >"$tmp/log"
+result "tells of each line what executes it: what is before the tests, and each of them" $?
