@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # What the documents and the CI files name exists: targets of make, files, hosts, options of assay and of
-# scripts/setup's components. TAP. tests/host/test_docs.sh BUILD_DIR
+# scripts/setup's components; docs/without-a-fault.tsv names the tests that no fault names. TAP.
+# tests/host/test_docs.sh BUILD_DIR
 set -uo pipefail
 
 out=$1
@@ -33,7 +34,7 @@ unknown() { # PATTERN KNOWN [PREFIX_TO_CUT]
 		{ w = $0; sub(cut, "", w); if (!(w in is)) print file w }' | sort -u >"$tmp/bad"
 }
 
-echo 1..6
+echo 1..7
 make -s help | grep -oE 'make [a-z-]+' | cut -d' ' -f2 >"$tmp/targets"
 printf '%s\n' all setup help olddefconfig defconfig >>"$tmp/targets" # the last two are the kernel's
 unknown '(`|run: |- |&& )make [a-z][a-z-]+' "$tmp/targets" '^.*make '
@@ -80,3 +81,23 @@ done >>"$tmp/bad"
 grep -q 'tar\.xz | tar xJ' docs/ci/lava-job.yaml || echo "docs/ci/lava-job.yaml: the archive is a .tar.xz" >>"$tmp/bad"
 grep -q './assay run' docs/ci/lava-job.yaml || echo "docs/ci/lava-job.yaml calls no assay" >>"$tmp/bad"
 result "the archive of docs/ci/lava-job.yaml"
+
+# A fault names tests by id or glob; those that it makes a note of as well.
+"$out/assay" list | awk '{ print $1 }' >"$tmp/tests"
+"$out/assay" list --faults | cut -f3 | tr ',' '\n' | sed 's/^ *note://' | sort -u >"$tmp/named"
+mapfile -t globs < <(grep -E '[*?[]' "$tmp/named" | grep -vxF '?')
+grep -vxF -f "$tmp/named" "$tmp/tests" | while read -r id; do
+	for glob in "${globs[@]}"; do
+		# shellcheck disable=SC2053 # a glob on purpose
+		[[ $id == $glob ]] && continue 2
+	done
+	echo "$id"
+done | sort >"$tmp/unnamed"
+grep -v '^#' docs/without-a-fault.tsv | cut -f1 | sort >"$tmp/listed"
+{
+	[ -s "$tmp/tests" ] && [ -s "$tmp/named" ] || echo "assay list names nothing"
+	comm -23 "$tmp/unnamed" "$tmp/listed" | sed 's/$/: no fault names it, nor does docs\/without-a-fault.tsv/'
+	comm -13 "$tmp/unnamed" "$tmp/listed" | sed 's/^/docs\/without-a-fault.tsv: /; s/$/ is no test, is there twice, or a fault names it/'
+	awk -F'\t' '!/^#/ && (NF != 2 || $2 == "") { print "docs/without-a-fault.tsv: no reason: " $0 }' docs/without-a-fault.tsv
+} >"$tmp/bad"
+result "tests that no fault names"
