@@ -3,9 +3,13 @@
  * vsock_protected.*: after all traffic of a run no device has reached for private memory, and nothing private stands in
  * what the host can read.
  *
- * The driver is the suspect as well: a buffer that it hands out past the bounce buffers is a violation that the host
- * counts. The suite runs behind all others (.last) and asks the host's side of the device. Before the run secrets are
- * planted between what tests and drivers allocate.
+ * How it is broken: a host leaves a page shared, or with its old bytes in the host's view, when it is made private; a
+ * device looks for a ring or a buffer behind what is shared. The guest's driver is the suspect as well: a buffer that it
+ * hands out past the bounce buffers makes the device reach for private memory.
+ *
+ * How it is seen here: the suite runs behind all others (.last) and asks the host's side of the device, which counts what
+ * it was refused. Before the run secrets are planted between what tests and drivers allocate; the host looks for them in
+ * all that it can read.
  */
 #include "tests/kvmpv/env.h"
 

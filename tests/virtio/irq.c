@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtio.irq.*: used buffer and configuration change notifications as interrupts (2.7.7, 4.1.5, 4.2.3.4),
- * in each way that a device offers: MSI-X with a vector each, one vector for all, the line. Counters of
- * the interrupt handlers say what arrived. Where a notification is due, it is waited for; where none must
- * come, 50 ms have to pass without one. What only SHOULD NOT come is noted.
+ * virtio.irq.*: used buffer and configuration change notifications arrive as interrupts where they are due (virtio 1.4,
+ * 2.7.7, 4.1.5, 4.2.3.4), in each way that a device offers: MSI-X with a vector each, one vector for all, the line.
+ *
+ * How hosts break it: used_event is compared with a count of another width (crosvm 1f4797875), only with the last buffer
+ * of several (firecracker ffe77023c), or is read again too seldom (Linux 809ecb9bca); EVENT_IDX outlives a reset (crosvm
+ * 07baa786f); an interrupt is lost where a vector is unmasked (QEMU with a vhost-user back end, docs/known-hosts.md).
+ *
+ * How it is seen here: counters of the interrupt handlers say what arrived. Where a notification is due, it is waited
+ * for; where none must come, four times the device's slowest answer, between 20 and 500 ms, has to pass without one.
+ * What only SHOULD NOT come is noted.
  */
 #include "drivers/virtio/mmio.h"
 #include "drivers/virtio/pci.h"

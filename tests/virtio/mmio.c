@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* virtio.mmio.*: the MMIO transport's registers (4.2), on every device of version 2. */
+/*
+ * virtio.mmio.*: each register of the MMIO transport (virtio 1.4, 4.2) reads and takes what the clause says in each state
+ * of the device: its identity, queues, interrupt status, shared memory, the generation of the configuration.
+ *
+ * How hosts break it: QEMU only notes that QueueReady was written 0, so that the queue goes on, and offers RING_RESET
+ * without the register for it; libkrun showed QueueSizeMax 0 in a device at work (libkrun 4a078f83); OpenVMM's
+ * InterruptStatus told of a configuration change that there was not (openvmm #4049).
+ *
+ * How it is seen here: the tests load and store the registers themselves, on every device of version 2. Where a register
+ * starts or stops something, a buffer is made available and must be used, or must not.
+ */
 #include "drivers/virtio/mmio.h"
 #include "lib/mmio.h"
 #include "tests/virtio/util.h"

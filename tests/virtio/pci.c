@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtio.pci.*: the PCI transport (4.1) as configuration space and BARs show it, on every modern virtio function.
- * What is read from configuration space alone is read on those that cannot be driven as well. Registers are read here,
- * not through drivers/virtio/pci.c: the driver would hide a mistake (it skips unusable capabilities, for instance).
+ * virtio.pci.*: configuration space, capabilities and BARs of every modern virtio function are as the PCI transport
+ * (virtio 1.4, 4.1) has them, and their registers keep what is written, and nothing else.
+ *
+ * How hosts break it: libvmm kept a queue's largest size where a smaller one read back (libvmm #186); crosvm had
+ * the pending bits of MSI-X at the table's place (crosvm 7458a3a19); libvfio-user's Function Mask read back, and masked
+ * nothing (libvfio-user #807); QEMU shows no pending bit of a vhost device that was started under Function Mask
+ * (docs/known-hosts.md).
+ *
+ * How it is seen here: registers are read here, not through drivers/virtio/pci.c: the driver would hide a mistake (it
+ * skips unusable capabilities, for instance). What is in configuration space alone is read on functions that cannot be
+ * driven as well.
  */
 #include <string.h>
 

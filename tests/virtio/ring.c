@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtio.ring.*: the virtqueue, split (2.7) and packed (2.8; packed.c has what only that has), seen through devices that act on what they are given: rng
- * fills a writable buffer, vsock takes a packet and answers a request to a closed port with an RST.
- * Descriptors are written by hand, so that each layout is the one that the clause speaks of. Interrupts
- * are off: the ring is polled.
+ * virtio.ring.*: a device takes each buffer that is made available, however its descriptors lie, and gives it back once,
+ * with the number of bytes that it wrote (virtio 1.4, 2.7 for split virtqueues, 2.8 for packed ones; packed.c has what
+ * only those have).
+ *
+ * How hosts break it: vhost-device-vsock drops a request whose header lies in more than one descriptor, QEMU's devices
+ * look for an indirect table at the head of a chain only (docs/known-hosts.md for both); OpenVMM took the longest chain
+ * for a loop (openvmm #2986); vhost-vsock reported used lengths of bytes that nobody wrote (Linux 49d8c5ffad07).
+ *
+ * How it is seen here: through devices that act on what they are given. An rng fills a writable buffer; vsock takes a
+ * packet, and answers a request to a closed port with an RST. Descriptors are written by hand, so that each layout is
+ * the one that the clause speaks of. Interrupts are off: the ring is polled.
  */
 #include <stdio.h>
 #include <string.h>
