@@ -12,7 +12,7 @@ unsigned int smp_cpus_listed(void);
 unsigned int smp_cpus_present(void);
 unsigned int smp_cpus_online(void);
 unsigned int smp_this_cpu(void);
-/* Hardware id (local APIC id) of a CPU. */
+/* Hardware id of a CPU: its name at the interrupt controller (x86: the local APIC id). */
 uint32_t smp_hw_id(unsigned int cpu);
 
 /* Starts fn(arg) on an idle CPU, with interrupts enabled, and returns at once. 0, -EBUSY (the CPU has work),

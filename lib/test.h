@@ -177,7 +177,7 @@ struct test_totals test_run_all(void);
 enum guard_end {
 	GUARD_OK = 0,	     /* fn returned */
 	GUARD_LEFT = 1,	     /* guard_leave() was called */
-	GUARD_TIMEOUT = 2,   /* the deadline passed: APIC timer */
+	GUARD_TIMEOUT = 2,   /* the deadline passed, by the timer of the CPU */
 	GUARD_EXCEPTION = 3, /* an exception; its description is in *why */
 };
 enum guard_end guarded_call(void (*fn)(void *), void *arg, uint64_t timeout_ns, char *why,

@@ -14,6 +14,7 @@
  */
 #include <stdio.h>
 
+#include "arch/promises.h"
 #include "lib/acpi.h"
 #include "lib/boot_info.h"
 #include "lib/mem.h"
@@ -63,12 +64,12 @@ TEST(acpi_lists_us,
 	n = acpi_cpus(cpu, 1024);
 	for (i = 0; i < n && i < 1024; i++)
 		found += cpu[i].hw_id == smp_hw_id(0);
-	expect_eq(t, found, 1, "entries with our APIC id %u", (unsigned int)smp_hw_id(0));
+	expect_eq(t, found, 1, "entries with our hardware id %u", (unsigned int)smp_hw_id(0));
 }
 
 TEST(acpi_ids,
      .id = "boot.acpi.ids",
-     .clause = "ACPI 6.5, 5.2.12.2, 5.2.12.12: each processor's entry in the MADT has an APIC id of its own",
+     .clause = PROMISE_CPU_IDS,
      .owner = "ACPI tables of the VMM",
      .needs = NEED_ACPI)
 {

@@ -11,6 +11,7 @@
  * Each rng and vsock device is tried in each way of interrupting that it has. Causes are used buffers, one at a time,
  * so that their number is known. More interrupts than causes are a note: 2.7.7.2 is about too few.
  */
+#include "arch/promises.h"
 #include "drivers/virtio/pci.h"
 #include "lib/errname.h"
 #include "lib/mmio.h"
@@ -433,8 +434,8 @@ static void on_elsewhere(void *arg)
 /* The vector that the line had is given to somebody else, so that the line gets another one. */
 TEST(irq_line_vector,
      .id = "irq.line.new_vector",
-     .clause = "Intel 82093AA, 3.2.4: a line interrupts on the vector that its redirection entry has now",
-     .owner = "I/O APIC of the VMM",
+     .clause = PROMISE_LINE_VECTOR,
+     .owner = OWNER_LINES,
      .needs = NEED_VIRTIO,
      .timeout = 20 * SEC)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What this architecture promises, and who keeps it: clauses and owners of tests whose bodies suit any architecture
- * (tests/boot).
+ * (tests/boot, tests/irq).
  */
 #ifndef ARCH_PROMISES_H
 #define ARCH_PROMISES_H
@@ -23,8 +23,13 @@
 #define PROMISE_NO_STRAYS                                                                          \
 	"Intel SDM 3A, 11.8: with every line masked no interrupt arrives that nobody asked for"
 #define PROMISE_COUNTER "Intel SDM 3B, 18.17: the time-stamp counter increases, on every processor"
+#define PROMISE_CPU_IDS                                                                            \
+	"ACPI 6.5, 5.2.12.2, 5.2.12.12: each processor's entry in the MADT has an APIC id of its own"
+#define PROMISE_LINE_VECTOR                                                                        \
+	"Intel 82093AA, 3.2.4: a line interrupts on the vector that its redirection entry has now"
 
 #define OWNER_LOCAL_IRQ "local APIC of the VMM"
+#define OWNER_LINES	"I/O APIC of the VMM"
 #define OWNER_TIMER	"local APIC timer of the VMM"
 #define OWNER_COUNTER	"TSC of the VMM"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * boot.pci.*: both ways to a function's configuration space lead to the same registers.
+ * boot.pci.*: both ways to a function's configuration space, ECAM and x86's I/O ports, lead to the same registers.
  *
  * Hosts decode the two in different places: Cloud Hypervisor took the memory-mapped address for the ports' format, so
  * that most reads gave all ones (cloud-hypervisor pull request 799).
