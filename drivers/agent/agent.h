@@ -17,22 +17,26 @@ struct agent {
 	const char *kind; /* "edu", "iommu-testdev" */
 	bool reads;	  /* has agent_load() */
 	uint32_t most;	  /* bytes of one transfer */
-	/* Of the driver. */
+	/* Only the driver uses these. */
 	volatile uint8_t *regs;
 	uint64_t reach; /* the highest address that it can be told */
 };
 
-/* The n-th of this machine, NULL past the last. Bus mastering is on. */
+/* The n-th agent of this machine, with bus mastering on. NULL past the last. */
 struct agent *agent_get(unsigned int n);
 
 /*
- * It writes len bytes to the address: those that it read last, or its pattern. 0: it says that it is done, and whether
- * anything came through is to be seen in memory; -ETIMEDOUT; -EINVAL (length 0 or above `most`, address out of reach).
+ * The agent writes len bytes to the address: those that its last agent_load() read, or its pattern if it does not read.
+ * 0: the agent says that it is done. Only memory shows whether the write was let through. -ETIMEDOUT: it does not say so
+ * in time. -EINVAL: the length is 0 or above `most`, or the address is out of its reach.
  */
 int agent_store(struct agent *a, dma_addr_t to, uint32_t len);
-/* It reads len bytes from the address, to be written by the next agent_store(). As that; -EOPNOTSUPP. */
+/*
+ * The agent reads len bytes from the address, and keeps them for the next agent_store(). It returns what agent_store()
+ * does, and -EOPNOTSUPP where the agent does not read.
+ */
 int agent_load(struct agent *a, dma_addr_t from, uint32_t len);
-/* The byte that agent_store() writes i bytes behind its start, where it has a pattern. */
+/* An agent that has a pattern writes this byte at i bytes behind the address. */
 uint8_t agent_pattern(uint32_t i);
 
 #endif

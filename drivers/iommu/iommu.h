@@ -18,7 +18,7 @@ enum {
 
 /* Both ends of a range belong to it. */
 struct iommu_limits {
-	uint64_t page_sizes;  /* the bits are the sizes of mappings that there are */
+	uint64_t page_sizes;  /* each bit is a page size that mappings may have */
 	uint64_t first, last; /* addresses that can be mapped */
 	uint32_t domain_first, domain_last;
 };
@@ -33,9 +33,9 @@ enum iommu_fault_reason {
 struct iommu_fault {
 	uint32_t endpoint;
 	enum iommu_fault_reason reason;
-	bool read, write; /* neither: it does not say */
+	bool read, write; /* neither is set where the IOMMU does not say which it was */
 	uint64_t address;
-	uint64_t known; /* the address's bits that it says */
+	uint64_t known; /* the bits of `address` that the IOMMU reports */
 };
 
 struct iommu {
@@ -46,42 +46,55 @@ struct iommu {
 };
 
 /*
- * What an IOMMU that is up does. 0 or -errno: -EINVAL, -ERANGE (an address that it does not have, or off the smallest page),
- * -EEXIST (mapped already), -ENOENT (no such domain, endpoint or mapping), -ENOSPC, -ENOMEM, -EOPNOTSUPP, -ETIMEDOUT, -EPROTO
- * (it breaks its own rules), -EIO. CPUs may call at the same time, but for start() and stop().
+ * What an IOMMU does once start() has brought it up. Functions that return an int return 0 or -errno: -EINVAL, -ERANGE (the
+ * IOMMU has no such address, or the address is not a multiple of the smallest page), -EEXIST (it is mapped already), -ENOENT
+ * (there is no such domain, endpoint or mapping), -ENOSPC, -ENOMEM, -EOPNOTSUPP, -ETIMEDOUT, -EPROTO (the IOMMU breaks its
+ * own rules), -EIO. Several CPUs may call at the same time, but not while one calls start() or stop().
  */
 struct iommu_ops {
 	const char *kind; /* "virtio-iommu", "VT-d" */
-	/* Brings it up, also where it is up: no endpoint is attached, and none reaches anything; older faults are forgotten. */
+	/*
+	 * Brings the IOMMU up, or up again. Behind it no endpoint is attached, none reaches any memory, and faults of before
+	 * are not reported any more.
+	 */
 	int (*start)(struct iommu *m);
-	/* As it was found; its memory is given back. */
+	/* Puts the IOMMU back into the state in which start() found it, and frees the memory that it used. */
 	void (*stop)(struct iommu *m);
-	/* How often it was started, 0 while it is not up: what was attached and mapped before another start is gone. */
+	/*
+	 * How often the IOMMU was started; 0 while it is not up. Each start takes away what was attached and mapped, which a
+	 * caller sees by another number.
+	 */
 	unsigned int (*epoch)(const struct iommu *m);
-	/* From now on it stays up for good: what it allocates is no leak. */
+	/* Tells the driver that the IOMMU stays up for good, so that what it allocates is no leak. */
 	void (*lasting)(struct iommu *m);
-	/* Whether the device's DMA goes through it, and the device's name there; its own does not. It need not be up. */
+	/*
+	 * Whether the device's DMA goes through this IOMMU, and by which endpoint id. The IOMMU's own DMA does not. It may be
+	 * called before start().
+	 */
 	bool (*endpoint)(struct iommu *m, const struct device *d, uint32_t *id);
-	/* Whether a part of this range cannot be mapped for the endpoint: messages go there, or firmware has use for it. */
+	/* Whether a part of the range cannot be mapped for the endpoint: it is for interrupt messages, or the firmware uses it. */
 	bool (*reserved)(struct iommu *m, uint32_t endpoint, uint64_t first, uint64_t last);
-	/* A domain is there from the first endpoint on that is attached to it up to the last; an endpoint is in one at most. */
+	/*
+	 * Attaches the endpoint to the domain. A domain exists as long as an endpoint is attached to it; an endpoint is
+	 * attached to one domain at most.
+	 */
 	int (*attach)(struct iommu *m, uint32_t domain, uint32_t endpoint);
-	/* The same to a domain whose addresses are physical ones. */
+	/* Attaches the endpoint to a domain whose addresses are physical addresses. */
 	int (*identity)(struct iommu *m, uint32_t domain, uint32_t endpoint);
 	int (*detach)(struct iommu *m, uint32_t domain, uint32_t endpoint);
 	int (*map)(struct iommu *m, uint32_t domain, uint64_t first, uint64_t last, uint64_t phys,
 		   unsigned int how);
 	int (*unmap)(struct iommu *m, uint32_t domain, uint64_t first, uint64_t last);
-	/* The next that was reported: 1, 0 (none). */
+	/* Gets the next fault that was reported. 1: *f has it; 0: there is none. */
 	int (*fault)(struct iommu *m, struct iommu_fault *f);
 };
 
-/* A driver's: the n-th IOMMU of its kind, NULL past the last. */
+/* What a driver offers: get() gives the n-th IOMMU of its kind, NULL past the last. */
 struct iommu_driver {
 	struct iommu *(*get)(unsigned int n);
-	struct iommu_driver *next; /* of iommu.c */
+	struct iommu_driver *next; /* only iommu.c uses it */
 };
-/* At INIT(); get() is not called before all of INIT() is over. */
+/* A driver calls this from its INIT() function. get() is called only when all INIT() functions have returned. */
 void iommu_driver_add(struct iommu_driver *d);
 
 /* The n-th of the machine, NULL past the last. */

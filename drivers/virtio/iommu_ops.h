@@ -6,7 +6,7 @@
 struct iommu;
 struct viommu;
 
-/* NULL: it is none of those that iommu_get() has. */
+/* The IOMMU that iommu_get() gives for this virtio-iommu; NULL if it gives none. */
 struct iommu *viommu_iommu(struct viommu *v);
 
 #endif

@@ -368,7 +368,7 @@ static bool packed_pending(struct virtqueue *vq)
 
 	if (p->batch || is_used(p, p->used))
 		return true;
-	/* What makes no sense is something to say. */
+	/* Flags that are neither available nor used count as well: packed_get() reports them as an error. */
 	return p->in_flight && state_of(p, p->used.slot) != available_at(p->used.wrap);
 }
 
@@ -410,7 +410,10 @@ static int packed_audit(struct virtqueue *vq)
 	uint32_t len;
 	int ret;
 
-	/* Of a batch that was taken in part the rest is as it was posted: nothing is used there. */
+	/*
+	 * Where a batch was taken in part, p->used is in the middle of it. The device wrote nothing there, so look() finds
+	 * nothing used and the audit ends.
+	 */
 	while ((ret = look(p, at, left, &id, &len)) != 0) {
 		if (ret < 0)
 			return ret;
@@ -463,8 +466,10 @@ static uint16_t descs_of(const struct vq_packed *p, uint32_t id)
 }
 
 /*
- * A chain that leaves the staged ones ends there, with its last NEXT; one that runs in a circle ends at the ring's
- * size. A head that is none is the id of what is staged first. *first_flags: of the descriptor at `first`.
+ * Puts the chain of staged descriptors that begins at `head` into the ring. A chain whose `next` is no staged descriptor
+ * ends there, and its last descriptor keeps NEXT. A chain that runs in a circle ends after as many descriptors as the
+ * ring has. A head that is no staged descriptor becomes the id of the chain that begins at the first one. The flags of
+ * the ring's descriptor at `first` go to *first_flags, since the caller writes them last.
  */
 static void put_chain(struct vq_packed *p, uint16_t head, uint16_t first, uint16_t *first_flags)
 {

@@ -125,7 +125,7 @@ static const struct ill chains[] = {
 	  .desc = { { MEM, 4, NEXT, 0xffff } } },
 	{ "a request in a table, and an address nowhere behind it", 0, .both = true,
 	  .indirect = true, .n = 2, .desc = { { MEM, PLAIN, NEXT, 1 }, { 1ull << 52, 64, 0, 0 } } },
-	/* Who goes on with what it has of the table before acts on that. */
+	/* A device that cannot read a table, and goes on with the table that it read before, acts on that one. */
 	{ "a table nowhere", 0, .both = true, .n = 1, .desc = { { 1ull << 52, 16, INDIRECT, 0 } } },
 	{ "a table with an address nowhere", 0, .both = true, .indirect = true, .n = 1,
 	  .desc = { { 1ull << 52, 64, 0, 0 } } },

@@ -181,7 +181,10 @@ bool irq_chaos_function_mask(struct irq_chaos *c)
 	if (c->d->irq_mode < VIRTIO_IRQ_MSIX1)
 		return false;
 	virtio_irq_ctl(c->d, VIRTIO_IRQ_MASK, VIRTIO_EVENT_ALL, 1);
-	/* Each second time until a message is pending, however slow the device is: that is the one to be lost. */
+	/*
+	 * In half of the rounds the function stays masked until a message is pending, however slow the device is: a host
+	 * that loses messages at the unmasking loses this one.
+	 */
 	if (irq_random(c, 2))
 		pause_some(c);
 	else

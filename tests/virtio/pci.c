@@ -428,7 +428,7 @@ TEST(pci_driver_feature,
 			       "%s: feature %u alone reads 0x%llx", p->vdev.name, k,
 			       (unsigned long long)seen);
 		}
-		/* What is written at words that nobody has is in none of those that there are. */
+		/* A write to a feature word that does not exist must change neither of the two that do. */
 		p->vdev.ops->driver_features(&p->vdev, 0);
 		for (k = 2; k < 6; k++) {
 			mmio_write32(&p->common->driver_feature_select, k);

@@ -158,7 +158,7 @@ find(struct oracle *o, bool must, const struct vsock_hdr *h, const char *fmt, ..
 #define breach(o, h, ...) find(o, true, h, __VA_ARGS__)
 #define note(o, h, ...)	  find(o, false, h, __VA_ARGS__)
 
-/* Of a missing packet: the connection instead of a header. */
+/* A packet that is missing has no header to show, so that the finding names the connection instead. */
 static void missing(struct oracle *o, const struct conn *c, const char *what)
 {
 	breach(o, NULL, "%s (guest %llu:%u, host %llu:%u, type %u)", what,

@@ -16,14 +16,14 @@
 #define OWNER OWNER_VTD
 #define NEEDS (NEED_VTD | NEED_ENDPOINT)
 
-/* All that the unit may have kept of the first domain and its endpoint. */
+/* Invalidates all that the unit may have kept of the first domain and its endpoint. */
 static void forget_all(struct test_ctx *t, struct vtd *v, const struct endpoint *e)
 {
 	vtd_forgets_context(t, v, VTD_ALL, 0, e);
 	vtd_forgets(t, v, VTD_ALL, 0, 0, 0);
 }
 
-/* An entry by hand, and nothing of it is kept. */
+/* Writes an entry by hand, and has the unit forget what it kept of it before. */
 static void rewrite(struct test_ctx *t, struct vtd *v, const struct endpoint *e,
 		    struct vtd_entry *entry, uint64_t low, uint64_t high)
 {

@@ -66,11 +66,14 @@ bool vtd_is_on(const struct vtd *v, unsigned int bit)
 	return vtd_read32(v, VTD_STATUS) >> bit & 1;
 }
 
-/* 11.4.4.1: what is on stays on, what is done once is not done again. */
+/*
+ * VT-d 11.4.4.1: the command is written together with the status of what is on, so that it stays on, but without the status
+ * bits of commands that act once, so that the unit does not carry them out again.
+ */
 int vtd_command(struct vtd *v, unsigned int bit, bool on)
 {
 	const uint32_t now = vtd_read32(v, VTD_STATUS) & ~(uint32_t)ONCE;
-	/* The flush of writes says that it is done by 0. */
+	/* A write-buffer flush is done when its status bit is 0; any other bit then reads as it was written. */
 	const bool then = bit != VTD_FLUSH_WRITES && on;
 
 	vtd_write32(v, VTD_COMMAND, on ? now | 1u << bit : now & ~(1u << bit));
@@ -84,7 +87,7 @@ int vtd_set_root(struct vtd *v)
 	return vtd_command(v, VTD_SET_ROOT, true);
 }
 
-/* --- what the unit can -------------------------------------------------------------------------------- */
+/* --- the unit's capabilities --------------------------------------------------------------------------- */
 
 static unsigned int bits(uint64_t value, unsigned int high, unsigned int low)
 {
@@ -143,7 +146,10 @@ static const char *complaint(const struct vtd *v)
 	return NULL;
 }
 
-/* Registers that the capabilities place may lie behind those that the table counts. */
+/*
+ * How many bytes of registers have to be mapped. The capabilities say where the fault records and the IOTLB's registers are;
+ * these may be behind the end of the region that the DMAR table gives.
+ */
 static uint32_t bytes_of(const struct vtd *v)
 {
 	const uint32_t records = v->records_at + v->f.records * RECORD,

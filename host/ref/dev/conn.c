@@ -217,7 +217,7 @@ static void spoil_reply(const struct device *d, const struct virtio_vsock_hdr *h
 {
 	const uint64_t first = htole64(d->cids.cid[0]);
 
-	/* Of a fault, which tells what the connection would have told. */
+	/* Only a fault makes the reply a REQUEST. It announces as much room as the connection would have announced. */
 	if (le16toh(p->hdr.op) == VIRTIO_VSOCK_OP_REQUEST)
 		p->hdr.buf_alloc = htole32(DEV_DEFAULT_BUF);
 	if (p->control)

@@ -564,7 +564,7 @@ static void select_in_all(const struct access *a)
 				      a->place->queue_select, 2);
 }
 
-/* What was accepted is kept where what is offered was. */
+/* From FEATURES_OK on device_feature shows the features that were accepted, in place of those that are offered. */
 static uint64_t offer_accepted(const struct access *a, uint64_t v)
 {
 	const struct place *p = a->place;
@@ -640,7 +640,7 @@ static uint64_t ready_of_any(const struct access *a, uint64_t v)
 
 /* --- the third set: outside3.* ---------------------------------------------------------------- */
 
-/* Both causes at once: the one that is reported first is the one that is reported. */
+/* Where both causes are pending, the ISR register shows the queue's only; the configuration change is lost. */
 static uint64_t one_cause(const struct access *a, uint64_t v)
 {
 	return a->region == ISR && (v & 3) == 3 ? v & ~(uint64_t)ISR_CONFIG : v;
