@@ -49,7 +49,7 @@ static const struct argp_option options[] = {
 	{ "open", OPT_OPEN, NULL, 0,
 	  "only faults of which no test is named that has to see them (\"?\"), with all tests; they are left out otherwise",
 	  0 },
-	{ "jobs", OPT_JOBS, "N", 0, "runs at a time; default: four times as many as CPUs", 0 },
+	{ "jobs", OPT_JOBS, "N", 0, "runs at a time; default: eight times as many as CPUs", 0 },
 	{ "repeat", OPT_REPEAT, "N", 0, "each run N times: is it caught each time?", 0 },
 	{ "boot", OPT_BOOT, "efi|pvh", 0, "how the payload starts; default: pvh, the fastest", 0 },
 	{ "machine", OPT_MACHINE, "NAME", 0, "the machine; default: the host's", 0 },
@@ -149,7 +149,7 @@ static void add_option(struct strv *argv, const char *name, const char *value)
 static unsigned int default_jobs(void)
 {
 	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	const long n = 4 * cpus;
+	const long n = 8 * cpus;
 
 	return cpus < 1 ? 1 : n > JOBS_MAX ? JOBS_MAX : (unsigned int)n;
 }
