@@ -394,6 +394,20 @@ void pairs_echo_(const char *file, unsigned int line)
 		pair_drop(p);
 }
 
+void guest_waits_silently_(struct pair *p, size_t n)
+{
+	size_t before;
+
+	vsock_hold_tx(p->env->vs, true);
+	do
+		before = vsock_readable(p->conn);
+	while (before < n && pair_waits(p, vsock_readable(p->conn) != before, 1));
+	vsock_hold_tx(p->env->vs, false);
+	must(p, before == n,
+	     "the guest sends nothing, and has told of room: expected %u bytes, %u came",
+	     (unsigned int)n, (unsigned int)before);
+}
+
 void guest_expects_end_(struct pair *p)
 {
 	uint8_t b;

@@ -93,6 +93,8 @@ void pairs_echo_(const char *file, unsigned int line);
 #define guest_send(p, n) guest_send_(PAIR_STEP(p), n)
 #define guest_expects(p, n)                                                                        \
 	guest_expects_(PAIR_STEP(p), n) /* the next n bytes, or one message of n */
+/* n bytes come though no packet of the guest's goes out meanwhile. They may be slow, as long as they come. */
+#define guest_waits_silently(p, n) guest_waits_silently_(PAIR_STEP(p), n)
 #define guest_expects_end(p)                                                                       \
 	guest_expects_end_(PAIR_STEP(p)) /* of data; the other direction stays */
 #define guest_expects_reset(p) guest_expects_reset_(PAIR_STEP(p))
@@ -186,6 +188,7 @@ void pair_up_(struct pair *p);
 void pair_close_(struct pair *p);
 void guest_send_(struct pair *p, size_t n);
 void guest_expects_(struct pair *p, size_t n);
+void guest_waits_silently_(struct pair *p, size_t n);
 void guest_expects_end_(struct pair *p);
 void guest_expects_reset_(struct pair *p);
 void guest_shuts_(struct pair *p, unsigned int how);
