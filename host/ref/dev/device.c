@@ -489,13 +489,14 @@ void device_kick(struct device *d, unsigned int queue)
 	d->look_at_tx = true;
 }
 
+/* Fault hostile.kick_after_reset. */
 void device_kick_in_reset(struct device *d)
 {
 	struct ring *r = &d->ring[DEV_TX];
 	uint64_t gpa;
 	uint8_t *p;
 
-	if (r->running || r->packed || !r->last_avail || !fault_on(F_HOSTILE_KICK_AFTER_RESET))
+	if (r->running || r->packed || !r->last_avail)
 		return;
 	r->last_avail = 0; /* once a reset */
 	p = mem_at_uva(&d->mem, r->used_uva, sizeof(struct vring_used), &gpa);
@@ -727,7 +728,7 @@ static bool taken_again(const struct ring *r)
 {
 	struct pollfd kick = { .fd = r->kick_fd, .events = POLLIN };
 
-	return r->kick_fd >= 0 && fault_on(F_HOSTILE_KICK_AT_WORK) &&
+	return fault_on(F_HOSTILE_KICK_AT_WORK) && r->kick_fd >= 0 &&
 	       poll(&kick, 1, AT_WORK_MS) == 1 && fault(F_HOSTILE_KICK_AT_WORK);
 }
 

@@ -164,7 +164,7 @@ void device_config_write(struct device *d, uint32_t off, const void *buf, uint32
 /* Chains whose addresses were not translated are looked at again. */
 void device_translated(struct device *d);
 void device_kick(struct device *d, unsigned int queue);
-/* A notification that comes while the device is in reset, for a fault: it is passed over. */
+/* For a fault: a notification that comes while the device is in reset. */
 void device_kick_in_reset(struct device *d);
 /* The VMM has told the guest of the last change of the config. */
 void device_config_told(struct device *d);

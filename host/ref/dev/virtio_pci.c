@@ -815,7 +815,7 @@ static void notify(struct virtio_pci *v, uint32_t off, const uint8_t *buf, uint3
 		return;
 	if (running(v) || (v->status & S_SUSPEND && fault_on(F_VFIO_SUSPENDED_RUNS)))
 		kick(v, queue);
-	else if (!v->status)
+	else if (fault_on(F_HOSTILE_KICK_AFTER_RESET) && !v->status)
 		device_kick_in_reset(v->d);
 }
 
