@@ -402,6 +402,30 @@ static void bad_start(void **state)
 	assert_int_equal(ring_pop(&f->r, &f->c), -EIO);
 }
 
+static void larger_one_behind(void **state)
+{
+	struct fixture *f = *state;
+
+	f->r.event_idx = true;
+	put(f, BUF, 44, 0, WRITE);
+	put(f, BUF + 100, 40, 1, WRITE | NEXT);
+	put(f, BUF + 200, 4, 1, WRITE);
+	assert_int_equal(ring_pop(&f->r, &f->c), 1);
+	assert_false(ring_has_larger(&f->r, 44));
+	assert_int_equal(le16toh(f->device->off_wrap), 0x8003);
+	put(f, BUF, 45, 2, WRITE);
+	assert_true(ring_has_larger(&f->r, 44));
+	ring_unpop(&f->r);
+	for (uint16_t i = 0; i < 3; i++) {
+		assert_int_equal(ring_pop(&f->r, &f->c), 1);
+		assert_int_equal(f->c.head, i);
+	}
+	/* A list without end is for ring_pop(). */
+	put(f, BUF, 4, 3, WRITE | NEXT);
+	assert_true(ring_has_larger(&f->r, 44));
+	assert_false(f->r.broken);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -419,6 +443,7 @@ int main(void)
 		CASE(device_wish),
 		CASE(goes_on),
 		CASE(bad_start),
+		CASE(larger_one_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

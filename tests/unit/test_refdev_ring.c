@@ -483,27 +483,53 @@ static void regions(void **state)
 	assert_int_equal(m.n, 0);
 }
 
+/* What is looked at stays available, and the driver is asked to notify of what comes behind it. */
+static void larger_one_behind(void **state)
+{
+	struct fixture *f = *state;
+	const uint16_t *const event = (const uint16_t *)(const void *)&f->r.used->ring[f->r.num];
+
+	f->r.event_idx = true;
+	fg_desc(&f->g, 1, 0, BUF, 44, WRITE, 0);
+	fg_desc(&f->g, 1, 1, BUF + 100, 44, WRITE, 0);
+	fg_desc(&f->g, 1, 2, BUF + 200, 45, WRITE, 0);
+	fg_avail(&f->g, 1, 0);
+	assert_int_equal(ring_pop(&f->r, &f->c), 1);
+	assert_false(ring_has_larger(&f->r, 44));
+	assert_int_equal(le16toh(*event), 1);
+	fg_avail(&f->g, 1, 1);
+	assert_false(ring_has_larger(&f->r, 44));
+	assert_int_equal(le16toh(*event), 2);
+	fg_avail(&f->g, 1, 2);
+	assert_true(ring_has_larger(&f->r, 44));
+	assert_false(ring_has_larger(&f->r, 45));
+	ring_unpop(&f->r);
+	for (uint16_t i = 0; i < 3; i++) {
+		assert_int_equal(ring_pop(&f->r, &f->c), 1);
+		assert_int_equal(f->c.head, i);
+	}
+	assert_int_equal(ring_pop(&f->r, &f->c), 0);
+	/* What cannot be walked is for ring_pop(), once it is there. */
+	fg_desc(&f->g, 1, 3, BUF, 4, NEXT | WRITE, 3);
+	fg_avail(&f->g, 1, 3);
+	assert_true(ring_has_larger(&f->r, 44));
+	assert_int_equal(f->r.bad_chains, 0);
+	fg_avail(&f->g, 1, FG_QSIZE);
+	assert_true(ring_has_larger(&f->r, 44));
+	assert_false(f->r.broken);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(chain_of_three),
-		T(across_regions),
-		T(indirect),
-		T(malformed_chains),
-		T(zero_length_segments),
-		T(longest_chain),
-		T(index_leaps),
-		T(head_past_the_table),
-		T(index_wraps),
-		T(bad_addresses),
-		T(notification_flags),
-		T(notification_events),
-		T(private_pages),
-		T(shared_pages_serve),
-		T(faults_of_used_elements),
-		cmocka_unit_test(regions),
+		T(chain_of_three),    T(across_regions),	 T(indirect),
+		T(malformed_chains),  T(zero_length_segments),	 T(longest_chain),
+		T(index_leaps),	      T(head_past_the_table),	 T(index_wraps),
+		T(bad_addresses),     T(notification_flags),	 T(notification_events),
+		T(private_pages),     T(shared_pages_serve),	 T(faults_of_used_elements),
+		T(larger_one_behind), cmocka_unit_test(regions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
