@@ -26,11 +26,13 @@
 #include "tests/unit/fake_window.h"
 
 #define BASE	0xfed90000ull
+#define SECOND	0x1fed90000ull /* above 4 GiB */
 #define IOTLB	0x100u
 #define RECORDS 0x200u
 #define NUM	2u    /* records */
 #define SOURCE	0x18u /* 00:03.0 */
 #define OTHER	0x20u
+#define NAMED	0x30u /* 00:06.0, by the second unit */
 #define ADDRESS 0x000ffffffffff000ull
 #define REGION	0x123400000ull /* that firmware reserves */
 
@@ -44,11 +46,19 @@ static struct {
 		uint8_t flags, size;
 		uint16_t segment;
 		uint64_t base;
-	} __attribute__((packed)) unit[6];
+	} __attribute__((packed)) first[6];
 	struct {
 		uint16_t type, length, reserved, segment;
 		uint64_t first, last;
 	} __attribute__((packed)) region[2];
+	/* A unit that names one function; the first one has the rest. */
+	struct {
+		uint16_t type, length;
+		uint8_t flags, size;
+		uint16_t segment;
+		uint64_t base;
+		uint8_t scope[8];
+	} __attribute__((packed)) second;
 } __attribute__((packed)) table;
 
 const struct acpi_header *acpi_table(const char signature[4], unsigned int n)
@@ -151,7 +161,7 @@ bool wait_more(struct wait *w)
 /* --- the unit ----------------------------------------------------------------------------------------- */
 
 static struct {
-	struct fake_window *w, *bad;
+	struct fake_window *bad;
 	uint64_t cap, ecap;
 	uint32_t status;
 	uint64_t root, context, iotlb, address, queue, head, tail;
@@ -160,7 +170,9 @@ static struct {
 	bool deaf, undone; /* commands are not carried out; invalidations say that they were not */
 	unsigned int contexts, pages, domains, all, pasids; /* invalidations so far */
 	uint64_t last_page;
-} unit;
+} units[2];
+static unsigned int which; /* unit a test, or an access, is about */
+#define unit units[which]
 
 static const struct vtd_entry *at(uint64_t pa)
 {
@@ -373,16 +385,62 @@ static uint64_t reach(uint16_t requester, uint64_t address, bool write)
 
 extern const init_fn __start_assay_init[], __stop_assay_init[];
 
-/* The driver looks for units once: this is the one that it finds. */
-static void put_unit(uint64_t cap, uint64_t ecap)
+static uint64_t second_load(uint32_t off, unsigned int size)
 {
-	memset(&unit, 0, sizeof(unit));
+	const unsigned int old = which;
+	uint64_t v;
+
+	which = 1;
+	v = load(off, size);
+	which = old;
+	return v;
+}
+
+static void second_store(uint32_t off, unsigned int size, uint64_t v)
+{
+	const unsigned int old = which;
+
+	which = 1;
+	store(off, size, v);
+	which = old;
+}
+
+static uint64_t first_load(uint32_t off, unsigned int size)
+{
+	const unsigned int old = which;
+	uint64_t v;
+
+	which = 0;
+	v = load(off, size);
+	which = old;
+	return v;
+}
+
+static void first_store(uint32_t off, unsigned int size, uint64_t v)
+{
+	const unsigned int old = which;
+
+	which = 0;
+	store(off, size, v);
+	which = old;
+}
+
+/* The driver looks for units once: these are those that it finds. */
+static void put_units(uint64_t cap, uint64_t ecap)
+{
+	struct fake_window *w;
+
+	memset(units, 0, sizeof(units));
+	which = 0;
 	fake_windows_clear();
-	unit.w = fake_window_add(BASE, 4096);
-	unit.w->load = load;
-	unit.w->store = store;
-	unit.cap = cap;
-	unit.ecap = ecap;
+	w = fake_window_add(BASE, 4096);
+	w->load = first_load;
+	w->store = first_store;
+	w = fake_window_add(SECOND, 4096);
+	w->load = second_load;
+	w->store = second_store;
+	units[0].cap = units[1].cap = cap;
+	units[0].ecap = units[1].ecap = ecap;
 	budget = 1000;
 }
 
@@ -396,7 +454,7 @@ static const uint64_t usual_ecap = 1u << 1 | 1u << 3 | 1u << 6 | IOTLB / 16 << 8
 static int setup(void **state)
 {
 	(void)state;
-	put_unit(usual_cap, usual_ecap);
+	put_units(usual_cap, usual_ecap);
 	return 0;
 }
 
@@ -424,16 +482,53 @@ static void finds(void **state)
 	uint32_t id;
 
 	(void)state;
-	assert_non_null(vtd_get(0));
-	assert_null(vtd_get(1));
-	assert_non_null(iommu_get(2));
-	assert_null(iommu_get(3));
+	assert_non_null(vtd_get(1));
+	assert_null(vtd_get(2));
+	assert_non_null(iommu_get(5));
+	assert_null(iommu_get(6));
 	assert_string_equal(iommu_get(2)->name, "VT-d 0xfed90000 first stage");
+	assert_string_equal(iommu_get(3)->name, "VT-d 0x1fed90000");
 	device_init_pci(&d, 0, SOURCE);
 	assert_true(iommu_get(0)->ops->endpoint(iommu_get(0), &d, &id));
 	assert_int_equal(id, SOURCE);
 	device_init_pci(&d, 1, SOURCE);
 	assert_false(iommu_get(0)->ops->endpoint(iommu_get(0), &d, &id));
+}
+
+/* Each function goes through one unit; domains of the same number at two of them have nothing in common. */
+static void two_units(void **state)
+{
+	struct iommu *m[2] = { mode(0), mode(3) };
+	struct device d;
+	uint32_t id;
+
+	(void)state;
+	device_init_pci(&d, 0, SOURCE);
+	assert_false(m[1]->ops->endpoint(m[1], &d, &id));
+	device_init_pci(&d, 0, NAMED);
+	assert_false(m[0]->ops->endpoint(m[0], &d, &id));
+	assert_true(m[1]->ops->endpoint(m[1], &d, &id));
+	assert_int_equal(id, NAMED);
+	/* As the bridge's, where its requests come from one. */
+	d.alias = 0x0500;
+	assert_true(m[1]->ops->endpoint(m[1], &d, &id));
+	assert_int_equal(id, 0x0500);
+	assert_int_equal(m[0]->ops->attach(m[0], 5, SOURCE), 0);
+	assert_int_equal(m[1]->ops->attach(m[1], 5, NAMED), 0);
+	assert_int_equal(m[0]->ops->map(m[0], 5, 0x10000, 0x10fff, 0x7000, IOMMU_READ), 0);
+	assert_int_equal(m[1]->ops->map(m[1], 5, 0x10000, 0x10fff, 0x8000, IOMMU_READ), 0);
+	assert_int_equal(reach(SOURCE, 0x10000, false), 0x7000);
+	assert_int_equal(reach(NAMED, 0x10000, false), NOWHERE);
+	which = 1;
+	assert_int_equal(reach(NAMED, 0x10000, false), 0x8000);
+	assert_int_equal(reach(SOURCE, 0x10000, false), NOWHERE);
+	/* One goes, the other stays. */
+	m[0]->ops->stop(m[0]);
+	assert_int_equal(m[0]->ops->epoch(m[0]), 0);
+	assert_int_equal(reach(NAMED, 0x10000, false), 0x8000);
+	assert_int_equal(m[1]->ops->unmap(m[1], 5, 0x10000, 0x10fff), 0);
+	assert_int_equal(reach(NAMED, 0x10000, false), NOWHERE);
+	end(m[1]);
 }
 
 static void maps(void **state)
@@ -783,9 +878,9 @@ static void put_table(void)
 	table.header.length = sizeof(table);
 	table.width = 47;
 	for (i = 0; i < 6; i++) {
-		table.unit[i].length = 16;
-		table.unit[i].flags = i == 0;
-		table.unit[i].base = BASE + i * 0x10000;
+		table.first[i].length = 16;
+		table.first[i].flags = i == 0;
+		table.first[i].base = BASE + i * 0x10000;
 	}
 	for (i = 0; i < 2; i++) {
 		table.region[i].type = 1;
@@ -794,6 +889,9 @@ static void put_table(void)
 		table.region[i].first = REGION + i * 0x100000;
 		table.region[i].last = REGION + i * 0x100000 + 0xffff;
 	}
+	table.second.length = sizeof(table.second);
+	table.second.base = SECOND;
+	memcpy(table.second.scope, (const uint8_t[]){ 1, 8, 0, 0, 0, 0, NAMED >> 3, 0 }, 8);
 }
 
 static void put_bad(uint64_t base, uint32_t version, uint64_t cap, uint64_t ecap)
@@ -809,9 +907,9 @@ static void put_bad(uint64_t base, uint32_t version, uint64_t cap, uint64_t ecap
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(finds),	 CASE(maps),	      CASE(domains), CASE(no_memory),
-		CASE(deaf_unit), CASE(not_forgotten), CASE(queue),   CASE(faults),
-		CASE(reserved),	 CASE(reasons),	      CASE(refuses), CASE(lasting),
+		CASE(finds),	 CASE(two_units),     CASE(maps),    CASE(domains), CASE(no_memory),
+		CASE(deaf_unit), CASE(not_forgotten), CASE(queue),   CASE(faults),  CASE(reserved),
+		CASE(reasons),	 CASE(refuses),	      CASE(lasting),
 	};
 	const init_fn *f;
 
