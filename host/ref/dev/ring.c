@@ -86,6 +86,16 @@ static bool ends_region(const struct ring *r)
 	       fault(F_AREAS_REGION_END);
 }
 
+/* Fault hostile.end_sticks: each part begins in memory, so that one ends behind it. */
+static bool ends_outside(const struct ring *r)
+{
+	uint64_t gpa;
+
+	return mem_at_uva(r->mem, r->desc_uva, 1, &gpa) &&
+	       mem_at_uva(r->mem, r->avail_uva, 1, &gpa) &&
+	       mem_at_uva(r->mem, r->used_uva, 1, &gpa);
+}
+
 int ring_map(struct ring *r)
 {
 	int ret;
@@ -108,7 +118,8 @@ int ring_map(struct ring *r)
 	if (ret == -EAGAIN)
 		return ret;
 	if (ret || ends_region(r)) {
-		if (fault(F_HOSTILE_ADDRESS_STICKS))
+		if (fault(F_HOSTILE_ADDRESS_STICKS) ||
+		    (ends_outside(r) && fault(F_HOSTILE_END_STICKS)))
 			r->lame = true;
 		return -EFAULT;
 	}
