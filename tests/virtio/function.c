@@ -642,7 +642,8 @@ TEST(function_admin_queue,
      .id = "virtio.pci.admin_queue",
      .clause = "virtio 1.4, 4.1.4.3.1 MUST: admin_queue_index is num_queues or more, all indexes fit 16 bits; 2.12: LIST_QUERY is answered by each",
      .owner = OWNER_ADMIN,
-     .needs = NEED_VIRTIO_PCI)
+     .needs = NEED_VIRTIO_PCI,
+     .timeout = 20 * SEC)
 {
 	struct admin a[VIRTIO_MAX_QUEUES];
 	struct admin_slot *page;
@@ -675,7 +676,8 @@ TEST(function_admin_ring,
      .id = "virtio.pci.admin_ring",
      .clause = "virtio 1.4, 4.1.4.3, 2.7, 2.8: an administration queue is a virtqueue: of the layout and with the features that were negotiated, and a vector",
      .owner = OWNER_ADMIN,
-     .needs = NEED_VIRTIO_PCI)
+     .needs = NEED_VIRTIO_PCI,
+     .timeout = 20 * SEC)
 {
 	static const struct {
 		const char *name;

@@ -201,7 +201,8 @@ TEST(record_enough,
      .id = "vsock.record.without_a_word",
      .clause = "virtio 1.4, 5.10.6.3: the host sends within the credit that it was given, and needs to hear of no more for that",
      .owner = OWNER,
-     .needs = NEEDS)
+     .needs = NEEDS,
+     .timeout = 10 * SEC)
 {
 	const uint32_t bytes = 600000;
 	struct pair *p = pair_open(t, .guest_buf = 1u << 20), *filler = pair_open(t);
@@ -537,7 +538,8 @@ TEST(record_notified,
      .id = "vsock.record.notified",
      .clause = PROTO "the device counts the notifications of each queue, and the interrupts; virtio 1.4, 2.9: it takes a notification of each",
      .owner = OWNER,
-     .needs = NEEDS)
+     .needs = NEEDS,
+     .timeout = 10 * SEC)
 {
 	enum {
 		TIMES = 30
