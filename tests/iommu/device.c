@@ -551,17 +551,21 @@ TEST(device_queue_unmapped,
 	}
 }
 
-#define LATE_ROUNDS 16u
+#define LATE_ROUNDS 24u
+#define LATE_STEP   (250 * USEC)
 
 /*
- * The device is told of a buffer while a part is not mapped, and at once again, as soon as it is. false: it waits for more.
- * A device that asks again for translations only so often must not forget what it was told in between.
+ * The device is told of a buffer while a part is not mapped, and again, as soon as it is. false: it waits for more. A device
+ * that asks again for translations only so often must not forget what it was told in between: `later`, since what is asked
+ * for may be looked up as soon as it is there, or in vain before.
  */
-static bool goes_on_when_mapped(struct test_ctx *t, struct subject *x, unsigned int part)
+static bool goes_on_when_mapped(struct test_ctx *t, struct subject *x, unsigned int part,
+				uint64_t later)
 {
 	takes_part(t, x, part);
 	posts_one(x);
 	vq_notify(x->a.vq);
+	(void)wait_for(false, later);
 	gives_part(t, x, part, IOMMU_READ | IOMMU_WRITE);
 	vq_notify(x->a.vq);
 	if (actor_wait(&x->a, 1, ANSWER_NS) != 1)
@@ -590,7 +594,7 @@ TEST(device_queue_late,
 		actor_one(t, &x.a);
 		goes_on = true;
 		for (k = 0; goes_on && k < LATE_ROUNDS; k++)
-			goes_on = goes_on_when_mapped(t, &x, VQ_DESC);
+			goes_on = goes_on_when_mapped(t, &x, VQ_DESC, k * LATE_STEP);
 		if (!goes_on && !(x.a.d->ops->get_status(x.a.d) & VIRTIO_S_NEEDS_RESET))
 			test_note(
 				t,

@@ -640,7 +640,7 @@ static void ask_again(struct vhu *v)
 	v->asks_later = waits && now < v->ask_ns;
 	if (v->asks_later)
 		return;
-	v->ask_ns = now + ASK_AGAIN_NS;
+	v->ask_ns = now + (fault_on(F_IOTLB_LATE_ASK_LOST) ? 20 : 1) * ASK_AGAIN_NS;
 	iotlb_ask_again(&v->tlb);
 	if (late && !fault(F_IOTLB_LATE_ASK_LOST))
 		device_translated(v->d);
