@@ -123,7 +123,8 @@ static bool is_available(const struct ring *r, struct ring_pos at)
 	const bool avail = flags & AVAIL, used = flags & USED;
 	const bool right = avail == at.wrap && used != at.wrap;
 
-	return right || (avail != used && fault(F_PACKED_STALE_AVAILABLE));
+	return right || (avail != used && fault(F_PACKED_STALE_AVAILABLE)) ||
+	       (avail == at.wrap && fault(F_PACKED_USED_AVAILABLE));
 }
 
 bool packed_pending(const struct ring *r)
