@@ -468,6 +468,7 @@ struct admin_answer {
 enum {
 	ADMIN_EINVAL = 22,
 	ADMIN_INVALID_OPCODE = 2,
+	ADMIN_INVALID_FIELD = 3,
 	ADMIN_INVALID_GROUP = 4,
 	ADMIN_LIST_QUERY = 0,
 	ADMIN_LIST_USE = 1,
@@ -815,9 +816,36 @@ static void judge_admin_case(struct test_ctx *t, struct admin *a, const struct a
 		  vt_who(a->d), c->name);
 }
 
+/* Bit 63 stands for a command that nobody has: a device may refuse the list, and then says why. */
+static void admin_use_of_nobodys(struct test_ctx *t, struct admin *a, bool for_itself)
+{
+	const struct vq_seg out = { a->query, sizeof(*a->query) },
+			    in = { a->answer, sizeof(*a->answer) };
+	uint16_t status, qualifier;
+	uint32_t len;
+	void *token;
+
+	memset(a->answer, 0xff, sizeof(*a->answer));
+	*a->query = (struct admin_query){ .opcode = cpu_to_le16(ADMIN_LIST_USE),
+					  .lists = cpu_to_le64(ADMIN_LISTS | 1ull << 63) };
+	if (vq_add(a->vq, &out, 1, &in, 1, a))
+		test_error(t, "no room in a queue of %u", vq_size(a->vq));
+	vq_kick(a->vq);
+	require(t, wait_for(vq_get(a->vq, &token, &len) != 0, ANSWER_NS),
+		"%s: LIST_USE of a command of nobody is not answered", vt_who(a->d));
+	status = le16_to_cpu(a->answer->status);
+	qualifier = le16_to_cpu(a->answer->qualifier);
+	expect(t,
+	       (status == 0 && for_itself) ||
+		       (status == ADMIN_EINVAL &&
+			qualifier == (for_itself ? ADMIN_INVALID_FIELD : ADMIN_INVALID_GROUP)),
+	       "%s: LIST_USE of a command of nobody: status %u, qualifier %u", vt_who(a->d), status,
+	       qualifier);
+}
+
 TEST(function_admin_commands,
      .id = "virtio.pci.admin_commands",
-     .clause = "virtio 1.4, 2.12.1.2 MUST: status and status_qualifier tell an invalid group type, then an invalid opcode; they lead into no error state",
+     .clause = "virtio 1.4, 2.12.1.2 MUST: status and status_qualifier tell an invalid group type, then an invalid opcode; they lead into no error state; MAY fail LIST_USE, with Q_INVALID_FIELD",
      .owner = OWNER_ADMIN,
      .needs = NEED_VIRTIO_PCI)
 {
@@ -834,6 +862,7 @@ TEST(function_admin_commands,
 		for_itself = le16_to_cpu(a.answer->status) == 0;
 		for (k = 0; k < sizeof(admin_cases) / sizeof(admin_cases[0]); k++)
 			judge_admin_case(t, &a, &admin_cases[k], for_itself);
+		admin_use_of_nobodys(t, &a, for_itself);
 		admin_round(t, &a, "behind commands that it refused");
 		expect(t, !(p->vdev.ops->get_status(&p->vdev) & VIRTIO_S_NEEDS_RESET),
 		       "%s: DEVICE_NEEDS_RESET is set behind commands that it refused",

@@ -360,6 +360,86 @@ TEST(pci_queue_sizes,
 	}
 }
 
+/* What is selected by queue_select, without what QEMU's front ends and others count up. */
+struct queue_registers {
+	uint32_t size, vector, enable;
+	uint32_t address[6];
+};
+
+static struct queue_registers queue_registers(const struct virtio_pci *p, uint16_t queue)
+{
+	volatile struct virtio_pci_common_cfg *c = p->common;
+	struct queue_registers r;
+
+	mmio_write16(&c->queue_select, queue);
+	r = (struct queue_registers){
+		.size = mmio_read16(&c->queue_size),
+		.vector = mmio_read16(&c->queue_msix_vector),
+		.enable = mmio_read16(&c->queue_enable),
+		.address = { mmio_read32(&c->queue_desc_lo), mmio_read32(&c->queue_desc_hi),
+			     mmio_read32(&c->queue_driver_lo), mmio_read32(&c->queue_driver_hi),
+			     mmio_read32(&c->queue_device_lo), mmio_read32(&c->queue_device_hi) },
+	};
+	return r;
+}
+
+/* All that a driver configures of a queue, but for queue_enable. */
+static void configure_queue(const struct virtio_pci *p, uint16_t queue)
+{
+	volatile struct virtio_pci_common_cfg *c = p->common;
+
+	mmio_write16(&c->queue_select, queue);
+	mmio_write16(&c->queue_size, 8);
+	mmio_write16(&c->queue_msix_vector, 0);
+	mmio_write32(&c->queue_desc_lo, 0x11000);
+	mmio_write32(&c->queue_desc_hi, 0x12);
+	mmio_write32(&c->queue_driver_lo, 0x13000);
+	mmio_write32(&c->queue_driver_hi, 0x14);
+	mmio_write32(&c->queue_device_lo, 0x15000);
+	mmio_write32(&c->queue_device_hi, 0x16);
+}
+
+/* A device that takes what is selected for an index of its own writes over a neighbour, or behind its queues. */
+TEST(pci_queue_beyond,
+     .id = "virtio.pci.queue_beyond",
+     .clause = "virtio 1.4, 4.1.4.3.1 MUST: queue_size is 0 for a queue that is not there, whatever was written; 4.1.4.3: registers are the selected queue's",
+     .owner = OWNER_PCI,
+     .needs = NEED_VIRTIO_PCI)
+{
+	static const uint16_t beyond[] = { 0, 1, 100 };
+	struct queue_registers before[VIRTIO_MAX_QUEUES], after;
+	struct virtio_pci *p;
+	unsigned int i, k;
+	uint16_t q, n, there;
+
+	EACH(p, i) {
+		vt_must_reset(t, &p->vdev);
+		vt_add_status(&p->vdev, VIRTIO_S_ACKNOWLEDGE | VIRTIO_S_DRIVER);
+		n = mmio_read16(&p->common->num_queues);
+		there = n < VIRTIO_MAX_QUEUES ? n : VIRTIO_MAX_QUEUES;
+		for (q = 0; q < there; q++)
+			before[q] = queue_registers(p, q);
+		for (k = 0; k < sizeof(beyond) / sizeof(beyond[0]); k++) {
+			q = (uint16_t)(n + beyond[k]);
+			if (is_admin_queue(p, q))
+				continue;
+			configure_queue(p, q);
+			expect_eq(t, queue_registers(p, q).size, 0,
+				  "%s: queue_size of queue %u of %u, once 8 was written",
+				  p->vdev.name, q, n);
+		}
+		for (q = 0; q < there; q++) {
+			after = queue_registers(p, q);
+			expect(t, memcmp(&after, &before[q], sizeof(after)) == 0,
+			       "%s: registers of queue %u are others, once those of queues from %u on were written: size %u, vector 0x%x, enable %u, descriptors 0x%x",
+			       p->vdev.name, q, n, after.size, after.vector, after.enable,
+			       after.address[0]);
+		}
+		mmio_write16(&p->common->queue_select, 0);
+		vt_must_reset(t, &p->vdev);
+	}
+}
+
 TEST(pci_feature_words,
      .id = "virtio.pci.feature_words",
      .clause = "virtio 1.4, 4.1.4.3.1 MUST: device_feature shows the bits from device_feature_select * 32 on, 0 where there are none",

@@ -56,7 +56,8 @@ static struct answer answer_to(const struct command *m, size_t len)
 	case LIST_USE:
 		/* The lists themselves are used always. */
 		if (len < sizeof(*m) || le64toh(m->used) & ~(uint64_t)COMMANDS)
-			return refuse(Q_INVALID_FIELD);
+			return refuse(fault(F_VFIO_ADMIN_FIELD) ? Q_INVALID_OPCODE :
+								  Q_INVALID_FIELD);
 		return (struct answer){ 0 };
 	default:
 		if (fault(F_VFIO_ADMIN_OPCODE))

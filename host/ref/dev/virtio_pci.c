@@ -634,6 +634,8 @@ static void write_queue(struct virtio_pci *v, unsigned int at, uint32_t value)
 {
 	struct vpci_queue *q = selected(v);
 
+	if (!q && at == QUEUE_SIZE && fault(F_VFIO_QUEUE_BEYOND))
+		q = &v->queue[0];
 	if (!q) {
 		if (at == QUEUE_ENABLE && fault(F_HOSTILE_NO_QUEUE_STICKS))
 			v->d->ring[DEV_TX].lame = true;
