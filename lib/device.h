@@ -38,7 +38,7 @@ struct device {
 	bool lasting; /* it stays up for good: what is allocated for it is no leak */
 };
 
-/* Each names the device; its back ends are the architecture's own until device_attach(). */
+/* Each sets up a device with its name, and with the architecture's own back ends until device_attach(). */
 void device_init_none(struct device *d, const char *name);
 void device_init_pci(struct device *d, uint16_t segment, uint16_t requester);
 void device_init_mmio(struct device *d, uint64_t base);

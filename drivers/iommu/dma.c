@@ -86,7 +86,7 @@ static int map_pages(struct space *s, uint64_t phys, size_t len, uint32_t flags,
 	return 0;
 }
 
-/* What cannot be unmapped stays in reach of the device: its address is used for nothing else. */
+/* A page that cannot be unmapped stays in reach of the device, so that its address is never given away again. */
 static void unmap_pages(struct space *s, dma_addr_t addr, size_t len)
 {
 	const uint64_t offset = addr % PAGE_SIZE, at = addr - offset, n = pages_of(offset, len);

@@ -447,7 +447,7 @@ static void packed_destroy(struct virtqueue *vq)
 
 /* --- the raw door ------------------------------------------------------------------------ */
 
-/* What used descriptors with this id will skip. */
+/* Notes how many descriptors a used descriptor with this id will skip. */
 static void note_chain(struct vq_packed *p, uint16_t id, uint16_t descs)
 {
 	push_sent(p, id, descs);

@@ -220,7 +220,7 @@ static void judge_exit(struct boot *b)
 			strv_take(&b->o->detail, xasprintf("then %s %s", b->vmm->name, then));
 			free(then);
 		}
-		/* Its own crash is a failure of that component; a signal from elsewhere says nothing. */
+		/* A program that crashed has failed; one that somebody else ended by a signal has not. */
 		conclude(b, proc_crashed(p) || failed(p) ? V_FAIL : V_ERROR, false, p->name);
 	} else if (!b->report->started && (failed(p) || b->report->bail)) {
 		finish(b, BOOT_START, "%s %s before the payload's first line", p->name, how);
@@ -476,7 +476,7 @@ static bool prepare(struct boot *b, const char *name)
 		free(how);
 		return false;
 	}
-	/* Its place is the next program's: that it ended says nothing. */
+	/* The program has done its work. The next one takes its place in the list. */
 	proc_free(p);
 	b->n--;
 	return true;
@@ -556,7 +556,7 @@ static bool read_console(struct boot *b)
 	return true;
 }
 
-/* What was written before the VMM ended is read to the end. */
+/* Reads what the VMM wrote before it ended, up to the end. */
 static void drain_console(struct boot *b)
 {
 	struct pollfd p = { .events = POLLIN };

@@ -560,7 +560,7 @@ static void run_all(struct race *r)
 	while (!enough(r) && !signals_seen()) {
 		before = r->total;
 		for (a = 0; a < ACTS && !enough(r) && !signals_seen(); a++)
-			/* What is known to go wrong each time is tried once, to see that it still does. */
+			/* A way that is known to go wrong each time is tried once, to see that it still does. */
 			if (wanted(r->o, ways[a].name) &&
 			    !(known(r, a) && !at_times(r, a) && r->done[a]))
 				one(r, a);

@@ -299,7 +299,7 @@ int cmd_report(int argc, char **argv)
 		status = STATUS_USAGE;
 		goto out;
 	}
-	/* Where a format goes to standard output, people are told elsewhere. */
+	/* If standard output gets one of the formats, the text for people goes to stderr. */
 	people = to_stdout(o.junit) || to_stdout(o.html) || to_stdout(o.json) || to_stdout(o.ktap) ?
 			 stderr :
 			 stdout;

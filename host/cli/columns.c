@@ -9,7 +9,7 @@ static const char *const keys[] = { "host",    "machine", "boot",	 "fault",
 				    "cpus",    "memory",  "accelerator", "vmm",
 				    "backend", "kernel",  "payload" };
 
-/* Of a report that no harness described, as of a serial log: what the guest saw. */
+/* A serial log has no description by the harness: then reports are told apart by what the guest saw. */
 static const char *const seen_by_guest[] = { "hypervisor", "firmware", "cpu", "cpus", "memory" };
 
 static const char *env(const struct report *r, const char *key)

@@ -14,7 +14,7 @@
 #include "host/common/ktap.h"
 #include "lib/glob.h"
 
-/* Of a fault that ends the device: traffic enough for it to die in. */
+/* The test that runs where a fault ends the device: its traffic is enough for the device to die in. */
 #define HARNESS "vsock.stream.hundred"
 
 bool trial_expects(const struct trial *x, const char *id)
@@ -48,7 +48,7 @@ static bool is_noted(const struct trial *x)
 	return fault_expects(&x->fault, &globs) == FAULT_NOTED;
 }
 
-/* As it should be: a FAIL; where only a SHOULD is broken, a PASS with a note. */
+/* Whether the test saw the fault: it FAILs; or it PASSes with a note, where only a SHOULD is broken. */
 static bool as_expected(const struct trial *x, const struct result *t)
 {
 	return is_noted(x) ? t->verdict == V_PASS && t->diag.n : t->verdict == V_FAIL;
@@ -191,7 +191,7 @@ void trial_judge(struct trial *x)
 		x->state = judge_harness(x, &r, &names);
 	else
 		x->state = judge_fault(x, &r, &names);
-	/* What failed all the same failed of something else. */
+	/* The fault was not injected, so that a test that failed did so for another reason. */
 	if (!ret && !trial_is_healthy(x) && !x->injected)
 		x->state = trial_is_open(x) ? TRIAL_OPEN : TRIAL_NOT_INJECTED;
 	x->said = sbuf_steal(&names);

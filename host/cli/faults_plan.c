@@ -76,7 +76,7 @@ static void add_fault(struct faults *f, const struct recipe *r, const char *host
 
 	if (!wanted(f->o, e->id) || planned(f, e->id))
 		return;
-	/* Each of them takes a whole run. */
+	/* An open fault takes a run of all tests, so that it is planned only where it is asked for. */
 	open = fault_expects(e, &globs) == FAULT_OPEN;
 	if (f->o->open ? !open : open && !f->o->only.n)
 		return;

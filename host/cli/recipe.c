@@ -626,7 +626,7 @@ static const char *get(const struct vars *v, const char *name, bool *splits, uns
 	value = lookup(&v->given, name);
 	if (value)
 		return value;
-	/* What the run says is one word, but for its lists of arguments. */
+	/* A value that the run sets is one word, unless it is a list of arguments (_ARGS). */
 	*splits = n > 5 && strcmp(name + n - 5, "_ARGS") == 0;
 	value = lookup(&v->run, name);
 	if (value)

@@ -129,7 +129,7 @@ void run_set_programs(struct run *r)
 			 image);
 	own = recipe_get(r->recipe, "host", "", "payload");
 	if (own && !image) {
-		/* Of a host that starts something else; what is wrong with the path shows when it is read. */
+		/* This host starts another program than the payload. A wrong path is told when the file is read. */
 		r->elf = vars_string(&r->vars, own, &err);
 		vars_set(&r->vars.run, "PAYLOAD_ELF", r->elf ? r->elf : own);
 	}

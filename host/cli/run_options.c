@@ -53,7 +53,7 @@ static bool is_idle(const struct run *r, const char *set, const struct strv *nam
 
 bool run_check_set(const struct run *r)
 {
-	/* What the harness itself reads. */
+	/* Variables that the harness itself reads. */
 	static const char *const own[] = { "BOOTS", "GUEST_APPEND" };
 	struct strv names = { 0 }, active = { 0 };
 	bool ok = true;
@@ -67,7 +67,7 @@ bool run_check_set(const struct run *r)
 	vars_uses(&r->vars, &active);
 	for (i = 0; i < r->o->set.n; i++)
 		ok &= !is_idle(r, r->o->set.v[i], &names, "") &&
-		      /* Which CPU that will be is not known yet. */
+		      /* With accel=auto the accelerator, and so the CPU, is not chosen yet. */
 		      (strcmp(run_choose(r->o->accel, r, "accel", "tcg"), "auto") == 0 ||
 		       !is_idle(r, r->o->set.v[i], &active, " with this machine, boot and values"));
 	strv_free(&names);

@@ -259,7 +259,7 @@ static void judge_host(struct run *r)
 
 		run_write_file(r, "host-kernel.log", &b);
 	}
-	/* Where nothing came to run there is nothing to judge. */
+	/* The host is judged only if the payload ran, or the kernel said something. */
 	if (r->report.started || (log && *log) || (records && *records))
 		host_judge(&r->report, log, records, &notes);
 	for (i = 0; i < notes.n; i++)

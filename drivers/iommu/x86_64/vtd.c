@@ -128,7 +128,7 @@ static void read_features(struct vtd *v, uint64_t cap, uint64_t ecap)
 	v->records_at = bits(cap, 33, 24) * 16;
 }
 
-/* What is wrong with the numbers, or NULL. */
+/* Says which of the unit's numbers cannot be right; NULL: all can. */
 static const char *complaint(const struct vtd *v)
 {
 	if (v->f.physical_bits < 32 || v->f.physical_bits > 52)
@@ -379,7 +379,7 @@ static bool has_stopped(const struct vtd *v)
 	return vtd_read32(v, VTD_FAULT_STATUS) & STATUS_ERRORS;
 }
 
-/* Its number is written where the driver waits for it. */
+/* Makes a wait descriptor: the unit writes its number to v->waited, where the driver looks for it. */
 static uint64_t next_wait(struct vtd *v)
 {
 	v->waits++;

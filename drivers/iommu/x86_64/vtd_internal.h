@@ -42,7 +42,7 @@ struct vtd_seat {
 	uint16_t requester;
 };
 
-/* Each is an IOMMU to others, one of them at a time is up. */
+/* Each mode of a unit is an IOMMU of its own to callers. One of them can be up at a time. */
 enum vtd_mode {
 	VTD_LEGACY,
 	VTD_SECOND_STAGE, /* scalable mode */
