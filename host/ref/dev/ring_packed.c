@@ -357,7 +357,8 @@ static unsigned int batch_from(const struct ring *r, unsigned int from)
 
 	if (!r->batches)
 		return n;
-	while (from + n < r->num_done && r->done[from + n - 1].complete) {
+	while (from + n < r->num_done &&
+	       (r->done[from + n - 1].complete || fault(F_PACKED_BATCH_INCOMPLETE))) {
 		descs += r->done[from + n].descs;
 		if (descs > r->num)
 			break;
