@@ -255,6 +255,7 @@ cat >"$tmp/reached" <<'LINES'
 29 001
 LINES
 printf 's.one\ns.two\n' >"$tmp/order"
+flags=$(realpath "$out/mutants/flags")
 (
 	here=$PWD
 	cd "$tmp" || exit
@@ -263,13 +264,13 @@ printf 's.one\ns.two\n' >"$tmp/order"
 	. "$here/scripts/mutants-host"
 	subjects=(host.c) cov=$tmp
 	: >"$tmp/blocks.p"
-	cc=$(sed -n 's/^CC //p' "$here/$out/mutants/flags")
+	cc=$(sed -n 's/^CC //p' "$flags")
 	$cc -g -O0 -fsanitize-coverage=trace-pc -c "$tmp/host.c" -o "$tmp/host.o" &&
 		$cc -D_GNU_SOURCE -O2 -c "$here/host/mutate/record/record.c" -o "$tmp/record.o" &&
 		$cc -o "$tmp/host" "$tmp/host.o" "$tmp/record.o" -lpthread &&
 		RECORD_CONSOLE=$tmp/console RECORD_OUT=$tmp "$tmp/host" &&
-		blocks_of "$tmp/host" >"$tmp/blocks.h"
-	lines_of_record "$tmp" >"$tmp/lines"
+		blocks_of "$tmp/host" >"$tmp/blocks.h" &&
+		lines_of_record "$tmp" >"$tmp/lines"
 ) >"$tmp/log" 2>&1
 result "a host that records what it executes" $?
 awk '{ print $2, $3 }' "$tmp/lines" | grep -E '^(8|1[4567]|25|29) ' | diff "$tmp/reached" - >"$tmp/log"
