@@ -255,7 +255,7 @@ cat >"$tmp/reached" <<'LINES'
 29 001
 LINES
 printf 's.one\ns.two\n' >"$tmp/order"
-flags=$(realpath "$out/mutants/flags")
+flags_file=$(realpath "$out/mutants/flags")
 (
 	here=$PWD
 	cd "$tmp" || exit
@@ -264,7 +264,7 @@ flags=$(realpath "$out/mutants/flags")
 	. "$here/scripts/mutants-host"
 	subjects=(host.c) cov=$tmp
 	: >"$tmp/blocks.p"
-	cc=$(sed -n 's/^CC //p' "$flags")
+	cc=$(sed -n 's/^CC //p' "$flags_file")
 	$cc -g -O0 -fsanitize-coverage=trace-pc -c "$tmp/host.c" -o "$tmp/host.o" &&
 		$cc -D_GNU_SOURCE -O2 -c "$here/host/mutate/record/record.c" -o "$tmp/record.o" &&
 		$cc -o "$tmp/host" "$tmp/host.o" "$tmp/record.o" -lpthread &&
