@@ -186,7 +186,7 @@ TEST(ring_ram_end,
      .clause = "virtio 1.4, 2.6, 2.7.5: queues, tables and buffers lie in any of the driver's memory, its last byte included",
      .owner = OWNER_RING,
      .needs = NEED_VIRTIO,
-     .timeout = 20 * SEC)
+     .timeout = 40 * SEC)
 {
 	const struct bring_up plain = { .irq = VIRTIO_IRQ_POLL };
 	unsigned int i, tried = 0, parts = 0;

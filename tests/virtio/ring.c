@@ -474,19 +474,23 @@ static uint64_t nearer(uint64_t delay, bool told)
 	const uint64_t step = USEC;
 
 	if (!told)
-		return delay < MSEC ? delay + 2 * step : delay;
+		return delay < MSEC ? delay + 3 * step : delay;
 	return delay > step ? delay - step : 0;
 }
 
-/* Told exactly when the device wants it, nothing may get stuck. How many were wanted. */
+/*
+ * Told exactly when the device wants it, nothing may get stuck. How many notifications were wanted, for that many buffers;
+ * for fewer of a slow device.
+ */
 static unsigned int told_when_wanted(struct test_ctx *t, struct actor *a, unsigned int buffers)
 {
+	const deadline_t end = deadline_in(4 * test_sec());
 	unsigned int k, kicks = 0;
 	uint64_t delay = 0;
 	bool told;
 
 	actor_desc(a, 0, 0, a->writes ? 1 : a->len, actor_flags(a), 0);
-	for (k = 0; k < buffers; k++) {
+	for (k = 0; k < buffers && !deadline_passed(end); k++) {
 		actor_prepare(a, true);
 		(void)wait_for(false, delay + k % 8 * (USEC / 8));
 		actor_post(a, 0);
@@ -507,10 +511,10 @@ TEST(ring_event_idx_kicks,
      .clause = "virtio 1.4, 2.7.10, 2.8.10: a device that wants to be told is told by the notification that it asked for, and no other",
      .owner = OWNER_RING,
      .needs = NEED_VIRTIO,
-     .timeout = 20 * SEC)
+     .timeout = 40 * SEC)
 {
 	enum {
-		BUFFERS = 500
+		BUFFERS = 300
 	};
 	struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
 	unsigned int i, e, kicks;
@@ -525,9 +529,9 @@ TEST(ring_event_idx_kicks,
 			actor_up(t, &a, &how);
 			kicks = told_when_wanted(t, &a, BUFFERS);
 			test_note(t, "%s: %s EVENT_IDX %u buffers, %u kicks", vt_who(a.d),
-				  e ? "with" : "without", BUFFERS, kicks);
+				  e ? "with" : "without", a.taken, kicks);
 			expect(t, kicks > 0, "%s: took %u buffers without a notification",
-			       vt_who(a.d), BUFFERS);
+			       vt_who(a.d), a.taken);
 		}
 }
 
@@ -617,9 +621,15 @@ static void keep_full(struct test_ctx *t, struct actor *a)
 	bool answered = a->writes || a->mute;
 
 	while ((a->taken < FLOOD_MANY || !answered) && !deadline_passed(end)) {
-		require(t, wait_for(drain(t, a, true) > 0, ANSWER_NS),
-			"%s: %u buffers were used, and none of those that are available behind them",
-			vt_who(a->d), a->taken);
+		if (!wait_for(drain(t, a, true) > 0, ANSWER_NS)) {
+			/* A CPU that the host does not run makes nothing available. */
+			if (__atomic_load_n(&flood.posted, __ATOMIC_ACQUIRE) == a->taken)
+				test_error(t, "CPU 1 does not come to post a buffer behind %u",
+					   a->taken);
+			require(t, false,
+				"%s: %u buffers were used, and none of those that are available behind them",
+				vt_who(a->d), a->taken);
+		}
 		answered = answered || actor_acted(a);
 	}
 	if (!answered)
@@ -632,7 +642,7 @@ TEST(ring_two_cpus,
      .clause = "virtio 1.4, 2.6, 2.7.10: each available buffer is used, by a device that is told when it wants to be; however busy its queue is",
      .owner = OWNER_RING,
      .needs = NEED_VIRTIO | NEED_SMP,
-     .timeout = 20 * SEC)
+     .timeout = 40 * SEC)
 {
 	struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
 	unsigned int i, e;
