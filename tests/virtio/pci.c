@@ -1326,6 +1326,17 @@ TEST(pci_msix_control,
 
 /* --- ISR status ------------------------------------------------------------------------------- */
 
+/* The line and MSI-X exclude each other (PCIe 6.0, 6.1.4), be it raised before. Entries are masked. */
+static void not_with_msix(struct test_ctx *t, const struct virtio_pci *p)
+{
+	if (!p->has_msix || p->msix_error)
+		return;
+	pci_msix_enable(p->pci, &p->msix, true);
+	if (pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT)
+		test_note(t, "%s: Status.Interrupt is set once MSI-X is on", p->vdev.name);
+	pci_msix_enable(p->pci, &p->msix, false);
+}
+
 /* MSI-X off, INTx disabled in the command register, so that only the registers speak. */
 TEST(pci_isr,
      .id = "virtio.pci.isr",
@@ -1354,6 +1365,7 @@ TEST(pci_isr,
 		expect(t,
 		       wait_for(pci_read(p->pci, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, ANSWER_NS),
 		       "%s: Status.Interrupt is 0 though a buffer was used", p->vdev.name);
+		not_with_msix(t, p);
 		expect_eq(t, mmio_read8(p->isr) & 1, 1, "%s: ISR bit 0 after a used buffer",
 			  p->vdev.name);
 		expect_eq(t, mmio_read8(p->isr), 0, "%s: ISR after it was read", p->vdev.name);

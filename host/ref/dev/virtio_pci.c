@@ -953,7 +953,8 @@ static void on_changed(void *arg)
 	struct virtio_pci *v = arg;
 
 	update_pause(v);
-	update_line(v);
+	if (!(v->isr && pci_msix_on(&v->pci) && fault(F_VFIO_STATUS_OVER_MSIX)))
+		update_line(v);
 }
 
 static void on_reset(void *arg)
