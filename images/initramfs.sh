@@ -4,6 +4,8 @@
 # and the folder $tmp, and sets $archives, where archives are kept, and $sources, the files that make them.
 
 keep=8 # archives in the cache
+# A user without root has no sbin in PATH; modinfo (kmod) is there.
+PATH=$PATH:/usr/sbin:/sbin
 declare -A file=() visited=()
 order=()
 
@@ -73,6 +75,7 @@ unpack_module() { # FILE TO
 
 collect_modules() { # DIR NAME...: with what they depend on
 	local m
+	command -v modinfo >/dev/null || die "modinfo is missing" "scripts/setup nested installs it (kmod)"
 	read_modules "$1"
 	shift
 	for m in "$@"; do visit "$m"; done
