@@ -259,6 +259,7 @@ flags_file=$(realpath "$out/mutants/flags")
 (
 	here=$PWD
 	cd "$tmp" || exit
+	# shellcheck disable=SC2317 # scripts/mutants-host calls it
 	flag() { :; }
 	# shellcheck source=scripts/mutants-host
 	. "$here/scripts/mutants-host"
