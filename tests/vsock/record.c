@@ -316,7 +316,7 @@ TEST(record_connects,
      .clause = "virtio 1.4, 5.10.6.5: RST refuses the host's REQUEST, RESPONSE accepts it, and any other packet breaks it; the application learns which",
      .owner = OWNER,
      .needs = NEEDS | NEED_HOST_CONNECT,
-     .timeout = 10 * SEC)
+     .timeout = 20 * SEC)
 {
 	/* Of the last ones a packet comes right behind the answer, by which the connection has ended. */
 	static const struct {
@@ -345,7 +345,7 @@ TEST(record_connects,
 
 		vsock_strays_clear(e->vs);
 		CTL_OK(t, ctl_connect_begin(e->ctl, ASSAY_CID_ANY, p.from, VSOCK_STREAM,
-					    CTL_SVC_NONE, test_ms() / 4));
+					    CTL_SVC_NONE, 2 * test_ms()));
 		require(t,
 			wait_for((vsock_poll(e->vs), vsock_strays(e->vs, &s, 1) > 0), test_sec()),
 			"the host connects to the guest: no REQUEST comes");
