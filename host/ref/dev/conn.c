@@ -860,6 +860,20 @@ static void next_connect(struct device *d)
 	}
 }
 
+#define BEHIND_NS 100000000 /* record.last_decides: another packet of one go may be so late */
+
+/* Fault record.last_decides: the guest has written another packet behind the one that ends the connection. */
+static bool another_decides(const struct tconn *c)
+{
+	const int64_t end = rd_now_ns() + BEHIND_NS;
+
+	while (fault_on(F_RECORD_LAST_DECIDES) && !ring_pending(&c->d->ring[DEV_TX]) &&
+	       rd_now_ns() < end)
+		;
+	return fault_on(F_RECORD_LAST_DECIDES) && ring_pending(&c->d->ring[DEV_TX]) &&
+	       fault_on_conn(F_RECORD_LAST_DECIDES, c->host_port);
+}
+
 static void receive_connecting(struct tconn *c, const struct virtio_vsock_hdr *h)
 {
 	switch (le16toh(h->op)) {
@@ -876,8 +890,7 @@ static void receive_connecting(struct tconn *c, const struct virtio_vsock_hdr *h
 		peer_on_connected(c->pc);
 		return;
 	case VIRTIO_VSOCK_OP_RST:
-		if (ring_pending(&c->d->ring[DEV_TX]) &&
-		    fault_on_conn(F_RECORD_LAST_DECIDES, c->host_port))
+		if (another_decides(c))
 			return;
 		if (fault_on_conn(F_CONN_REFUSAL_ANSWERED, c->host_port))
 			send_unqueued(c, VIRTIO_VSOCK_OP_RST);
