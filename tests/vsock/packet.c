@@ -46,6 +46,34 @@ void packet_send(struct test_ctx *t, struct vsock_env *e, const struct packet *p
 	packet_raw(t, e, &h, NULL, 0);
 }
 
+/* Others may come first, such as RSTs that are still due to what was sent before. */
+static bool find_request(struct vsock_env *e, struct vsock_addr to, struct vsock_addr *from)
+{
+	struct vsock_stray s[MAX_STRAYS];
+	unsigned int n, i;
+
+	vsock_poll(e->vs);
+	n = vsock_strays(e->vs, s, MAX_STRAYS);
+	for (i = 0; i < n; i++) {
+		if (le16_to_cpu(s[i].hdr.op) != VSOCK_OP_REQUEST ||
+		    le32_to_cpu(s[i].hdr.dst_port) != to.port)
+			continue;
+		*from = (struct vsock_addr){ le64_to_cpu(s[i].hdr.src_cid),
+					     le32_to_cpu(s[i].hdr.src_port) };
+		return true;
+	}
+	return false;
+}
+
+struct vsock_addr packet_request(struct test_ctx *t, struct vsock_env *e, struct vsock_addr to)
+{
+	struct vsock_addr from = { 0 };
+
+	require(t, wait_for(find_request(e, to, &from), test_sec()),
+		"the host connects to the guest: no REQUEST comes");
+	return from;
+}
+
 bool packet_answered(struct vsock_env *e, const struct packet *p, struct vsock_hdr *h)
 {
 	struct vsock_stray s[MAX_STRAYS];

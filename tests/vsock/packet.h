@@ -31,6 +31,8 @@ int packet_answer(struct vsock_env *e, const struct packet *p);
 int packet_ask(struct test_ctx *t, struct vsock_env *e, const struct packet *p);
 /* The header of the answer. false: none came so far. */
 bool packet_answered(struct vsock_env *e, const struct packet *p, struct vsock_hdr *h);
+/* Waits for the host's REQUEST to this address of the guest, which the driver holds; FAILs without. Where it is from. */
+struct vsock_addr packet_request(struct test_ctx *t, struct vsock_env *e, struct vsock_addr to);
 /* "RST", "nothing", ...: for "expected RST, %s came". */
 const char *packet_op(int op);
 
