@@ -385,44 +385,44 @@ static uint64_t reach(uint16_t requester, uint64_t address, bool write)
 
 extern const init_fn __start_assay_init[], __stop_assay_init[];
 
-static uint64_t second_load(uint32_t off, unsigned int size)
+static uint64_t load_of(unsigned int n, uint32_t off, unsigned int size)
 {
 	const unsigned int old = which;
 	uint64_t v;
 
-	which = 1;
+	which = n;
 	v = load(off, size);
 	which = old;
 	return v;
 }
 
-static void second_store(uint32_t off, unsigned int size, uint64_t v)
+static void store_of(unsigned int n, uint32_t off, unsigned int size, uint64_t v)
 {
 	const unsigned int old = which;
 
-	which = 1;
+	which = n;
 	store(off, size, v);
 	which = old;
 }
 
 static uint64_t first_load(uint32_t off, unsigned int size)
 {
-	const unsigned int old = which;
-	uint64_t v;
-
-	which = 0;
-	v = load(off, size);
-	which = old;
-	return v;
+	return load_of(0, off, size);
 }
 
 static void first_store(uint32_t off, unsigned int size, uint64_t v)
 {
-	const unsigned int old = which;
+	store_of(0, off, size, v);
+}
 
-	which = 0;
-	store(off, size, v);
-	which = old;
+static uint64_t second_load(uint32_t off, unsigned int size)
+{
+	return load_of(1, off, size);
+}
+
+static void second_store(uint32_t off, unsigned int size, uint64_t v)
+{
+	store_of(1, off, size, v);
 }
 
 /* The driver looks for units once: these are those that it finds. */
