@@ -134,6 +134,24 @@ bad_recipe 'extends itself' 'cannot be read' "[host]\nextends = $tmp/bad.host\n"
 printf '[host]\nmachine = m\nboot = b\n[machine m]\n[boot b]\n[vmm]\ncommand = ${NOBODY_SETS_THIS} x\n' >"$tmp/unset.host"
 expect 'recipe: a variable that is not set' 3 'NOBODY_SETS_THIS. is not set' '--set NOBODY_SETS_THIS=' \
 	-- "$assay" run --host "$tmp/unset.host"
+# What a recipe asks its own program for: NAME is known only where that answers; where nothing uses it nobody is asked.
+asks() { # COMMAND USE
+	printf '[host]\nmachine = m\nboot = b\n[machine m]\n[boot b]\n[ask SIZE]\n%b[vmm]\ncommand = echo %s\n' "$1" "$2" >"$tmp/asks.host"
+}
+# shellcheck disable=SC2016 # the recipe's variable
+size='${SIZE}'
+asks 'command = false\n' "$size"
+expect 'recipe: [ask] of a program that fails' 3 'ask SIZE.: .*false ended with status 1' -- "$assay" run --host "$tmp/asks.host"
+asks 'command = true\n' "$size"
+expect 'recipe: [ask] of one that says nothing' 3 'ask SIZE.: .*true printed nothing' -- "$assay" run --host "$tmp/asks.host"
+asks 'command = /no/such/program\n' "$size"
+expect 'recipe: [ask] of one that is missing' 3 'ask SIZE.: /no/such/program: No such file' -- "$assay" run --host "$tmp/asks.host"
+asks '' "$size"
+expect 'recipe: [ask] without a command' 3 'ask SIZE.: has no command' -- "$assay" run --host "$tmp/asks.host"
+asks 'command = false\n' nothing
+expect 'recipe: [ask] for what nothing uses' 3 'exited with status 0 before' -- "$assay" run --host "$tmp/asks.host"
+expect 'CIDs that the reference device refuses' 3 'ask CONFIG_SIZE.: .*CID 0 is reserved' \
+	-- "$assay" run --boot pvh --tests boot.trap --set CIDS=0
 
 # --- lists ------------------------------------------------------------------------------------------------
 
