@@ -405,7 +405,8 @@ TEST(clock_cpus,
 
 	register_all(t, n);
 	for (i = 0; i < n; i++)
-		require(t, kvm_clock_page(i)->version != 0, "the clock of CPU %u is not written", i);
+		require(t, kvm_clock_page(i)->version != 0, "the clock of CPU %u is not written",
+			i);
 	/* CPUID bit 24 says that the flag means something; the flag of each page is the promise. */
 	for (i = 0; i < n && kvm_clock_page(i)->flags & PVCLOCK_TSC_STABLE; i++)
 		;
