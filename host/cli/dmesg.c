@@ -137,7 +137,7 @@ static struct result *add(struct report *r, const char *id, enum verdict v, cons
 	return t;
 }
 
-static void judge_log(struct report *r, const char *text, bool mark)
+static void judge_log(struct report *r, const char *text, const char *why, bool mark)
 {
 	struct log l = { .guests = !mark };
 	char *copy = xstrdup(text ? text : ""), *next = copy, *line;
@@ -155,8 +155,9 @@ static void judge_log(struct report *r, const char *text, bool mark)
 	/* What a kernel said since the start may be nothing, but its console shows at least its boot. */
 	if (!text || (mark && !l.messages)) {
 		add(r, "host.dmesg.clean", V_SKIP, CLAUSE_LOG,
-		    xstrdup(mark ? "the host's console shows no line of its kernel" :
-				   "the kernel's log cannot be read: does it need root?"));
+		    mark ? xstrdup("the host's console shows no line of its kernel") :
+			   xasprintf("the kernel's log cannot be read: %s",
+				     why ? why : "does it need root?"));
 	} else if (!l.reports) {
 		add(r, "host.dmesg.clean", V_PASS, CLAUSE_LOG, NULL);
 	} else {
@@ -348,9 +349,10 @@ static void judge_records(struct report *r, const char *text, struct strv *notes
 	strv_free(&x.diag);
 }
 
-void host_judge(struct report *r, const char *kernel_log, const char *records, struct strv *notes)
+void host_judge(struct report *r, const char *kernel_log, const char *why, const char *records,
+		struct strv *notes)
 {
-	judge_log(r, kernel_log, records != NULL);
+	judge_log(r, kernel_log, why, records != NULL);
 	if (records)
 		judge_records(r, records, notes);
 }

@@ -15,6 +15,7 @@
 #include "host/cli/select.h"
 
 #define ASK_MS	     30000
+#define AFTER_MAX_S  86400
 #define VERSION_MS   5000
 #define HOST_LOG_MAX (64u << 20)
 
@@ -39,7 +40,7 @@ static char *ask(char *const argv[], unsigned int ms, struct sbuf *err)
 }
 
 /* The output of a command of the recipe. NULL: it failed, and *why says how. */
-static char *output_of(const struct run *r, const char *template, struct sbuf *why)
+static char *output_of(const struct run *r, const char *template, unsigned int ms, struct sbuf *why)
 {
 	struct strv argv = { 0 };
 	char *text = NULL;
@@ -49,7 +50,7 @@ static char *output_of(const struct run *r, const char *template, struct sbuf *w
 	else if (!argv.n)
 		sbuf_add(why, "an empty command");
 	else
-		text = ask(argv.v, ASK_MS, why);
+		text = ask(argv.v, ms, why);
 	strv_free(&argv);
 	return text;
 }
@@ -113,7 +114,7 @@ static char *payload_hash(const struct run *r)
 							       "PAYLOAD_ELF";
 	char *command = xasprintf("sha256sum ${%s}", var);
 	struct sbuf why = { 0 };
-	char *text = output_of(r, command, &why);
+	char *text = output_of(r, command, ASK_MS, &why);
 
 	sbuf_free(&why);
 	free(command);
@@ -239,21 +240,36 @@ static bool write_reports(const struct run *r)
 	return ok;
 }
 
+/* How long a command of [after] may take: as long as the VMM after the report, which the recipe's deadline says. */
+static unsigned int after_ms(const struct run *r)
+{
+	const char *own = recipe_get(r->recipe, "after", "", "deadline");
+	struct sbuf err = { 0 };
+	char *text = own ? vars_string(&r->vars, own, &err) : NULL;
+	const double seconds = text ? recipe_seconds(text) : -1;
+
+	sbuf_free(&err);
+	free(text);
+	return seconds < 0 || seconds > AFTER_MAX_S ? ASK_MS : (unsigned int)(seconds * 1000);
+}
+
 /* The host's own log and state, where the recipe says how they are read. */
 static void judge_host(struct run *r)
 {
 	const char *command = recipe_get(r->recipe, "after", "", "command");
 	struct sbuf why = { 0 };
-	char *log = command ? output_of(r, command, &why) : after_file(r, "kernel-log");
+	char *log = command ? output_of(r, command, after_ms(r), &why) :
+			      after_file(r, "kernel-log");
 	char *records = after_file(r, "records");
 	struct strv notes = { 0 };
 	size_t i;
 
 	if (command && !log)
 		printer_note(&r->out, "the host's log was not read: %s", why.s);
-	sbuf_free(&why);
-	if (!command && !log)
+	if (!command && !log && !records) {
+		sbuf_free(&why);
 		return;
+	}
 	if (command) {
 		const struct sbuf b = { .s = log, .len = log ? strlen(log) : 0 };
 
@@ -261,7 +277,8 @@ static void judge_host(struct run *r)
 	}
 	/* The host is judged only if the payload ran, or the kernel said something. */
 	if (r->report.started || (log && *log) || (records && *records))
-		host_judge(&r->report, log, records, &notes);
+		host_judge(&r->report, log, why.s, records, &notes);
+	sbuf_free(&why);
 	for (i = 0; i < notes.n; i++)
 		printer_note(&r->out, "%s", notes.v[i]);
 	strv_free(&notes);

@@ -88,6 +88,9 @@ numbers) begin; pass 0; pass 1; start 2; say "    ok 99999999999999999999 ${test
 endless) say "KTAP version 1"; say "1..1"; say "    # Subtest: boot"; say "    1..100000"
 	while :; do say "    # note"; say "    # start boot.paging.null"; say "    ok 1 boot.paging.null"; sleep 0.05; done ;;
 empty-names) begin; say "    # start "; say "    ok 1 "; say "    not ok"; say "ok"; say "1.."; pass 0; pass 1; pass 2; end ;;
+# A host that looks at itself behind the report, longer than a VMM is waited for otherwise; one that does so without end.
+checks-itself) all; sleep 5; echo "@end" >"$TMPDIR/../records"; sleep 1000 ;;
+checks-without-end) all; : >"$TMPDIR/../records"; sleep 1000 ;;
 slow) second; sleep 1.5; say "    ok 2 ${tests[1]}"; pass 2; end ;;
 asks) if [ -z "$after" ]; then begin; pass 0; say "# reboot: nothing works since then"; exit 0; fi
 	# The harness tells it to a payload that knows the option.
@@ -135,6 +138,22 @@ cat >"$tmp/worker.host" <<FAKE
 extends = $tmp/device.host
 [device dev]
 thread = bash
+FAKE
+
+# What comes behind the report has a deadline: the VMM's own checks, and a command that prints the host's log.
+cat >"$tmp/after.host" <<FAKE
+[host]
+extends = $tmp/fake.host
+[after]
+deadline = \${AFTER_SECONDS}
+records = \${RECORDS}
+FAKE
+cat >"$tmp/after-command.host" <<FAKE
+[host]
+extends = $tmp/fake.host
+[after]
+deadline = 0.5 0.5
+command = sleep 1000
 FAKE
 
 # Two recipes that may not run at the same time.
@@ -247,6 +266,10 @@ fake() { # MODE ARGUMENT...
 	shift
 	run "$mode" --host "$tmp/fake.host" --set "MODE=$mode" \
 		--tests boot.paging.null,boot.paging.nx,boot.paging.text "$@"
+}
+after() { # MODE SECONDS
+	run "$1" --host "$tmp/after.host" --set "MODE=$1" --set "AFTER_SECONDS=$2" --set "RECORDS=$tmp/$1/records" \
+		--tests boot.paging.null,boot.paging.nx,boot.paging.text
 }
 device() { # NAME DEVICE WAIT VMM_MODE ARGUMENT...
 	run "$1" --host "$tmp/device.host" --set "DEVICE=$2" --set "WAIT=$3" --set "MODE=$4" \
@@ -392,6 +415,10 @@ at_once() { # FUNCTION ARGUMENT...
 		*) at_once fake $m ;;
 		esac
 	done
+	at_once after checks-itself 9
+	at_once after checks-without-end 1
+	at_once run after-hangs --host "$tmp/after-command.host" --set MODE=good \
+		--tests boot.paging.null,boot.paging.nx,boot.paging.text
 	at_once fake asks
 	at_once fake asks-always --reboots 1
 	at_once fake asks-while-told --reboots 1
@@ -462,6 +489,10 @@ check floods-test 1 'the console was flooded' '2 passed, 1 failed'
 check floods-after '0|2' '3 passed' # by how much comes within the time that the VMM has to end
 check endless 3 'time of the whole run is over'
 check slow 0 '3 passed'
+check checks-itself 0 '3 passed, 0 failed, 0 errors' '!host.end'
+check checks-without-end 2 'host.end: ERROR, the host did not come to the end of its own checks in time' '3 passed, 0 failed, 1 error'
+check after-hangs 0 'the host.s log was not read: sleep did not end within 1 s' \
+	'host.dmesg.clean: the kernel.s log cannot be read: sleep did not end within 1 s' '3 passed'
 check device-quits 3 'dev exited with status 3 before it was ready' 'fake: no such CID'
 check device-never-ready 3 'dev was not ready within 1.0 s'
 check device-dies 1 'dev exited with status 3' 'owner: +dev'

@@ -37,7 +37,7 @@ static enum verdict judge(struct report *r, const char *log, const char *records
 
 	report_init(r);
 	r->ended = true;
-	host_judge(r, log, records, &notes);
+	host_judge(r, log, NULL, records, &notes);
 	assert_true(notes.n <= 1);
 	strv_free(&notes);
 	t = find(r, id);
@@ -63,6 +63,29 @@ static void test_quiet(void **state)
 	/* Not the kernel's words. */
 	assert_int_equal(clean(BOOT "qemu: BUG: something\r\nWARNING: CPU: 1 PID: 2 at x\r\n"),
 			 V_PASS);
+}
+
+/* A log that was not read is no healthy one: the reason is told, or what it mostly is. */
+static void skipped(const char *why, const char *told)
+{
+	struct strv notes = { 0 };
+	struct report r;
+	const struct result *t;
+
+	report_init(&r);
+	host_judge(&r, NULL, why, NULL, &notes);
+	t = find(&r, "host.dmesg.clean");
+	assert_non_null(t);
+	assert_int_equal(t->verdict, V_SKIP);
+	assert_non_null(strstr(t->reason, told));
+	report_free(&r);
+}
+
+static void test_not_read(void **state)
+{
+	(void)state;
+	skipped("dmesg did not end within 1 s", "cannot be read: dmesg did not end within 1 s");
+	skipped(NULL, "does it need root?");
 }
 
 static void test_reports(void **state)
@@ -201,10 +224,10 @@ static void test_cut_short(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_quiet),	  cmocka_unit_test(test_reports),
-		cmocka_unit_test(test_shown),	  cmocka_unit_test(test_early),
-		cmocka_unit_test(test_taint),	  cmocka_unit_test(test_records),
-		cmocka_unit_test(test_cut_short),
+		cmocka_unit_test(test_quiet),	cmocka_unit_test(test_not_read),
+		cmocka_unit_test(test_reports), cmocka_unit_test(test_shown),
+		cmocka_unit_test(test_early),	cmocka_unit_test(test_taint),
+		cmocka_unit_test(test_records), cmocka_unit_test(test_cut_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
