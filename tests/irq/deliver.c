@@ -33,7 +33,7 @@ TEST(irq_once,
      .clause = "virtio 1.4, 2.7.7.2 MUST: a used buffer is notified; 4.1.5.1.2.1 MUST: on the vector of its queue, and no other",
      .owner = OWNER_FRONT,
      .needs = NEED_VIRTIO,
-     .timeout = 20 * SEC)
+     .timeout = 60 * SEC)
 {
 	uint64_t stray, elsewhere;
 	unsigned int i, k;
@@ -60,7 +60,7 @@ TEST(irq_steered,
      .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCIe 6.1.4: a message goes to the address in its entry: the CPU steered to",
      .owner = OWNER_FRONT,
      .needs = NEED_VIRTIO,
-     .timeout = 20 * SEC)
+     .timeout = 60 * SEC)
 {
 	unsigned int i, k, cpu, tried = 0;
 	struct actor a;
@@ -297,7 +297,7 @@ TEST(irq_mask_steered,
      .clause = "PCIe 6.0, 6.1.4.2, 6.1.4.4: an entry written under Function Mask has its new message when the mask is cleared",
      .owner = OWNER_FRONT,
      .needs = NEED_MSIX,
-     .timeout = 20 * SEC)
+     .timeout = 60 * SEC)
 {
 	unsigned int i, cpu, tried = 0;
 	struct actor a;

@@ -370,6 +370,7 @@ TEST(irq_long_run,
      .needs = NEED_VIRTIO,
      .timeout = 60 * SEC)
 {
+	const struct virtio_device *slow = NULL; /* so it is with each kind of interrupt */
 	struct bring_up how = { 0 };
 	struct actor a;
 	unsigned int i, e, many, tried = 0;
@@ -381,11 +382,14 @@ TEST(irq_long_run,
 		for (i = 0; actor_mode_up(t, i, &how, &a); i++) {
 			tried++;
 			both_are_told(t, &a, 80, e ? "with EVENT_IDX" : "without EVENT_IDX");
+			if (a.d == slow)
+				continue;
 			(void)vq_interrupts(a.vq, false);
 			/* The index of a split ring wraps while each use is told. */
 			many = 65536 - 5 - a.posted;
 			if (use_many(&a, many, deadline_in(test_time_left(t) / 6)) < many) {
 				test_note(t, "%s: too slow for 65536 buffers", actor_who(&a));
+				slow = a.d;
 				continue;
 			}
 			(void)vq_interrupts(a.vq, true);
