@@ -2,6 +2,7 @@
 /* cmdline.h: keeps the words of all sources, and finds values in them. */
 #include "lib/cmdline.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,8 +82,9 @@ uint64_t cmdline_get_u64(const char *key, uint64_t dflt)
 
 	if (!v)
 		return dflt;
+	errno = 0;
 	n = strtoull(v, &end, 0);
-	if (*v && !*end)
+	if (*v && *v != '-' && !*end && !errno)
 		return n;
 	printf("# warning: %s=%s is not a number; %llu is used\n", key, v,
 	       (unsigned long long)dflt);

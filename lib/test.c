@@ -440,7 +440,8 @@ static void check_left(struct test_ctx *t)
 
 static void run(struct test_ctx *t)
 {
-	const uint64_t limit = cmdline_get_u64("timeout", 0) * SEC;
+	const uint64_t seconds = cmdline_get_u64("timeout", 0), most = UINT32_MAX,
+		       limit = (seconds < most ? seconds : most) * SEC;
 	const uint64_t own = t->test->timeout ? t->test->timeout : TEST_TIMEOUT_DEFAULT;
 	/* After a reset that the test asked for, its needs count as met: the test says itself what is gone. */
 	const char *why = t->step ? NULL : unmet(t->test->needs);

@@ -103,6 +103,7 @@ static void numbers(void **state)
 		{ "n=0x1F", 31, false }, { "n=18446744073709551615", UINT64_MAX, false },
 		{ "n=", 7, true },	 { "n", 7, true },
 		{ "n=12k", 7, true },	 { "n=one", 7, true },
+		{ "n=-1", 7, true },	 { "n=18446744073709551616", 7, true },
 	};
 	unsigned int i;
 
