@@ -17,5 +17,13 @@ int cmd_race(int argc, char **argv);
 bool parse_number(const char *text, unsigned int min, unsigned int max, unsigned int *out);
 /* Seconds, with a fraction. */
 bool parse_seconds(const char *text, double *out);
+struct argp_state;
+struct argp_option;
+/*
+ * For parsers of options: an empty value, such as that of a shell's variable which is not set, is a mistake, and ends
+ * the program.
+ */
+void refuse_empty(const struct argp_state *state, const struct argp_option *options, int key,
+		  const char *arg);
 
 #endif

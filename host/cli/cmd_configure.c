@@ -47,6 +47,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct configure_options *o = state->input;
 
+	refuse_empty(state, options, key, arg);
 	switch (key) {
 	case OPT_SHOW:
 		o->show = true;

@@ -78,6 +78,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct faults_options *o = state->input;
 
+	refuse_empty(state, options, key, arg);
 	switch (key) {
 	case OPT_HOST:
 		split(arg, &o->hosts);

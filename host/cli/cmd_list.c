@@ -37,6 +37,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct list_options *o = state->input;
 
+	refuse_empty(state, options, key, arg);
 	switch (key) {
 	case OPT_JSON:
 		o->json = true;

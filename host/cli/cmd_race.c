@@ -115,6 +115,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct race_options *o = state->input;
 	char *copy, *next, *word;
 
+	refuse_empty(state, options, key, arg);
 	switch (key) {
 	case OPT_HOST:
 		o->host = arg;
@@ -510,6 +511,7 @@ static int one(struct race *r, int a)
 	if (mkdir_p(dir)) {
 		fprintf(stderr, "assay: %s: %s\n", dir, strerror(errno));
 		free(dir);
+		r->broken++;
 		return STATUS_ERROR;
 	}
 	status = run_child(r, dir, name);
@@ -543,6 +545,22 @@ static bool wanted(const struct race_options *o, const char *name)
 		if (glob_selects(o->only.v[i], strlen(o->only.v[i]), name))
 			return true;
 	return !o->only.n;
+}
+
+/* The first of --way that names none. */
+static const char *unknown_way(const struct race_options *o)
+{
+	size_t i;
+	int a;
+
+	for (i = 0; i < o->only.n; i++) {
+		for (a = 0; a < ACTS; a++)
+			if (glob_selects(o->only.v[i], strlen(o->only.v[i]), ways[a].name))
+				break;
+		if (a == ACTS)
+			return o->only.v[i];
+	}
+	return NULL;
 }
 
 static bool enough(const struct race *r)
@@ -611,16 +629,15 @@ int cmd_race(int argc, char **argv)
 	struct race_options o = { .host = "ref", .boot = "pvh", .seconds = DEFAULT_S, .cpus = 2 };
 	struct race r = { .o = &o };
 	struct sbuf err = { 0 };
-	int status, a, n = 0;
+	const char *no_way;
+	int status, a;
 
 	if (argp_parse(&argp, argc, argv, 0, NULL, &o))
 		return STATUS_USAGE;
 	if (o.cycle)
 		return be_cycle(&o);
-	for (a = 0; a < ACTS; a++)
-		n += wanted(&o, ways[a].name);
-	if (!n) {
-		fputs("assay: there is no such way; there are:", stderr);
+	if ((no_way = unknown_way(&o))) {
+		fprintf(stderr, "assay: there is no way \"%s\"; there are:", no_way);
 		for (a = 0; a < ACTS; a++)
 			fprintf(stderr, " %s", ways[a].name);
 		fputc('\n', stderr);

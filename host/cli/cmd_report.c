@@ -51,6 +51,7 @@ static error_t parse_report(int key, char *arg, struct argp_state *state)
 {
 	struct report_options *o = state->input;
 
+	refuse_empty(state, report_option_list, key, arg);
 	switch (key) {
 	case OPT_JUNIT:
 		o->junit = arg;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <argp.h>
+#include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +133,16 @@ static void parse_shard(struct argp_state *state, const char *arg, struct run_op
 	free(copy);
 }
 
+/* The payload reads it. */
+static bool is_seed(const char *arg)
+{
+	char *end;
+
+	errno = 0;
+	(void)strtoull(arg, &end, 10);
+	return isdigit((unsigned char)*arg) && !*end && !errno;
+}
+
 struct input {
 	struct run_options o;
 	struct strv hosts;
@@ -142,6 +154,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct run_options *o = &in->o;
 	unsigned int number;
 
+	/* One that is passed on as it is may be empty. */
+	if (key != OPT_VMM_ARG && key != OPT_L1_APPEND)
+		refuse_empty(state, options, key, arg);
 	switch (key) {
 	case OPT_HOST:
 		strv_add(&in->hosts, arg);
@@ -196,8 +211,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		strv_add(&o->faults, arg);
 		return 0;
 	case OPT_SHUFFLE:
-		if (strspn(arg, "0123456789") != strlen(arg) || !*arg)
-			argp_error(state, "--shuffle %s: a number is wanted", arg);
+		if (!is_seed(arg))
+			argp_error(state, "--shuffle %s: a number of 64 bits is wanted", arg);
 		o->shuffle = arg;
 		return 0;
 	case OPT_REPEAT:

@@ -280,11 +280,30 @@ static int read_hosts(struct faults *f, struct faults *faulty, struct strv *ids)
 	return status;
 }
 
+/* The first of --fault that selects none of the ids, or NULL. */
+static const char *unknown_fault(const struct faults_options *o, const struct strv *ids)
+{
+	size_t i, k;
+
+	for (i = 0; i < o->only.n; i++) {
+		for (k = 0; k < ids->n; k++)
+			if (glob_selects(o->only.v[i], strlen(o->only.v[i]), ids->v[k]))
+				break;
+		if (k == ids->n)
+			return o->only.v[i];
+	}
+	return NULL;
+}
+
 static void say_no_such_fault(const struct faults_options *o, const struct strv *ids)
 {
+	const char *id = unknown_fault(o, ids);
+
 	fputs("assay: these hosts have no such fault", stderr);
-	if (o->only.n)
-		print_suggestions(stderr, o->only.v[0], (const char *const *)ids->v, ids->n);
+	if (id) {
+		fprintf(stderr, ": \"%s\"", id);
+		print_suggestions(stderr, id, (const char *const *)ids->v, ids->n);
+	}
 	fputc('\n', stderr);
 }
 
@@ -320,7 +339,7 @@ int faults_plan(struct faults *f)
 	struct faults faulty = { .o = f->o };
 	struct strv ids = { 0 };
 	const int status = read_hosts(f, &faulty, &ids);
-	const bool none = !faulty.n;
+	const bool none = !faulty.n || unknown_fault(f->o, &ids);
 	size_t i;
 
 	if (status == STATUS_OK && none)

@@ -2,6 +2,7 @@
 /* assay: the command's name, and who carries it out. */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <math.h>
 #include <stdlib.h>
@@ -57,6 +58,19 @@ bool parse_seconds(const char *text, double *out)
 	return true;
 }
 
+void refuse_empty(const struct argp_state *state, const struct argp_option *options, int key,
+		  const char *arg)
+{
+	const struct argp_option *o;
+
+	if (key == ARGP_KEY_ARG || !arg || *arg)
+		return;
+	for (o = options; o->name || o->doc; o++) {
+		if (o->name && o->key == key)
+			argp_error(state, "--%s: its value is empty", o->name);
+	}
+}
+
 /* What was printed must have arrived: a full disk behind standard output is no success. Runs at the exit. */
 static void close_stdout(void)
 {
@@ -67,6 +81,21 @@ static void close_stdout(void)
 		return;
 	fprintf(stderr, "assay: standard output: %s\n", errno ? strerror(errno) : "write error");
 	_exit(STATUS_NO_REPORT);
+}
+
+/*
+ * Where one of the three is closed, the first file that is opened takes its number, and what is printed would be written
+ * into that. What stands in for it fails as a closed one does.
+ */
+static void occupy_standard_files(void)
+{
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) == -1 && errno == EBADF &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			_exit(STATUS_NO_REPORT);
+	}
 }
 
 static void usage(FILE *f)
@@ -102,6 +131,7 @@ int main(int argc, char **argv)
 	size_t i;
 	int ret;
 
+	occupy_standard_files();
 	setlocale(LC_CTYPE, "");
 	argp_err_exit_status = STATUS_USAGE;
 	atexit(close_stdout);

@@ -414,7 +414,7 @@ void recipe_list(struct strv *names)
 		qsort(names->v, names->n, sizeof(*names->v), by_name);
 }
 
-/* The path of a recipe, or NULL. */
+/* The path of a recipe, or NULL. Whether it can be read is found out by whoever reads it. */
 static char *find_recipe(const char *name)
 {
 	struct strv dirs = { 0 };
@@ -423,11 +423,11 @@ static char *find_recipe(const char *name)
 
 	if (strchr(name, '/') ||
 	    (strlen(name) > 5 && strcmp(name + strlen(name) - 5, ".host") == 0))
-		return access(name, R_OK) == 0 ? xstrdup(name) : NULL;
+		return access(name, F_OK) == 0 ? xstrdup(name) : NULL;
 	recipe_dirs(&dirs);
 	for (i = 0; i < dirs.n && !path; i++) {
 		path = xasprintf("%s/%s.host", dirs.v[i], name);
-		if (access(path, R_OK) != 0) {
+		if (access(path, F_OK) != 0) {
 			free(path);
 			path = NULL;
 		}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The payload's command line, and how a VMM is given it. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,8 @@ bool run_make_cmdline(struct run *r, const char *list, const char *after, bool l
 		add_word(&b, "repeat", number);
 	}
 	if (r->o->test_timeout > 0) {
-		snprintf(number, sizeof(number), "%.0f", r->o->test_timeout);
+		/* 0 would be a test's own limit. */
+		snprintf(number, sizeof(number), "%.0f", ceil(r->o->test_timeout));
 		add_word(&b, "timeout", number);
 	}
 	if (run_slow(r) > 1) {

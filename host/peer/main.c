@@ -52,6 +52,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'u':
+		if (!*arg)
+			argp_error(state, "--uds: its value is empty");
 		o->uds = arg;
 		return 0;
 	case 's':

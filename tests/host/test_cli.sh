@@ -59,6 +59,18 @@ expect 'a host that is a folder' 4 'Is a directory' -- "$assay" run --host "$tmp
 cp "$assay" "$tmp/alone"
 expect 'no recipes' 4 'no recipe was found at all' 'ASSAY_HOSTS' -- sh -c "cd / && $tmp/alone run"
 expect 'recipes by ASSAY_HOSTS' 4 'no host "nobody"' '^hosts:.* ref ' -- sh -c "cd / && ASSAY_HOSTS='$PWD/host/hosts' $tmp/alone run --host nobody"
+printf '[vmm]\ncommand = true\n' >"$tmp/secret.host"
+chmod 0 "$tmp/secret.host"
+chmod 755 "$tmp"
+if [ "$(id -u)" != 0 ]; then
+	expect 'a recipe that may not be read' 4 'secret.host: Permission denied' '!no host' -- "$assay" run --host "$tmp/secret.host"
+elif command -v setpriv >/dev/null && setpriv --reuid 65534 --clear-groups "$assay" --version >/dev/null 2>&1; then
+	expect 'a recipe that may not be read' 4 'secret.host: Permission denied' '!no host' \
+		-- setpriv --reuid 65534 --clear-groups "$assay" run --host "$tmp/secret.host"
+else
+	n=$((n + 1))
+	echo "ok $n - a recipe that may not be read # SKIP this is root, and nobody else may run $assay"
+fi
 expect 'unknown machine' 4 'host ref has no machine "pc"' 'it has: q35 microvm' -- "$assay" run --machine pc
 expect 'unknown boot' 4 'has no boot "bios"' 'it has:.* efi' -- "$assay" run --boot bios
 expect 'a boot that the machine has not' 4 'microvm .*does not start by "efi"; it starts by: pvh' \
@@ -74,6 +86,15 @@ expect '--memory lots' 4 'memory lots: a size like 256M' -- "$assay" run --memor
 expect '--repeat too often' 4 'repeat 100000 of [0-9]+ tests are more than the 1000000 results' -- "$assay" run --repeat 100000
 expect '--repeat 0' 4 'repeat 0: a number from 1' -- "$assay" run --repeat 0
 expect '--shuffle x' 4 'shuffle x: a number' -- "$assay" run --shuffle x
+expect '--shuffle of 65 bits' 4 'shuffle 18446744073709551616: a number of 64 bits' -- "$assay" run --shuffle 18446744073709551616
+for c in 'run --tests boot --tests' 'run --output' 'run --append' 'run --cpus' 'faults --fault' 'race --way' 'report --junit' 'list --image' 'configure --output' \
+	'peer --uds'; do
+	# shellcheck disable=SC2086 # words
+	expect "an empty $c" 4 "${c##* }: its value is empty" -- "$assay" $c ''
+done
+expect 'faults: one of two is unknown' 4 'no such fault: "data.nothing"' -- "$assay" faults --fault data.lost_packet,data.nothing
+expect 'race: one of two ways is unknown' 4 'no way "vmm-sigkil"; there are: .*vmm-sigkill' -- "$assay" race --way vmm-sigkill,vmm-sigkil
+expect 'race: no folder' 2 '/dev/null/vmm-sigkill-0: Not a directory' -- "$assay" race --way vmm-sigkill --output /dev/null
 expect '--set of a variable that only another section uses' 4 'nothing of host ref uses .{SOCKET2} with this machine, boot and values' 'set SOCKET2' \
 	-- "$assay" run --boot pvh --tests boot.trap --set SOCKET2=/tmp/x
 expect '--set of that variable where it is used' 0 '' 'passed' \
@@ -96,7 +117,7 @@ mkdir -p "$tmp/empty"
 expect 'a folder without a report' 3 'empty: a folder without a report .result.json or report.ktap' -- "$assay" report "$tmp/empty"
 echo '{"format": 2, "results": [' >"$tmp/bad.json"
 expect 'a damaged JSON report' 3 'bad.json: damaged JSON' -- "$assay" report "$tmp/bad.json"
-expect 'an empty list of tests' 4 'list of tests is empty' -- "$assay" run --tests ''
+expect 'an empty list of tests' 4 'list of tests is empty' -- "$assay" run --tests ,
 echo 'boot.trap.instruction	a reason' >"$tmp/stray.known"
 expect 'a known test that is none' 4 'no test matches "boot.trap.instruction" .did you mean' -- "$assay" run --known "$tmp/stray.known"
 expect 'an unknown test that is required' 4 'no test matches "vsok"' -- "$assay" run --require vsok
@@ -236,6 +257,12 @@ expect 'failures at the end' 0 'What went wrong' 'run --host ref --boot pvh --fa
 expect 'required, and skipped' 1 'required, but skipped: ' '1 failed' -- "$assay" run --host ref --boot pvh --cpus 1 \
 	--tests boot.trap,boot.cpus --require boot.cpus.each_runs,boot.trap --output "$tmp/required"
 expect 'required, in its report' 1 'required, but skipped: ' -- "$assay" report "$tmp/required"
+expect 'numbers of the payload that are none' 0 'slow=-1 is not a number; 1 is used' '1 passed' \
+	-- "$assay" run --host ref --boot pvh --tests boot.trap.instructions --append slow=-1
+expect 'numbers of the payload that are too large' 0 '1 passed' '!not a number' \
+	-- "$assay" run --host ref --boot pvh --tests boot.trap.instructions --append slow=10000000000000 --append timeout=10000000000000
+expect 'a time of less than a second' 0 '1 passed' -- "$assay" run --host ref --boot pvh --tests boot.trap.instructions --test-timeout 0.4 --output "$tmp/short"
+expect 'is one second for the payload' 0 'timeout=1' -- cat "$tmp/short/commands.txt"
 expect 'repetitions' 1 'vsock.stream.echo: 3 of 3 times' -- "$assay" run --host ref --boot pvh --tests vsock.stream.echo \
 	--fault data.byte_flipped --repeat 3 --output "$tmp/repeated"
 expect 'benchmarks show what they measure' 0 'median of' -- "$assay" run --host ref --boot pvh --tests bench.vsock.round_trip
@@ -283,6 +310,9 @@ expect 'standard input' 0 'passed, 0 failed' -- sh -c "'$assay' report - <'$tmp/
 expect 'a full standard output: report' 3 'standard output: ' -- sh -c "'$assay' report '$tmp/whole' >/dev/full"
 expect 'a full standard output: diff' 3 'standard output: ' -- sh -c "'$assay' diff '$tmp/whole' '$tmp/whole' >/dev/full"
 expect 'a full standard output: run' 3 'standard output: ' -- sh -c "'$assay' run --host ref --boot pvh --tests boot.trap >/dev/full"
+expect 'a closed standard output: run' 3 'standard output: ' -- sh -c "'$assay' run --host ref --boot pvh --tests boot.trap >&-"
+expect 'all of the three closed: run' 3 -- sh -c "'$assay' run --host ref --boot pvh --tests boot.trap --output '$tmp/closed' <&- >&- 2>&-"
+expect 'its report has nothing of what is printed' 0 '^    ok 1 boot.trap' '!passed, ' -- cat "$tmp/closed/report.ktap" "$tmp/closed/serial.raw"
 expect 'a full device' 3 '/dev/full: No space' -- "$assay" report -q "$tmp/whole" --html /dev/full
 expect 'it is still a device' 0 -- test -c /dev/full
 for to in - /dev/stdout /dev/fd/1; do
