@@ -79,6 +79,46 @@ static int run_on(const struct run_options *o, const struct strv *hosts, size_t 
 	return status;
 }
 
+static struct {
+	struct child *v;
+	size_t n;
+} children;
+
+/* A terminal tells them all. Who signals this process alone means them, too; each run then ends itself, and says so. */
+static void pass_on(int sig)
+{
+	const int before = errno;
+	size_t i;
+
+	for (i = 0; i < children.n; i++)
+		if (children.v[i].pid > 0)
+			kill(children.v[i].pid, sig);
+	errno = before;
+}
+
+static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP };
+
+static void set_handlers(void (*handler)(int))
+{
+	const struct sigaction sa = { .sa_handler = handler };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(passed_on); i++)
+		sigaction(passed_on[i], &sa, NULL);
+}
+
+/* Held back while the list of children is not whole. */
+static void hold_signals(bool on)
+{
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < ARRAY_SIZE(passed_on); i++)
+		sigaddset(&set, passed_on[i]);
+	sigprocmask(on ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 /* A process of its own, since a run has signal handlers and children. The first one prints by itself. */
 static void start(struct child *c, const struct run_options *o, const struct strv *hosts,
 		  size_t own)
@@ -101,7 +141,8 @@ static void start(struct child *c, const struct run_options *o, const struct str
 	if (c->pid)
 		return;
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	signal(SIGINT, SIG_DFL);
+	set_handlers(SIG_DFL);
+	hold_signals(false);
 	if (getppid() != parent || (c->text && (dup2(fileno(c->text), STDOUT_FILENO) < 0 ||
 						dup2(fileno(c->text), STDERR_FILENO) < 0)))
 		_exit(STATUS_NO_REPORT);
@@ -137,6 +178,7 @@ static void finish(struct child *c)
 		;
 	if (c->pid > 0 && ended == c->pid && WIFEXITED(ws))
 		c->status = WEXITSTATUS(ws);
+	c->pid = -1;
 	if (!c->text)
 		return;
 	putchar('\n');
@@ -189,17 +231,22 @@ int run_several(const struct run_options *o, const struct strv *hosts)
 	line.runs = mine.runs;
 	line.nruns = line.own = mine.nruns;
 
-	signal(SIGINT, SIG_IGN); /* each run ends itself on it, and says so */
+	hold_signals(true);
 	if (isatty(STDOUT_FILENO))
 		setenv("CLICOLOR_FORCE", "1", 0);
 	for (i = 0; i < hosts->n; i++)
 		start(&c[i], &mine, hosts, i);
+	children.v = c;
+	children.n = hosts->n;
+	set_handlers(pass_on);
+	hold_signals(false);
 	for (i = 0; i < hosts->n; i++) {
 		if (i > 0 && c[i].pid > 0 && mine.runs && line.live)
 			watch(&line, c[i].pid);
 		finish(&c[i]);
 		status = worse(status, c[i].status);
 	}
+	children.n = 0;
 	free(c);
 	if (mine.runs)
 		munmap(mine.runs, mine.nruns * sizeof(*mine.runs));

@@ -275,6 +275,12 @@ else
 fi
 expect 'an interrupted run' 3 'the report is incomplete: interrupted' -- timeout --preserve-status -s INT 4 "$assay" run --host ref --boot pvh \
 	--tests boot.time --repeat 5000 --output "$tmp/interrupted"
+for sig in INT TERM HUP; do
+	expect "several that are interrupted by SIG$sig, sent to the first process alone" 3 '^ref-mmio: ' \
+		-- timeout --foreground --preserve-status -s $sig 4 "$assay" run --host ref:boot.time --host ref-mmio:boot.time --boot pvh \
+		--repeat 5000 --output "$tmp/several-$sig"
+	expect "each says so: SIG$sig" 0 -- grep -q 'interrupted' "$tmp/several-$sig/ref/report.ktap" "$tmp/several-$sig/ref-mmio/report.ktap"
+done
 expect 'its report' 3 'the report is incomplete: interrupted' -- "$assay" report "$tmp/interrupted" --junit "$tmp/i.xml" --ktap "$tmp/i.ktap"
 expect 'its report as KTAP' 3 'the report is incomplete: interrupted' -- "$assay" report "$tmp/interrupted/report.ktap"
 expect 'and once more' 3 'the report is incomplete: interrupted' -- "$assay" report "$tmp/i.ktap"
