@@ -109,7 +109,7 @@ TEST(init_rx_reset,
      .clause = "virtio 1.4, 2.6.1: a queue is reset individually; 5.10.6, 5.10.6.5: what the device has for the guest by then comes once rx is enabled again",
      .owner = OWNER,
      .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL,
-     .timeout = 10 * SEC)
+     .timeout = 30 * SEC) /* each of its steps has seconds of its own, and says what did not come */
 {
 	enum {
 		BYTES = 5000,

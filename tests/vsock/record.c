@@ -35,6 +35,24 @@ static void settle(struct test_ctx *t, struct vsock_env *e)
 	CTL_OK(t, ctl_barrier(e->ctl));
 }
 
+/* What the device counts. */
+static struct ctl_dev_info device_says(struct test_ctx *t)
+{
+	struct ctl_dev_info info;
+
+	CTL_OK(t, ctl_dev_info(vsock_env_ctl(t)->ctl, &info));
+	return info;
+}
+
+/* The device is reset and comes up with these features (0: all), and the peer answers again. */
+static struct vsock_env *start_anew(struct test_ctx *t, uint64_t features)
+{
+	if (vsock_env_reopen(t, features))
+		test_error(t, "the device does not come up: %s", vsock_env_device_error());
+	CTL_OK(t, vsock_env_reconnect());
+	return vsock_env_ctl(t);
+}
+
 /* --- a connection ------------------------------------------------------------------------------ */
 
 TEST(record_connection,
@@ -128,7 +146,7 @@ TEST(record_shrunk,
 	host_pauses(p);
 	settle(t, p->env);
 	guest_send(p, SENT);
-	CTL_OK(t, ctl_conn(p->env->ctl, CTL_SET_BUF, p->host, LESS, NULL));
+	host_sets_buffer(p, LESS);
 	guest_packet(p, VSOCK_OP_RW, 0, ROOM - SENT);
 	settle(t, p->env);
 	expect_eq(t, host_report(p).flags & CTL_CONN_OVERRUN, 0,
@@ -301,10 +319,10 @@ TEST(record_one_rst,
 	for (i = 0; i < COUNT_OF(ports); i++) {
 		struct pair *p = pair_open(t, .at = ports[i]);
 
-		CTL_OK(t, ctl_dev_info(e->ctl, &was));
+		was = device_says(t);
 		pair_close(p);
 		settle(t, e);
-		CTL_OK(t, ctl_dev_info(e->ctl, &now));
+		now = device_says(t);
 		expect_eq(t, now.rst_sent - was.rst_sent, 1,
 			  "RSTs for a SHUTDOWN of both directions to port %u",
 			  (unsigned int)ports[i]);
@@ -389,7 +407,7 @@ static struct ctl_dev_info compare(struct test_ctx *t, struct vsock_env *e)
 
 	CTL_OK(t, ctl_barrier(e->ctl));
 	vsock_stats(e->vs, &before);
-	CTL_OK(t, ctl_dev_info(e->ctl, &info));
+	info = device_says(t);
 	vsock_stats(e->vs, &after);
 	expect(t, info.rx_packets > before.tx_packets && info.rx_packets <= after.tx_packets,
 	       "packets from the guest: it sent %u to %u, the device counts %u",
@@ -436,7 +454,7 @@ static void counts_malformed(struct test_ctx *t, struct vsock_env *e, uint64_t b
 	static struct ctl_dev_info info;
 
 	send_nowhere(t, e, TIMES);
-	CTL_OK(t, ctl_dev_info(e->ctl, &info));
+	info = device_says(t);
 	expect_eq(t, info.chains_bad - before, TIMES, "malformed chains");
 }
 
@@ -462,9 +480,7 @@ TEST(record_device,
 	/* A driver that goes through an IOMMU or bounce buffers does not give out such an address. */
 	if (!virtio_has(vsock_device(e->vs), VIRTIO_F_ACCESS_PLATFORM))
 		counts_malformed(t, e, was.chains_bad);
-	CTL_OK(t, vsock_env_reopen(t, 0));
-	CTL_OK(t, vsock_env_reconnect());
-	now = compare(t, vsock_env_ctl(t));
+	now = compare(t, start_anew(t, 0));
 	expect_eq(t, now.resets, was.resets + 1, "resets, and the driver did one");
 	expect_eq(t, now.conns, 1, "connections: the control connection alone");
 	expect_eq(t, now.rst_sent, 0, "RSTs since the reset");
@@ -516,13 +532,13 @@ static bool rx_notifications_count(struct test_ctx *t, struct vsock_env *e)
 	static struct ctl_dev_info was, now;
 	unsigned int i, n;
 
-	CTL_OK(t, ctl_dev_info(e->ctl, &was));
+	was = device_says(t);
 	for (n = FEW; n <= MANY; n *= 2) {
 		for (i = 0; i < n; i++) {
 			vq_notify(vsock_device(e->vs)->vq[0]);
 			(void)wait_for(false, test_sec() / 5000);
 		}
-		CTL_OK(t, ctl_dev_info(e->ctl, &now));
+		now = device_says(t);
 		if (now.kicks - was.kicks > packets_of(e) - packets)
 			return true;
 	}
@@ -547,21 +563,19 @@ TEST(record_notified,
 
 	expect(t, rx_notifications_count(t, e),
 	       "thousands of notifications of rx: the device counts no more than those of packets");
-	CTL_OK(t, ctl_dev_info(e->ctl, &was));
+	was = device_says(t);
 	if (d->irq_mode != VIRTIO_IRQ_POLL) {
 		p = pair_open(t, .at = ASSAY_SINK_PORT);
 		for (i = 0; i < TIMES; i++)
 			interrupts_once(t, p);
 		(void)vq_interrupts(d->vq[0], false);
-		CTL_OK(t, ctl_dev_info(e->ctl, &now));
+		now = device_says(t);
 		expect(t, now.calls - was.calls >= TIMES,
 		       "%u interrupts of rx: the device counts %u", TIMES,
 		       (unsigned int)(now.calls - was.calls));
 	}
 	/* So many more than packets would be seen, if they were counted still. */
-	CTL_OK(t, vsock_env_reopen(t, 0));
-	CTL_OK(t, vsock_env_reconnect());
-	(void)compare(t, vsock_env_ctl(t));
+	(void)compare(t, start_anew(t, 0));
 }
 
 TEST(record_dropped,
@@ -602,7 +616,7 @@ TEST(record_dropped,
 		send_short(t, e);
 	}
 	settle(t, e);
-	CTL_OK(t, ctl_dev_info(e->ctl, &now));
+	now = device_says(t);
 	expect_eq(t, now.rst_sent - was.rst_sent, TIMES, "RSTs for REQUESTs to a closed port");
 	expect_eq(t, now.dropped_src - was.dropped_src, TIMES, "dropped for their source");
 	expect_eq(t, now.dropped_dst - was.dropped_dst, TIMES, "dropped for their destination");
@@ -648,11 +662,10 @@ TEST(record_chains,
 
 	for (i = 0; i < TIMES; i++)
 		send_malformed(t, e);
-	CTL_OK(t, ctl_dev_info(e->ctl, &now));
+	now = device_says(t);
 	expect_eq(t, now.chains_bad - was.chains_bad, TIMES, "malformed chains");
-	CTL_OK(t, vsock_env_reopen(t, 0));
-	CTL_OK(t, vsock_env_reconnect());
-	CTL_OK(t, ctl_dev_info(vsock_env_ctl(t)->ctl, &now));
+	start_anew(t, 0);
+	now = device_says(t);
 	expect_eq(t, now.chains_bad, 0, "malformed chains since the reset");
 }
 
@@ -673,10 +686,9 @@ TEST(record_features,
 	for (i = 0; i < COUNT_OF(wanted); i++) {
 		const struct virtio_device *d;
 
-		CTL_OK(t, vsock_env_reopen(t, wanted[i]));
-		CTL_OK(t, vsock_env_reconnect());
+		start_anew(t, wanted[i]);
 		d = vsock_device(vsock_env()->vs);
-		CTL_OK(t, ctl_dev_info(vsock_env()->ctl, &info));
+		info = device_says(t);
 		/* The VMM may keep some of the device's from the driver. */
 		expect_eq(t, d->offered & own & ~info.features_offered, 0,
 			  "features that the driver is offered, and not by the device");
@@ -968,8 +980,7 @@ TEST(record_refusals,
 		   ctl_config_notice(e->ctl, was.guest, was.num_guest, was.host, was.num_host, 1),
 		   -EBUSY, "a second change while one is due");
 	(void)wait_for((vsock_poll(e->vs), false), test_sec() / 10);
-	CTL_OK(t, vsock_env_reopen(t, VIRTIO_BIT(VSOCK_F_STREAM)));
-	CTL_OK(t, vsock_env_reconnect());
+	start_anew(t, VIRTIO_BIT(VSOCK_F_STREAM));
 	is_refused(t,
 		   ctl_connect(vsock_env()->ctl, ASSAY_CID_ANY, to, VSOCK_SEQPACKET, CTL_SVC_NONE,
 			       test_ms() / 4, &r),
