@@ -399,6 +399,10 @@ int cmd_faults(int argc, char **argv)
 	path = image_path(o.image);
 	status = load_tests(path, &f.tests) ? faults_plan(&f) : STATUS_ERROR;
 	free(path);
+	/* What cannot be made is told by the first run. */
+	(void)mkdir_p(f.dir);
+	if (status == STATUS_OK && !claim_folder(f.dir))
+		status = STATUS_ERROR;
 	if (status == STATUS_OK) {
 		printf("%zu runs, %u at a time; logs: %s\n", f.n, o.jobs, f.dir);
 		printf("verdict  fault or host                          time injected  by\n");

@@ -653,6 +653,11 @@ int cmd_race(int argc, char **argv)
 	srandom((unsigned int)now_ms());
 	printer_init(&r.out, stdout);
 	r.dir = o.output ? xstrdup(o.output) : race_dir();
+	(void)mkdir_p(r.dir); /* a cycle says why it cannot be made */
+	if (!claim_folder(r.dir)) {
+		free(r.dir);
+		return STATUS_ERROR;
+	}
 	r.started = now_ms();
 	printf("host %s, a flood of interrupts; logs: %s\n", o.host, r.dir);
 	run_all(&r);

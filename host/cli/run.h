@@ -47,6 +47,11 @@ void run_options_free(struct run_options *o);
  * build/runs below the current one.
  */
 char *runs_dir(void);
+/*
+ * The folder is this process's until it ends. False: it is another one's, which is said. A folder that cannot be opened is
+ * left to whoever writes there.
+ */
+bool claim_folder(const char *dir);
 /* Does it all. The exit status. */
 int run_command(const struct run_options *o);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +42,20 @@ static void point_latest(const char *runs, const char *name)
 		unlink(tmp);
 	free(tmp);
 	free(latest);
+}
+
+bool claim_folder(const char *dir)
+{
+	/* Programs that are started do not have it; it is given up when this one ends, however that happens. */
+	const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		return true;
+	close(fd);
+	fprintf(stderr,
+		"assay: another run works in %s: let it end, or name another folder by --output\n",
+		dir);
+	return false;
 }
 
 bool run_make_dir(struct run *r)
@@ -82,6 +97,8 @@ out:
 		return false;
 	}
 	free(runs);
+	if (!claim_folder(r->dir))
+		return false;
 	/* VMMs may run elsewhere, and people paste the paths. */
 	path = realpath(r->dir, NULL);
 	if (path) {

@@ -330,6 +330,25 @@ expect 'a report to a FIFO' 0 '</testsuites>' -- sh -c "'$assay' report -q '$tmp
 expect 'it is still a FIFO' 0 -- test -p "$tmp/fifo"
 expect 'a report that cannot be written' 3 '/no/dir/r.xml' -- "$assay" report "$tmp/whole" --junit /no/dir/r.xml
 
+# --- two at the same time -----------------------------------------------------------------------------------
+
+mkdir -p "$tmp/taken"
+exec 9<"$tmp/taken"
+flock 9
+for c in 'run --boot pvh --tests boot.trap' 'faults --fault data.lost_packet' 'race --seconds 1'; do
+	status=2
+	[[ $c != run* ]] || status=3
+	# shellcheck disable=SC2086 # words
+	expect "a folder that another one works in: $c" $status "another run works in $tmp/taken: .*--output" -- "$assay" $c --output "$tmp/taken"
+done
+exec 9<&-
+expect 'a folder that is free again' 0 '1 passed' -- "$assay" run --boot pvh --tests boot.trap.instructions --output "$tmp/taken"
+# shellcheck disable=SC2016 # the inner shell's
+expect 'a script whose folder another one works in' 2 'another one works in .*: let it end, or build in another folder' '!goes on' \
+	-- flock "$tmp/table.lock" bash -c '. scripts/pool; alone_in "$1"; echo goes on' script "$tmp/table"
+# shellcheck disable=SC2016 # the inner shell's
+expect 'a script whose folder is its own' 0 'goes on' -- bash -c '. scripts/pool; alone_in "$1"; echo goes on' script "$tmp/table"
+
 # --- images that carry a command line ---------------------------------------------------------------------
 
 for kind in elf efi img; do
