@@ -32,8 +32,9 @@ say = $(if $(SILENT),@:,@echo "  $(1)")
 .PHONY: setup all run test unit faults mutants mutants-ci bench bench-boot hosts matrix chaos nested nested-all linux-guest nested-regression images dist \
 	lint format fuzz conformance \
 	clean help
-# Jobs come from the first make where it has some.
-inner = +@$(MAKE) -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) SETUP=1
+# Jobs come from the first make where it has some. Two at a time would link what the other one is writing.
+inner = +@exec 7>"$(O)/build.lock"; flock -n 7 || { echo "another make builds in $(O): it is waited for" >&2; flock 7; }; \
+	$(MAKE) -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) SETUP=1
 
 setup:
 	@mkdir -p $(O)
