@@ -9,6 +9,11 @@ JOBS ?= $(shell nproc)
 Q := $(if $(V),,@)
 MAKEFLAGS += --no-print-directory -r
 
+# What is empty here is a mistake, such as a shell's variable that is not set; -j without a number knows no bound.
+$(foreach v,O CC LD OBJCOPY JOBS,$(if $(or $(strip $($v)),$(filter default undefined,$(origin $v))),,$(error $v=: it is empty)))
+ifneq ($(origin JOBS),file)
+$(if $(shell echo '$(subst ',x,$(JOBS))' | grep -xE '[1-9][0-9]?'),,$(error JOBS=$(JOBS): a number from 1 to 99 is wanted))
+endif
 # Make knows no names with blanks.
 $(if $(filter-out 1,$(words $(O))),$(error O=$(O): the build folder's name has a blank; choose one without))
 # The compiler, as usual: make CC=gcc-13 CFLAGS=-O0 WERROR=0. GUEST_CFLAGS is the payload's.

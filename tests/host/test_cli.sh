@@ -349,6 +349,25 @@ expect 'a script whose folder another one works in' 2 'another one works in .*: 
 # shellcheck disable=SC2016 # the inner shell's
 expect 'a script whose folder is its own' 0 'goes on' -- bash -c '. scripts/pool; alone_in "$1"; echo goes on' script "$tmp/table"
 
+# --- variables of make and of its scripts ---------------------------------------------------------------------
+
+for v in O CC LD OBJCOPY JOBS; do
+	expect "make $v=" 2 "$v=: it is empty" -- env -u MAKEFLAGS -u MAKELEVEL make -s "$v=" help
+done
+for v in 0 -1 x 1.5 100 "2'"; do
+	expect "make JOBS=$v" 2 "JOBS=$v: a number from 1 to 99" -- env -u MAKEFLAGS -u MAKELEVEL make -s "JOBS=$v" help
+done
+expect 'make O with a blank' 2 'O=a b: .*blank' -- env -u MAKEFLAGS -u MAKELEVEL make -s 'O=a b' help
+expect 'make JOBS=3' 0 '^make run' -- env -u MAKEFLAGS -u MAKELEVEL make -s JOBS=3 help
+expect 'a kind of tests that there is not' 2 'no kind "units" of tests' -- scripts/test "$tmp" units
+expect 'tests without a build folder' 2 'a build folder is wanted' -- scripts/test "$tmp/none" unit
+for v in FAULTS=some TEST_TIMEOUT=0 TEST_TIMEOUT=1h FUZZ_SECONDS=-1 JOBS=0; do
+	expect "tests with $v" 2 "$v: .* wanted" -- env "$v" scripts/test "$tmp" unit
+done
+expect 'fuzzers without an end' 2 'FUZZ_SECONDS=0: a number from 1' -- env FUZZ_SECONDS=0 scripts/fuzz "$tmp" /bin/false
+expect 'no seed of chaos' 2 'SEEDS=0: a number' -- env SEEDS=0 scripts/chaos "$tmp"
+expect 'a number of orders that is none' 2 'SHUFFLES=x: a number' -- env SHUFFLES=x scripts/matrix "$tmp"
+
 # --- images that carry a command line ---------------------------------------------------------------------
 
 for kind in elf efi img; do
