@@ -84,8 +84,8 @@ static void close_stdout(void)
 }
 
 /*
- * Where one of the three is closed, the first file that is opened takes its number, and what is printed would be written
- * into that. What stands in for it fails as a closed one does.
+ * Where one of the three is closed, the first file that is opened takes its number, and what is printed would be
+ * written into that. What stands in for it fails as a closed one does.
  */
 static void occupy_standard_files(void)
 {

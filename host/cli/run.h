@@ -48,8 +48,8 @@ void run_options_free(struct run_options *o);
  */
 char *runs_dir(void);
 /*
- * The folder is this process's until it ends. False: it is another one's, which is said. A folder that cannot be opened is
- * left to whoever writes there.
+ * The folder is this process's until it ends. False: it is another one's, which is said. A folder that cannot be
+ * opened is left to whoever writes there.
  */
 bool claim_folder(const char *dir);
 /* Does it all. The exit status. */

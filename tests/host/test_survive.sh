@@ -88,7 +88,8 @@ numbers) begin; pass 0; pass 1; start 2; say "    ok 99999999999999999999 ${test
 endless) say "KTAP version 1"; say "1..1"; say "    # Subtest: boot"; say "    1..100000"
 	while :; do say "    # note"; say "    # start boot.paging.null"; say "    ok 1 boot.paging.null"; sleep 0.05; done ;;
 empty-names) begin; say "    # start "; say "    ok 1 "; say "    not ok"; say "ok"; say "1.."; pass 0; pass 1; pass 2; end ;;
-# A host that looks at itself behind the report, longer than a VMM is waited for otherwise; one that does so without end.
+# A host that looks at itself behind the report, longer than a VMM is waited for otherwise; one that does so
+# without end.
 checks-itself) all; sleep 5; echo "@end" >"$TMPDIR/../records"; sleep 1000 ;;
 checks-without-end) all; : >"$TMPDIR/../records"; sleep 1000 ;;
 slow) second; sleep 1.5; say "    ok 2 ${tests[1]}"; pass 2; end ;;

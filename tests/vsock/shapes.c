@@ -396,9 +396,9 @@ TEST(shapes_sends_on,
 #define BATCH 800u
 
 /*
- * Each packet wants a buffer that is mapped for it where an IOMMU is in front of the device, and then the device asks for
- * its translation: on a machine that is busy that takes a while. What each message waits for has a deadline of its own, so
- * that a host which hangs is not taken for a slow one.
+ * Each packet wants a buffer that is mapped for it where an IOMMU is in front of the device, and then the device asks
+ * for its translation: on a machine that is busy that takes a while. What each message waits for has a deadline of its
+ * own, so that a host which hangs is not taken for a slow one.
  */
 TEST(shapes_rx_wrap,
      .id = "vsock.shapes.rx_wrap",
