@@ -42,6 +42,7 @@ struct boot {
 	uint64_t test_ms;	    /* deadline of the running test from its start */
 	uint64_t test_start;	    /* ms */
 	char *again;		    /* why the payload wants to be booted again; or NULL */
+	bool was_reset;		    /* and nobody had asked for it */
 };
 
 static uint64_t test_deadline(const struct boot *b, const char *id)
@@ -70,6 +71,7 @@ static void on_event(void *arg, enum ktap_event event, const char *text)
 		free(b->o->last);
 		b->o->last = xstrdup(text);
 	}
+	b->was_reset |= event == KTAP_RESTART;
 	if (event == KTAP_REBOOT && !b->again)
 		b->again = xstrdup(text);
 	if (b->c->handler)
@@ -190,6 +192,14 @@ static bool any(const struct proc *p)
 {
 	(void)p;
 	return true;
+}
+
+/* The VMM goes on after a reset, or a triple fault, and the payload would run from its start, again and again. */
+static void judge_reset(struct boot *b)
+{
+	finish(b, BOOT_DIED,
+	       "the guest died (triple fault or reset): the machine started the payload anew before the report's end");
+	conclude(b, V_FAIL, false, NULL);
 }
 
 /* Something ended before the report did: whose fault is it? A VMM whose device died gives up as well. */
@@ -742,6 +752,11 @@ static void watch(struct boot *b)
 		if (b->c->tick)
 			b->c->tick(b->c->arg);
 		disturb(b, false);
+		/* `assay race` resets the machine itself, and lets it come up again. */
+		if (b->was_reset && !b->c->disturb) {
+			judge_reset(b);
+			return;
+		}
 		if (b->o->end == BOOT_FLOOD && b->o->message) {
 			conclude(b, V_FAIL, false, NULL);
 			return;

@@ -537,6 +537,16 @@ static void await_version(struct ktap *k, const char *s, size_t n)
 	event(k, KTAP_BEGIN, NULL);
 }
 
+/* The version line once more. A suite's is indented, a test may say the words in a comment, and firmware may end no line. */
+static bool begins_again(const char *s, size_t n)
+{
+	const size_t before = n < VERSION_LEN ? 0 : n - VERSION_LEN;
+
+	if (n < VERSION_LEN || strcmp(s + before, version) != 0)
+		return false;
+	return !before || (*s != '#' && s[before - 1] != ' ' && s[before - 1] != '\t');
+}
+
 /* Without the logger's time stamp. */
 static const char *unstamped(const struct ktap *k, const char *s)
 {
@@ -568,6 +578,8 @@ static void line(struct ktap *k, const char *s, size_t n)
 	const char *text;
 	bool nested;
 
+	if (k->again)
+		return;
 	if (!r->started && strncmp(s, BAIL_OUT, strlen(BAIL_OUT)) == 0) {
 		bail_out(r, s); /* the host, on behalf of a payload that did not start */
 		return;
@@ -585,6 +597,11 @@ static void line(struct ktap *k, const char *s, size_t n)
 	}
 	if (strcmp(s, KTAP_INDENT KTAP_RESET) == 0) {
 		k->firmware = true;
+		return;
+	}
+	if (!k->file && !r->ended && begins_again(s, n)) {
+		k->again = true;
+		event(k, KTAP_RESTART, NULL);
 		return;
 	}
 	if (!is_text(s, n)) {

@@ -17,7 +17,8 @@ enum ktap_event {
 	KTAP_RESULT, /* the last of report->results is complete */
 	KTAP_NOTE,   /* a diagnostic of the running test, for those who watch */
 	KTAP_REBOOT, /* the payload ends the machine between two tests, for this reason, to be booted again */
-	KTAP_END, /* "# end" */
+	KTAP_RESTART, /* the machine was reset, and no test had asked for it: the payload begins anew; the rest is not read */
+	KTAP_END,   /* "# end" */
 };
 typedef void (*ktap_handler)(void *arg, enum ktap_event event, const char *text);
 
@@ -35,6 +36,7 @@ struct ktap {
 	size_t stamp_gap;
 	/* where the reader is */
 	bool firmware; /* a reset that a test asked for: lines are not ours */
+	bool again;    /* KTAP_RESTART was told */
 	bool plan_seen;
 	unsigned int suites_planned, suites_done;
 	bool in_suite, suite_plan_seen, suite_bad;

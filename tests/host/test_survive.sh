@@ -58,6 +58,7 @@ spins) second; while :; do :; done ;;
 hangs-between) begin; pass 0; sleep 1000 ;;
 always-hangs) begin; start 0; sleep 1000 ;;
 dies) second; exit 0 ;;
+boots-anew) second; begin; pass 0; sleep 1000 ;;
 exits) second; echo "fake: out of luck" >&2; exit 7 ;;
 crashes) second; kill -SEGV $$ ;;
 killed) second; kill -KILL $$ ;;
@@ -403,7 +404,7 @@ at_once() { # FUNCTION ARGUMENT...
 	"$@" &
 }
 (
-	for m in good crlf silent quits fails hangs hangs-between dies exits crashes killed closes closes-early \
+	for m in good crlf silent quits fails hangs hangs-between dies boots-anew exits crashes killed closes closes-early \
 		ignores-term ignores-term-hang leaves-daemon leaves-daemon-stdout no-end bail lost twice \
 		bails-early wrong-plan wrong-totals wrong-words foreign numbers empty-names binary binary-inside overlong slow \
 		floods-after spins; do
@@ -461,6 +462,7 @@ check spins 1 'the guest hung' '2 passed, 1 failed'
 check hangs-between 2 'harness.end: ERROR, the guest hung' 'booting again for the remaining 2' '3 passed, 0 failed, 3 errors'
 check always-hangs 3 'the guest hung' 'report is incomplete: 1 of 3'
 check dies 1 'the guest died .triple fault or reset.' '2 passed, 1 failed'
+check boots-anew 1 'died .triple fault or reset.: the machine started the payload anew' '2 passed, 1 failed'
 check exits 1 'exited with status 7' 'fake: out of luck' '2 passed, 1 failed'
 check crashes 1 'vmm was ended by signal 11' 'owner: +vmm' '2 passed, 1 failed'
 check killed 2 'vmm was ended by signal 9' '2 passed, 0 failed, 1 error'

@@ -668,6 +668,48 @@ static void orders(void **state)
 	report_free(&r);
 }
 
+static void count_again(void *arg, enum ktap_event event, const char *text)
+{
+	(void)text;
+	*(unsigned int *)arg += event == KTAP_RESTART;
+}
+
+/* A machine that boots anew in the middle of its report: nothing of the second boot counts. A file may hold many. */
+static void reset(void **state)
+{
+	static const struct {
+		const char *behind;
+		unsigned int again;
+	} cases[] = {
+		{ HEAD "    1..2\n" PASS(1, "a.b") PASS(2, "a.c") "ok 1 a\n" TAIL(2), 1 },
+		{ "\033[2J\033[HKTAP version 1\n1..1\n", 1 },
+		{ "    # KTAP version 1\n", 0 },
+		{ "# KTAP version 1\n", 0 },
+		{ "    KTAP version 1\n", 0 },
+	};
+	static const char text[] = HEAD "    1..2\n" PASS(1, "a.b") "    # start a.c\n";
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		unsigned int again = 0;
+		struct report r;
+		struct ktap k;
+
+		report_init(&r);
+		ktap_init(&k, &r, count_again, &again);
+		ktap_feed(&k, text, sizeof(text) - 1);
+		ktap_feed(&k, cases[i].behind, strlen(cases[i].behind));
+		ktap_feed(&k, cases[i].behind, strlen(cases[i].behind));
+		assert_int_equal(again, cases[i].again);
+		assert_int_equal(r.n, 1);
+		assert_false(r.ended);
+		assert_string_equal(ktap_current(&k), "a.c");
+		ktap_free(&k);
+		report_free(&r);
+	}
+}
+
 static void status(void **state)
 {
 	const char *const ids[] = { "a.a", "a.b" };
@@ -704,7 +746,7 @@ int main(void)
 		cmocka_unit_test(meta),	      cmocka_unit_test(incomplete),
 		cmocka_unit_test(floods),     cmocka_unit_test(controls),
 		cmocka_unit_test(stamps),     cmocka_unit_test(boots),
-		cmocka_unit_test(orders),
+		cmocka_unit_test(orders),     cmocka_unit_test(reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
