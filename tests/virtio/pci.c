@@ -689,6 +689,66 @@ TEST(pci_bus_master,
 	actor_tried(t, tried, "on PCI");
 }
 
+/* A buffer that is made available without Bus Master, and the device with it again. DRIVER_OK stands, or stands again. */
+static void used_with_master(struct test_ctx *t, struct virtio_pci *p, struct actor *a,
+			     bool written)
+{
+	uint8_t status;
+
+	actor_one(t, a);
+	vt_bus_master(p, false);
+	actor_prepare(a, true);
+	actor_desc(a, 0, 0, a->len, actor_flags(a), 0);
+	actor_post(a, 0);
+	vq_notify(a->vq);
+	expect_eq(t, actor_wait(a, 1, QUIET_NS / 4), 0, "%s: buffers used with Bus Master 0",
+		  vt_who(a->d));
+	vt_bus_master(p, true);
+	status = a->d->ops->get_status(a->d);
+	if (!(status & VIRTIO_S_DRIVER_OK))
+		test_note(t, "%s: without Bus Master DRIVER_OK is cleared: device_status 0x%02x",
+			  vt_who(a->d), status);
+	if (written || !(status & VIRTIO_S_DRIVER_OK))
+		status = vt_add_status(a->d, VIRTIO_S_DRIVER_OK);
+	expect(t, status & VIRTIO_S_DRIVER_OK,
+	       "%s: device_status 0x%02x: DRIVER_OK, which was written, is not set", vt_who(a->d),
+	       status);
+	vq_notify(a->vq);
+	require(t, actor_wait(a, 1, ANSWER_NS) == 1,
+		"%s: with Bus Master and DRIVER_OK%s set a buffer is not used", vt_who(a->d),
+		written ? ", written again," : "");
+	actor_done(a, 1);
+	actor_one(t, a);
+	expect(t, !wait_for(vq_raw_used_count(a->vq), QUIET_NS / 4),
+	       "%s: behind Bus Master 0 and 1 a buffer is used once more", vt_who(a->d));
+}
+
+/* PCI has no word for a device that forgets what it did when Bus Master is cleared: what DRIVER_OK promises holds. */
+TEST(pci_bus_master_again,
+     .id = "virtio.pci.bus_master_again",
+     .clause = "virtio 1.4, 4.1.1 MUST meet PCI; PCI 3.0, 6.2.2: Bus Master 0 disables accesses, 1 allows them; 2.1: with DRIVER_OK a device uses what is available, once",
+     .owner = OWNER_PCI,
+     .needs = NEED_VIRTIO_PCI)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, k, tried = 0;
+	struct virtio_pci *p;
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
+		p = virtio_pci(a.d);
+		if (!p)
+			continue;
+		tried++;
+		for (k = 0; k < 2; k++) {
+			actor_up(t, &a, &how);
+			used_with_master(t, p, &a, k);
+		}
+	}
+	actor_tried(t, tried, "on PCI");
+}
+
 /* As a driver asks for a BAR's size, with decoding off. The other bits of the lower ones are the BAR's type. */
 TEST(pci_bar_type,
      .id = "virtio.pci.bar_type",

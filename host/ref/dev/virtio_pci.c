@@ -242,7 +242,10 @@ static void update_pause(struct virtio_pci *v)
 {
 	const bool master = pci_masters(&v->pci) ||
 			    (running(v) && fault(F_VFIO_BUS_MASTER_IGNORED));
-	const bool may = (running(v) || (v->status & S_SUSPEND && fault(F_VFIO_SUSPENDED_RUNS))) &&
+	if (running(v) && !(pci_get16(&v->pci, PCI_COMMAND) & PCI_COMMAND_MASTER))
+		v->master_lost = true;
+	const bool may = !(master && v->master_lost && fault(F_VFIO_MASTER_STAYS_OFF)) &&
+			 (running(v) || (v->status & S_SUSPEND && fault(F_VFIO_SUSPENDED_RUNS))) &&
 			 master;
 
 	if (may && v->d->paused)
@@ -336,6 +339,7 @@ static void device_status_zero(struct virtio_pci *v)
 	v->broke = !v->broke && v->status & S_NEEDS_RESET;
 	v->status = 0;
 	v->was_suspended = false;
+	v->master_lost = false;
 	v->isr = 0;
 	if (!(pci_any_pending(&v->pci) && fault(F_VFIO_RESET_KEEPS_PENDING)))
 		pci_drop_pending(&v->pci);
@@ -413,11 +417,24 @@ static void set_features(struct virtio_pci *v)
 	r->batches = like->batches;
 }
 
+/* Fault vfio.driver_ok_again: the last buffer of tx is available once more. */
+static void start_again(struct virtio_pci *v)
+{
+	struct ring *tx = &v->d->ring[DEV_TX];
+
+	if (tx->packed || !tx->chains || !fault(F_VFIO_DRIVER_OK_AGAIN))
+		return;
+	tx->last_avail--;
+	v->d->look_at_tx = true;
+}
+
 static void write_status(struct virtio_pci *v, uint8_t s)
 {
 	const uint8_t before = v->status;
 
 	v->status_waits.on = false;
+	if (s == before && running(v))
+		start_again(v);
 	if (s == 0) {
 		device_status_zero(v);
 		show_later(v, before);

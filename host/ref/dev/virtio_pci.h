@@ -56,6 +56,7 @@ struct virtio_pci {
 	struct ring admin;
 	/* For faults. */
 	bool was_suspended; /* since the last reset */
+	bool master_lost;   /* Bus Master was off while the device ran, since the last reset */
 	bool refused;	    /* FEATURES_OK, ever */
 	bool broke;	    /* the device needed the last reset, and not the one before */
 	uint32_t first_base;
