@@ -454,6 +454,92 @@ TEST(init_before_driver_ok,
 	}
 }
 
+#define EARLY	    3u	  /* requests that are available before DRIVER_OK */
+#define EARLY_STEP  64u	  /* from one to the next, and the first, in the actor's memory */
+#define EARLY_RX    4096u /* where receive buffers begin there */
+#define EARLY_BYTES 512u  /* of one */
+
+/* One for each answer, and one that stays. */
+static void early_receive_buffers(struct test_ctx *t, struct actor *a)
+{
+	struct vq_seg seg = { .len = EARLY_BYTES };
+	unsigned int k;
+
+	for (k = 0; k <= EARLY; k++) {
+		seg.buf = a->mem + EARLY_RX + k * EARLY_BYTES;
+		if (vq_add(a->d->vq[0], NULL, 0, &seg, 1, seg.buf))
+			test_error(t, "%s: no room for %u receive buffers", vt_who(a->d),
+				   EARLY + 1);
+	}
+}
+
+static void early_requests(struct actor *a)
+{
+	uint16_t k;
+
+	for (k = 0; k < EARLY; k++) {
+		actor_prepare(a, false);
+		memcpy(a->mem + (k + 1) * EARLY_STEP, a->mem, a->len);
+		actor_desc(a, k, (k + 1) * EARLY_STEP, a->len, actor_flags(a), 0);
+	}
+	actor_post_batch(a, (uint16_t)EARLY);
+}
+
+static unsigned int received(struct virtqueue *rx)
+{
+	unsigned int n = 0;
+	uint32_t len;
+	void *buf;
+
+	while (vq_get(rx, &buf, &len) == 1)
+		n++;
+	return n;
+}
+
+/* 3.1.1: no notification before DRIVER_OK. Behind it there is one where the device wants it (2.7.10, 2.8.14). */
+static void starts_with_buffers(struct test_ctx *t, struct actor *a)
+{
+	struct virtqueue *const rx = a->queue ? a->d->vq[0] : NULL;
+	unsigned int answers = 0;
+
+	if (rx)
+		early_receive_buffers(t, a);
+	early_requests(a);
+	require(t, virtio_driver_ok(a->d) == 0, "%s: %s", vt_who(a->d), a->d->error);
+	if (rx)
+		vq_kick(rx);
+	if (vq_raw_kick_wanted(a->vq))
+		vq_notify(a->vq);
+	expect_eq(t, actor_wait(a, EARLY, ANSWER_NS), EARLY,
+		  "%s: buffers used of those available before DRIVER_OK", vt_who(a->d));
+	if (rx && !a->mute)
+		expect(t, wait_for((answers += received(rx)) >= EARLY, ANSWER_NS),
+		       "%s: %u answers to %u requests in receive buffers available before DRIVER_OK",
+		       vt_who(a->d), answers, EARLY);
+	(void)wait_for(vq_raw_used_count(a->vq) > EARLY || (rx && vq_pending(rx)), QUIET_NS / 4);
+	expect(t, vq_raw_used_count(a->vq) <= EARLY, "%s: %u buffers were available, %u are used",
+	       vt_who(a->d), EARLY, vq_raw_used_count(a->vq));
+	expect(t, !rx || received(rx) + answers <= EARLY,
+	       "%s: more than %u answers to as many requests", vt_who(a->d), EARLY);
+}
+
+TEST(init_available_early,
+     .id = "virtio.init.available_early",
+     .clause = "virtio 1.4, 3.1.1, 2.1.2: what is available when DRIVER_OK is set is used, each buffer once, of receive queues as well",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up half = { .irq = VIRTIO_IRQ_POLL, .no_driver_ok = true };
+	struct actor a;
+	unsigned int i;
+
+	actor_need(t);
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
+		actor_up(t, &a, &half);
+		starts_with_buffers(t, &a);
+	}
+}
+
 /* Buffers are under way when the reset comes: once the status reads 0, rings and buffers are ours. */
 TEST(init_reset_busy,
      .id = "virtio.init.reset_while_busy",

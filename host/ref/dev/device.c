@@ -340,6 +340,8 @@ int device_ring_start(struct device *d, unsigned int queue, uint32_t base)
 	rd_debug("%s: queue %u started, size %u, from 0x%x", d->name, queue, r->num, base);
 	if (queue == DEV_TX)
 		d->look_at_tx = true;
+	if (queue == DEV_TX)
+		d->tx_early = is_new && !r->packed && ring_pending(r);
 	if (queue == DEV_RX && is_new && d->info.resets >= 2 && ring_pending(r) &&
 	    fault(F_OUTSIDE_VS_RX_FIRST_LOST))
 		r->last_avail++;
@@ -789,6 +791,13 @@ static void run_tx(struct device *d)
 			ring_publish(r);
 	}
 	ring_publish(r);
+	if (done && d->tx_early) {
+		d->tx_early = false;
+		if (fault(F_RING_EARLY_TWICE)) {
+			r->last_avail = (uint16_t)(r->last_avail - done);
+			d->look_at_tx = true;
+		}
+	}
 	if (done >= ENOUGH && ring_pending(r) && fault(F_OUTSIDE2_VS_BUDGET_FORGETS))
 		d->look_at_tx = false;
 	if (done) {

@@ -88,6 +88,7 @@ struct device {
 	int64_t next_scan_ns;
 	int64_t tx_worked_ns; /* when a packet was taken last */
 	bool look_at_tx;      /* kicked, or not yet empty */
+	bool tx_early; /* fault ring.early_twice: tx started with buffers, none of which is used yet */
 	uint64_t packets_ever;
 	uint64_t tx_rounds;	    /* looks at tx, for faults */
 	uint64_t leak_frame;	    /* fault mem.leak */
