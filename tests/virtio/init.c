@@ -655,6 +655,85 @@ TEST(init_queue_reset,
 	actor_tried(t, tried, "that offers RING_RESET");
 }
 
+#define BATCH 4u
+
+static void post_requests(struct actor *a, uint16_t from)
+{
+	uint16_t heads[BATCH], k;
+
+	for (k = 0; k < BATCH; k++) {
+		heads[k] = (uint16_t)(from + k);
+		actor_desc(a, heads[k], 0, a->len, actor_flags(a), 0);
+	}
+	vq_raw_post(a->vq, heads, BATCH);
+	a->posted += BATCH;
+}
+
+/* With the size that it has, and nothing in it. */
+static void renew_queue(struct test_ctx *t, struct virtio_device *d, uint16_t q)
+{
+	const uint16_t size = vq_size(d->vq[q]);
+
+	require(t, d->ops->queue_reset(d, q) == 0, "%s: resetting queue %u: %s", vt_who(d), q,
+		d->error);
+	vq_destroy(d->vq[q]);
+	d->vq[q] = NULL;
+	require(t, virtio_queue_setup(d, q, size) == 0, "%s: enabling queue %u again: %s",
+		vt_who(d), q, d->error);
+}
+
+/* Queue q is reset with buffers of the actor's queue under way, then with some of which it was not told yet. */
+static void goes_on_beside(struct test_ctx *t, struct actor *a, uint16_t q)
+{
+	actor_prepare(a, true);
+	post_requests(a, 0);
+	vq_notify(a->vq);
+	renew_queue(t, a->d, q);
+	expect_eq(
+		t, actor_wait(a, BATCH, ANSWER_NS), BATCH,
+		"%s: of %u buffers that were under way on queue %u while queue %u was reset are used",
+		vt_who(a->d), BATCH, a->queue, q);
+	/* It looks by itself no more: what comes now waits for the notification. */
+	(void)wait_for(vq_raw_kick_wanted(a->vq), ANSWER_NS);
+	post_requests(a, BATCH);
+	renew_queue(t, a->d, q);
+	vq_notify(a->vq);
+	expect_eq(t, actor_wait(a, 2 * BATCH, ANSWER_NS), 2 * BATCH,
+		  "%s: of %u buffers of queue %u, while queue %u was reset twice, are used",
+		  vt_who(a->d), 2 * BATCH, a->queue, q);
+	expect(t, !wait_for(vq_raw_used_count(a->vq) > 2 * BATCH, QUIET_NS / 8),
+	       "%s: a buffer of queue %u is used twice while queue %u is reset", vt_who(a->d),
+	       a->queue, q);
+	actor_done(a, vq_raw_used_count(a->vq));
+}
+
+TEST(init_queue_reset_alone,
+     .id = "virtio.init.queue_reset_alone",
+     .clause = "virtio 1.4, 2.6.1: a queue is reset individually: buffers of another one, under way or waiting, are used once each",
+     .owner = OWNER_FRONT,
+     .needs = NEED_VIRTIO)
+{
+	const struct bring_up how = { .features = VIRTIO_BIT(VIRTIO_F_RING_RESET),
+				      .irq = VIRTIO_IRQ_POLL };
+	unsigned int i, tried = 0;
+	struct actor a;
+	uint16_t q;
+
+	actor_need(t);
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
+		if (!(a.d->offered & VIRTIO_BIT(VIRTIO_F_RING_RESET)) || a.d->max_queues < 2)
+			continue;
+		actor_up(t, &a, &how);
+		if (vq_size(a.vq) < 2 * BATCH)
+			continue;
+		tried++;
+		for (q = 0; q < a.d->max_queues; q++)
+			if (q != a.queue && a.d->vq[q])
+				goes_on_beside(t, &a, q);
+	}
+	actor_tried(t, tried, "that offers RING_RESET, with two queues of 8 or more");
+}
+
 /* Only devices of 1.4 that offer it. To a driver that did not accept it the bit means nothing. */
 TEST(init_suspend,
      .id = "virtio.init.suspend",

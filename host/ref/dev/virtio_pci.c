@@ -623,6 +623,15 @@ static uint16_t vector_for(const struct virtio_pci *v, uint32_t value)
 	return value < v->pci.vectors ? (uint16_t)value : VPCI_NO_VECTOR;
 }
 
+/* Fault vfio.queue_reset_skips: what waits on tx when another queue is reset is lost, the first of it. */
+static void spoil_tx(struct virtio_pci *v)
+{
+	struct ring *tx = &v->d->ring[DEV_TX];
+
+	if (!tx->packed && ring_pending(tx) && fault(F_VFIO_QUEUE_RESET_SKIPS))
+		tx->last_avail++;
+}
+
 static void reset_one_queue(struct virtio_pci *v)
 {
 	if (!negotiated(v, F_RING_RESET))
@@ -635,6 +644,8 @@ static void reset_one_queue(struct virtio_pci *v)
 		stop_ring(v, v->select + 1);
 		reset_queue(v, v->select + 1);
 	}
+	if (v->select != DEV_TX)
+		spoil_tx(v);
 	begin_wait(v, &v->queue[v->select].resetting);
 	v->queue[v->select].odd = fault(F_VFIO_QUEUE_RESET_2);
 	v->queue[v->select].was_reset = true;
