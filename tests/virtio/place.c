@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtio.ring.areas, virtio.ring.ram_end: memory of a queue and of buffers may lie anywhere in RAM.
+ * virtio.ring.areas, ram_end and receive_across: memory of a queue and of buffers may lie anywhere in RAM.
  *
  * A host breaks this when it takes the three parts of a queue for one piece, demands more than their alignment, maps whole
- * pages of which one is missing, or takes the last byte of a memory region for one behind it.
+ * pages of which one is missing, takes the last byte of a memory region for one behind it, or a buffer that goes on in the
+ * next region for one that ends with the first (cloud-hypervisor issues 540 and 8767).
  *
  * Queues are made with their parts apart, at the least alignment and up to the ends of pages; the last page of RAM is the
- * place of each part in turn, of a buffer and of an indirect table. The device works as it does elsewhere.
+ * place of each part in turn, of a buffer and of an indirect table; buffers lie across addresses at which pieces of RAM
+ * begin. The device works as it does elsewhere.
  */
 #include <string.h>
 
+#include "drivers/virtio/vsock.h"
 #include "lib/boot_info.h"
 #include "lib/mem.h"
 #include "tests/virtio/util.h"
@@ -211,4 +214,119 @@ TEST(ring_ram_end,
 	if (!parts)
 		test_skip(t, "nothing of a queue came to lie in the last page of RAM");
 	test_note(t, "%u queues had a part in the last page, or their buffers", parts);
+}
+
+#define ROUND  (32ull << 20) /* a VMM's pieces of RAM begin at such addresses */
+#define ACROSS 8u	     /* buffers, one at each of so many round addresses at most */
+#define BEFORE 20u	     /* bytes of a buffer that lie below the address */
+#define LENGTH 256u	     /* of a buffer; an answer is shorter, and longer than BEFORE */
+
+/* Round addresses inside of a range of RAM whose two pages around are free. How many there are. */
+static unsigned int round_addresses(uint64_t *at, unsigned int max)
+{
+	const struct boot_info *b = boot_info_get();
+	unsigned int n = 0;
+	uint64_t pa;
+	uint32_t i;
+	void *p;
+
+	for (i = 0; i < b->mem_count; i++) {
+		if (b->mem[i].type != BOOT_MEM_RAM)
+			continue;
+		for (pa = (b->mem[i].base / ROUND + 1) * ROUND;
+		     n < max && pa < b->mem[i].base + b->mem[i].size; pa += ROUND) {
+			p = mem_pages_at(pa - PAGE_SIZE, 2);
+			if (!p)
+				continue;
+			mem_pages_free(p, 2);
+			at[n++] = pa;
+		}
+	}
+	return n;
+}
+
+/* The receive queue has these buffers and no others: one for each of the answers that follow. */
+static void receive_across(struct test_ctx *t, struct actor *a, const uint64_t *at, unsigned int n)
+{
+	struct virtqueue *const rx = a->d->vq[0];
+	uint16_t heads[ACROSS], i;
+
+	for (i = 0; i < n; i++) {
+		heads[i] = i;
+		memset(phys_to_virt(at[i] - BEFORE), 0, LENGTH);
+		if (vq_raw_stage(rx, i,
+				 &(const struct vq_raw_desc){ .addr = at[i] - BEFORE,
+							      .len = LENGTH,
+							      .flags = VRING_DESC_F_WRITE }))
+			test_error(t, "%s: no room for %u receive buffers", vt_who(a->d), n);
+	}
+	vq_raw_post(rx, heads, n);
+	if (virtio_driver_ok(a->d))
+		test_error(t, "%s: %s", a->d->name, a->d->error);
+	vq_notify(rx);
+}
+
+static bool is_rst_to(const struct vsock_hdr *h, uint32_t port)
+{
+	return le16_to_cpu(h->op) == VSOCK_OP_RST && le32_to_cpu(h->dst_port) == port &&
+	       le64_to_cpu(h->src_cid) == VSOCK_CID_HOST && le32_to_cpu(h->len) == 0;
+}
+
+static void answers_across(struct test_ctx *t, struct actor *a, const uint64_t *at, unsigned int n)
+{
+	struct virtqueue *const rx = a->d->vq[0];
+	uint32_t id = 0, len = 0;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		const struct vsock_hdr *h;
+
+		actor_prepare(a, false);
+		require(t, actor_round(a), "%s: a request is not used", vt_who(a->d));
+		require(t, wait_for(vq_raw_used_count(rx) == 1, ANSWER_NS),
+			"%s: a receive buffer across a multiple of 32 MiB: no answer comes",
+			vt_who(a->d));
+		vq_raw_used(rx, 0, &id, &len);
+		vq_raw_take(rx, 1);
+		require(t, id < n, "%s: used id %u, which is not in flight", vt_who(a->d),
+			(unsigned int)id);
+		h = phys_to_virt(at[id] - BEFORE);
+		expect(t, len >= sizeof(*h) && is_rst_to(h, a->port),
+		       "%s: a receive buffer across 0x%llx: expected the RST to port 0x%x, it has %u bytes, op %u, port 0x%x",
+		       vt_who(a->d), (unsigned long long)at[id], (unsigned int)a->port,
+		       (unsigned int)len, le16_to_cpu(h->op),
+		       (unsigned int)le32_to_cpu(h->dst_port));
+	}
+}
+
+/* A vsock device's transmit buffers lie there in vsock.shapes.places. */
+TEST(ring_across_ram,
+     .id = "virtio.ring.receive_across",
+     .clause = "virtio 1.4, 2.7.5: a buffer is len bytes from addr on: RAM of several pieces that adjoin is one range to the guest, for what the device writes as well",
+     .owner = OWNER_RING,
+     .needs = NEED_VIRTIO,
+     .timeout = 20 * SEC)
+{
+	const struct bring_up half = { .irq = VIRTIO_IRQ_POLL, .no_driver_ok = true };
+	unsigned int i, n = 0, tried = 0;
+	uint64_t at[ACROSS];
+	struct actor a;
+
+	actor_need(t);
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
+		if (a.writes || dma_restricted(&a.d->dev))
+			continue;
+		actor_up(t, &a, &half);
+		if (a.mute)
+			continue;
+		n = round_addresses(at,
+				    vq_size(a.d->vq[0]) < ACROSS ? vq_size(a.d->vq[0]) : ACROSS);
+		if (!n)
+			test_skip(t, "no RAM at a multiple of 32 MiB has free pages on both sides");
+		tried++;
+		receive_across(t, &a, at, n);
+		answers_across(t, &a, at, n);
+	}
+	actor_tried(t, tried, "that answers, and reaches all memory by itself");
+	test_note(t, "%u buffers, from one across 0x%llx on", n, (unsigned long long)at[0]);
 }

@@ -319,6 +319,17 @@ static bool buffer_refused(const struct ring *r, uint64_t gpa, uint64_t len)
 	       (known && here == len && one_more == len && fault(F_OUTSIDE_VS_LAST_BYTE_OF_RAM));
 }
 
+/* Fault ring.rx_one_region: what of a buffer for rx lies in the VMM's next memory region is not taken for a part of it. */
+static uint64_t length_taken(const struct ring *r, uint64_t gpa, uint64_t len, bool writable)
+{
+	uint64_t here = len;
+
+	if (writable && r->index == RX && !r->mem->tlb && mem_at(r->mem, gpa, &here) &&
+	    here < len && fault(F_RING_RX_ONE_REGION))
+		return here;
+	return len;
+}
+
 /* Translations are of pages: what lies behind the last piece, and is of its kind, is a part of it. */
 static bool goes_on(const struct ring_chain *c, const uint8_t *p, uint64_t gpa, bool writable)
 {
@@ -341,6 +352,7 @@ int ring_add_buffer(struct ring *r, struct ring_chain *c, uint64_t gpa, uint64_t
 		return -EBADMSG;
 	if (gpa + left < gpa || buffer_refused(r, gpa, left))
 		return -EBADMSG;
+	left = length_taken(r, gpa, left, writable);
 	if (!writable && c->n_in)
 		return -EBADMSG; /* 2.7.4.2: readable descriptors come first */
 	while (left) {
