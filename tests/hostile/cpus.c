@@ -3,8 +3,9 @@
  * hostile.ring.cpus_*: several CPUs reach for one device at once, as no driver with a lock would let them. The registers of a
  * device are handled by the thread of the CPU that touches them, its queues by another one, so each access here meets
  * the others in the middle. The host promises what it promises of one CPU: the buffers of a queue in use are used once
- * each, a reset makes an end and a new start works (2.4.1), no byte changes outside of buffers. Hosts broke it by a
- * notification of a queue that was just taken away, by a worker that still had the old ring, by a lock that a reset and a
+ * each, a reset makes an end and a new start works (2.4.1), no byte changes outside of buffers. Where a CPU writes the queue
+ * that the device reads, only the last two are left. Hosts broke it by descriptors that were read again once they had been
+ * checked, by a notification of a queue that was just taken away, by a worker that still had the old ring, by a lock that a reset and a
  * notification take in different orders. Seen by a plain buffer afterwards, by bytes behind the buffers, and by the
  * harness, which sees what crashed or hangs.
  */
@@ -135,5 +136,122 @@ TEST(hostile_cpus_resets,
 		actor_one(t, &a);
 		expect(t, !wait_for(vq_raw_used_count(a.vq), QUIET_NS),
 		       "%s: a buffer from before the last reset was used", vt_who(a.d));
+	}
+}
+
+/* --- a queue that changes while the device reads it ------------------------------------------------------ */
+
+#define LIVES 3u
+#define SLOTS 8u /* of the queue, all of which are written */
+
+static struct writer {
+	struct actor *a;
+	uint64_t turns, state;
+	uint32_t stop;
+} writer;
+
+static uint32_t draw(uint32_t n)
+{
+	writer.state = writer.state * 6364136223846793005ull + 1442695040888963407ull;
+	return (uint32_t)(writer.state >> 33) % n;
+}
+
+/*
+ * The device may meet the address of one descriptor with the length and the flags of another: each of them is such that
+ * nothing behind the plain buffer is written. A table that a device could fill by itself would name any memory.
+ */
+static struct vq_raw_desc any_desc(const struct actor *a)
+{
+	static const uint16_t flags[] = {
+		0,
+		VRING_DESC_F_NEXT,
+		VRING_DESC_F_NEXT,
+		0x7f78,
+		VRING_DESC_F_WRITE,
+		VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
+		VRING_DESC_F_INDIRECT,
+		VRING_DESC_F_INDIRECT | VRING_DESC_F_NEXT,
+	};
+	const uint64_t addr[] = { a->addr, a->addr, a->addr, 1ull << 52, 0xfffffffffffffff0ull };
+	const uint32_t len[] = { a->len, a->len, 0, 1, 16, 17 };
+
+	return (struct vq_raw_desc){ .addr = addr[draw(5)],
+				     .len = len[draw(6)],
+				     .flags = flags[draw(a->writes ? 6 : 8)],
+				     .next = (uint16_t)draw(SLOTS + 1) };
+}
+
+static void write_one(struct actor *a)
+{
+	const struct vq_raw_desc d = any_desc(a);
+	const uint16_t slot = (uint16_t)draw(SLOTS);
+	const uint16_t shown[] = { PVRING_DESC_F_AVAIL, PVRING_DESC_F_AVAIL, 0,
+				   PVRING_DESC_F_AVAIL | PVRING_DESC_F_USED };
+
+	if (a->packed)
+		vq_packed_set_desc(
+			actor_packed(a), slot,
+			&(const struct vq_packed_desc){ d.addr, d.len, d.next,
+							(uint16_t)(d.flags | shown[draw(4)]) });
+	else
+		vq_split_set_desc(actor_split(a), slot, &d);
+}
+
+static void write_lists(void *arg)
+{
+	struct writer *w = arg;
+
+	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
+		write_one(w->a);
+		__atomic_add_fetch(&w->turns, 1, __ATOMIC_RELAXED);
+	}
+}
+
+/* Buffers are made available one by one; what becomes of each is the device's choice. */
+static void post_while_written(struct test_ctx *t, struct actor *a)
+{
+	uint16_t k;
+
+	writer = (struct writer){ .a = a, .state = test_random(t) | 1 };
+	CPU_OK(t, 1, smp_call_async(1, write_lists, &writer));
+	require(t, wait_for(__atomic_load_n(&writer.turns, __ATOMIC_RELAXED), ANSWER_NS),
+		"CPU 1 does not start to write");
+	for (k = 0; k < SLOTS; k++) {
+		actor_prepare(a, true);
+		actor_desc(a, k, 0, a->len, actor_flags(a), 0);
+		actor_post(a, k);
+		vq_notify(a->vq);
+		(void)wait_for(false, QUIET_NS / 40);
+	}
+	__atomic_store_n(&writer.stop, 1, __ATOMIC_RELAXED);
+	CPU_OK(t, 1, smp_wait(1, ANSWER_NS));
+}
+
+TEST(hostile_cpus_lists,
+     .id = "hostile.ring.cpus_lists",
+     .clause = "virtio 1.4, 2.4.1 MUST: a reset brings a device back, also one whose queue was written by another CPU while it read it",
+     .owner = "the device's virtqueue code",
+     .needs = NEED_VIRTIO | NEED_SMP,
+     .liveness = 1,
+     .timeout = 30 * SEC)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL, .size = SLOTS };
+	struct actor a;
+	unsigned int i, k;
+
+	actor_need(t);
+	for (i = 0; actor_of(i, RINGS_EACH, &a); i++) {
+		struct bring_up h = how;
+
+		h.features = a.d->offered & VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC);
+		for (k = 0; k < LIVES; k++) {
+			actor_up(t, &a, &h);
+			post_while_written(t, &a);
+			expect(t, actor_in_bounds(&a),
+			       "%s: memory was written that no buffer covers", vt_who(a.d));
+			vt_must_reset(t, a.d);
+		}
+		actor_up(t, &a, &how);
+		actor_one(t, &a);
 	}
 }

@@ -13,9 +13,10 @@
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/ring_impl.h"
 
-#define AVAIL	(1u << VRING_PACKED_DESC_F_AVAIL)
-#define USED	(1u << VRING_PACKED_DESC_F_USED)
-#define LATE_MS 3 /* fault packed.flags_before_id: between flags and the rest */
+#define AVAIL	 (1u << VRING_PACKED_DESC_F_AVAIL)
+#define USED	 (1u << VRING_PACKED_DESC_F_USED)
+#define TWICE_NS 10000000 /* fault hostile.list_read_twice: between two looks */
+#define LATE_MS	 3	  /* fault packed.flags_before_id: between flags and the rest */
 
 static size_t desc_bytes(const struct ring *r)
 {
@@ -192,6 +193,21 @@ static bool table_in_list(const struct ring_chain *c, uint16_t flags)
 }
 
 /*
+ * Fault hostile.list_read_twice: what is checked is not what is used. Where the descriptor becomes another one meanwhile the
+ * queue is spoilt for good.
+ */
+static void read_again(struct ring *r, uint16_t slot, const struct vring_packed_desc *d)
+{
+	const int64_t end = rd_now_ns() + TWICE_NS;
+
+	while (fault_on(F_HOSTILE_LIST_READ_TWICE) && r->index == TX && rd_now_ns() < end)
+		if (memcmp(d, &r->pdesc[slot], sizeof(*d)) && fault(F_HOSTILE_LIST_READ_TWICE)) {
+			r->lame = true;
+			return;
+		}
+}
+
+/*
  * Takes the chain's descriptors, to its end even if it is malformed. 0, -EBADMSG (malformed), -EIO (private), -ELOOP:
  * no end.
  */
@@ -209,6 +225,7 @@ static int walk(struct ring *r, struct ring_chain *c)
 		if (!is_available(r, at))
 			return -ELOOP;
 		memcpy(&d, &r->pdesc[at.slot], sizeof(d));
+		read_again(r, at.slot, &d);
 		flags = le16toh(d.flags);
 		c->head = le16toh(d.id); /* the last one's counts */
 		if (c->descs == 0)
