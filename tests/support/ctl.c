@@ -263,6 +263,11 @@ void ctl_close(struct ctl *c)
 	free(c);
 }
 
+void ctl_gone(struct ctl *c)
+{
+	free(c);
+}
+
 const struct ctl_hello_reply *ctl_hello(const struct ctl *c)
 {
 	return &c->hello;

@@ -32,6 +32,8 @@ enum ctl_stage {
 /* ns: how long to wait for the connection, and as long for the greeting. */
 int ctl_open(struct vsock *vs, uint64_t ns, enum ctl_stage *stage, struct ctl **out);
 void ctl_close(struct ctl *c);
+/* The same once its device was closed, and its connection with it. */
+void ctl_gone(struct ctl *c);
 bool ctl_lost(const struct ctl *c);
 bool ctl_can(const struct ctl *c, uint32_t cap); /* CTL_CAP_* */
 const struct ctl_hello_reply *ctl_hello(const struct ctl *c);

@@ -157,6 +157,14 @@ int vsock_env_reopen(struct test_ctx *t, uint64_t features)
 	return state.open_ret;
 }
 
+int vsock_env_renew(struct test_ctx *t)
+{
+	state.reset_ret = vsock_close(state.env.vs);
+	ctl_gone(state.env.ctl);
+	state.env = (struct vsock_env){ 0 };
+	return vsock_env_reopen(t, 0);
+}
+
 int vsock_env_reconnect(void)
 {
 	if (state.env.ctl)

@@ -30,6 +30,8 @@ void vsock_env_drop(void);
  * errno; what did not come up is there all the same, for its texts and its configuration.
  */
 int vsock_env_reopen(struct test_ctx *t, uint64_t features);
+/* The same, of all features, where the test has reset the device: nobody answers the end of the control connection. */
+int vsock_env_renew(struct test_ctx *t);
 /* The control connection anew, after a test (or a TRANSPORT_RESET) lost it. 0 or errno. */
 int vsock_env_reconnect(void);
 

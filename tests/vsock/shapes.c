@@ -577,7 +577,7 @@ static void reset_at_event(struct test_ctx *t, const struct vsock_config *was, u
 	require(t, wait_for(vq_pending(d->vq[2]), 2 * test_sec()), "no event comes");
 	d->ops->set_status(d, 0);
 	require(t, wait_for(d->ops->get_status(d) == 0, 2 * test_sec()), "the reset does not end");
-	require(t, vsock_env_reopen(t, 0) == 0, "the device does not come up: %s",
+	require(t, vsock_env_renew(t) == 0, "the device does not come up: %s",
 		vsock_env_device_error());
 	require(t, vsock_env_reconnect() == 0, "the control connection: %s",
 		vsock_env_peer_error());
@@ -847,7 +847,7 @@ TEST(shapes_replies_reset,
 	/* At once: nothing is closed before, which would bring more answers. */
 	d->ops->set_status(d, 0);
 	require(t, wait_for(d->ops->get_status(d) == 0, 2 * test_sec()), "the reset does not end");
-	require(t, vsock_env_reopen(t, 0) == 0, "the device does not come up: %s",
+	require(t, vsock_env_renew(t) == 0, "the device does not come up: %s",
 		vsock_env_device_error());
 	e = vsock_env();
 	before = vsock_received(e);
