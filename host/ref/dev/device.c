@@ -29,7 +29,7 @@
 #define ENOUGH	       64    /* chains a round, for a fault */
 #define TX_POLL_NS     50000 /* how long an empty tx queue is looked at before it asks for kicks */
 #define SCAN_NS	       100000000ll
-#define CIDS_ASK_NS    10000000ll
+#define CIDS_ASK_NS    500000ll
 #define CIDS_GIVE_UP   500000000ll
 #define CIDS_LATE_NS   5000000000ll
 #define CONFIG_TOLD_NS 500000000ll
