@@ -196,7 +196,8 @@ struct ctl_report {
 	uint32_t credit_requests; /* received from the guest */
 } __attribute__((packed));
 
-#define CTL_MAX_CIDS 500
+#define CTL_MAX_CIDS  500
+#define CTL_MAX_TIMES 65536
 
 enum ctl_layout {
 	CTL_LAYOUT_UPSTREAM = 0,
@@ -225,6 +226,11 @@ struct ctl_set_cids {
 	uint32_t num_guest, num_host;
 	uint32_t event;	   /* 1: a TRANSPORT_RESET event follows the config change */
 	uint32_t delay_ms; /* carried out so long after the reply was sent, 0: once consumed */
+	/*
+	 * More than 1: so many changes, one behind the other, without an event and a delay. Each shows the guest's
+	 * CIDs in another order than the one before; the last one shows them as they stand here.
+	 */
+	uint32_t times;
 	uint64_t cids[CTL_MAX_CIDS];
 } __attribute__((packed));
 

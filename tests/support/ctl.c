@@ -476,6 +476,13 @@ int ctl_set_cids(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_
 	return set_cids(c, (struct ctl_set_cids){ .event = cpu_to_le32(event) }, guest, n, host, m);
 }
 
+int ctl_set_cids_often(struct ctl *c, const uint64_t *guest, uint32_t num_guest,
+		       const uint64_t *host, uint32_t num_host, uint32_t n)
+{
+	return set_cids(c, (struct ctl_set_cids){ .times = cpu_to_le32(n) }, guest, num_guest, host,
+			num_host);
+}
+
 int ctl_config_notice(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host,
 		      uint32_t m, uint32_t ms)
 {

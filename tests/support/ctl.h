@@ -75,6 +75,12 @@ int ctl_config_notice(struct ctl *c, const uint64_t *guest, uint32_t n, const ui
 		      uint32_t m, uint32_t ms);
 int ctl_set_cids(struct ctl *c, const uint64_t *guest, uint32_t n, const uint64_t *host, uint32_t m,
 		 bool event);
+/*
+ * n - 1 changes to other orders of these CIDs, and the n-th to this one, without an event. The reply comes before the
+ * first; until the last is made the host answers other orders of CIDs by -EBUSY.
+ */
+int ctl_set_cids_often(struct ctl *c, const uint64_t *guest, uint32_t num_guest,
+		       const uint64_t *host, uint32_t num_host, uint32_t n);
 int ctl_headers(struct ctl *c, uint32_t src_port, uint32_t dst_port, bool clear,
 		struct ctl_headers_reply *out);
 int ctl_mem_state(struct ctl *c, struct ctl_mem_state *out);

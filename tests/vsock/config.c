@@ -10,6 +10,7 @@
  * How it is seen here: the driver reads and judges the space by its layout; the tests read it over
  * and over, reset the device, and compare with what the peer in the device was given.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "lib/errname.h"
@@ -187,22 +188,34 @@ TEST(config_no_implied,
 			"NO_IMPLIED_STREAM is not offered: a driver that wants messages gets streams as well");
 }
 
-/* The same CIDs in another order, so that connections live on; by 0 puts them back. */
+/* The same CIDs in another order, so that connections live on; by 0 is the order that there was. */
+static void put_in_order(const struct vsock_config *was, uint32_t by, uint64_t *cids)
+{
+	uint32_t i;
+
+	for (i = 0; i < was->num_guest; i++)
+		cids[i] = was->guest[(i + by) % was->num_guest];
+}
+
+static bool notified_since(struct vsock_env *e, uint64_t before)
+{
+	const struct virtio_irq_counts *n = &vsock_device(e->vs)->irqs;
+
+	return wait_for(vsock_poll(e->vs) >= 0 &&
+				__atomic_load_n(&n->config, __ATOMIC_RELAXED) != before,
+			IO_NS);
+}
+
 static void rotate_cids(struct test_ctx *t, struct vsock_env *e, const struct vsock_config *was,
 			uint32_t by)
 {
 	struct virtio_device *d = vsock_device(e->vs);
 	const uint64_t before = __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED);
 	uint64_t cids[VSOCK_MAX_CIDS] = { 0 };
-	uint32_t i;
 
-	for (i = 0; i < was->num_guest; i++)
-		cids[i] = was->guest[(i + by) % was->num_guest];
+	put_in_order(was, by, cids);
 	CTL_OK(t, ctl_set_cids(e->ctl, cids, was->num_guest, was->host, was->num_host, false));
-	require(t,
-		wait_for(vsock_poll(e->vs) >= 0 &&
-				 __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) != before,
-			 IO_NS),
+	require(t, notified_since(e, before),
 		"no notification in time of a change of the configuration");
 }
 
@@ -239,6 +252,99 @@ TEST(config_generation,
 		require(t, memcmp(before, after, len) != 0, "the configuration is as it was");
 		expect(t, d->ops->config_generation(d) != gen,
 		       "%u changes, and the generation is %u as before", n, (unsigned int)gen);
+		rotate_cids(t, e, &was, 0);
+	}
+}
+
+static bool shows_first(struct test_ctx *t, struct vsock_env *e, uint64_t cid)
+{
+	struct ctl_dev_info info;
+
+	CTL_OK(t, ctl_dev_info(e->ctl, &info));
+	return info.cids[0] == cid;
+}
+
+/*
+ * n changes, behind which the CIDs have an order that they have not now. The driver reads them whenever it is notified:
+ * here it is not. false: two CIDs have two orders only, and n changes lead back to this one.
+ */
+static bool change_unseen(struct test_ctx *t, struct vsock_env *e, const struct vsock_config *was,
+			  uint32_t n)
+{
+	struct virtio_device *d = vsock_device(e->vs);
+	void (*const on_config)(struct virtio_device *) = d->on_config;
+	/* The first of the n - 1 changes is to an order n - 2 places further on than the last of them. */
+	const uint32_t last_but_one = (n - 2) % was->num_guest ? 0 : 2;
+	uint64_t cids[VSOCK_MAX_CIDS] = { 0 }, before = 0;
+	int ret;
+
+	if (last_but_one >= was->num_guest)
+		return false;
+	d->on_config = NULL;
+	put_in_order(was, last_but_one, cids);
+	before = __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED);
+	CTL_OK(t,
+	       ctl_set_cids_often(e->ctl, cids, was->num_guest, was->host, was->num_host, n - 1));
+	/* The host begins once it sees that its answer was read: nothing else is asked before. */
+	require(t, notified_since(e, before),
+		"no notification in time of a change of the configuration");
+	put_in_order(was, 1, cids);
+	wait_for((before = __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED),
+		  ret = ctl_set_cids(e->ctl, cids, was->num_guest, was->host, was->num_host,
+				     false)) != -EBUSY,
+		 5 * test_sec());
+	CTL_OK(t, ret);
+	require(t, notified_since(e, before),
+		"no notification in time of the last of %u changes of the configuration",
+		(unsigned int)n);
+	/* That may have been the one of an earlier change. */
+	if (!wait_for(shows_first(t, e, cids[0]), IO_NS))
+		test_error(t, "the host does not make the last of %u changes in time",
+			   (unsigned int)n);
+	d->on_config = on_config;
+	return true;
+}
+
+/*
+ * On PCI it has 8 bits, so that 256 changes lead a mere counter back to where it was; 255 do where 0 is left out. Of that
+ * 4.1.4.3.1 warns.
+ */
+TEST(config_generation_wraps,
+     .id = "vsock.config.generation_wraps",
+     .clause = "virtio 1.4, 4.1.4.3.1, 4.2.2.1 MUST: another config_generation once a value has changed since it was read, be it behind 255 or 256 changes",
+     .owner = "the VMM's virtio front end",
+     .needs = NEED_VSOCK | NEED_PEER | NEED_DEVICE_CTL | NEED_MULTI_CID,
+     .timeout = 20 * SEC)
+{
+	enum {
+		BYTES = 32
+	};
+	static const uint32_t changes[] = { 255, 256 };
+	struct vsock_env *e = vsock_env_ctl(t);
+	const struct vsock_config was = *vsock_config(e->vs);
+	struct virtio_device *d = vsock_device(e->vs);
+	uint8_t before[BYTES], after[BYTES];
+	uint32_t len = d->ops->config_len(d), gen;
+	unsigned int i;
+
+	len = len < BYTES ? len : BYTES;
+	if (d->irq_mode == VIRTIO_IRQ_POLL)
+		test_skip(t, "the device has no interrupt to notify by");
+	for (i = 0; i < COUNT_OF(changes); i++) {
+		if (virtio_config_read(d, 0, before, len))
+			test_error(t, "config space cannot be read: %s", d->error);
+		gen = d->ops->config_generation(d);
+		if (!change_unseen(t, e, &was, changes[i])) {
+			test_note(t, "two CIDs are as they were behind %u changes",
+				  (unsigned int)changes[i]);
+			continue;
+		}
+		if (virtio_config_read(d, 0, after, len))
+			test_error(t, "config space cannot be read: %s", d->error);
+		require(t, memcmp(before, after, len) != 0, "the configuration is as it was");
+		expect(t, d->ops->config_generation(d) != gen,
+		       "%u changes since it was read, and the generation is %u as before",
+		       (unsigned int)changes[i], (unsigned int)gen);
 		rotate_cids(t, e, &was, 0);
 	}
 }

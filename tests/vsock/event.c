@@ -12,6 +12,8 @@
  */
 #include <errno.h>
 
+#include "drivers/virtio/virtqueue.h"
+#include "lib/cmdline.h"
 #include "lib/errname.h"
 #include "tests/vsock/packet.h"
 #include "tests/vsock/pair.h"
@@ -22,6 +24,9 @@
 #define BY	    100u /* how far CIDs are moved */
 #define MANY	    10u	 /* more events than the queue has buffers at a time */
 #define SERVER_PORT 7002u
+#define AT_ONCE	    8u /* resets */
+
+OPTION("event.resets", "how often vsock.event.reset_at_once resets the device, 8 without it");
 
 uint64_t vsock_order_cids(struct test_ctx *t, const struct vsock_config *was, uint64_t by)
 {
@@ -164,6 +169,74 @@ TEST(event_after_resets,
 			i + 1, vsock_env_device_error());
 	CTL_OK(t, vsock_env_reconnect());
 	was = *vsock_config(vsock_env()->vs);
+	vsock_change_cids(t, &was, BY);
+	vsock_change_cids(t, &was, 0);
+}
+
+static uint64_t interrupts_of(const struct virtio_device *d)
+{
+	return __atomic_load_n(&d->irqs.config, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&d->irqs.shared, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&d->irqs.queue[2], __ATOMIC_RELAXED);
+}
+
+/*
+ * The event is in its queue, or was just taken. Until then the driver looks at its queues: the host waits for the answer to
+ * the order to be read.
+ */
+static bool event_is_there(struct vsock_env *e, uint64_t before)
+{
+	struct vsock_stats now;
+
+	if (vq_pending(vsock_device(e->vs)->vq[2]))
+		return true;
+	vsock_poll(e->vs);
+	vsock_stats(e->vs, &now);
+	return now.transport_resets > before;
+}
+
+/* An order of new CIDs and a reset, at once or as soon as the event is there. */
+static void reset_at_once(struct test_ctx *t, const struct vsock_config *was, uint64_t by,
+			  bool has_come)
+{
+	struct vsock_env *e = vsock_env_ctl(t);
+	struct virtio_device *d = vsock_device(e->vs);
+	struct vsock_stats before;
+	uint64_t cid, told;
+
+	(void)vq_interrupts(d->vq[2], true);
+	vsock_stats(e->vs, &before);
+	cid = vsock_order_cids(t, was, by);
+	require(t, !has_come || wait_for(event_is_there(e, before.transport_resets), ANSWER_NS),
+		"no event comes");
+	d->ops->set_status(d, 0);
+	require(t, wait_for(d->ops->get_status(d) == 0, ANSWER_NS), "the reset does not end");
+	told = interrupts_of(d);
+	expect(t, !wait_for(interrupts_of(d) != told, test_sec() / 2000),
+	       "%u interrupts of the device behind its reset",
+	       (unsigned int)(interrupts_of(d) - told));
+	require(t, vsock_env_renew(t) == 0, "the device does not come up: %s",
+		vsock_env_device_error());
+	require(t, vsock_env_reconnect() == 0, "the control connection: %s",
+		vsock_env_peer_error());
+	expect_eq(t, vsock_config(vsock_env()->vs)->guest[0], cid,
+		  "a CID that was ordered just before the reset");
+}
+
+/* The watcher of all tests fails the test of an event that nobody ordered since the device came up. */
+TEST(event_at_once,
+     .id = "vsock.event.reset_at_once",
+     .clause = "virtio 1.4, 2.4.1 MUST NOT notify, 5.10.6.7: behind a reset no event or interrupt of before it comes, however often, and the device works",
+     .owner = OWNER,
+     .needs = NEEDS,
+     .timeout = 60 * SEC)
+{
+	const struct vsock_config was = *vsock_config(vsock_env_ctl(t)->vs);
+	const unsigned int times = (unsigned int)cmdline_get_u64("event.resets", AT_ONCE);
+	unsigned int i;
+
+	for (i = 0; i < times; i++)
+		reset_at_once(t, &was, i & 1 ? 0 : BY, i & 2);
 	vsock_change_cids(t, &was, BY);
 	vsock_change_cids(t, &was, 0);
 }

@@ -208,6 +208,34 @@ static void touch_private(struct device *d)
 	}
 }
 
+/* The list of an order: where further changes follow, its guest's CIDs begin elsewhere, another place each time. */
+static void take_order(struct dev_cids *to, const struct ctl_set_cids *s)
+{
+	memcpy(to->cid, s->cids, sizeof(to->cid));
+	for (uint32_t i = 0; i < s->num_guest; i++)
+		to->cid[i] = s->cids[(i + s->times) % s->num_guest];
+}
+
+/*
+ * An order of CIDs that was answered and is not carried out yet, or not to its end: nobody reads the answer any more, and
+ * nobody is told of what changed before the device started.
+ */
+static void end_order(struct device *d)
+{
+	struct ctl_set_cids *s = &d->cids_next;
+
+	if (!d->cids_pending || !(d->cids_waits || s->times))
+		return;
+	d->cids_pending = false;
+	s->times = 0;
+	d->cids.num_guest = s->num_guest;
+	d->cids.num_host = s->num_host;
+	take_order(&d->cids, s);
+	d->changed_in_reset = true;
+	if (s->event && fault(F_EVENT_ORDER_SURVIVES))
+		d->events = 1;
+}
+
 static void device_reset(struct device *d)
 {
 	const uint32_t resets = d->info.resets + 1;
@@ -224,6 +252,7 @@ static void device_reset(struct device *d)
 	if (!d->events || !fault(F_OUTSIDE_VS_EVENTS_SURVIVE))
 		d->events = 0;
 	d->events_at_ns = 0;
+	end_order(d);
 	d->changes = 0;
 	d->rx_dry = d->rx_gated = d->rx_asleep = false;
 	d->events_passed = 0;
@@ -511,6 +540,8 @@ void device_kick_in_reset(struct device *d)
 void device_config_told(struct device *d)
 {
 	d->events_at_ns = 0;
+	if (d->cids_next.times)
+		d->cids_at_ns = 0;
 }
 
 void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len)
@@ -1217,7 +1248,9 @@ static void device_apply_cids(struct device *d)
 	};
 
 	d->cids_pending = d->cids_waits = false;
-	memcpy(next.cid, s->cids, sizeof(next.cid));
+	if (d->cids_next.times)
+		d->cids_next.times--;
+	take_order(&next, s);
 	if (fault(F_CONFIG_CHANGE_IGNORED))
 		next = d->cids;
 	if (next.num_guest < d->cids.num_guest && !next.num_host && fault(F_CONFIG_COUNT_KEPT)) {
@@ -1226,8 +1259,10 @@ static void device_apply_cids(struct device *d)
 	}
 	d->cids = next;
 	d->config_index = 0;
-	rd_log("%s: CIDs change: %u of the guest from %" PRIu64 " on, %u of the host%s", d->name,
-	       next.num_guest, next.cid[0], next.num_host, s->event ? ", transport reset" : "");
+	if (!s->times)
+		rd_log("%s: CIDs change: %u of the guest from %" PRIu64 " on, %u of the host%s",
+		       d->name, next.num_guest, next.cid[0], next.num_host,
+		       s->event ? ", transport reset" : "");
 	if (s->event && serves_data(d) && fault(F_OUTSIDE_VS_SURVIVES_EVENT)) {
 		drop_strangers(d);
 	} else if (s->event) {
@@ -1246,6 +1281,9 @@ static void device_apply_cids(struct device *d)
 	if (s->event && !d->event_told && !fault(F_EVENT_NO_TRANSPORT_RESET) &&
 	    !(d->ring[DEV_EVENT].used_idx && fault(F_EVENT_ONLY_FIRST)))
 		d->events++;
+	/* The next change of the order, once the VMM has told of this one. */
+	d->cids_pending = s->times;
+	d->cids_at_ns = d->events_at_ns;
 }
 
 /* Whether the guest read everything on its control connections. */

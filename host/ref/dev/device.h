@@ -134,6 +134,7 @@ struct device {
 	bool cids_pending;
 	bool cids_waits; /* for the control connection's reply to be read */
 	struct ctl_set_cids cids_next;
+	bool changed_in_reset; /* by a reset of the device; the registers' side takes it back */
 	int64_t cids_at_ns, cids_ask_ns;
 };
 

@@ -319,10 +319,14 @@ static int set_cids(struct device *d, const struct ctl_set_cids *s)
 		return -ENOSPC;
 	if (d->cids_pending)
 		return -EBUSY;
+	if (s->times > 1 &&
+	    (s->times > CTL_MAX_TIMES || s->num_guest < 2 || s->event || s->delay_ms))
+		return -EINVAL;
 	/* QEMU's vhost-user-vsock keeps the event queue to itself. */
 	if (s->event && !d->ring[DEV_EVENT].running)
 		return -EOPNOTSUPP;
 	d->cids_next = *s;
+	d->cids_next.times = s->times > 1 ? s->times : 0;
 	d->cids_pending = true;
 	d->cids_waits = s->delay_ms == 0;
 	d->cids_at_ns = rd_now_ns() + s->delay_ms * 1000000ll;

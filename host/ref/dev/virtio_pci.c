@@ -201,13 +201,20 @@ static void notify_config(struct virtio_pci *v)
 		interrupt(v, ISR_CONFIG, v->config_vector);
 }
 
+/* However many changes there are: never the generation that the driver saw when it read the configuration. */
+static void next_generation(struct virtio_pci *v)
+{
+	if (!fault(F_VFIO_GENERATION) && ++v->generation == v->generation_read &&
+	    !fault(F_VFIO_GENERATION_WRAPS))
+		v->generation++;
+}
+
 /* False: the guest is told by the time that this returns. */
 static bool on_config_changed(void *arg)
 {
 	struct virtio_pci *v = arg;
 
-	if (!fault(F_VFIO_GENERATION) && ++v->generation == v->generation_read)
-		v->generation++;
+	next_generation(v);
 	notify_config(v);
 	return false;
 }
@@ -328,6 +335,9 @@ static void reset_queue(struct virtio_pci *v, unsigned int i)
 static void device_status_zero(struct virtio_pci *v)
 {
 	device_stop(v->d);
+	if (v->d->changed_in_reset)
+		next_generation(v);
+	v->d->changed_in_reset = false;
 	ring_stop(&v->admin);
 	for (unsigned int i = 0; i < VPCI_QUEUES; i++)
 		reset_queue(v, i);

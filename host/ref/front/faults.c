@@ -343,6 +343,8 @@ const struct fault front_faults[F_COUNT] = {
 	[F_FRONT_MMIO_READ_ACKNOWLEDGES] = { .hook = acknowledge_by_read },
 	[F_FRONT_MMIO_GENERATION] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_CONFIG, 4, XOR, 1u << 31,
 						     .when = now_and_then) } },
+	[F_FRONT_MMIO_GENERATION_WRAPS] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_CONFIG_GENERATION, 4,
+							   AND, 0xff) } },
 	/* The features are those of PCI; there is no QueueReset. As QEMU 11.1's rng. */
 	[F_FRONT_MMIO_RING_RESET] = { .rule = { LOAD(MMIO, VIRTIO_MMIO_DEVICE_FEATURES, 4, OR,
 						     1u << (VIRTIO_F_RING_RESET - 32),
