@@ -26,21 +26,46 @@ static char *known_path(const struct run *r)
 	return NULL;
 }
 
-/* [known GLOB] sections, which recipes inherit: deviations of programs that they start. */
-static void recipe_known(struct run *r)
+/* The reason, or that of the variable which it names: it may depend on the machine. NULL: there is no such variable. */
+static const char *reason_of(const struct run *r, const char *glob)
+{
+	const char *own = recipe_get(r->recipe, "known", glob, "reason"), *text;
+	char *name;
+
+	if (!own)
+		return "known";
+	if (strncmp(own, "${", 2) != 0 || !ends_with(own, "}"))
+		return own;
+	name = xstrndup(own + 2, strlen(own) - 3);
+	text = vars_get(&r->vars, name);
+	if (!text)
+		fprintf(stderr, "assay: [known %s] reason: no variable %s\n", glob, name);
+	free(name);
+	return text;
+}
+
+/*
+ * [known GLOB] sections, which recipes inherit: deviations of programs that they start. Where the reason is empty the
+ * deviation is not there.
+ */
+static bool recipe_known(struct run *r)
 {
 	struct strv globs = { 0 };
+	bool ok = true;
 	size_t i;
 
 	recipe_names(r->recipe, "known", &globs);
 	for (i = 0; i < globs.n; i++) {
-		const char *reason = recipe_get(r->recipe, "known", globs.v[i], "reason");
 		const char *at_times = recipe_get(r->recipe, "known", globs.v[i], "at-times");
+		const char *reason = reason_of(r, globs.v[i]);
 
-		deviations_add(&r->known, globs.v[i], reason ? reason : "known",
-			       at_times && strcmp(at_times, "yes") == 0);
+		if (reason && *reason)
+			deviations_add(&r->known, globs.v[i], reason,
+				       at_times && strcmp(at_times, "yes") == 0);
+		ok = ok && reason;
 	}
 	strv_free(&globs);
+	return ok;
 }
 
 /* An entry of --known FILE that fits no test does nothing; a host's own file may be older than the payload. */
@@ -75,10 +100,8 @@ bool run_read_known(struct run *r)
 			path, line);
 	else if (ret)
 		fprintf(stderr, "assay: %s: %s\n", path, strerror(-ret));
-	else if (check_known(r, path))
-		recipe_known(r);
 	else
-		wrong = true;
+		wrong = !check_known(r, path) || !recipe_known(r);
 	free(path);
 	return !ret && !wrong;
 }
