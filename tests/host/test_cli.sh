@@ -155,6 +155,10 @@ bad_recipe 'extends itself' 'cannot be read' "[host]\nextends = $tmp/bad.host\n"
 printf '[host]\nmachine = m\nboot = b\n[machine m]\n[boot b]\n[vmm]\ncommand = ${NOBODY_SETS_THIS} x\n' >"$tmp/unset.host"
 expect 'recipe: a variable that is not set' 3 'NOBODY_SETS_THIS. is not set' '--set NOBODY_SETS_THIS=' \
 	-- "$assay" run --host "$tmp/unset.host"
+# shellcheck disable=SC2016 # the recipe's variable
+printf '[host]\nmachine = m\nboot = b\n[machine m]\n[boot b]\n[known boot]\nreason = ${NOBODY_SETS_THIS}\n[vmm]\ncommand = true\n' >"$tmp/unset.host"
+expect 'recipe: a reason of a variable that is not set' 4 'known boot. reason: no variable NOBODY_SETS_THIS' \
+	-- "$assay" run --host "$tmp/unset.host"
 # What a recipe asks its own program for: NAME is known only where that answers; where nothing uses it nobody is asked.
 asks() { # COMMAND USE
 	printf '[host]\nmachine = m\nboot = b\n[machine m]\n[boot b]\n[ask SIZE]\n%b[vmm]\ncommand = echo %s\n' "$1" "$2" >"$tmp/asks.host"
