@@ -598,6 +598,70 @@ static void event_after_config(void **state)
 	assert_int_equal(fg_used_idx(g, DEV_EVENT), 1);
 }
 
+static bool counts(void *arg)
+{
+	++*(unsigned int *)arg;
+	return false;
+}
+
+/* One order, several changes: each is told, each shows another list, the last one is the list of the order. */
+static void cids_change_often(void **state)
+{
+	static const struct ctl_set_cids refused[] = {
+		{ .num_guest = 1, .times = 2, .cids = { 40 } },
+		{ .num_guest = 2, .times = 2, .event = 1, .cids = { 40, 41 } },
+		{ .num_guest = 2, .times = 2, .delay_ms = 1, .cids = { 40, 41 } },
+		{ .num_guest = 2, .times = CTL_MAX_TIMES + 1, .cids = { 40, 41 } },
+	};
+	static const struct ctl_set_cids s = { .num_guest = 2, .times = 5, .cids = { 40, 41 } };
+	struct fake_guest *g = *state;
+	unsigned int told = 0, before;
+	uint64_t first = 0;
+
+	open_control(g);
+	for (unsigned int i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		assert_int_equal(control(g, CTL_SET_CIDS, &refused[i], sizeof(refused[i]), NULL, 0),
+				 -EINVAL);
+	g->d->config_changed = counts;
+	g->d->config_arg = &told;
+	assert_int_equal(control(g, CTL_SET_CIDS, &s, sizeof(s), NULL, 0), 0);
+	assert_int_equal(control(g, CTL_SET_CIDS, &s, sizeof(s), NULL, 0), -EBUSY);
+	g->d->cids_waits = false; /* as if the answer had been read */
+	while (told < 5) {
+		before = told;
+		device_run(g->d);
+		assert_int_equal(told, before + 1);
+		assert_true(g->d->cids.cid[0] != first);
+		first = g->d->cids.cid[0];
+	}
+	device_run(g->d);
+	assert_int_equal(told, 5);
+	assert_int_equal(first, 40);
+	assert_int_equal(g->d->cids.cid[1], 41);
+	assert_false(g->d->cids_pending);
+}
+
+/* An order that waits for its answer to be read is carried out by a reset, and no event is told. */
+static void order_before_reset(void **state)
+{
+	static const struct ctl_set_cids s = { .num_guest = 1, .event = 1, .cids = { 40 } };
+	struct fake_guest *g = *state;
+	unsigned int told = 0;
+
+	g->d->config_changed = counts;
+	g->d->config_arg = &told;
+	open_control(g);
+	assert_int_equal(control(g, CTL_SET_CIDS, &s, sizeof(s), NULL, 0), 0);
+	assert_true(g->d->cids_pending);
+	device_stop(g->d);
+	assert_false(g->d->cids_pending);
+	assert_int_equal(g->d->cids.cid[0], 40);
+	assert_int_equal(g->d->cids.num_guest, 1);
+	assert_int_equal(g->d->events, 0);
+	assert_int_equal(told, 0);
+	assert_true(g->d->changed_in_reset);
+}
+
 /* QEMU's vhost-user-vsock keeps the event queue: without one the CIDs cannot change. */
 static void no_event_queue(void **state)
 {
@@ -737,6 +801,8 @@ int main(void)
 		T(device_operations),
 		T(cids_change),
 		T(event_after_config),
+		T(cids_change_often),
+		T(order_before_reset),
 		T(no_event_queue),
 		T(host_connects),
 		cmocka_unit_test_setup_teardown(protected_memory, setup_protected, teardown),
