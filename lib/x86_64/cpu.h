@@ -35,6 +35,11 @@ enum { /* GDT selectors, the same on every CPU */
 	SEL_USER_DATA = 0x20 | 3,
 	SEL_USER_CODE = 0x28 | 3,
 	SEL_TSS = 0x30,
+	SEL_RING1_DATA = 0x40 | 1, /* rings 1 and 2, for tests */
+	SEL_RING1_CODE = 0x48 | 1,
+	SEL_RING2_DATA = 0x50 | 2,
+	SEL_RING2_CODE = 0x58 | 2,
+	GDT_ENTRIES = 12,
 };
 
 struct cpuid_regs {

@@ -151,57 +151,81 @@ void kvm_arch_call(enum kvm_opcode op, struct kvm_call *c)
 }
 
 /*
- * User mode has a page of code, and a page for its stack and registers. The stub ends with INT3, an exception, so
+ * An outer ring has a page of code, and a page for its stack and registers. The stub ends with INT3, an exception, so
  * that trap_call() takes it back.
  */
 static struct {
 	uint8_t *code, *data;
-} user; /* owner: kvm_arch_call_user(); one CPU at a time */
+	unsigned int cpl;
+} outer; /* owner: kvm_arch_call_ring(); one CPU at a time */
 
-static void enter_user(void *arg)
+static const struct {
+	uint16_t code, data;
+} selectors[] = { { SEL_CODE64, SEL_DATA },
+		  { SEL_RING1_CODE, SEL_RING1_DATA },
+		  { SEL_RING2_CODE, SEL_RING2_DATA },
+		  { SEL_USER_CODE, SEL_USER_DATA } };
+
+static void enter_ring(void *arg)
 {
 	const struct call_arg *a = arg;
-	struct kvm_regs *shared = (struct kvm_regs *)user.data;
+	struct kvm_regs *shared = (struct kvm_regs *)outer.data;
 	const char *const code[] = { [KVM_VMCALL] = kvm_user_vmcall,
 				     [KVM_VMMCALL] = kvm_user_vmmcall,
 				     [KVM_RDMSR] = kvm_user_rdmsr,
 				     [KVM_WRMSR] = kvm_user_wrmsr };
 	const size_t off = (size_t)(code[a->op] - kvm_user_vmcall);
 
-	/* The exception that ends user mode comes on this stack, below what is in use. */
+	/* The exception that ends the ring's code comes on this stack, below what is in use. */
 	traps_set_rsp0(this_cpu(),
 		       ((uint64_t)(uintptr_t)__builtin_frame_address(0) - 2048) & ~15ull);
-	kvm_stub_iret(user.code + off, user.data + PAGE_SIZE, shared);
+	kvm_stub_iret(outer.code + off, outer.data + PAGE_SIZE, shared, selectors[outer.cpl].code,
+		      selectors[outer.cpl].data);
 }
 
-int kvm_arch_call_user(enum kvm_opcode op, struct kvm_call *c)
+/* Only CPL 3 is user mode to the page tables. */
+static void open_pages(unsigned int cpl)
+{
+	const unsigned int user = cpl == 3 ? PROT_USER : 0;
+
+	paging_protect(virt_to_phys(outer.code), PAGE_SIZE, PROT_R | PROT_X | user);
+	paging_protect(virt_to_phys(outer.data), PAGE_SIZE, PROT_R | PROT_W | user);
+}
+
+static void close_pages(void)
+{
+	paging_protect(virt_to_phys(outer.code), PAGE_SIZE, PROT_R | PROT_W);
+	paging_protect(virt_to_phys(outer.data), PAGE_SIZE, PROT_R | PROT_W);
+}
+
+int kvm_arch_call_ring(unsigned int cpl, enum kvm_opcode op, struct kvm_call *c)
 {
 	struct call_arg a = { op, NULL };
 	struct kvm_regs before;
 	struct trap_info trap;
 	int ret = -ENOMEM;
 
-	user.code = mem_pages(1, PAGE_SIZE);
-	user.data = mem_pages(1, PAGE_SIZE);
-	if (!user.code || !user.data)
+	outer.cpl = cpl;
+	outer.code = mem_pages(1, PAGE_SIZE);
+	outer.data = mem_pages(1, PAGE_SIZE);
+	if (!outer.code || !outer.data)
 		goto out;
-	memcpy(user.code, kvm_user_vmcall, (size_t)(kvm_user_end - kvm_user_vmcall));
+	memcpy(outer.code, kvm_user_vmcall, (size_t)(kvm_user_end - kvm_user_vmcall));
 	fill(&before, c);
-	memcpy(user.data, &before, sizeof(before));
-	paging_protect(virt_to_phys(user.code), PAGE_SIZE, PROT_R | PROT_X | PROT_USER);
-	paging_protect(virt_to_phys(user.data), PAGE_SIZE, PROT_R | PROT_W | PROT_USER);
-	trap_call(enter_user, &a, &trap);
-	/* The stub ends with INT3. CPL 3 may not use that gate, so that a #GP that names the gate is the regular end. */
+	memcpy(outer.data, &before, sizeof(before));
+	open_pages(cpl);
+	trap_call(enter_ring, &a, &trap);
+	/* The stub ends with INT3. CPL > 0 may not use that gate, so that a #GP that names the gate is the regular end. */
 	c->trapped = !(trap.vector == 13 && trap.error_code == (3u << 3 | 2)) && trap.vector != 3;
 	c->vector = trap.vector;
-	c->result = ((struct kvm_regs *)user.data)->r[KVM_RAX];
-	c->clobbered = c->trapped ? 0 : compare(&before, (struct kvm_regs *)user.data);
-	paging_protect(virt_to_phys(user.code), PAGE_SIZE, PROT_R | PROT_W);
-	paging_protect(virt_to_phys(user.data), PAGE_SIZE, PROT_R | PROT_W);
-	ret = 0;
+	c->result = ((struct kvm_regs *)outer.data)->r[KVM_RAX];
+	c->clobbered = c->trapped ? 0 : compare(&before, (struct kvm_regs *)outer.data);
+	close_pages();
+	/* What trapped elsewhere is our own way there. */
+	ret = trap.ip - (uint64_t)(uintptr_t)outer.code < PAGE_SIZE ? 0 : -ENOTSUP;
 out:
-	mem_pages_free(user.code, 1);
-	mem_pages_free(user.data, 1);
+	mem_pages_free(outer.code, 1);
+	mem_pages_free(outer.data, 1);
 	return ret;
 }
 

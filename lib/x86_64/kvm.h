@@ -18,7 +18,7 @@ void kvm_arch_leaf(uint32_t leaf, uint32_t out[4]);
 enum kvm_opcode {
 	KVM_VMCALL,
 	KVM_VMMCALL,
-	/* By kvm_arch_call_user() alone, with arg[1] in ecx, nr in eax and arg[2] in edx. */
+	/* By kvm_arch_call_ring() alone, with arg[1] in ecx, nr in eax and arg[2] in edx. */
 	KVM_RDMSR,
 	KVM_WRMSR
 };
@@ -36,8 +36,8 @@ struct kvm_call {
 };
 /* One call from the kernel's 64-bit mode. */
 void kvm_arch_call(enum kvm_opcode op, struct kvm_call *c);
-/* The same from CPL 3. 0, -ENOMEM, -ENOTSUP. */
-int kvm_arch_call_user(enum kvm_opcode op, struct kvm_call *c);
+/* The same from CPL 1, 2 or 3. 0, -ENOMEM, -ENOTSUP: the CPU does not go there. */
+int kvm_arch_call_ring(unsigned int cpl, enum kvm_opcode op, struct kvm_call *c);
 /* The same from a 32-bit code segment. Number and arguments go there whole: the host cuts them to 32 bits. */
 int kvm_arch_call_32(enum kvm_opcode op, struct kvm_call *c);
 

@@ -113,10 +113,10 @@ compat_back:
 
 	.globl	kvm_stub_iret
 kvm_stub_iret:
-	pushq	$0x23			/* SEL_USER_DATA */
+	pushq	%r8
 	pushq	%rsi
 	pushq	$0x2			/* interrupts stay off: no stack of the kernel is set up for them */
-	pushq	$0x2b			/* SEL_USER_CODE */
+	pushq	%rcx
 	pushq	%rdi
 	movq	%rdx, %rdi
 	iretq

@@ -32,9 +32,10 @@ void kvm_stub_vmcall(struct kvm_regs *r);
 void kvm_stub_vmmcall(struct kvm_regs *r);
 /* Calls from the 32-bit code segment, with the first six registers loaded. amd: by VMMCALL. */
 void kvm_stub_compat(struct kvm_regs *r, int amd);
-/* Enters CPL 3 at rip with rsp and rdi = regs. Only an exception comes back from there. */
-_Noreturn void kvm_stub_iret(const void *rip, const void *rsp, struct kvm_regs *regs);
-/* Position-independent code for CPL 3, copied to a user page; rdi = regs, ends with INT3. */
+/* Enters the ring of these selectors at rip with rsp and rdi = regs. Only an exception comes back from there. */
+_Noreturn void kvm_stub_iret(const void *rip, const void *rsp, struct kvm_regs *regs, uint64_t cs,
+			     uint64_t ss);
+/* Position-independent code for CPL > 0, copied to a page of its own; rdi = regs, ends with INT3. */
 extern const char kvm_user_vmcall[], kvm_user_vmmcall[], kvm_user_rdmsr[], kvm_user_wrmsr[],
 	kvm_user_end[];
 

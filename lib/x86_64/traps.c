@@ -116,6 +116,10 @@ static void fill_gdt(struct cpu *c)
 	c->gdt[SEL_CODE32 >> 3] = 0x00cf9b000000ffffull;
 	c->gdt[SEL_USER_DATA >> 3] = 0x00cff3000000ffffull;
 	c->gdt[SEL_USER_CODE >> 3] = 0x00affb000000ffffull;
+	c->gdt[SEL_RING1_DATA >> 3] = 0x00cfb3000000ffffull;
+	c->gdt[SEL_RING1_CODE >> 3] = 0x00afbb000000ffffull;
+	c->gdt[SEL_RING2_DATA >> 3] = 0x00cfd3000000ffffull;
+	c->gdt[SEL_RING2_CODE >> 3] = 0x00afdb000000ffffull;
 	c->gdt[SEL_TSS >> 3] = (sizeof(struct tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 |
 			       (tss >> 24 & 0xff) << 56;
 	c->gdt[(SEL_TSS >> 3) + 1] = tss >> 32;

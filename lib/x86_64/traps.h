@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/x86_64/cpu.h"
+
 struct tss {
 	uint32_t reserved0;
 	uint64_t rsp[3];
@@ -41,7 +43,7 @@ struct cpu {
 	struct cpu *self; /* at gs:0 */
 	unsigned int index;
 	uint32_t apic_id;
-	uint64_t gdt[8];
+	uint64_t gdt[GDT_ENTRIES];
 	struct tss tss;
 	uint64_t stack_top; /* of other CPUs than the first */
 	/* Deliberate traps (trap_call): where to go on. */

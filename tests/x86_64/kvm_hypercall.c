@@ -267,25 +267,39 @@ TEST(hypercall_user,
 					    KVM_HC_MEM_SHARE, KVM_HC_MEM_UNSHARE,
 					    KVM_HC_UNASSIGNED };
 	struct kvm_call c = { 0 };
-	unsigned int i;
+	unsigned int i, cpl;
 	int ret;
 
-	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		c.nr = numbers[i];
-		ret = kvm_arch_call_user(kvm_arch_opcode(), &c);
-		if (ret)
-			test_error(t, "user mode cannot be entered: %s", err_text(ret));
-		if (c.trapped && c.vector == 6)
-			test_skip(t, "the instruction is undefined in user mode here");
-		require(t, !c.trapped, "exception %u in user mode", (unsigned int)c.vector);
-		expect_answer(t, (int64_t)c.result, -KVM_EPERM, "hypercall %u from CPL 3",
-			      (unsigned int)numbers[i]);
-	}
+	for (cpl = 3; cpl > 0; cpl--)
+		for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+			c.nr = numbers[i];
+			ret = kvm_arch_call_ring(cpl, kvm_arch_opcode(), &c);
+			if (ret)
+				test_error(t, "CPL %u cannot be entered: %s", cpl, err_text(ret));
+			if (c.trapped && c.vector == 6)
+				test_skip(t, "the instruction is undefined at CPL %u here", cpl);
+			require(t, !c.trapped, "exception %u at CPL %u", (unsigned int)c.vector,
+				cpl);
+			expect_answer(t, (int64_t)c.result, -KVM_EPERM, "hypercall %u from CPL %u",
+				      (unsigned int)numbers[i], cpl);
+		}
+}
+
+struct narrow_call {
+	struct kvm_call c;
+	int ret;
+};
+
+static void on_narrow_call(void *arg)
+{
+	struct narrow_call *n = arg;
+
+	n->ret = kvm_arch_call_32(kvm_arch_opcode(), &n->c);
 }
 
 TEST(hypercall_mode32,
      .id = "kvmpv.hypercall.mode32",
-     .clause = "kvm hypercalls.rst: outside of 64-bit mode arguments and result are 32 bits",
+     .clause = "kvm hypercalls.rst: outside of 64-bit mode arguments and result are 32 bits, on each CPU",
      .owner = OWNER_CALL,
      .needs = NEED_KVM,
      .liveness = true)
@@ -294,21 +308,24 @@ TEST(hypercall_mode32,
 		uint64_t nr;
 		uint32_t want;
 	} calls[] = { { KVM_HC_VAPIC_POLL_IRQ, 0 }, { KVM_HC_UNASSIGNED, (uint32_t)-KVM_ENOSYS } };
-	struct kvm_call c = { 0 };
-	unsigned int i, k, n;
-	int ret;
+	unsigned int i, k, n, cpu;
 
-	for (n = 0; n < 4; n++) {
+	for (n = 0; n < 4 * smp_cpus_online(); n++) {
+		struct narrow_call a = { .ret = -1 };
+
 		i = n % 2;
-		k = n / 2;
+		k = n / 2 % 2;
+		cpu = n / 4;
 		/* What 64-bit code left in the registers is no part of the call. */
-		c.nr = calls[i].nr | (uint64_t)k << 32;
-		c.arg[0] = c.arg[1] = (uint64_t)k << 40;
-		ret = kvm_arch_call_32(kvm_arch_opcode(), &c);
-		if (ret)
-			test_skip(t, "this image lies above 4 GiB");
-		require(t, !c.trapped, "exception %u from 32-bit code", (unsigned int)c.vector);
-		expect_eq(t, c.result, calls[i].want, "hypercall %u from 32-bit code%s",
-			  (unsigned int)calls[i].nr, k ? ", upper halves left behind" : "");
+		a.c.nr = calls[i].nr | (uint64_t)k << 32;
+		a.c.arg[0] = a.c.arg[1] = (uint64_t)k << 40;
+		if (smp_call(cpu, on_narrow_call, &a, test_sec()))
+			test_error(t, "CPU %u does not answer", cpu);
+		if (a.ret)
+			test_skip(t, "this image, or the stack of CPU %u, lies above 4 GiB", cpu);
+		require(t, !a.c.trapped, "exception %u from 32-bit code of CPU %u",
+			(unsigned int)a.c.vector, cpu);
+		expect_eq(t, a.c.result, calls[i].want, "hypercall %u from 32-bit code of CPU %u%s",
+			  (unsigned int)calls[i].nr, cpu, k ? ", upper halves left behind" : "");
 	}
 }

@@ -721,11 +721,15 @@ static int64_t checked_dispatch(struct refkvm *k, const struct refkvm_call *c)
 
 	if (c->cpu && fault(F_OUTSIDE2_KV_AP_REFUSED))
 		return -KVM_EPERM;
+	if ((c->cpl == 1 || c->cpl == 2) && fault(F_KVM_HYPERCALL_INNER_RINGS))
+		return dispatch(k, c);
 	if (c->cpl > 0 && c->rax == KVM_HC_MEM_SHARE && fault(F_OUTSIDE_KV_CPL3_SHARE))
 		return dispatch(k, c);
 	if (c->cpl > 0 && !fault(F_KVM_HYPERCALL_CPL3_ALLOWED))
 		return fault(F_KVM_HYPERCALL_CPL3_WRONG_ERROR) ? -KVM_ENOSYS : -KVM_EPERM;
 	if (!c->long_mode && fault(F_KVM_HYPERCALL_MODE32_REFUSED))
+		return -KVM_ENOSYS;
+	if (!c->long_mode && c->cpu && fault(F_KVM_HYPERCALL_MODE32_AP))
 		return -KVM_ENOSYS;
 	ret = dispatch(k, c);
 	if (ret < 0 && (c->rax == KVM_HC_MEM_SHARE || c->rax == KVM_HC_MEM_UNSHARE) &&
@@ -825,6 +829,10 @@ static void write_system_time(struct refkvm *k, unsigned int cpu, uint64_t gpa, 
 	if (k->behave.unstable_clock)
 		ns -= ns < 2000000ull * cpu ? ns : 2000000ull * cpu;
 	if (cpu != 0 && fault(F_KVM_CLOCK_AP_OFFSET))
+		ns -= ns < 3000000000ull ? ns : 3000000000ull;
+	if (cpu == 0 && fault(F_KVM_CLOCK_SOME_STABLE))
+		t.flags = 0;
+	if (cpu > 1 && fault(F_KVM_CLOCK_SOME_STABLE))
 		ns -= ns < 3000000000ull ? ns : 3000000000ull;
 	clock_scale(fault(F_KVM_CLOCK_RATE) || (cpu && fault(F_OUTSIDE2_KV_CLOCK_AP_RATE)) ?
 			    k->tsc_hz / 2 :

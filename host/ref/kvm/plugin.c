@@ -169,14 +169,16 @@ static bool do_hypercall(unsigned int cpu, enum kind kind)
 
 static bool privileged(unsigned int cpu)
 {
-	return (plugin_reg(cpu, R_CS) & 3) == 0;
+	const unsigned int cpl = plugin_reg(cpu, R_CS) & 3;
+
+	return cpl == 0 || (cpl < 3 && fault(F_KVM_MSR_AT_INNER_RINGS)) || fault(F_KVM_MSR_AT_CPL3);
 }
 
 static bool do_wrmsr(unsigned int cpu)
 {
 	const uint64_t value = plugin_reg(cpu, R_RDX) << 32 | (uint32_t)plugin_reg(cpu, R_RAX);
 
-	if (!privileged(cpu) && !fault(F_KVM_MSR_AT_CPL3))
+	if (!privileged(cpu))
 		return false;
 	if ((uint32_t)plugin_reg(cpu, R_RCX) == MSR_X2APIC_ICR && (value >> 8 & 7) == ICR_INIT)
 		refkvm_init_sent(&ref.kvm);
@@ -189,7 +191,7 @@ static bool do_rdmsr(unsigned int cpu)
 	const uint32_t msr = (uint32_t)plugin_reg(cpu, R_RCX);
 	uint64_t v;
 
-	if (!privileged(cpu) && !fault(F_KVM_MSR_AT_CPL3))
+	if (!privileged(cpu))
 		return false;
 	if (msr == MSR_IA32_TSC)
 		v = guest_tsc() >> fault(F_KVM_CLOCK_COUNTER_REGISTER);
