@@ -202,9 +202,18 @@ static struct cpu *cpu_new(unsigned int index, uint32_t id)
 	return c;
 }
 
+struct start { /* how a CPU starts */
+	uint8_t *page;
+	const void *code; /* what it runs in front of our code; or NULL */
+	size_t size;
+	void (*meanwhile)(void *arg);
+	void *arg;
+};
+
 /* Intel SDM 3A, 9.4.4.1, with short waits, since virtual CPUs need no 10 ms; a slow host has more time. */
-static bool start_one(struct cpu *c, uint8_t *page, void (*meanwhile)(void *), void *arg)
+static bool start_one(struct cpu *c, const struct start *s)
 {
+	uint8_t *const ours = s->page + (s->code ? SMP_CODE_SIZE : 0);
 	struct ap_params p = {
 		.cr3 = (uint32_t)paging_root(),
 		.nx = !!(rdmsr(MSR_EFER) & EFER_NXE),
@@ -216,15 +225,17 @@ static bool start_one(struct cpu *c, uint8_t *page, void (*meanwhile)(void *), v
 	};
 	int tries;
 
-	memcpy(page, ap_start, (size_t)(ap_end - ap_start));
-	memcpy(page + (ap_params - ap_start), &p, sizeof(p));
+	if (s->code)
+		memcpy(s->page, s->code, s->size);
+	memcpy(ours, ap_start, (size_t)(ap_end - ap_start));
+	memcpy(ours + (ap_params - ap_start), &p, sizeof(p));
 	wmb();
 	apic_send_init(c->apic_id);
 	wait_for(false, 200 * USEC);
 	for (tries = 0; tries < 2; tries++) {
-		apic_send_startup(c->apic_id, (uint8_t)(virt_to_phys(page) >> 12));
-		if (meanwhile && tries == 0)
-			meanwhile(arg);
+		apic_send_startup(c->apic_id, (uint8_t)(virt_to_phys(s->page) >> 12));
+		if (s->meanwhile && tries == 0)
+			s->meanwhile(s->arg);
 		if (wait_for(__atomic_load_n(&c->online, __ATOMIC_ACQUIRE),
 			     tries == 0 ? time_sec() / 10 : test_sec()))
 			return true;
@@ -248,6 +259,7 @@ void smp_init(void)
 	uint32_t ids[SMP_MAX_CPUS];
 	const unsigned int n = list_cpus(ids, SMP_MAX_CPUS);
 	uint8_t *page = smp.page = mem_low_page();
+	const struct start plain = { .page = page };
 	unsigned int i;
 
 	boot_cpu.apic_id = apic_id();
@@ -264,7 +276,7 @@ void smp_init(void)
 		if (!c)
 			break;
 		smp.cpu[smp.online] = c;
-		if (start_one(c, page, NULL, NULL))
+		if (start_one(c, &plain))
 			__atomic_store_n(&smp.online, smp.online + 1, __ATOMIC_RELEASE);
 	}
 	paging_protect(virt_to_phys(page), PAGE_SIZE, PROT_R | PROT_W);
@@ -275,7 +287,7 @@ uint64_t smp_trampoline(void)
 	return virt_to_phys(smp.page);
 }
 
-int smp_restart(unsigned int cpu, void (*meanwhile)(void *arg), void *arg)
+static int restart(unsigned int cpu, const struct start *s)
 {
 	struct cpu *c;
 	bool ok;
@@ -290,7 +302,7 @@ int smp_restart(unsigned int cpu, void (*meanwhile)(void *arg), void *arg)
 	/* A change of the page tables waits for every CPU, so it comes before this one is stopped. */
 	paging_protect(virt_to_phys(smp.page), PAGE_SIZE, PROT_R | PROT_W | PROT_X);
 	__atomic_store_n(&c->online, 0, __ATOMIC_RELEASE);
-	ok = start_one(c, smp.page, meanwhile, arg);
+	ok = start_one(c, s);
 	if (!ok) { /* it counts as busy for good, so that nobody gives it work */
 		c->lost = true;
 		__atomic_store_n(&c->busy, 1, __ATOMIC_RELEASE);
@@ -298,6 +310,26 @@ int smp_restart(unsigned int cpu, void (*meanwhile)(void *arg), void *arg)
 	}
 	paging_protect(virt_to_phys(smp.page), PAGE_SIZE, PROT_R | PROT_W);
 	return 0;
+}
+
+int smp_restart(unsigned int cpu, void (*meanwhile)(void *arg), void *arg)
+{
+	const struct start s = { .page = smp.page, .meanwhile = meanwhile, .arg = arg };
+
+	return restart(cpu, &s);
+}
+
+int smp_restart_by(unsigned int cpu, void *code, size_t size)
+{
+	const struct start s = { .page = smp.page, .code = code, .size = size };
+	int ret;
+
+	if (size > SMP_CODE_SIZE)
+		return -EINVAL;
+	ret = restart(cpu, &s);
+	if (ret == 0)
+		memcpy(code, smp.page, size);
+	return ret;
 }
 
 uint64_t irq_timer_strays(unsigned int cpu)

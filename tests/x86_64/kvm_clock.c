@@ -612,7 +612,8 @@ TEST(clock_user,
      .id = "kvmpv.clock.user_mode",
      .clause = "Intel SDM 2B, AMD APM 3: RDMSR and WRMSR at CPL > 0 are a #GP, of KVM's registers as well; kvm msr.rst",
      .owner = OWNER,
-     .needs = NEED_KVM)
+     .needs = NEED_KVM,
+     .timeout = 20 * SEC)
 {
 	static const struct {
 		uint32_t msr;

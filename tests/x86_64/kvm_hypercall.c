@@ -260,6 +260,7 @@ TEST(hypercall_user,
      .clause = "kvm hypercalls.rst: from CPL > 0 every call answers -KVM_EPERM (-1)",
      .owner = OWNER_CALL,
      .needs = NEED_KVM,
+     .timeout = 20 * SEC,
      .liveness = true)
 {
 	/* Each number: a host may look at the privilege call by call. */

@@ -27,6 +27,8 @@ enum kind {
 	K_LOCK64,   /* the same with 64-bit operands */
 	K_RDMSR,
 	K_CPUID,
+	K_FROM_CR0,
+	K_FROM_DR7,
 };
 
 struct store { /* behind it */
@@ -43,7 +45,7 @@ struct fault {
 	bool (*hook)(unsigned int cpu, const struct plugin_site *s);
 	/* Behind each 8-byte store to memory; where kinds are given and no hook, each such load by one of them. */
 	void (*memory)(uint64_t phys, uint64_t value);
-	/* Behind an instruction of these kinds, in 64-bit code, with the values of RAX and RCX in front of it. */
+	/* Behind an instruction of these kinds, in 64-bit code (early: in any), with the values of RAX and RCX in front of it. */
 	void (*behind)(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 	/* Behind each store, to devices as well. */
 	void (*store)(unsigned int cpu, const struct store *s);

@@ -12,6 +12,7 @@ enum {
 	MSR_X2APIC_TIMER_INITIAL = 0x838,
 	MSR_X2APIC_TIMER_DIVIDE = 0x83e,
 	MSR_X2APIC_SELF_IPI = 0x83f,
+	MSR_LSTAR = 0xc0000082,
 };
 
 enum {
@@ -42,6 +43,7 @@ enum {
 #define ENTRY_LEVEL    (1u << 15)
 #define ENTRY_MASK     (1u << 16)
 #define CR0_WP	       (1ull << 16)
+#define DR7_LE	       (1ull << 8)
 
 static bool drop(bool yes)
 {
@@ -286,6 +288,55 @@ void outside_init_xapic(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t
 		return;
 	plugin_set_reg(cpu, R_RAX, plugin_reg(cpu, R_RAX) & ~(uint64_t)APIC_BASE_X2APIC);
 	drop(true);
+}
+
+/* --- what INIT leaves of other registers ------------------------------------------------------------------ */
+
+/* Other CPUs than the first come to code of 16 bits by INIT only. */
+static void or_of_init(unsigned int cpu, uint64_t bits)
+{
+	if (cpu == 0 || plugin_long_mode(cpu) || plugin_reg(cpu, R_CR0) & 1)
+		return;
+	plugin_set_reg(cpu, R_RAX, plugin_reg(cpu, R_RAX) | bits);
+	drop(true);
+}
+
+void init_keeps_cr0(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	(void)kind;
+	(void)rax;
+	(void)rcx;
+	or_of_init(cpu, CR0_WP);
+}
+
+void init_keeps_dr7(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	(void)kind;
+	(void)rax;
+	(void)rcx;
+	or_of_init(cpu, DR7_LE);
+}
+
+static bool cleared[PLUGIN_CPUS]; /* by an INIT, since which the register was not written */
+
+bool init_clears_lstar_notes(unsigned int cpu, const struct plugin_site *s)
+{
+	const uint32_t to = destination(cpu);
+
+	if (s->kind != K_WRMSR)
+		return false;
+	if (sends(cpu, ICR_INIT) && to < PLUGIN_CPUS)
+		cleared[to] = true;
+	if (writes(cpu, MSR_LSTAR))
+		cleared[cpu] = false;
+	return false;
+}
+
+void init_clears_lstar(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	(void)rax;
+	if (kind == K_RDMSR && (uint32_t)rcx == MSR_LSTAR && cleared[cpu])
+		set_edx_eax(cpu, 0);
 }
 
 /* --- I/O APIC --------------------------------------------------------------------------------------- */

@@ -22,6 +22,7 @@ bool outside_self_ipi_lost(unsigned int cpu, const struct plugin_site *s);
 bool outside_timer_zero_keeps(unsigned int cpu, const struct plugin_site *s);
 bool outside_timer_mask_ignored(unsigned int cpu, const struct plugin_site *s);
 bool outside_ipi_others_and_self(unsigned int cpu, const struct plugin_site *s);
+bool init_clears_lstar_notes(unsigned int cpu, const struct plugin_site *s);
 bool outside_init_xapic_notes(unsigned int cpu, const struct plugin_site *s);
 
 void outside_x2apic_id(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
@@ -34,6 +35,9 @@ void outside_tsc_rate_ap(unsigned int cpu, enum kind kind, uint64_t rax, uint64_
 void outside_cpuid_nx(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_tsc_from_startup(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_init_xapic(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void init_keeps_cr0(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void init_keeps_dr7(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void init_clears_lstar(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_pm_timer_back(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_pm_timer_wide(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 

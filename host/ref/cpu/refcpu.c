@@ -31,8 +31,8 @@ static void on_insn(unsigned int cpu, void *userdata)
 	if (fault_now->behind) {
 		struct pending *p = qemu_plugin_scoreboard_find(board, cpu);
 
-		*p = (struct pending){ plugin_long_mode(cpu), s->kind, plugin_reg(cpu, R_RAX),
-				       plugin_reg(cpu, R_RCX) };
+		*p = (struct pending){ fault_now->early || plugin_long_mode(cpu), s->kind,
+				       plugin_reg(cpu, R_RAX), plugin_reg(cpu, R_RCX) };
 	}
 	if (fault_now->hook && fault_now->hook(cpu, s))
 		qemu_plugin_set_pc(s->vaddr + s->size);
@@ -134,6 +134,10 @@ static enum kind kind_of(const uint8_t *b, size_t n)
 			return fixed[i].kind;
 	if (n >= 3 && b[0] == 0x0f && b[1] == 0x22 && (b[2] & 0x38) <= 0x18)
 		return b[2] >> 3 & 7 ? (b[2] & 0x38) == 0x18 ? K_MOV_CR3 : K_NONE : K_MOV_CR0;
+	if (n >= 3 && b[0] == 0x0f && b[1] == 0x20)
+		return b[2] & 0x38 ? K_NONE : K_FROM_CR0;
+	if (n >= 3 && b[0] == 0x0f && b[1] == 0x21)
+		return (b[2] & 0x38) == 0x38 ? K_FROM_DR7 : K_NONE;
 	if (n >= 3 && b[0] == 0x0f && b[1] == 0x01 && b[2] < 0xc0 && (b[2] & 0x38) == 0x18)
 		return K_LIDT;
 	if (n >= 3 && b[0] == 0xf0 && (b[1] == 0x83 || b[1] == 0xff) && !(b[2] & 0x38))

@@ -729,6 +729,8 @@ static int64_t checked_dispatch(struct refkvm *k, const struct refkvm_call *c)
 		return fault(F_KVM_HYPERCALL_CPL3_WRONG_ERROR) ? -KVM_ENOSYS : -KVM_EPERM;
 	if (!c->long_mode && fault(F_KVM_HYPERCALL_MODE32_REFUSED))
 		return -KVM_ENOSYS;
+	if (c->legacy && fault(F_KVM_HYPERCALL_LEGACY_REFUSED))
+		return -KVM_ENOSYS;
 	if (!c->long_mode && c->cpu && fault(F_KVM_HYPERCALL_MODE32_AP))
 		return -KVM_ENOSYS;
 	ret = dispatch(k, c);

@@ -84,6 +84,7 @@ struct refkvm {
 struct refkvm_call { /* registers of VMCALL/VMMCALL; rax in and out, the rest in */
 	uint64_t rax, rbx, rcx, rdx, rsi;
 	bool long_mode; /* 64-bit code segment */
+	bool legacy;	/* protected mode without EFER.LMA */
 	unsigned int cpl;
 	unsigned int cpu;
 	/* Out: registers that a fault changed besides rax. */

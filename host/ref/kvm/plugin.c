@@ -118,6 +118,11 @@ static void write_edx_eax(unsigned int cpu, uint64_t v)
 	plugin_set_reg(cpu, R_RDX, v >> 32);
 }
 
+static bool real_mode(unsigned int cpu)
+{
+	return !(plugin_reg(cpu, R_CR0) & 1);
+}
+
 static bool do_cpuid(unsigned int cpu)
 {
 	uint32_t out[4];
@@ -151,7 +156,9 @@ static bool do_hypercall(unsigned int cpu, enum kind kind)
 	c.rdx = plugin_reg(cpu, R_RDX);
 	c.rsi = plugin_reg(cpu, R_RSI);
 	c.long_mode = in_long_mode(cpu);
-	c.cpl = plugin_reg(cpu, R_CR0) & 1 ? plugin_reg(cpu, R_CS) & 3 : 0;
+	if (!real_mode(cpu) || fault(F_KVM_HYPERCALL_REAL_MODE_CPL))
+		c.cpl = plugin_reg(cpu, R_CS) & 3;
+	c.legacy = !real_mode(cpu) && !plugin_long_mode(cpu);
 	refkvm_hypercall(&ref.kvm, &c);
 	plugin_set_reg(cpu, R_RAX, c.rax);
 	if ((int64_t)c.rax < 0 && fault(F_OUTSIDE_KV_ERROR_IN_RDX))
@@ -212,36 +219,46 @@ static bool do_rdtsc(unsigned int cpu, enum kind kind)
 	return true;
 }
 
-static void on_insn(unsigned int cpu, void *userdata)
+/* In real mode CPUID and hypercalls are ours, in protected mode KVM's registers and the counter as well. */
+static bool do_insn(unsigned int cpu, enum kind kind)
 {
-	const struct plugin_site *s = userdata;
-	bool done = false;
-
-	if (cpu >= REFKVM_MAX_CPUS || !(plugin_reg(cpu, R_CR0) & 1))
-		return;
-	switch ((enum kind)s->kind) {
+	switch (kind) {
 	case KIND_CPUID:
-		done = do_cpuid(cpu);
-		break;
+		return !(real_mode(cpu) && fault(F_KVM_CPUID_REAL_MODE)) && do_cpuid(cpu);
 	case KIND_VMCALL:
 	case KIND_VMMCALL:
-		done = do_hypercall(cpu, s->kind);
-		break;
+		return do_hypercall(cpu, kind);
 	case KIND_WRMSR:
-		done = do_wrmsr(cpu);
-		break;
+		return !real_mode(cpu) && do_wrmsr(cpu);
 	case KIND_RDMSR:
-		done = do_rdmsr(cpu);
-		break;
+		return !real_mode(cpu) && do_rdmsr(cpu);
 	case KIND_RDTSC:
 	case KIND_RDTSCP:
-		done = do_rdtsc(cpu, s->kind);
-		break;
+		return do_rdtsc(cpu, kind);
 	case KIND_COUNT:
 		break;
 	}
-	if (done)
-		qemu_plugin_set_pc(s->vaddr + s->size);
+	return false;
+}
+
+#define REAL_SEGMENT 0x10000
+
+/* The base of the code segment. false: it is not known, as that of a CPU that comes from its reset. */
+static bool code_base(unsigned int cpu, uint64_t vaddr, uint64_t *base)
+{
+	*base = real_mode(cpu) ? plugin_reg(cpu, R_CS) << 4 : 0;
+	return !real_mode(cpu) || vaddr - *base < REAL_SEGMENT;
+}
+
+static void on_insn(unsigned int cpu, void *userdata)
+{
+	const struct plugin_site *s = userdata;
+	uint64_t base;
+
+	if (cpu >= REFKVM_MAX_CPUS || !code_base(cpu, s->vaddr, &base))
+		return;
+	if (do_insn(cpu, (enum kind)s->kind))
+		qemu_plugin_set_pc(s->vaddr + s->size - base);
 }
 
 static void on_reset_vector(unsigned int cpu, void *userdata)
