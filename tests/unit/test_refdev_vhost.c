@@ -344,7 +344,7 @@ static void queue_without_memory(void **state)
 	assert_false(f->d->ring[0].running);
 }
 
-/* Memory that goes away under a running queue stops it. */
+/* Memory that goes away under a running queue stops it, until it is there again. */
 static void memory_goes_away(void **state)
 {
 	struct fixture *f = *state;
@@ -357,6 +357,9 @@ static void memory_goes_away(void **state)
 	assert_int_equal(acknowledged(f, m, NULL, 0), 0);
 	assert_false(f->d->ring[0].running);
 	serve(f);
+	give_memory(f);
+	assert_true(f->d->ring[0].running);
+	assert_int_equal(f->d->ring[0].waits, RING_WAITS_NOT);
 }
 
 /* A queue that runs keeps its size: its rings were looked up for that one. */

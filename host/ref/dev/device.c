@@ -449,14 +449,6 @@ int device_ring_remap(struct device *d, unsigned int queue)
 	return ret;
 }
 
-void device_memory_changed(struct device *d)
-{
-	for (unsigned int i = 0; i < DEV_QUEUES; i++) {
-		if (d->ring[i].running)
-			device_ring_remap(d, i);
-	}
-}
-
 /* Fault outside.vs_event_used_early: a buffer for events comes back without one. */
 static void use_event_early(struct device *d)
 {
@@ -488,6 +480,30 @@ static void try_again(struct device *d, unsigned int queue)
 		device_ring_start(d, queue, r->wait_base);
 	else if (r->waits == RING_WAITS_TO_GO_ON && ring_start(r, r->wait_base) == 0)
 		r->waits = RING_WAITS_NOT;
+}
+
+/* A VMM takes a region away and gives it again, cut otherwise: the queues that lie there go on where they were. */
+static void look_up_again(struct device *d, unsigned int queue)
+{
+	struct ring *r = &d->ring[queue];
+
+	if (ring_map(r) == 0)
+		return;
+	rd_debug("%s: queue %u lost its memory", d->name, queue);
+	r->waits = fault(F_MEM_TABLE_STOPS_QUEUES) ? RING_WAITS_NOT : RING_WAITS_TO_GO_ON;
+	r->wait_base = ring_base(r);
+	ring_stop(r);
+}
+
+void device_memory_changed(struct device *d)
+{
+	for (unsigned int q = 0; q < DEV_QUEUES; q++) {
+		if (d->ring[q].running)
+			look_up_again(d, q);
+		else
+			try_again(d, q);
+	}
+	d->look_at_tx = true;
 }
 
 void device_translated(struct device *d)

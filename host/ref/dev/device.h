@@ -159,7 +159,7 @@ void device_ring_reset(struct device *d, unsigned int queue);
 void device_stop(struct device *d);
 /* A running queue's addresses changed. -errno: they are not in memory, and the queue stops. */
 int device_ring_remap(struct device *d, unsigned int queue);
-/* The memory map changed: running queues are looked up again. */
+/* The memory map changed: running queues are looked up again, and those without memory wait for it. */
 void device_memory_changed(struct device *d);
 void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len);
 void device_config_write(struct device *d, uint32_t off, const void *buf, uint32_t len);

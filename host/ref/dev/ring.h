@@ -71,7 +71,7 @@ struct ring {
 	uint64_t desc_uva, avail_uva, used_uva; /* packed: ring, driver area, device area */
 	bool packed;
 	bool enabled, running, broken;
-	/* Its memory is not translated: it starts, or goes on, from there once it is. */
+	/* Its memory is not translated, or not there: it starts, or goes on, from there once it is. */
 	enum {
 		RING_WAITS_NOT,
 		RING_WAITS_TO_START,
