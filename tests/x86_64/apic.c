@@ -20,22 +20,20 @@
 #include "lib/x86_64/apic.h"
 #include "lib/x86_64/cpu.h"
 #include "tests/support/needs.h"
+#include "tests/x86_64/apic.h"
 
 #define OWNER	 "local APIC of the VMM"
 #define QUIET_NS (5 * MSEC)
 
 enum {
-	X2APIC_ICR = 0x830,
-	X2APIC_LVT_TIMER = 0x832,
-	X2APIC_TIMER_INITIAL = 0x838,
-	X2APIC_SELF_IPI = 0x83f,
-	LVT_MASKED = 1u << 16,
+	ICR_LOGICAL = 1u << 11,
 	ICR_ASSERT = 1u << 14,
+	ICR_ALL = 2u << 18,
 	ICR_ALL_BUT_SELF = 3u << 18,
 	APIC_BASE_X2 = 1u << 10,
 };
 
-static void x2apic_only(struct test_ctx *t)
+void x2apic_only(struct test_ctx *t)
 {
 	if (strcmp(apic_mode(), "x2apic") != 0)
 		test_skip(t, "the local APICs are in %s mode", apic_mode());
@@ -69,23 +67,34 @@ static void write_order(void *arg)
 	wrmsr(o->msr, o->value);
 }
 
-/* CPU `from` writes the register: all that are to take it take it once, and the others do not. */
-static void sends(struct test_ctx *t, unsigned int from, struct order *o, bool to_self)
+/* CPU `from` writes the register: those whose bits are set take it once, and the others do not. */
+static void sends(struct test_ctx *t, unsigned int from, uint32_t msr, uint64_t value,
+		  uint64_t cpus)
 {
 	const unsigned int n = smp_cpus_online();
+	struct order o = { msr, value };
 	unsigned int cpu;
 
 	memset(came, 0, sizeof(came));
-	if (smp_call(from, write_order, o, test_sec()))
+	if (smp_call(from, write_order, &o, test_sec()))
 		test_error(t, "CPU %u does not answer", from);
 	for (cpu = 0; cpu < n; cpu++)
-		if ((cpu == from) == to_self)
+		if (cpus >> cpu & 1)
 			expect(t, wait_for(taken(cpu), test_sec()),
-			       "an IPI by CPU %u does not come to CPU %u", from, cpu);
+			       "an IPI by CPU %u, 0x%llx, does not come to CPU %u", from,
+			       (unsigned long long)value, cpu);
 	(void)wait_for(false, QUIET_NS);
 	for (cpu = 0; cpu < n; cpu++)
-		expect_eq(t, taken(cpu), (cpu == from) == to_self,
-			  "IPIs on CPU %u after one by CPU %u", cpu, from);
+		expect_eq(t, taken(cpu), cpus >> cpu & 1,
+			  "IPIs on CPU %u after one by CPU %u, 0x%llx", cpu, from,
+			  (unsigned long long)value);
+}
+
+static uint64_t all_cpus(void)
+{
+	const unsigned int n = smp_cpus_online();
+
+	return n < 64 ? (1ull << n) - 1 : UINT64_MAX;
 }
 
 static int vector;
@@ -114,11 +123,8 @@ TEST(apic_self,
 	unsigned int cpu;
 
 	get_vector(t);
-	for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
-		struct order o = { X2APIC_SELF_IPI, (uint64_t)vector };
-
-		sends(t, cpu, &o, true);
-	}
+	for (cpu = 0; cpu < smp_cpus_online(); cpu++)
+		sends(t, cpu, X2APIC_SELF_IPI, (uint64_t)vector, 1ull << cpu);
 }
 
 TEST(apic_others,
@@ -130,10 +136,79 @@ TEST(apic_others,
 	unsigned int cpu;
 
 	get_vector(t);
-	for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
-		struct order o = { X2APIC_ICR, ICR_ALL_BUT_SELF | ICR_ASSERT | (uint64_t)vector };
+	for (cpu = 0; cpu < smp_cpus_online(); cpu++)
+		sends(t, cpu, X2APIC_ICR, ICR_ALL_BUT_SELF | ICR_ASSERT | (uint64_t)vector,
+		      all_cpus() & ~(1ull << cpu));
+}
 
-		sends(t, cpu, &o, false);
+TEST(apic_all,
+     .id = "boot.apic.all_cpus",
+     .clause = "Intel SDM 3A, 11.6.1, 11.12.9: the shorthand \"all including self\", and the destination 0xffffffff, are every CPU",
+     .owner = OWNER,
+     .needs = NEED_SMP)
+{
+	unsigned int cpu;
+
+	get_vector(t);
+	for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
+		sends(t, cpu, X2APIC_ICR, ICR_ALL | ICR_ASSERT | (uint64_t)vector, all_cpus());
+		sends(t, cpu, X2APIC_ICR,
+		      (uint64_t)UINT32_MAX << 32 | ICR_ASSERT | (uint64_t)vector, all_cpus());
+	}
+}
+
+static void read_logical_id(void *arg)
+{
+	*(uint32_t *)arg = (uint32_t)rdmsr(X2APIC_LDR);
+}
+
+/* The cluster's number and the CPU's bit in it are made from its id. */
+static uint32_t logical_id(unsigned int cpu)
+{
+	const uint32_t id = smp_hw_id(cpu);
+
+	return id >> 4 << 16 | 1u << (id & 15);
+}
+
+/* CPUs of the first one's cluster that are in `cpus`, and their bits as a destination. */
+static uint64_t in_cluster(uint64_t cpus, uint32_t *dest)
+{
+	uint64_t is = 0;
+	unsigned int cpu;
+
+	*dest = logical_id(0) & 0xffff0000;
+	for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
+		if (!(cpus >> cpu & 1) || logical_id(cpu) >> 16 != logical_id(0) >> 16)
+			continue;
+		is |= 1ull << cpu;
+		*dest |= logical_id(cpu) & 0xffff;
+	}
+	return is;
+}
+
+TEST(apic_logical,
+     .id = "boot.apic.logical",
+     .clause = "Intel SDM 3A, 11.12.10.1, 11.12.10.2: the logical x2APIC id is made from the id; a logical destination is each CPU of its cluster whose bit is set",
+     .owner = OWNER,
+     .needs = NEED_SMP)
+{
+	static const uint64_t sets[] = { UINT64_MAX, 1, 2, 5, 6, 0xaaaaaaaaaaaaaaaa };
+	unsigned int cpu, i;
+	uint32_t ldr, dest;
+	uint64_t cpus;
+
+	get_vector(t);
+	for (cpu = 0; cpu < smp_cpus_online(); cpu++) {
+		if (smp_call(cpu, read_logical_id, &ldr, test_sec()))
+			test_error(t, "CPU %u does not answer", cpu);
+		expect_eq(t, ldr, logical_id(cpu), "logical x2APIC id of CPU %u", cpu);
+	}
+	for (i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+		cpus = in_cluster(sets[i], &dest);
+		if (cpus)
+			sends(t, i % 2, X2APIC_ICR,
+			      (uint64_t)dest << 32 | ICR_LOGICAL | ICR_ASSERT | (uint64_t)vector,
+			      cpus);
 	}
 }
 

@@ -6,10 +6,16 @@
 enum {
 	MSR_APIC_BASE = 0x1b,
 	MSR_X2APIC_ID = 0x802,
+	MSR_X2APIC_TPR = 0x808,
+	MSR_X2APIC_PPR = 0x80a,
+	MSR_X2APIC_LDR = 0x80d,
 	MSR_X2APIC_SVR = 0x80f,
+	MSR_X2APIC_ISR = 0x810,
+	MSR_X2APIC_IRR = 0x820,
 	MSR_X2APIC_ICR = 0x830,
 	MSR_X2APIC_LVT_TIMER = 0x832,
 	MSR_X2APIC_TIMER_INITIAL = 0x838,
+	MSR_X2APIC_TIMER_CURRENT = 0x839,
 	MSR_X2APIC_TIMER_DIVIDE = 0x83e,
 	MSR_X2APIC_SELF_IPI = 0x83f,
 	MSR_LSTAR = 0xc0000082,
@@ -20,10 +26,12 @@ enum {
 	ICR_NMI = 4,
 	ICR_INIT = 5,
 	ICR_STARTUP = 6,
+	ICR_LOGICAL = 1u << 11,
 	ICR_ALL = 2u << 18,
 	ICR_ALL_BUT_SELF = 3u << 18,
 	APIC_BASE_X2APIC = 1u << 10,
 	LVT_MASKED = 1u << 16,
+	LVT_PERIODIC = 1u << 17,
 	FIRST_OF_PAYLOAD = 0xf0, /* vectors by which it wakes CPUs and flushes their TLBs */
 };
 
@@ -288,6 +296,123 @@ void outside_init_xapic(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t
 		return;
 	plugin_set_reg(cpu, R_RAX, plugin_reg(cpu, R_RAX) & ~(uint64_t)APIC_BASE_X2APIC);
 	drop(true);
+}
+
+static uint32_t ipi_vector(unsigned int cpu)
+{
+	return plugin_reg(cpu, R_RAX) & 0xff;
+}
+
+static bool sends_of_test(unsigned int cpu)
+{
+	return sends(cpu, ICR_FIXED) && ipi_vector(cpu) < FIRST_OF_PAYLOAD;
+}
+
+/* A logical destination is looked up, and the first CPU that is found is the one. */
+bool apic_logical_one(unsigned int cpu, const struct plugin_site *s)
+{
+	const uint32_t to = destination(cpu), bits = to & 0xffff;
+
+	(void)s;
+	if (sends_of_test(cpu) && plugin_reg(cpu, R_RAX) & ICR_LOGICAL && bits & (bits - 1)) {
+		plugin_set_reg(cpu, R_RDX, (to & ~0xffffu) | (bits & -bits));
+		drop(true);
+	}
+	return false;
+}
+
+/* No CPU has this id. */
+bool apic_broadcast_lost(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	return drop(sends_of_test(cpu) && destination(cpu) == UINT32_MAX);
+}
+
+/* What is pending already is of a lower priority, and the host does not look for more. */
+bool apic_higher_lost(unsigned int cpu, const struct plugin_site *s)
+{
+	static uint32_t last[PLUGIN_CPUS];
+	const uint32_t v = ipi_vector(cpu), before = last[cpu];
+
+	(void)s;
+	if (!writes(cpu, MSR_X2APIC_SELF_IPI))
+		return false;
+	last[cpu] = v;
+	return drop(before && v > before);
+}
+
+bool apic_tpr_ignored(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	return drop(writes(cpu, MSR_X2APIC_TPR) && (uint32_t)plugin_reg(cpu, R_RAX));
+}
+
+bool apic_periodic_once(unsigned int cpu, const struct plugin_site *s)
+{
+	(void)s;
+	if (writes(cpu, MSR_X2APIC_LVT_TIMER) && plugin_reg(cpu, R_RAX) & LVT_PERIODIC) {
+		plugin_set_reg(cpu, R_RAX, plugin_reg(cpu, R_RAX) & ~(uint64_t)LVT_PERIODIC);
+		drop(true);
+	}
+	return false;
+}
+
+static void reads_as(unsigned int cpu, uint32_t msr, uint32_t first, uint32_t n, uint64_t v)
+{
+	const uint64_t is = plugin_reg(cpu, R_RDX) << 32 | (uint32_t)plugin_reg(cpu, R_RAX);
+
+	if (msr - first < n && is != v)
+		set_edx_eax(cpu, v);
+}
+
+void apic_ldr_xapic(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	(void)kind;
+	(void)rax;
+	reads_as(cpu, (uint32_t)rcx, MSR_X2APIC_LDR, 1, 1u << 24);
+}
+
+void apic_irr_hidden(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	(void)kind;
+	(void)rax;
+	reads_as(cpu, (uint32_t)rcx, MSR_X2APIC_IRR, 8, 0);
+}
+
+void apic_isr_hidden(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	(void)kind;
+	(void)rax;
+	reads_as(cpu, (uint32_t)rcx, MSR_X2APIC_ISR, 8, 0);
+}
+
+void apic_ppr_is_0(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	(void)kind;
+	(void)rax;
+	reads_as(cpu, (uint32_t)rcx, MSR_X2APIC_PPR, 1, 0);
+}
+
+/* The count is that of the timer's start, but for the calibration's. */
+void apic_count_stands(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	(void)rax;
+	if (kind == K_RDMSR && initial_count[cpu] && initial_count[cpu] != UINT32_MAX)
+		reads_as(cpu, (uint32_t)rcx, MSR_X2APIC_TIMER_CURRENT, 1, initial_count[cpu]);
+}
+
+bool apic_notes_timer(unsigned int cpu, const struct plugin_site *s)
+{
+	if (s->kind == K_WRMSR)
+		note_timer(cpu);
+	return false;
+}
+
+void apic_initial_hidden(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx)
+{
+	(void)kind;
+	(void)rax;
+	reads_as(cpu, (uint32_t)rcx, MSR_X2APIC_TIMER_INITIAL, 1, 0);
 }
 
 /* --- what INIT leaves of other registers ------------------------------------------------------------------ */

@@ -22,6 +22,12 @@ bool outside_self_ipi_lost(unsigned int cpu, const struct plugin_site *s);
 bool outside_timer_zero_keeps(unsigned int cpu, const struct plugin_site *s);
 bool outside_timer_mask_ignored(unsigned int cpu, const struct plugin_site *s);
 bool outside_ipi_others_and_self(unsigned int cpu, const struct plugin_site *s);
+bool apic_logical_one(unsigned int cpu, const struct plugin_site *s);
+bool apic_broadcast_lost(unsigned int cpu, const struct plugin_site *s);
+bool apic_higher_lost(unsigned int cpu, const struct plugin_site *s);
+bool apic_tpr_ignored(unsigned int cpu, const struct plugin_site *s);
+bool apic_periodic_once(unsigned int cpu, const struct plugin_site *s);
+bool apic_notes_timer(unsigned int cpu, const struct plugin_site *s);
 bool init_clears_lstar_notes(unsigned int cpu, const struct plugin_site *s);
 bool outside_init_xapic_notes(unsigned int cpu, const struct plugin_site *s);
 
@@ -35,6 +41,12 @@ void outside_tsc_rate_ap(unsigned int cpu, enum kind kind, uint64_t rax, uint64_
 void outside_cpuid_nx(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_tsc_from_startup(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void outside_init_xapic(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void apic_ldr_xapic(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void apic_irr_hidden(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void apic_isr_hidden(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void apic_ppr_is_0(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void apic_initial_hidden(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
+void apic_count_stands(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void init_keeps_cr0(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void init_keeps_dr7(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
 void init_clears_lstar(unsigned int cpu, enum kind kind, uint64_t rax, uint64_t rcx);
