@@ -27,6 +27,11 @@
 #define DIRECT	 VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC)
 #define FLAGS	 VIRTIO_BIT(VIRTIO_F_EVENT_IDX)
 
+/* Bytes of a huge buffer: at most, less each time that there is no room, behind an IOMMU. */
+#define HUGE_MOST   (1024u << 20)
+#define HUGE_STEP   (8u << 20)
+#define HUGE_MAPPED (5u << 20)
+
 /* The device anew, with a driver of this manner; the control connection, too. */
 static struct vsock_env *up(struct test_ctx *t, const char *name, const struct vsock_manner *m)
 {
@@ -305,6 +310,55 @@ TEST(shapes_to_guest,
 
 	for (i = 0; i < COUNT_OF(manners); i++)
 		serve(t, &manners[i]);
+}
+
+/* The largest free piece of memory, but for some that others need; at least `least` bytes, or 0. */
+static uint32_t largest_piece(uint32_t least)
+{
+	uint32_t size;
+	void *p;
+
+	for (size = HUGE_MOST; size >= least; size -= HUGE_STEP) {
+		p = mem_pages(size / PAGE_SIZE, PAGE_SIZE);
+		if (!p)
+			continue;
+		mem_pages_free(p, size / PAGE_SIZE);
+		return size > HUGE_STEP ? size - HUGE_STEP : size;
+	}
+	return 0;
+}
+
+TEST(shapes_huge,
+     .id = "vsock.shapes.rx_huge",
+     .clause = "virtio 1.4, 2.7.5, 2.7.8.2: a buffer has up to 2^32 - 1 bytes, wherever memory is; len is what was written",
+     .owner = OWNER,
+     .needs = NEED_VSOCK | NEED_PEER,
+     .timeout = 60 * SEC)
+{
+	const bool restricted = dma_restricted(&vsock_device(vsock_env_ctl(t)->vs)->dev);
+	struct vsock_manner m = { .rx_count = 1 };
+	struct pair *p;
+
+	/* Behind an IOMMU each page is a translation of its own, and a pool of bounce buffers is small. */
+	m.rx_bytes = restricted ? HUGE_MAPPED : largest_piece(HUGE_STEP);
+	if (!m.rx_bytes)
+		test_skip(t, "no %u MiB of memory are free in one piece", HUGE_STEP >> 20);
+	vsock_set_manner(&m);
+	if (vsock_env_reopen(t, 0)) {
+		require(t, restricted,
+			"with one rx buffer of %u MiB the device does not come up: %s",
+			(unsigned int)(m.rx_bytes >> 20), vsock_env_device_error());
+		test_skip(t, "a buffer of %u MiB is more than what the device can reach",
+			  (unsigned int)(m.rx_bytes >> 20));
+	}
+	require(t, vsock_env_reconnect() == 0,
+		"one rx buffer of %u MiB: the control connection: %s",
+		(unsigned int)(m.rx_bytes >> 20), vsock_env_peer_error());
+	test_note(t, "one rx buffer of %u MiB", (unsigned int)(m.rx_bytes >> 20));
+	p = pair_open(t, .guest_buf = 256u << 10);
+	host_send(p, 150001);
+	guest_expects(p, 150001);
+	pair_close(p);
 }
 
 TEST(shapes_header_only,

@@ -315,6 +315,7 @@ static bool buffer_refused(const struct ring *r, uint64_t gpa, uint64_t len)
 			   mem_at(r->mem, gpa, &one_more);
 
 	return (gpa < 0xa0000 && fault(F_OUTSIDE_VS_LOW_MEMORY)) ||
+	       (len > 64u << 20 && fault(F_RING_HUGE_REFUSED)) ||
 	       (known && here < len && fault(F_OUTSIDE_VS_TWO_REGIONS)) ||
 	       (known && here == len && one_more == len && fault(F_OUTSIDE_VS_LAST_BYTE_OF_RAM));
 }
