@@ -20,10 +20,11 @@
 #include "tests/virtio/util.h"
 
 #define OWNER_DEVICE "the device's own translations (vhost-user: IOTLB messages)"
-#define PLACES	     8u	  /* pages that a test has */
-#define MANY	     100u /* pages of addresses, at most */
-#define HEAD	     20u  /* of a request, in front of a page border */
-#define SEEN	     44u  /* bytes behind the border that are looked at */
+#define PLACES	     8u	   /* pages that a test has */
+#define MANY	     100u  /* pages of addresses, at most */
+#define LARGE	     1280u /* likewise of one buffer: 5 MiB */
+#define HEAD	     20u   /* of a request, in front of a page border */
+#define SEEN	     44u   /* bytes behind the border that are looked at */
 #define JUNK	     0xee
 #define ROUNDS	     4u
 #define SUBJECTS     16u
@@ -49,7 +50,7 @@ static struct {
 
 static void unmap_all(const struct iommu_space_info *s)
 {
-	(void)s->m->ops->unmap(s->m, s->domain, s->beyond, s->beyond + MANY * PAGE_SIZE - 1);
+	(void)s->m->ops->unmap(s->m, s->domain, s->beyond, s->beyond + LARGE * PAGE_SIZE - 1);
 }
 
 static int set_up(void)
@@ -748,6 +749,52 @@ TEST(device_many_pages,
 		actor_done(&x.a, 1);
 		expect(t, x.a.writes || actor_understood(&x.a, len),
 		       "%s: a buffer in %u pages: no RST answers the request", actor_who(&x.a), n);
+		vt_must_reset(t, x.a.d);
+		unmap_all(&x.s);
+	}
+}
+
+/* The request is in the first page. All others are some pages that follow each other, again and again. */
+static void maps_large(struct test_ctx *t, const struct subject *x)
+{
+	unsigned int k, n;
+
+	maps(t, x, 0, x->page, 1, right(x));
+	for (k = 1; k < LARGE; k += n) {
+		n = LARGE - k < PLACES - 1 ? LARGE - k : PLACES - 1;
+		maps(t, x, k, x->page + PAGE_SIZE, n, right(x));
+	}
+}
+
+TEST(device_large,
+     .id = "iommu.device.large",
+     .clause = "virtio 1.4, 2.7.5, 6.1: a buffer of 5 MiB, in however many pages of the address space, is one buffer",
+     .owner = OWNER_DEVICE,
+     .needs = NEED_VIRTIO | NEED_IOMMU,
+     .timeout = 60 * SEC)
+{
+	const unsigned int kib = (unsigned int)(LARGE * PAGE_SIZE >> 10);
+	uint32_t id, len = 0;
+	struct subject x;
+	unsigned int i;
+	dma_addr_t addr;
+
+	for (i = 0; subject_get(t, i, RINGS_EACH, &x); i++) {
+		maps_large(t, &x);
+		actor_prepare(&x.a, false);
+		memcpy(x.page, x.a.mem, x.a.len);
+		addr = x.a.addr;
+		x.a.addr = x.iova;
+		actor_desc(&x.a, 0, 0, kib << 10, actor_flags(&x.a), 0);
+		x.a.addr = addr;
+		actor_post(&x.a, 0);
+		vq_notify(x.a.vq);
+		require(t, actor_wait(&x.a, 1, 8 * ANSWER_NS) == 1,
+			"%s: a buffer of %u KiB is not used", actor_who(&x.a), kib);
+		actor_used(&x.a, 0, &id, &len);
+		actor_done(&x.a, 1);
+		expect(t, x.a.writes || actor_understood(&x.a, len),
+		       "%s: a buffer of %u KiB: no RST answers the request", actor_who(&x.a), kib);
 		vt_must_reset(t, x.a.d);
 		unmap_all(&x.s);
 	}

@@ -86,12 +86,12 @@ void iotlb_update(struct iotlb *t, const struct iotlb_entry *e)
 	if (!fault(F_IOTLB_ASKED_FOR_GOOD))
 		forget_asked(t, e->iova, e->size);
 	drop(t, e->iova, e->size, false);
-	if (t->n < IOTLB_MAX) {
+	if (t->n < IOTLB_MAX && !(t->n >= IOTLB_MAX / 2 && fault(F_IOTLB_HALF))) {
 		t->e[t->n++] = g;
 		return;
 	}
 	t->e[t->oldest] = g;
-	t->oldest = (t->oldest + 1) % IOTLB_MAX;
+	t->oldest = (t->oldest + 1) % t->n;
 }
 
 void iotlb_invalidate(struct iotlb *t, uint64_t iova, uint64_t size)
