@@ -431,22 +431,20 @@ void device_stop(struct device *d)
 	d->features_acked = 0;
 }
 
-int device_ring_remap(struct device *d, unsigned int queue)
+void device_ring_remap(struct device *d, unsigned int queue)
 {
 	struct ring *r = &d->ring[queue];
 	const int ret = ring_map(r);
 
 	if (!ret)
-		return 0;
+		return;
+	ring_stop(r);
 	if (ret == -EAGAIN) {
 		r->waits = RING_WAITS_TO_GO_ON;
 		r->wait_base = ring_base(r);
-		ring_stop(r);
-		return ret;
+		return;
 	}
 	rd_log("%s: queue %u lost its memory", d->name, queue);
-	ring_stop(r);
-	return ret;
 }
 
 /* Fault outside.vs_event_used_early: a buffer for events comes back without one. */

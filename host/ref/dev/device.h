@@ -157,8 +157,8 @@ uint32_t device_ring_stop(struct device *d, unsigned int queue);
 void device_ring_reset(struct device *d, unsigned int queue);
 /* The driver reset the device: every queue stops, and nothing of it is left. */
 void device_stop(struct device *d);
-/* A running queue's addresses changed. -errno: they are not in memory, and the queue stops. */
-int device_ring_remap(struct device *d, unsigned int queue);
+/* A running queue's addresses changed. If they are not in memory the queue stops; if they have no translation, until they do. */
+void device_ring_remap(struct device *d, unsigned int queue);
 /* The memory map changed: running queues are looked up again, and those without memory wait for it. */
 void device_memory_changed(struct device *d);
 void device_config_read(struct device *d, uint32_t off, void *buf, uint32_t len);

@@ -120,7 +120,8 @@ void iotlb_ask_again(struct iotlb *t)
 static bool is_asked(const struct iotlb *t, uint64_t page, bool write)
 {
 	for (unsigned int i = 0; i < t->num_asked; i++) {
-		if (t->asked[i].iova == page && t->asked[i].write == write)
+		if (t->asked[i].write == write &&
+		    (t->asked[i].iova == page || fault(F_IOTLB_ONE_AT_A_TIME)))
 			return true;
 	}
 	return false;
@@ -128,7 +129,7 @@ static bool is_asked(const struct iotlb *t, uint64_t page, bool write)
 
 static void ask(struct iotlb *t, uint64_t iova, bool write)
 {
-	const uint64_t page = iova & ~(PAGE - 1);
+	const uint64_t page = iova / PAGE * PAGE;
 
 	if (is_asked(t, page, write) || t->num_asked == IOTLB_ASKED)
 		return;

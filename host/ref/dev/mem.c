@@ -109,13 +109,14 @@ uint8_t *mem_at(const struct guest_mem *m, uint64_t gpa, uint64_t *len)
 {
 	for (unsigned int i = 0; i < m->n; i++) {
 		const struct mem_region *r = &m->r[i];
-
 		/* Below the region the difference, which is unsigned, is larger than any region. */
-		if (gpa - r->gpa >= r->size)
+		const uint64_t off = gpa - r->gpa;
+
+		if (off >= r->size)
 			continue;
-		if (*len > r->size - (gpa - r->gpa))
-			*len = r->size - (gpa - r->gpa);
-		return r->host + (gpa - r->gpa);
+		if (*len > r->size - off)
+			*len = r->size - off;
+		return r->host + off;
 	}
 	return NULL;
 }
@@ -124,11 +125,12 @@ uint8_t *mem_at_uva(const struct guest_mem *m, uint64_t uva, uint64_t len, uint6
 {
 	for (unsigned int i = 0; i < m->n; i++) {
 		const struct mem_region *r = &m->r[i];
+		const uint64_t off = uva - r->uva;
 
-		if (uva - r->uva >= r->size || len > r->size - (uva - r->uva))
+		if (off >= r->size || len > r->size - off)
 			continue;
-		*gpa = r->gpa + (uva - r->uva);
-		return r->host + (uva - r->uva);
+		*gpa = r->gpa + off;
+		return r->host + off;
 	}
 	return NULL;
 }

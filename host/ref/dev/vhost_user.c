@@ -300,9 +300,8 @@ static int set_vring_addr(struct vhu *v, const struct vhu_msg *m)
 	r->avail_uva = m->addr.avail;
 	v->addr_set[m->addr.index] = true;
 	if (r->running) {
-		const int ret = device_ring_remap(v->d, m->addr.index);
-
-		return ret == -EAGAIN ? 0 : ret; /* it goes on once its addresses are translated */
+		device_ring_remap(v->d, m->addr.index);
+		return r->running || r->waits ? 0 : -EFAULT;
 	}
 	update_queue(v, m->addr.index);
 	return 0;
@@ -456,13 +455,13 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 		v->features = m->u64;
 		translate(v, m->u64 & 1ull << VIRTIO_F_ACCESS_PLATFORM);
 		device_set_features(d, m->u64 & ~(1ull << VHU_F_PROTOCOL_FEATURES));
-		return 0;
+		break;
 	case VHU_GET_PROTOCOL_FEATURES:
 		reply_u64(v, m, PROTOCOL_FEATURES);
 		return 1;
 	case VHU_SET_PROTOCOL_FEATURES:
 		v->protocol = m->u64 & PROTOCOL_FEATURES;
-		return 0;
+		break;
 	case VHU_GET_QUEUE_NUM:
 		reply_u64(v, m, DEV_QUEUES);
 		return 1;
@@ -470,11 +469,11 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 		reply_u64(v, m, MEM_MAX_REGIONS);
 		return 1;
 	case VHU_SET_OWNER:
-		return 0;
+		break;
 	case VHU_RESET_OWNER:
 	case VHU_RESET_DEVICE:
 		stop_all(v);
-		return 0;
+		break;
 	case VHU_SET_MEM_TABLE:
 		return set_mem_table(v, m);
 	case VHU_ADD_MEM_REG:
@@ -490,7 +489,7 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 		v->base[m->state.index] = d->ring[m->state.index].packed ? m->state.num :
 									   (uint16_t)m->state.num;
 		v->base_known[m->state.index] = true;
-		return 0;
+		break;
 	case VHU_GET_VRING_BASE:
 		stop_queue(v, m->state.index);
 		m->state.num = v->base[m->state.index];
@@ -507,7 +506,7 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 			return -EINVAL;
 		usock_close(&v->backend_fd);
 		v->backend_fd = usock_take_fd(&v->fds, 0);
-		return 0;
+		break;
 	case VHU_IOTLB_MSG:
 		return change_translation(v, &m->iotlb);
 	case VHU_GET_CONFIG:
@@ -517,7 +516,7 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 		return set_config(v, m);
 	case VHU_SET_STATUS:
 		v->status = (uint8_t)m->u64;
-		return 0;
+		break;
 	case VHU_GET_STATUS:
 		reply_u64(v, m, v->status);
 		return 1;
@@ -525,6 +524,7 @@ static int handle(struct vhu *v, struct vhu_msg *m)
 		rd_log("%s: vhost-user request %u is not known", d->name, m->h.request);
 		return -EOPNOTSUPP;
 	}
+	return 0;
 }
 
 static void complete(struct vhu *v)
