@@ -131,6 +131,7 @@ enum virtio_place {
 	VIRTIO_PLACE_TOGETHER, /* behind each other */
 	VIRTIO_PLACE_APART,    /* in memory of their own, at the least alignment that is allowed */
 	VIRTIO_PLACE_PAGE_END, /* each at the end of a page of its own */
+	VIRTIO_PLACE_ACROSS,   /* each across the border of two pages of its own */
 };
 
 struct virtio_device {

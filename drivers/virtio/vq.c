@@ -84,16 +84,31 @@ static bool take_page_end(struct virtqueue *vq, struct vq_area *a, size_t size, 
 	return true;
 }
 
+/* Half of it, as far as the alignment allows, lies in the first page; what is as small as that is in the second one. */
+static bool take_across(struct virtqueue *vq, struct vq_area *a, size_t size, size_t align)
+{
+	const size_t before = (size / 2) & ~(align - 1);
+
+	if (!take(vq, a, round_up(size + PAGE_SIZE - before, PAGE_SIZE), PAGE_SIZE))
+		return false;
+	lies_at(a, a, PAGE_SIZE - before);
+	return true;
+}
+
 bool vq_areas_alloc(struct virtqueue *vq, const size_t size[VQ_AREAS], const size_t align[VQ_AREAS])
 {
+	static bool (*const takes[])(struct virtqueue *, struct vq_area *, size_t, size_t) = {
+		[VIRTIO_PLACE_APART] = take_apart,
+		[VIRTIO_PLACE_PAGE_END] = take_page_end,
+		[VIRTIO_PLACE_ACROSS] = take_across,
+	};
 	unsigned int i;
 	bool ok = true;
 
 	if (vq->dev->place == VIRTIO_PLACE_TOGETHER)
 		return take_together(vq, size);
 	for (i = 0; i < VQ_AREAS && ok; i++)
-		ok = (vq->dev->place == VIRTIO_PLACE_APART ? take_apart : take_page_end)(
-			vq, &vq->area[i], size[i], align[i]);
+		ok = takes[vq->dev->place](vq, &vq->area[i], size[i], align[i]);
 	return ok;
 }
 

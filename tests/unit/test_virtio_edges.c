@@ -307,8 +307,8 @@ static void sizes(void **state)
 }
 
 /*
- * Where a test wants the parts of a queue: apart, at the least alignment that is allowed; or each up to the end of a page, as
- * far as its alignment lets it. The ring works there, and a reset forgets it.
+ * Where a test wants the parts of a queue: apart, at the least alignment that is allowed; or each up to the end of a page, or
+ * across it, as far as its alignment lets it. The ring works there, and a reset forgets it.
  */
 static void places(void **state)
 {
@@ -329,7 +329,7 @@ static void places(void **state)
 
 	(void)state;
 	for (i = 0; i < sizeof(k) / sizeof(k[0]); i++) {
-		for (place = VIRTIO_PLACE_APART; place <= VIRTIO_PLACE_PAGE_END; place++) {
+		for (place = VIRTIO_PLACE_APART; place <= VIRTIO_PLACE_ACROSS; place++) {
 			negotiate(k[i].features);
 			dev.q[0].max = k[i].size;
 			dev.vdev.place = (enum virtio_place)place;
@@ -343,8 +343,10 @@ static void places(void **state)
 				assert_int_equal(at[part] % a, 0);
 				if (place == VIRTIO_PLACE_APART)
 					assert_int_equal(at[part] % 4096, a);
-				else
+				else if (place == VIRTIO_PLACE_PAGE_END)
 					assert_true(page - end < a);
+				else
+					assert_int_equal((at[part] + (n / 2 & ~(a - 1))) % 4096, 0);
 				memset(phys_to_virt(at[part]), 0, n); /* ASan: it is there */
 			}
 			assert_true(at[0] >> 12 != at[1] >> 12 && at[1] >> 12 != at[2] >> 12);

@@ -6,9 +6,9 @@
  * pages of which one is missing, takes the last byte of a memory region for one behind it, or a buffer that goes on in the
  * next region for one that ends with the first (cloud-hypervisor issues 540 and 8767).
  *
- * Queues are made with their parts apart, at the least alignment and up to the ends of pages; the last page of RAM is the
- * place of each part in turn, of a buffer and of an indirect table; buffers lie across addresses at which pieces of RAM
- * begin. The device works as it does elsewhere.
+ * Queues are made with their parts apart, at the least alignment, up to the ends of pages and across them; the last page
+ * of RAM is the place of each part in turn, of a buffer and of an indirect table; buffers lie across addresses at which
+ * pieces of RAM begin. The device works as it does elsewhere.
  */
 #include <string.h>
 
@@ -47,14 +47,15 @@ TEST(ring_areas,
      .needs = NEED_VIRTIO,
      .timeout = 20 * SEC)
 {
-	static const enum virtio_place places[] = { VIRTIO_PLACE_APART, VIRTIO_PLACE_PAGE_END };
+	static const enum virtio_place places[] = { VIRTIO_PLACE_APART, VIRTIO_PLACE_PAGE_END,
+						    VIRTIO_PLACE_ACROSS };
 	static const uint16_t sizes[] = { SMALL, 0 };
 	struct bring_up how = { .rings = RINGS_EACH };
 	unsigned int i, k, tried = 0;
 	struct actor a;
 
 	actor_need(t);
-	for (k = 0; k < 8; k++) {
+	for (k = 0; k < 4 * sizeof(places) / sizeof(places[0]); k++) {
 		how.place = places[k / 4];
 		how.size = sizes[k / 2 % 2];
 		how.features = k % 2 ? EVENT : 0;
