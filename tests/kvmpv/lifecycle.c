@@ -235,6 +235,47 @@ TEST(lifecycle_device,
 	}
 }
 
+/* What the tests of leaks count on: that it finds nothing tells of something. */
+TEST(lifecycle_seen,
+     .id = "kvmpv.lifecycle.shared_is_seen",
+     .clause = "RFCv2 MEM_SHARE, map_gpa shared: the host reads what lies in shared pages; host/peer/proto.h: it finds the bytes, and tells where",
+     .owner = OWNER,
+     .needs = STATE,
+     .timeout = 40 * SEC)
+{
+	static const char shown[] = "assay shown page 93a24d681 end.";
+	struct ctl_mem_scan_reply r;
+	struct vsock_env *e;
+	uint8_t *p, *at[3];
+	unsigned int i;
+
+	kvmpv_protected(t);
+	e = kvmpv_device(t);
+	p = kvmpv_pages(t, 2);
+	at[0] = p + 64;
+	at[1] = p + PAGE_SIZE - sizeof(shown) / 2; /* in both of them */
+	at[2] = p + 2 * PAGE_SIZE - sizeof(shown);
+	expect_answer(t, protect_share(gfn_of(p), 2), 0, "share");
+	for (i = 0; i < 3; i++) {
+		memset(p, 0, 2 * PAGE_SIZE);
+		memcpy(at[i], shown, sizeof(shown));
+		CTL_OK(t, ctl_mem_scan(e->ctl, shown, sizeof(shown), &r));
+		expect_eq(t, r.matches, 1, "places where the host finds what is in shared pages");
+		expect_eq(t, r.first_addr, virt_to_phys(at[i]), "where it is");
+	}
+	memset(p, 0, 2 * PAGE_SIZE);
+	memcpy(at[0], shown, sizeof(shown));
+	memcpy(at[2], shown, sizeof(shown));
+	CTL_OK(t, ctl_mem_scan(e->ctl, shown, sizeof(shown), &r));
+	expect_eq(t, r.matches, 2, "places where the host finds what is there twice");
+	expect_eq(t, r.first_addr, virt_to_phys(at[0]), "where the first one is");
+	memset(p, 0, 2 * PAGE_SIZE);
+	if (protect_unshare(gfn_of(p), 2))
+		mem_keep(2);
+	else
+		mem_pages_free(p, 2);
+}
+
 TEST(lifecycle_page,
      .id = "kvmpv.lifecycle.freed_page",
      .clause = "RFCv2 MEM_UNSHARE, map_gpa encrypted: a page that its owner took back is private for the next",

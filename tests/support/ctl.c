@@ -499,7 +499,7 @@ int ctl_headers(struct ctl *c, uint32_t src_port, uint32_t dst_port, bool clear,
 
 	out->total = le64_to_cpu(out->total);
 	out->count = le32_to_cpu(out->count);
-	return ret;
+	return ret || out->count <= CTL_HEADERS_MAX ? ret : lose(c, -EBADMSG);
 }
 
 int ctl_mem_state(struct ctl *c, struct ctl_mem_state *out)
