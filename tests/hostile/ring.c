@@ -96,6 +96,8 @@ static const struct ill chains[] = {
 	  .desc = { { MEM, PLAIN, NEXT, 1 }, { 1ull << 52, 16, INDIRECT, 0 } } },
 	{ "a request that may be written, and one behind it", 0, .both = true, .n = 2,
 	  .desc = { { MEM, PLAIN, NEXT, 1, true }, { MEM, PLAIN, 0, 0 } } },
+	{ "a request, and both directions behind it", 0, .both = true, .n = 3,
+	  .desc = { { MEM, PLAIN, NEXT, 1 }, { MEM, 16, NEXT, 2, true }, { MEM, 16, 0, 0 } } },
 	{ "a request that ends behind all memory", 0, .both = true, .read = true, .n = 1,
 	  .desc = { { MEM, PAST_END, 0, 0 } } },
 	/* Of less than that some machine has so much memory. */

@@ -218,6 +218,36 @@ TEST(hostile_floods,
 	pair_close(beside);
 }
 
+#define SMALL_BUF 4096u
+#define EMPTY	  10000u
+
+/*
+ * Messages without data take no credit, and the host's application reads none of them. A host that keeps each of them runs
+ * out of memory by and by.
+ */
+TEST(hostile_empty,
+     .id = "hostile.vsock.empty_messages",
+     .clause = CLAUSE,
+     .owner = OWNER,
+     .needs = NEEDS | NEED_SEQPACKET,
+     .liveness = 1,
+     .timeout = 60 * SEC)
+{
+	struct pair *beside = pair_open(t, .at = ASSAY_ECHO_PORT);
+	struct pair *p = pair_open(t, .type = VSOCK_SEQPACKET, .host_buf = SMALL_BUF);
+	unsigned int i;
+
+	host_pauses(p);
+	for (i = 0; i < EMPTY && vsock_conn_state(p->conn) == VSOCK_ESTABLISHED; i++)
+		guest_packet(p, VSOCK_OP_RW, VSOCK_SEQ_EOM, 0);
+	echo(beside, 1000);
+	if (vsock_conn_state(p->conn) == VSOCK_ESTABLISHED)
+		test_note(t, "%u messages without data are kept unread beside a buffer of %u bytes",
+			  EMPTY, SMALL_BUF);
+	pair_drop(p);
+	pair_close(beside);
+}
+
 /* Connections that are opened and then forgotten by the guest, and reset in the end. */
 TEST(hostile_half_open,
      .id = "hostile.vsock.forgotten",

@@ -110,7 +110,6 @@ void fg_device(struct fake_guest *g, const struct device_params *p, uint64_t fea
 	assert(d);
 	fg_memory(g, &d->mem);
 	g->d = d;
-	device_attach(d);
 	device_set_features(d, features);
 	for (unsigned int q = 0; q < DEV_QUEUES; q++) {
 		fg_ring_setup(g, &d->ring[q], q, FG_QSIZE);

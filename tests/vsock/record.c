@@ -744,6 +744,21 @@ static void are_recorded(struct test_ctx *t, struct vsock_env *e, const struct c
 	}
 }
 
+/* The newest packet of all is the order itself, which is longer than the one in front of it. */
+static void ends_with_the_order(struct test_ctx *t, struct vsock_env *e)
+{
+	static struct ctl_headers_reply r;
+	struct vsock_hdr h;
+
+	CTL_OK(t, ctl_barrier(e->ctl));
+	CTL_OK(t, ctl_headers(e->ctl, 0, 0, false, &r));
+	require(t, r.count > 0, "headers told of any port: none");
+	memcpy(&h, r.hdr[r.count - 1], sizeof(h));
+	expect_eq(t, le16_to_cpu(h.op), VSOCK_OP_RW, "operation of the newest header");
+	expect_eq(t, le32_to_cpu(h.len), sizeof(struct ctl_header) + sizeof(struct ctl_headers),
+		  "bytes of the newest packet, which is the order");
+}
+
 TEST(record_headers,
      .id = "vsock.record.headers",
      .clause = "virtio 1.4, 5.10.6: the header that the driver wrote is the one that the device reads, in the order of the ring",
@@ -777,6 +792,7 @@ TEST(record_headers,
 	are_recorded(t, e, &r, FEW, 6);
 	CTL_OK(t, ctl_headers(e->ctl, 0, NOBODY, false, &r));
 	expect_eq(t, r.total, 0, "headers that were to be forgotten");
+	ends_with_the_order(t, e);
 	send_numbered(t, e, FEW, MORE);
 	CTL_OK(t, ctl_headers(e->ctl, 0, NOBODY, false, &r));
 	expect_eq(t, r.total, (MORE - FEW) / 2, "headers to one port since then");

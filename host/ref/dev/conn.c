@@ -17,11 +17,11 @@
 #include "host/ref/dev/log.h"
 #include "host/ref/dev/transport.h"
 
-#define TX_LIMIT     (256 * 1024) /* bytes queued for the guest, a connection */
-#define CLOSE_NS     800000000ll  /* how long a closed connection waits for the guest's RST */
-#define SEND_QUEUE   256	  /* connections in the send queue of a fault */
-#define SMALL	     128	  /* bytes of a payload that a fault copies behind another one */
-#define MAX_MESSAGES 65536 /* unread message ends of a connection: beyond it, the guest floods */
+#define TX_LIMIT   (256 * 1024) /* bytes queued for the guest, a connection */
+#define CLOSE_NS   800000000ll	/* how long a closed connection waits for the guest's RST */
+#define SEND_QUEUE 256		/* connections in the send queue of a fault */
+#define SMALL	   128		/* bytes of a payload that a fault copies behind another one */
+#define MAX_EMPTY  1024		/* unread messages beside those that fill the buffer */
 
 /* --- the table --- */
 
@@ -697,6 +697,13 @@ static bool ends_message(const struct tconn *c, const struct virtio_vsock_hdr *h
 	return h->len || !fault_on_conn(F_OUTSIDE_VS_EMPTY_FROM_GUEST, c->host_port);
 }
 
+/* A message without data takes no credit: the guest may send as many as it likes. */
+static bool has_too_many(const struct tconn *c)
+{
+	return c->rx_ends.len / sizeof(c->rx_put) >= (uint64_t)c->buf_alloc + MAX_EMPTY &&
+	       !fault_on_conn(F_HOSTILE_ENDS_UNBOUNDED, c->host_port);
+}
+
 static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 			 const struct ring_chain *chain)
 {
@@ -747,8 +754,7 @@ static void receive_data(struct tconn *c, const struct virtio_vsock_hdr *h,
 	if (len && len <= SMALL && c->rx_ends.len && c->rx_message == c->rx_put &&
 	    fault_on_conn(F_OUTSIDE2_VS_SMALL_MERGED, c->host_port))
 		c->rx_ends.len -= sizeof(c->rx_put);
-	if (!append_rx(c, chain, len) ||
-	    (c->type == VIRTIO_VSOCK_TYPE_SEQPACKET && c->rx_ends.len >= 8 * MAX_MESSAGES)) {
+	if (!append_rx(c, chain, len) || has_too_many(c)) {
 		end_by_rst(c, -ECONNRESET);
 		return;
 	}

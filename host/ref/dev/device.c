@@ -288,19 +288,6 @@ static bool any_running(const struct device *d)
 	return false;
 }
 
-int device_attach(struct device *d)
-{
-	int ret;
-
-	page_states_close(&d->mem.ps);
-	if (!d->page_state)
-		return 0;
-	ret = page_states_open(d->page_state, &d->mem.ps);
-	if (ret)
-		rd_log("%s: page states %s: %s", d->name, d->page_state, strerror(-ret));
-	return ret;
-}
-
 void device_detach(struct device *d)
 {
 	bool running = any_running(d);
@@ -346,14 +333,26 @@ void device_set_features(struct device *d, uint64_t features)
 	device_memory_changed(d);
 }
 
+/* Without the page states nothing tells what may be touched. Their file may come later than the VMM. */
+static int open_page_states(struct device *d)
+{
+	int ret;
+
+	if (!d->page_state || d->mem.ps.file)
+		return 0;
+	ret = page_states_open(d->page_state, &d->mem.ps);
+	if (ret)
+		rd_log("%s: page states %s: %s", d->name, d->page_state, strerror(-ret));
+	return ret;
+}
+
 int device_ring_start(struct device *d, unsigned int queue, uint32_t base)
 {
 	struct ring *r = &d->ring[queue];
 	const bool is_new = base == ring_new_base(r);
 	int ret;
 
-	/* Without the page states nothing tells what may be touched. */
-	if (d->page_state && !d->mem.ps.file && device_attach(d))
+	if (open_page_states(d))
 		return -EIO;
 	r->waits = RING_WAITS_NOT;
 	ret = ring_start(r, base);

@@ -145,8 +145,6 @@ void device_free(struct device *d);
 /* vhost-user's side. */
 uint64_t device_features(const struct device *d);
 void device_set_features(struct device *d, uint64_t features);
-/* Opens the page-state file if one is to be used. 0, -errno. */
-int device_attach(struct device *d);
 /* The VMM went away: memory unmapped, everything reset. */
 void device_detach(struct device *d);
 /* 0, -errno as ring_start(). */

@@ -61,7 +61,7 @@ static struct iotlb_entry granted(const struct iotlb *t, const struct iotlb_entr
 	struct iotlb_entry g = *e;
 
 	for (unsigned int i = 0; i < t->num_asked; i++) {
-		if (t->asked[i].iova - e->iova >= e->size)
+		if (t->asked[i].iova - e->iova >= e->size && !fault(F_IOTLB_ASKED_ELSEWHERE))
 			continue;
 		read |= !t->asked[i].write;
 		write |= t->asked[i].write;
@@ -86,6 +86,8 @@ void iotlb_update(struct iotlb *t, const struct iotlb_entry *e)
 	if (!fault(F_IOTLB_ASKED_FOR_GOOD))
 		forget_asked(t, e->iova, e->size);
 	drop(t, e->iova, e->size, false);
+	if (t->n == IOTLB_MAX && fault(F_IOTLB_FULL))
+		return;
 	if (t->n < IOTLB_MAX && !(t->n >= IOTLB_MAX / 2 && fault(F_IOTLB_HALF))) {
 		t->e[t->n++] = g;
 		return;
@@ -120,8 +122,10 @@ void iotlb_ask_again(struct iotlb *t)
 static bool is_asked(const struct iotlb *t, uint64_t page, bool write)
 {
 	for (unsigned int i = 0; i < t->num_asked; i++) {
-		if (t->asked[i].write == write &&
-		    (t->asked[i].iova == page || fault(F_IOTLB_ONE_AT_A_TIME)))
+		const bool same = t->asked[i].write == write, here = t->asked[i].iova == page;
+
+		if ((same && here) || (same && fault(F_IOTLB_ONE_AT_A_TIME)) ||
+		    (here && fault(F_IOTLB_ONE_A_PAGE)))
 			return true;
 	}
 	return false;

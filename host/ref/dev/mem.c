@@ -179,7 +179,8 @@ int dma_range(const struct guest_mem *m, uint64_t addr, uint64_t len, bool write
 		if (!done) {
 			*p = q;
 			*gpa = at;
-		} else if (q != *p + done || at != *gpa + done) {
+		} else if ((q != *p + done || at != *gpa + done) &&
+			   !fault(F_IOTLB_RING_IN_ONE_PIECE)) {
 			return -EFAULT;
 		}
 	}

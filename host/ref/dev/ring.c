@@ -351,10 +351,10 @@ int ring_add_buffer(struct ring *r, struct ring_chain *c, uint64_t gpa, uint64_t
 		left &= UINT16_MAX;
 	if (r->index == RX && gpa % 4 && fault(F_OUTSIDE_VS_RX_UNALIGNED))
 		return -EBADMSG;
-	if (gpa + left < gpa || buffer_refused(r, gpa, left))
+	if (buffer_refused(r, gpa, left))
 		return -EBADMSG;
 	left = length_taken(r, gpa, left, writable);
-	if (!writable && c->n_in)
+	if (!writable && c->n_in && !fault(F_HOSTILE_ORDER_TAKEN))
 		return -EBADMSG; /* 2.7.4.2: readable descriptors come first */
 	while (left) {
 		uint64_t len = left, at;

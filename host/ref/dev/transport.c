@@ -336,13 +336,14 @@ static int set_cids(struct device *d, const struct ctl_set_cids *s)
 
 static int headers(struct device *d, const struct ctl_headers *q, struct ctl_headers_reply *out)
 {
+	const uint64_t end = d->headers_total - fault(F_RECORD_HEADER_OWN_LOST);
 	uint64_t first = d->headers_from;
 
 	memset(out, 0, sizeof(*out));
 	if (d->headers_total - first > DEV_HEADERS)
 		first = d->headers_total - DEV_HEADERS;
 	/* The newest first, then turned round. */
-	for (uint64_t i = d->headers_total; i > first; i--) {
+	for (uint64_t i = end; i > first; i--) {
 		const uint8_t *raw = d->headers[(i - 1) % DEV_HEADERS];
 		struct virtio_vsock_hdr h;
 
@@ -391,11 +392,24 @@ static void scan_run(const uint8_t *p, uint64_t gpa, size_t len, const uint8_t *
 {
 	const uint8_t *at = p, *end = p + len;
 
+	if (fault(F_MEM_SCAN_BLIND))
+		return;
 	while ((size_t)(end - at) >= n && (at = memmem(at, (size_t)(end - at), secret, n))) {
 		if (out->matches++ == 0)
-			out->first_addr = gpa + (uint64_t)(at - p);
+			out->first_addr = gpa + (fault(F_MEM_SCAN_PAGE) ? 0 : (uint64_t)(at - p));
 		at++;
 	}
+}
+
+/* How many bytes from there on may be touched, in whole pages. */
+static uint64_t open_from(const struct page_states *ps, const struct mem_region *r, uint64_t off)
+{
+	const uint64_t page = 1ull << PAGE_STATE_SHIFT;
+	uint64_t end = off;
+
+	while (end < r->size && page_states_allowed(ps, r->gpa + end, page, NULL))
+		end += page;
+	return (end < r->size ? end : r->size) - off;
 }
 
 static int mem_scan(struct device *d, const struct ctl_mem_scan *q, struct ctl_mem_scan_reply *out)
@@ -413,22 +427,14 @@ static int mem_scan(struct device *d, const struct ctl_mem_scan *q, struct ctl_m
 	memset(out, 0, sizeof(*out));
 	for (unsigned int i = 0; i < d->mem.n; i++) {
 		const struct mem_region *r = &d->mem.r[i];
-		uint64_t off = 0, start = 0;
+		uint64_t len;
 
 		/* Runs of pages that may be touched: a match across a page border counts. */
-		while (off < r->size) {
-			const uint64_t part = r->size - off < page ? r->size - off : page;
-
-			if (page_states_allowed(ps, r->gpa + off, part, NULL)) {
-				out->scanned_pages++;
-				off += part;
-				continue;
-			}
-			scan_run(r->host + start, r->gpa + start, off - start, secret, q->len, out);
-			off += part;
-			start = off;
+		for (uint64_t off = 0; off < r->size; off += len + page) {
+			len = open_from(ps, r, off);
+			out->scanned_pages += len / page;
+			scan_run(r->host + off, r->gpa + off, len, secret, q->len, out);
 		}
-		scan_run(r->host + start, r->gpa + start, r->size - start, secret, q->len, out);
 	}
 	memset(secret, 0, sizeof(secret));
 	return 0;

@@ -588,8 +588,6 @@ static void accept_vmm(struct vhu *v)
 	if (v->fd < 0)
 		return;
 	rd_log("%s: a VMM connected", v->d->name);
-	/* The file of page states may come a moment later: the start of a queue tries again. */
-	device_attach(v->d);
 }
 
 /* --- the caller's loop --- */
@@ -749,10 +747,8 @@ struct vhu *vhu_new_connected(int fd, struct device *d)
 {
 	struct vhu *v = new (d);
 
-	if (v) {
+	if (v)
 		v->fd = fd;
-		device_attach(d);
-	}
 	return v;
 }
 
