@@ -353,6 +353,11 @@ static struct listener *find_listener(struct peer *p, uint64_t cid, uint32_t por
 	return NULL;
 }
 
+bool peer_listens(struct peer *p, uint64_t cid, uint32_t port, uint16_t type)
+{
+	return find_listener(p, cid, port, type);
+}
+
 bool peer_serves(const struct peer *p, uint64_t cid)
 {
 	unsigned int i;
@@ -482,15 +487,22 @@ void peer_on_device_reset(struct peer *p)
 
 /* --- listeners ------------------------------------------------------------------------------------ */
 
+static bool is_taken(const struct peer *p, const struct listener *want, uint32_t port)
+{
+	const struct listener *l;
+
+	for (l = p->listeners; l; l = l->next)
+		if (l->port == port && l->type == want->type &&
+		    (l->cid == want->cid || l->cid == ASSAY_CID_ANY || want->cid == ASSAY_CID_ANY))
+			return true;
+	return false;
+}
+
 int peer_listen(struct peer *p, const struct listener *want, uint32_t *port)
 {
 	struct listener *l;
 	int ret, tries;
 
-	for (l = p->listeners; l && want->port; l = l->next)
-		if (l->port == want->port && l->type == want->type &&
-		    (l->cid == want->cid || l->cid == ASSAY_CID_ANY || want->cid == ASSAY_CID_ANY))
-			return -EADDRINUSE;
 	if (want->dynamic && p->dynamic >= PEER_LISTENERS_MAX)
 		return -ENOSPC;
 	l = malloc(sizeof(*l));
@@ -500,7 +512,9 @@ int peer_listen(struct peer *p, const struct listener *want, uint32_t *port)
 	for (tries = 0; tries < 1000; tries++) {
 		if (!want->port)
 			l->port = p->next_port++;
-		ret = p->cfg.ops->listen(p->cfg.be, l->cid, l->port, l->type);
+		ret = is_taken(p, l, l->port) ?
+			      -EADDRINUSE :
+			      p->cfg.ops->listen(p->cfg.be, l->cid, l->port, l->type);
 		if (ret != -EADDRINUSE || want->port)
 			break;
 	}

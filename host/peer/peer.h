@@ -69,6 +69,8 @@ struct peer_config {
 struct peer *peer_new(const struct peer_config *cfg);
 void peer_free(struct peer *p);
 
+/* Whether there is a listener for connections to this CID, which is on it or on any. */
+bool peer_listens(struct peer *p, uint64_t cid, uint32_t port, uint16_t type);
 /* A connection came in on a listener. Returns the record, NULL: refuse (the transport sends RST and
  * frees t). remote: guest address, local: the host CID and port that were addressed. */
 struct peer_conn *peer_on_accept(struct peer *p, struct tconn *t, struct ctl_addr local,

@@ -488,6 +488,21 @@ bool conn_type_offered(const struct device *d, uint16_t type)
 		fault(F_OUTSIDE_VS_STREAM_ALWAYS));
 }
 
+/* Faults: there is a listener, which the end of another one has ended, or which is not on each CID. */
+static bool is_deaf(const struct device *d, uint64_t cid, uint32_t port, uint16_t type)
+{
+	const struct past_conn *u = &d->past.unlistened;
+	const bool here = u->host_port == port, alike = u->type == type;
+
+	if (!peer_listens(d->peer, ASSAY_CID_ANY, port, type) && fault(F_CONN_LISTENER_ANY_ONLY))
+		return true;
+	if (!u->valid || port <= ASSAY_CTL_PORT + 3 || u->host_port <= ASSAY_CTL_PORT + 3)
+		return false;
+	return (!here && alike && fault(F_RECORD_LISTENER_PORTS)) ||
+	       (here && alike && u->host_cid != cid && fault(F_RECORD_UNLISTEN_CID)) ||
+	       (here && !alike && fault_on_conn(F_OUTSIDE_VS_UNLISTEN_TYPE, port));
+}
+
 /* Faults: a request that should be accepted is refused. */
 static bool refused_wrongly(struct device *d, const struct virtio_vsock_hdr *h)
 {
@@ -497,6 +512,8 @@ static bool refused_wrongly(struct device *d, const struct virtio_vsock_hdr *h)
 
 	if (port == ASSAY_CTL_PORT)
 		return false;
+	if (is_deaf(d, host, port, type))
+		return true;
 	if ((d->past.refused > 128 && fault(F_OUTSIDE_VS_LEAK_REFUSED)) ||
 	    (d->past.by_rst > 300 && fault(F_OUTSIDE_VS_LEAK_RST)) ||
 	    (d->past.by_shutdown > 2000 && fault(F_OUTSIDE_VS_LEAK_SHUTDOWN)) ||
@@ -540,17 +557,17 @@ static void find_any_listener(const struct device *d, struct ctl_addr *local, ui
 								   VIRTIO_VSOCK_TYPE_STREAM;
 
 	if (local->port == ASSAY_CTL_PORT || low == ASSAY_CTL_PORT ||
-	    transport_listens(d, local->cid, local->port, *type))
+	    peer_listens(d->peer, local->cid, local->port, *type))
 		return;
-	if (transport_listens(d, local->cid, low, *type) && fault(F_OUTSIDE_VS_PORT_16_BITS))
+	if (peer_listens(d->peer, local->cid, low, *type) && fault(F_OUTSIDE_VS_PORT_16_BITS))
 		local->port = low;
-	else if (transport_listens(d, local->cid, local->port, other) &&
+	else if (peer_listens(d->peer, local->cid, local->port, other) &&
 		 fault(F_OUTSIDE_VS_LISTENER_TYPE))
 		*type = other;
 	for (unsigned int i = 0; i < d->cids.num_host && fault_on(F_OUTSIDE_VS_LISTENER_CID); i++) {
 		const uint64_t cid = d->cids.cid[d->cids.num_guest + i];
 
-		if (transport_listens(d, cid, local->port, *type) &&
+		if (peer_listens(d->peer, cid, local->port, *type) &&
 		    fault(F_OUTSIDE_VS_LISTENER_CID)) {
 			local->cid = cid;
 			return;
@@ -572,7 +589,7 @@ static void receive_request(struct device *d, const struct virtio_vsock_hdr *h)
 		return;
 	}
 	find_any_listener(d, &local, &accept_as);
-	if (transport_listens(d, local.cid, local.port, accept_as) && !refused_wrongly(d, h))
+	if (peer_listens(d->peer, local.cid, local.port, accept_as) && !refused_wrongly(d, h))
 		c = conn_new(d, local.cid, le32toh(h->dst_port), remote.cid, remote.port, type);
 	else if (fault_on_conn(F_RST_MISSING_ON_REFUSED, local.port))
 		return;

@@ -176,7 +176,6 @@ void device_free(struct device *d)
 		return;
 	device_detach(d);
 	peer_free(d->peer);
-	transport_drop_listeners(d);
 	conn_run_todo(d);
 	free(d->headers);
 	free(d);

@@ -62,6 +62,7 @@ struct past_conn {
 struct dev_past {
 	struct past_conn ended; /* the last one that ended in this life of the device */
 	struct past_conn open_at_reset[DEV_PAST_CONNS];
+	struct past_conn unlistened; /* the listener that ended last, until there is another one */
 	unsigned int refused, by_rst, by_shutdown, lost_at_reset, silent; /* counts, over resets */
 	unsigned int host_refused; /* connects of the host, likewise */
 };
@@ -128,8 +129,7 @@ struct device {
 	bool dead;		   /* fault dead.after_rst */
 	struct dev_past past;
 
-	/* transport.c: the peer's listeners and orders. */
-	struct dev_listener *listeners;
+	/* transport.c: the peer's orders. */
 	uint64_t headers_from;
 	bool cids_pending;
 	bool cids_waits; /* for the control connection's reply to be read */

@@ -13,56 +13,24 @@
 #include "host/ref/dev/faults.h"
 #include "host/ref/dev/log.h"
 
-struct dev_listener {
-	struct dev_listener *next;
-	uint64_t cid; /* or ASSAY_CID_ANY */
-	uint32_t port;
-	uint16_t type;
-};
-
 /* --- listeners --- */
 
-bool transport_listens(const struct device *d, uint64_t cid, uint32_t port, uint16_t type)
+/* Fault outside.vs_one_type_a_port. */
+static bool other_type_listens(const struct device *d, uint64_t cid, uint32_t port, uint16_t type)
 {
-	for (const struct dev_listener *l = d->listeners; l; l = l->next) {
-		if (l->port == port && l->type == type &&
-		    ((l->cid == cid && !fault(F_CONN_LISTENER_ANY_ONLY)) ||
-		     l->cid == ASSAY_CID_ANY))
-			return true;
-	}
-	return false;
+	const uint16_t other = type == VIRTIO_VSOCK_TYPE_STREAM ? VIRTIO_VSOCK_TYPE_SEQPACKET :
+								  VIRTIO_VSOCK_TYPE_STREAM;
+
+	return port > ASSAY_CTL_PORT + 3 && peer_listens(d->peer, cid, port, other) &&
+	       fault(F_OUTSIDE_VS_ONE_TYPE_A_PORT);
 }
 
-void transport_drop_listeners(struct device *d)
+/* For faults: the listener that ended last; port 0: there is a new one. */
+static void remember_unlistened(struct device *d, uint64_t cid, uint32_t port, uint16_t type)
 {
-	while (d->listeners) {
-		struct dev_listener *l = d->listeners;
-
-		d->listeners = l->next;
-		free(l);
-	}
-}
-
-static int rd_listen(void *be, uint64_t cid, uint32_t port, uint16_t type)
-{
-	struct device *d = be;
-	struct dev_listener *l;
-
-	if (cid != ASSAY_CID_ANY && !config_is_host(&d->cids, cid))
-		return -EADDRNOTAVAIL;
-	for (l = d->listeners; l; l = l->next) {
-		if (l->cid == cid && l->port == port && l->type == type)
-			return -EADDRINUSE;
-		if (l->cid == cid && l->port == port && port > ASSAY_CTL_PORT + 3 &&
-		    fault(F_OUTSIDE_VS_ONE_TYPE_A_PORT))
-			return -EADDRINUSE;
-	}
-	l = malloc(sizeof(*l));
-	if (!l)
-		return -ENOMEM;
-	*l = (struct dev_listener){ .next = d->listeners, .cid = cid, .port = port, .type = type };
-	d->listeners = l;
-	return 0;
+	d->past.unlistened = (struct past_conn){
+		.host_cid = cid, .host_port = port, .type = type, .valid = port
+	};
 }
 
 /* Faults: connections of a listener that ends. Their ends of the peer find out. */
@@ -77,26 +45,23 @@ static void end_accepted(struct device *d, uint64_t cid, uint32_t port, uint16_t
 	}
 }
 
-static void rd_unlisten(void *be, uint64_t cid, uint32_t port, uint16_t type)
+/* The peer itself knows who listens where. */
+static int rd_listen(void *be, uint64_t cid, uint32_t port, uint16_t type)
 {
 	struct device *d = be;
 
-	for (struct dev_listener **p = &d->listeners; *p; p = &(*p)->next) {
-		struct dev_listener *l = *p;
+	if (cid != ASSAY_CID_ANY && !config_is_host(&d->cids, cid))
+		return -EADDRNOTAVAIL;
+	if (other_type_listens(d, cid, port, type))
+		return -EADDRINUSE;
+	remember_unlistened(d, cid, 0, type);
+	return 0;
+}
 
-		if ((l->cid == cid ||
-		     (l->port == port && l->type == type && port > ASSAY_CTL_PORT + 3 &&
-		      fault(F_RECORD_UNLISTEN_CID))) &&
-		    (l->port == port ||
-		     (port > ASSAY_CTL_PORT + 3 && l->port > ASSAY_CTL_PORT + 3 &&
-		      fault(F_RECORD_LISTENER_PORTS))) &&
-		    (l->type == type || fault_on_conn(F_OUTSIDE_VS_UNLISTEN_TYPE, port))) {
-			*p = l->next;
-			free(l);
-			end_accepted(d, cid, port, type);
-			return;
-		}
-	}
+static void rd_unlisten(void *be, uint64_t cid, uint32_t port, uint16_t type)
+{
+	end_accepted(be, cid, port, type);
+	remember_unlistened(be, cid, port, type);
 }
 
 /* --- sockets --- */
