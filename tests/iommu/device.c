@@ -675,6 +675,22 @@ TEST(device_queue_permission,
 	}
 }
 
+/* QEMU's own devices write the end of an element to where the first page goes on (docs/known-hosts.md). */
+static void expect_untouched(struct test_ctx *t, const struct subject *x, const uint8_t *page)
+{
+	unsigned int k;
+
+	for (k = 0; k < PAGE_SIZE && page[k] == JUNK; k++)
+		;
+	if (x->a.writes && k < PAGE_SIZE)
+		test_note(t, "%s: byte %u of a page which is not mapped changes", actor_who(&x->a),
+			  k);
+	else
+		expect_eq(t, k, PAGE_SIZE,
+			  "%s: first byte that changes of a page which is not mapped",
+			  actor_who(&x->a));
+}
+
 /*
  * The used ring lies across two pages. The second one is another page of memory from the start on, and the driver's own is not
  * mapped. A device that does not use such a queue says so, or not.
@@ -686,17 +702,13 @@ TEST(device_queue_scattered,
      .needs = NEED_VIRTIO | NEED_IOMMU)
 {
 	struct bring_up how = small;
-	unsigned int i, k, tried = 0;
+	unsigned int i, k;
 	struct subject x;
 	uint8_t *second;
 
 	how.place = VIRTIO_PLACE_ACROSS;
 	how.no_driver_ok = true;
 	for (i = 0; subject_get(t, i, RINGS_SPLIT, &x); i++) {
-		/* QEMU's own writes the end of an element behind the first page (physmem.c). */
-		if (x.a.writes)
-			continue;
-		tried++;
 		actor_up(t, &x.a, &how);
 		second = page_of(&x, VQ_DEVICE) + PAGE_SIZE;
 		scribble(&x);
@@ -710,11 +722,7 @@ TEST(device_queue_scattered,
 				break;
 			actor_done(&x.a, 1);
 		}
-		for (k = 0; k < PAGE_SIZE && second[k] == JUNK; k++)
-			;
-		expect_eq(t, k, PAGE_SIZE,
-			  "%s: first byte that changes of a page which is not mapped",
-			  actor_who(&x.a));
+		expect_untouched(t, &x, second);
 		if (x.a.taken == SMALL)
 			expect(t, x.page[SMALL] != JUNK,
 			       "%s: used elements do not come to the page that is mapped",
@@ -725,7 +733,6 @@ TEST(device_queue_scattered,
 		actor_up(t, &x.a, &plain);
 		actor_one(t, &x.a);
 	}
-	actor_tried(t, tried, "with an address space of its own, and a back end that looks at it");
 }
 
 /* A table of two entries; the second one begins 8 bytes in front of the border of two pages that are apart. */
