@@ -8,6 +8,7 @@
 #define AT(label) ((label) - ap_probe_start)
 #define DATA(off) (ap_probe_data - ap_probe_start + (off))
 #define STACK	  2048			/* smp.h, SMP_CODE_SIZE: ap.S's code stands above */
+#define STACK_MIN 64
 
 	.macro	call_of n, k, nr	/* the k-th hypercall of the n-th mode */
 	movl	$\nr, %eax
@@ -223,4 +224,5 @@ jump_real:
 ap_probe_data:
 	.fill	AP_PROBE_MODE + 3 * AP_PROBE_MODE_SIZE, 1, 0
 ap_probe_end:
+	.org	ap_probe_start + STACK - STACK_MIN	/* an error where no room is left for the stack */
 	.section .note.GNU-stack, "", @progbits

@@ -145,7 +145,8 @@ TEST(apic_all,
      .id = "boot.apic.all_cpus",
      .clause = "Intel SDM 3A, 11.6.1, 11.12.9: the shorthand \"all including self\", and the destination 0xffffffff, are every CPU",
      .owner = OWNER,
-     .needs = NEED_SMP)
+     .needs = NEED_SMP,
+     .timeout = 30 * SEC)
 {
 	unsigned int cpu;
 
@@ -190,7 +191,8 @@ TEST(apic_logical,
      .id = "boot.apic.logical",
      .clause = "Intel SDM 3A, 11.12.10.1, 11.12.10.2: the logical x2APIC id is made from the id; a logical destination is each CPU of its cluster whose bit is set",
      .owner = OWNER,
-     .needs = NEED_SMP)
+     .needs = NEED_SMP,
+     .timeout = 30 * SEC)
 {
 	static const uint64_t sets[] = { UINT64_MAX, 1, 2, 5, 6, 0xaaaaaaaaaaaaaaaa };
 	unsigned int cpu, i;

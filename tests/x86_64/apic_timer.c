@@ -240,6 +240,7 @@ static bool disarms(void (*disarm)(void))
 		disarm();
 		if (rdtsc() < at)
 			return !spin_until(1, 2 * ns);
+		(void)spin_until(1, ns); /* it was over before it was taken back */
 	}
 	return true;
 }
