@@ -849,6 +849,26 @@ static void modes(void **state)
 	assert_int_equal(d->irq_mode, VIRTIO_IRQ_POLL);
 }
 
+/* The I/O APIC gets the line as the table describes it. */
+static void kinds_of_line(void **state)
+{
+	struct virtio_device *d;
+
+	AML(0, "DSDT", 0x5b, 0x82, 31, HID, MEMORY32, IRQ(0));
+	probe_devices();
+	d = virtio_get(0);
+	assert_int_equal(d->ops->irq_setup(d, VIRTIO_IRQ_INTX), 0);
+	assert_true(fake_line[11].level);
+	assert_false(fake_line[11].active_low);
+	fresh(state);
+	AML(0, "DSDT", 0x5b, 0x82, 31, HID, MEMORY32, IRQ(6));
+	probe_devices();
+	d = virtio_get(0);
+	assert_int_equal(d->ops->irq_setup(d, VIRTIO_IRQ_INTX), 0);
+	assert_false(fake_line[11].level);
+	assert_true(fake_line[11].active_low);
+}
+
 static void controls(void **state)
 {
 	struct virtio_device *d = with_line();
@@ -891,6 +911,7 @@ int main(void)
 		CASE(causes),
 		CASE(stuck_line),
 		CASE(modes),
+		CASE(kinds_of_line),
 		CASE(controls),
 	};
 

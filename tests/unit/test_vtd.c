@@ -168,8 +168,10 @@ static struct {
 	uint32_t fault_status;
 	uint64_t record[NUM][2];
 	bool deaf, undone; /* commands are not carried out; invalidations say that they were not */
+	unsigned int flushes;				    /* of the write buffer */
 	unsigned int contexts, pages, domains, all, pasids; /* invalidations so far */
 	uint64_t last_page;
+	uint16_t last_domain, last_source;
 } units[2];
 static unsigned int which; /* unit a test, or an access, is about */
 #define unit units[which]
@@ -196,8 +198,11 @@ static bool run(const struct vtd_entry *d)
 	switch (low & 15) {
 	case VTD_DESC_CONTEXT:
 		unit.contexts++;
+		unit.last_domain = (uint16_t)(low >> 16);
+		unit.last_source = (uint16_t)(low >> 32);
 		return low >> 4 & 3;
 	case VTD_DESC_IOTLB:
+		unit.last_domain = (uint16_t)(low >> 16);
 		on_iotlb(low >> 4 & 3, d->high);
 		return low >> 4 & 3;
 	case 6:
@@ -232,6 +237,7 @@ static void on_command(uint32_t v)
 {
 	const uint32_t lasting = 0x96800000;
 
+	unit.flushes += v >> VTD_FLUSH_WRITES & 1;
 	if (unit.deaf)
 		return;
 	unit.status = (unit.status & ~lasting) | (v & lasting);
@@ -286,12 +292,15 @@ static void store(uint32_t off, unsigned int size, uint64_t v)
 		break;
 	case VTD_CONTEXT_COMMAND:
 		unit.contexts++;
+		unit.last_domain = (uint16_t)v;
+		unit.last_source = (uint16_t)(v >> 16);
 		unit.context = unit.deaf ? v : unit.undone ? 0 : 1ull << 59;
 		break;
 	case IOTLB:
 		unit.address = v;
 		break;
 	case IOTLB + 8:
+		unit.last_domain = (uint16_t)(v >> 32);
 		on_iotlb(v >> 60 & 3, unit.address);
 		unit.iotlb = unit.deaf ? v : unit.undone ? 0 : 1ull << 57;
 		break;
@@ -441,6 +450,7 @@ static void put_units(uint64_t cap, uint64_t ecap)
 	w->store = second_store;
 	units[0].cap = units[1].cap = cap;
 	units[0].ecap = units[1].ecap = ecap;
+	units[1].cap |= 1u << 4; /* it buffers writes */
 	budget = 1000;
 }
 
@@ -519,12 +529,20 @@ static void two_units(void **state)
 	assert_int_equal(m[1]->ops->map(m[1], 5, 0x10000, 0x10fff, 0x8000, IOMMU_READ), 0);
 	assert_int_equal(reach(SOURCE, 0x10000, false), 0x7000);
 	assert_int_equal(reach(NAMED, 0x10000, false), NOWHERE);
+	assert_int_equal(unit.flushes, 0);
 	which = 1;
 	assert_int_equal(reach(NAMED, 0x10000, false), 0x8000);
 	assert_int_equal(reach(SOURCE, 0x10000, false), NOWHERE);
+	/* 6.8: what was written to a table is flushed, each time. */
+	assert_true(unit.flushes > 0);
+	unit.flushes = 0;
+	assert_int_equal(m[1]->ops->map(m[1], 5, 0x11000, 0x11fff, 0x9000, IOMMU_READ), 0);
+	assert_true(unit.flushes > 0);
 	/* One goes, the other stays. */
 	m[0]->ops->stop(m[0]);
 	assert_int_equal(m[0]->ops->epoch(m[0]), 0);
+	assert_int_equal(reach(NAMED, 0x10000, false), 0x8000);
+	assert_int_equal(m[1]->ops->unmap(m[1], 5, 0x10001, 0x10fff), -ERANGE);
 	assert_int_equal(reach(NAMED, 0x10000, false), 0x8000);
 	assert_int_equal(m[1]->ops->unmap(m[1], 5, 0x10000, 0x10fff), 0);
 	assert_int_equal(reach(NAMED, 0x10000, false), NOWHERE);
@@ -739,6 +757,26 @@ static void lasting(void **state)
 	}
 }
 
+/* What is to be forgotten, in the words of the queue and in those of the registers. */
+static void what_is_forgotten(void **state)
+{
+	struct iommu *m = mode(0);
+	struct vtd *v = vtd_get(0);
+	unsigned int on;
+
+	(void)state;
+	for (on = 0; on < 2; on++) {
+		assert_int_equal(vtd_by_queue(v, on), 0);
+		assert_int_equal(vtd_forget_context(v, VTD_OF_ONE, 0x1235, SOURCE + 1), 0);
+		assert_int_equal(unit.last_domain, 0x1235);
+		assert_int_equal(unit.last_source, SOURCE + 1);
+		assert_int_equal(vtd_forget(v, VTD_OF_DOMAIN, 0x4321, 0, 0), 0);
+		assert_int_equal(unit.last_domain, 0x4321);
+	}
+	assert_int_equal(vtd_by_queue(v, false), 0);
+	end(m);
+}
+
 static void queue(void **state)
 {
 	struct iommu *m = mode(0);
@@ -907,9 +945,10 @@ static void put_bad(uint64_t base, uint32_t version, uint64_t cap, uint64_t ecap
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(finds),	 CASE(two_units),     CASE(maps),    CASE(domains), CASE(no_memory),
-		CASE(deaf_unit), CASE(not_forgotten), CASE(queue),   CASE(faults),  CASE(reserved),
-		CASE(reasons),	 CASE(refuses),	      CASE(lasting),
+		CASE(finds),	 CASE(two_units),	  CASE(maps),	       CASE(domains),
+		CASE(no_memory), CASE(deaf_unit),	  CASE(not_forgotten), CASE(queue),
+		CASE(faults),	 CASE(reserved),	  CASE(reasons),       CASE(refuses),
+		CASE(lasting),	 CASE(what_is_forgotten),
 	};
 	const init_fn *f;
 
