@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-2-Clause
 # tests/host/test_late_cpu.sh BUILD_DIR: a processor that starts when the next one is told to does not take that one's
-# place: it is missed, and all that runs on the others passes. Which of the two comes first differs: three runs. TAP.
+# place: it is missed, and all that runs on the others passes (but what starts CPUs anew is skipped). Which of the two
+# comes first differs: three runs. TAP.
 set -uo pipefail
 
 out=$(realpath "$1")
@@ -10,7 +11,7 @@ trap 'rm -rf "$dir"' EXIT
 
 good() { # DIR STATUS
 	[ "$2" = 1 ] && grep -qE 'boot.cpus.all_online: .*expected 3, seen 2' "$1/log" &&
-		grep -qE '^[0-9]+ passed, 1 failed, 0 errors, 0 skipped' "$1/log"
+		grep -qE '^[0-9]+ passed, 1 failed, 0 errors, 1 skipped' "$1/log"
 }
 
 echo 1..3

@@ -322,8 +322,13 @@ TEST(hypercall_mode32,
 		a.c.arg[0] = a.c.arg[1] = (uint64_t)k << 40;
 		if (smp_call(cpu, on_narrow_call, &a, test_sec()))
 			test_error(t, "CPU %u does not answer", cpu);
-		if (a.ret)
-			test_skip(t, "this image, or the stack of CPU %u, lies above 4 GiB", cpu);
+		if (a.ret && !cpu)
+			test_skip(t, "this image, or the first CPU's stack, lies above 4 GiB");
+		if (a.ret) {
+			test_note(t, "CPU %u is left out: its stack lies above 4 GiB", cpu);
+			n += 3;
+			continue;
+		}
 		require(t, !a.c.trapped, "exception %u from 32-bit code of CPU %u",
 			(unsigned int)a.c.vector, cpu);
 		expect_eq(t, a.c.result, calls[i].want, "hypercall %u from 32-bit code of CPU %u%s",
