@@ -822,6 +822,7 @@ static void write_system_time(struct refkvm *k, unsigned int cpu, uint64_t gpa, 
 	uint32_t mul;
 	int8_t shift;
 
+	k->clock_written = true;
 	k->clock[cpu].writes++;
 	k->clock[cpu].tsc = tsc;
 	if (fault(F_KVM_CLOCK_STEPS_BACK))

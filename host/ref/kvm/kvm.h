@@ -58,6 +58,7 @@ struct refkvm {
 	struct refkvm_io io;
 	FILE *log; /* or NULL */
 	uint64_t tsc_hz;
+	bool clock_written; /* tsc_hz stays as it is */
 
 	pthread_mutex_t lock; /* all below, and pages */
 	unsigned int calls;   /* hypercalls so far, for faults that begin later */

@@ -68,13 +68,32 @@ static uint64_t guest_tsc(void)
 	return __rdtsc() - ref.tsc_base;
 }
 
-/* The longer ago the start, the better the estimate: taken anew for each clock registration. */
+/* The counter and the clock at one moment: of some tries the one between whose reads the least time went by. */
+static uint64_t tsc_and_ns(uint64_t *ns)
+{
+	uint64_t tsc = 0, best = UINT64_MAX;
+	unsigned int i;
+
+	for (i = 0; i < 8; i++) {
+		const uint64_t before = guest_tsc(), now = mono_ns() - ref.mono_base,
+			       took = guest_tsc() - before;
+
+		if (took >= best)
+			continue;
+		best = took;
+		tsc = before + took / 2;
+		*ns = now;
+	}
+	return tsc;
+}
+
+/* The longer ago the start, the better the estimate. The first clock that is written fixes it: all go at one rate. */
 static void update_tsc_hz(void)
 {
-	const uint64_t ticks = guest_tsc();
-	const uint64_t ns = mono_ns() - ref.mono_base;
+	uint64_t ns = 0;
+	const uint64_t ticks = tsc_and_ns(&ns);
 
-	if (ns > 1000000)
+	if (!ref.kvm.clock_written && ns > 1000000)
 		ref.kvm.tsc_hz = (uint64_t)((unsigned __int128)ticks * 1000000000ull / ns);
 }
 
