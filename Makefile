@@ -150,7 +150,7 @@ help:
 	@echo "                 LINT_SINCE=REF only what differs from that commit, LINT_ALL=1 all of them"
 	@echo "make format      clang-format, in place"
 	@echo "make conformance docs/conformance.md, from the clauses that the tests name"
-	@echo "make fuzz        the drivers facing a hostile device, FUZZ_SECONDS=60 each"
+	@echo "make fuzz        the drivers facing a hostile device, FUZZ_SECONDS=60 or FUZZ_RUNS=N each"
 	@echo "make clean       removes the build folder; downloads stay in the cache"
 	@echo "O=DIR            another build folder than build/"
 	@echo "JOBS=N, V=1, -s  jobs at once (all CPUs); show the commands; say nothing"

@@ -470,10 +470,11 @@ static int walk_indirect(struct ring *r, struct ring_chain *c, const struct vrin
 		c->out_len = c->in_len = 0;
 	}
 	for (;;) {
-		const struct vring_desc *const e = &table[i];
+		const struct vring_desc *e;
 
 		if (i >= count || seen++ >= count)
 			return -EBADMSG;
+		e = &table[i];
 		if (le16toh(e->flags) & VRING_DESC_F_INDIRECT)
 			return -EBADMSG;
 		ret = chain_add(r, c, e, all_writable || (le16toh(e->flags) & VRING_DESC_F_WRITE));
