@@ -18,7 +18,7 @@ enum ktap_event {
 	KTAP_NOTE,   /* a diagnostic of the running test, for those who watch */
 	KTAP_REBOOT, /* the payload ends the machine between two tests, for this reason, to be booted again */
 	KTAP_RESTART, /* the machine was reset, and no test had asked for it: the payload begins anew; the rest is not read */
-	KTAP_END,   /* "# end" */
+	KTAP_END,     /* "# end" */
 };
 typedef void (*ktap_handler)(void *arg, enum ktap_event event, const char *text);
 
