@@ -429,20 +429,24 @@ void device_stop(struct device *d)
 	d->features_acked = 0;
 }
 
-void device_ring_remap(struct device *d, unsigned int queue)
+/* Where it lies now. Without memory it stops, for good or until it has some again: its translation comes, or a region. */
+static void map_again(struct device *d, unsigned int queue, bool may_come)
 {
 	struct ring *r = &d->ring[queue];
 	const int ret = ring_map(r);
 
 	if (!ret)
 		return;
+	rd_debug("%s: queue %u lost its memory", d->name, queue);
+	may_come = ret == -EAGAIN || (may_come && !fault(F_MEM_TABLE_STOPS_QUEUES));
+	r->waits = may_come ? RING_WAITS_TO_GO_ON : RING_WAITS_NOT;
+	r->wait_base = ring_base(r);
 	ring_stop(r);
-	if (ret == -EAGAIN) {
-		r->waits = RING_WAITS_TO_GO_ON;
-		r->wait_base = ring_base(r);
-		return;
-	}
-	rd_log("%s: queue %u lost its memory", d->name, queue);
+}
+
+void device_ring_remap(struct device *d, unsigned int queue)
+{
+	map_again(d, queue, false);
 }
 
 /* Fault outside.vs_event_used_early: a buffer for events comes back without one. */
@@ -479,23 +483,11 @@ static void try_again(struct device *d, unsigned int queue)
 }
 
 /* A VMM takes a region away and gives it again, cut otherwise: the queues that lie there go on where they were. */
-static void look_up_again(struct device *d, unsigned int queue)
-{
-	struct ring *r = &d->ring[queue];
-
-	if (ring_map(r) == 0)
-		return;
-	rd_debug("%s: queue %u lost its memory", d->name, queue);
-	r->waits = fault(F_MEM_TABLE_STOPS_QUEUES) ? RING_WAITS_NOT : RING_WAITS_TO_GO_ON;
-	r->wait_base = ring_base(r);
-	ring_stop(r);
-}
-
 void device_memory_changed(struct device *d)
 {
 	for (unsigned int q = 0; q < DEV_QUEUES; q++) {
 		if (d->ring[q].running)
-			look_up_again(d, q);
+			map_again(d, q, true);
 		else
 			try_again(d, q);
 	}

@@ -884,6 +884,18 @@ static void write_wall_clock(struct refkvm *k, uint64_t gpa, uint64_t tsc)
 		say(k, "wall clock page 0x%llx is not memory", (unsigned long long)gpa);
 }
 
+bool refkvm_tsc_hz(struct refkvm *k, uint64_t hz)
+{
+	bool taken;
+
+	pthread_mutex_lock(&k->lock);
+	taken = !k->clock_written;
+	if (taken)
+		k->tsc_hz = hz;
+	pthread_mutex_unlock(&k->lock);
+	return taken;
+}
+
 bool refkvm_wrmsr(struct refkvm *k, unsigned int cpu, uint32_t msr, uint64_t value, uint64_t tsc)
 {
 	bool again;

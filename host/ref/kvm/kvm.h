@@ -57,14 +57,14 @@ struct refkvm {
 	uint8_t *kept; /* by frame: what a fault remembers of it, also over a reset */
 	struct refkvm_io io;
 	FILE *log; /* or NULL */
-	uint64_t tsc_hz;
-	bool clock_written; /* tsc_hz stays as it is */
 
 	pthread_mutex_t lock; /* all below, and pages */
-	unsigned int calls;   /* hypercalls so far, for faults that begin later */
-	bool retry_pending;   /* eintr_once/enomem_once: the next conversion works */
-	unsigned int shares;  /* so far */
-	int64_t last_ret;     /* of the call before */
+	uint64_t tsc_hz;
+	bool clock_written;  /* tsc_hz stays as it is; it does over a reset as well */
+	unsigned int calls;  /* hypercalls so far, for faults that begin later */
+	bool retry_pending;  /* eintr_once/enomem_once: the next conversion works */
+	unsigned int shares; /* so far */
+	int64_t last_ret;    /* of the call before */
 	struct {
 		uint64_t gfn, n;
 		bool share;
@@ -104,6 +104,8 @@ void refkvm_init_sent(struct refkvm *k);
 /* false: not ours, the emulator answers. out: eax, ebx, ecx, edx. */
 bool refkvm_cpuid(struct refkvm *k, uint32_t leaf, uint32_t out[4]);
 void refkvm_hypercall(struct refkvm *k, struct refkvm_call *c);
+/* The guest's counter has so many ticks a second. false: a clock goes by an earlier rate already, which all keep. */
+bool refkvm_tsc_hz(struct refkvm *k, uint64_t hz);
 /* false: not ours. tsc: the guest's counter now. */
 bool refkvm_wrmsr(struct refkvm *k, unsigned int cpu, uint32_t msr, uint64_t value, uint64_t tsc);
 bool refkvm_rdmsr(struct refkvm *k, unsigned int cpu, uint32_t msr, uint64_t *value);

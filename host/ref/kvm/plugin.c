@@ -87,14 +87,18 @@ static uint64_t tsc_and_ns(uint64_t *ns)
 	return tsc;
 }
 
-/* The longer ago the start, the better the estimate. The first clock that is written fixes it: all go at one rate. */
+/* The longer ago the start, the better the estimate, as long as no clock goes by one. */
 static void update_tsc_hz(void)
 {
-	uint64_t ns = 0;
-	const uint64_t ticks = tsc_and_ns(&ns);
+	static bool fixed; /* atomic */
+	uint64_t ns = 0, ticks;
 
-	if (!ref.kvm.clock_written && ns > 1000000)
-		ref.kvm.tsc_hz = (uint64_t)((unsigned __int128)ticks * 1000000000ull / ns);
+	if (__atomic_load_n(&fixed, __ATOMIC_RELAXED))
+		return;
+	ticks = tsc_and_ns(&ns);
+	if (ns > 1000000 &&
+	    !refkvm_tsc_hz(&ref.kvm, (uint64_t)((unsigned __int128)ticks * 1000000000ull / ns)))
+		__atomic_store_n(&fixed, true, __ATOMIC_RELAXED);
 }
 
 /*
