@@ -110,7 +110,16 @@ static void permissions(void **state)
 	assert_int_equal(at(f, IOVA, true, FG_LOW_GPA, PAGE), 0);
 	assert_int_equal(at(f, IOVA, false, FG_LOW_GPA, PAGE), 0);
 	assert_int_equal(f->t.n, 1);
-	/* What nobody asked for is taken as it is. */
+	/* It was asked twice, so that there may be a second answer, when nothing is asked for any more. */
+	iotlb_invalidate(&f->t, IOVA, PAGE);
+	assert_int_equal(at(f, IOVA, true, 0, 0), -EAGAIN);
+	iotlb_ask_again(&f->t);
+	update(f, 0, FG_LOW_GPA);
+	update(f, 0, FG_LOW_GPA);
+	assert_int_equal(at(f, IOVA, true, FG_LOW_GPA, PAGE), 0);
+	assert_int_equal(at(f, IOVA, false, 0, 0), -EAGAIN);
+	iotlb_invalidate(&f->t, IOVA, PAGE);
+	/* What nobody asked for, and nothing is known of, is taken as it is. */
 	iotlb_update(&f->t,
 		     &(struct iotlb_entry){ IOVA + PAGE, PAGE, FG_UVA + FG_LOW_GPA, true, false });
 	assert_int_equal(at(f, IOVA + PAGE, false, FG_LOW_GPA, PAGE), 0);

@@ -66,14 +66,14 @@ static struct iotlb_entry granted(const struct iotlb *t, const struct iotlb_entr
 		read |= !t->asked[i].write;
 		write |= t->asked[i].write;
 	}
-	if (!read && !write)
-		return g;
 	for (unsigned int i = 0; i < t->n; i++) {
 		if (!knows(&t->e[i], e) || fault(F_IOTLB_ACCESS_REPLACED))
 			continue;
 		read |= t->e[i].read;
 		write |= t->e[i].write;
 	}
+	if (!read && !write)
+		return g;
 	g.read &= read;
 	g.write &= write;
 	return g;
