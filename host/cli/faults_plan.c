@@ -173,7 +173,8 @@ static void add_healthy(struct faults *f, const char *host, const struct fault_p
 	}
 	for (i = 0; i < place->set.n; i++) {
 		strv_add(&x.place.set, place->set.v[i]);
-		sbuf_addf(&name, "-%s", place->set.v[i]); /* several variables are "on" */
+		/* With its name: values such as "on" are those of several variables. */
+		sbuf_addf(&name, "-%s", place->set.v[i]);
 	}
 	x.name = sbuf_steal(&name);
 	add(f, &x);

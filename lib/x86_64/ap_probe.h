@@ -27,8 +27,8 @@
 #define AP_PROBE_MODE_SIZE 72
 
 #define AP_PROBE_TRAPPED 0x54524150 /* a call's eax: the instruction raised an exception */
-#define AP_PROBE_KNOWN                                                                             \
-	1 /* the two calls' numbers: VAPIC_POLL_IRQ, and one that nobody has assigned */
+/* The numbers of the two calls: VAPIC_POLL_IRQ, and one that nobody has assigned. */
+#define AP_PROBE_KNOWN	 1
 #define AP_PROBE_UNKNOWN 0x3fff
 #define AP_PROBE_EBX	 0x0b0b0b0b /* the other registers of a call */
 #define AP_PROBE_ECX	 0x0c0c0c0c

@@ -222,28 +222,48 @@ TEST(ring_ram_end,
 #define BEFORE 20u	     /* bytes of a buffer that lie below the address */
 #define LENGTH 256u	     /* of a buffer; an answer is shorter, and longer than BEFORE */
 
-/* Round addresses inside of a range of RAM whose two pages around are free. How many there are. */
-static unsigned int round_addresses(uint64_t *at, unsigned int max)
+/* The device, and the two pages around each address, as long as it may write there. */
+static struct {
+	struct virtio_device *d;
+	void *pages[ACROSS];
+	unsigned int n;
+} across;
+
+static void give_back(void)
+{
+	const bool reset = across.n && virtio_reset(across.d) == 0;
+
+	for (; across.n; across.n--)
+		if (reset)
+			mem_pages_free(across.pages[across.n - 1], 2);
+		else
+			mem_keep(2);
+}
+FIXTURE(receive_across, .suite = "virtio.ring.receive_across", .teardown = give_back);
+
+/* Takes the pages around round addresses inside of a range of RAM, where they are free. How many there are. */
+static unsigned int take_across(struct virtio_device *d, uint64_t *at, unsigned int max)
 {
 	const struct boot_info *b = boot_info_get();
-	unsigned int n = 0;
 	uint64_t pa;
 	uint32_t i;
 	void *p;
+
+	across.d = d;
 
 	for (i = 0; i < b->mem_count; i++) {
 		if (b->mem[i].type != BOOT_MEM_RAM)
 			continue;
 		for (pa = (b->mem[i].base / ROUND + 1) * ROUND;
-		     n < max && pa < b->mem[i].base + b->mem[i].size; pa += ROUND) {
+		     across.n < max && pa < b->mem[i].base + b->mem[i].size; pa += ROUND) {
 			p = mem_pages_at(pa - PAGE_SIZE, 2);
 			if (!p)
 				continue;
-			mem_pages_free(p, 2);
-			at[n++] = pa;
+			at[across.n] = pa;
+			across.pages[across.n++] = p;
 		}
 	}
-	return n;
+	return across.n;
 }
 
 /* The receive queue has these buffers and no others: one for each of the answers that follow. */
@@ -320,13 +340,14 @@ TEST(ring_across_ram,
 		actor_up(t, &a, &half);
 		if (a.mute)
 			continue;
-		n = round_addresses(at,
-				    vq_size(a.d->vq[0]) < ACROSS ? vq_size(a.d->vq[0]) : ACROSS);
+		n = vq_size(a.d->vq[0]) < ACROSS ? vq_size(a.d->vq[0]) : ACROSS;
+		n = take_across(a.d, at, n);
 		if (!n)
 			test_skip(t, "no RAM at a multiple of 32 MiB has free pages on both sides");
 		tried++;
 		receive_across(t, &a, at, n);
 		answers_across(t, &a, at, n);
+		give_back();
 	}
 	actor_tried(t, tried, "that answers, and reaches all memory by itself");
 	test_note(t, "%u buffers, from one across 0x%llx on", n, (unsigned long long)at[0]);

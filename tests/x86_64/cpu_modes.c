@@ -11,9 +11,8 @@
  * Another CPU is given values in all of that, and started anew. Its first instructions store what they find; then it asks
  * in real mode, in 32-bit protected mode without paging and in real mode again, and comes up as ever.
  */
-#include <errno.h>
-
 #include "kvmpv/x86_64/kvm.h"
+#include "lib/errname.h"
 #include "lib/smp.h"
 #include "lib/x86_64/ap_probe.h"
 #include "lib/x86_64/cpu.h"
@@ -31,23 +30,25 @@ static unsigned int the_cpu(void)
 	return smp_cpus_online() - 1;
 }
 
-static void probe(struct test_ctx *t, struct ap_probe *p)
+static void can_probe(struct test_ctx *t)
 {
-	int ret;
-
+	if (!smp_trampoline())
+		test_skip(t, "no page below 1 MiB to start CPUs from");
 	/* One that comes late would run the probe's code in the other's place. boot.cpus.all_online judges it. */
 	if (smp_cpus_online() < smp_cpus_present())
 		test_skip(t, "a CPU that did not start may do so at any STARTUP");
-	ret = ap_probe(the_cpu(), p);
-	if (ret == -ENODEV)
-		test_skip(t, "no page below 1 MiB to start CPUs from");
-	require(t, ret == 0, "CPU %u does not start again", the_cpu());
+}
+
+static void probe(struct test_ctx *t, struct ap_probe *p)
+{
+	const int ret = ap_probe(the_cpu(), p);
+
+	require(t, ret == 0, "CPU %u does not start again: %s", the_cpu(), err_text(ret));
 }
 
 /* --- what INIT makes of a CPU ------------------------------------------------------------------------ */
 
 enum {
-	CR0_PE = 1u << 0,
 	CR0_ET = 1u << 4,
 	CR0_NW = 1u << 29,
 	CR0_CD = 1u << 30,
@@ -156,6 +157,7 @@ TEST(state_after_init,
 	uint64_t seen[KEPT];
 	unsigned int i;
 
+	can_probe(t);
 	if (smp_call(the_cpu(), spoil, NULL, test_sec()))
 		test_error(t, "CPU %u does not answer", the_cpu());
 	probe(t, &p);
@@ -180,6 +182,7 @@ TEST(cpuid_each_mode,
 	unsigned int mode, leaf, i;
 	uint32_t want[4];
 
+	can_probe(t);
 	probe(t, &p);
 	for (leaf = 0; leaf < 2; leaf++) {
 		kvm_arch_leaf(p.leaf + leaf, want);
@@ -209,6 +212,7 @@ TEST(hypercall_each_mode,
 			      .calls = 1 };
 	unsigned int mode, i;
 
+	can_probe(t);
 	probe(t, &p);
 	for (i = 0; i < 2; i++)
 		for (mode = 0; mode < AP_MODES; mode++) {

@@ -298,6 +298,35 @@ static void on_narrow_call(void *arg)
 	n->ret = kvm_arch_call_32(kvm_arch_opcode(), &n->c);
 }
 
+/* false: the CPU's stack, or this image, lies where 32-bit code does not reach. */
+static bool calls_narrow(struct test_ctx *t, unsigned int cpu)
+{
+	static const struct {
+		uint64_t nr;
+		uint32_t want;
+	} calls[] = { { KVM_HC_VAPIC_POLL_IRQ, 0 }, { KVM_HC_UNASSIGNED, (uint32_t)-KVM_ENOSYS } };
+	unsigned int i, k;
+
+	for (k = 0; k < 4; k++) {
+		struct narrow_call a = { .ret = -1 };
+
+		i = k % 2;
+		/* What 64-bit code left in the registers is no part of the call. */
+		a.c.nr = calls[i].nr | (uint64_t)(k / 2) << 32;
+		a.c.arg[0] = a.c.arg[1] = (uint64_t)(k / 2) << 40;
+		if (smp_call(cpu, on_narrow_call, &a, test_sec()))
+			test_error(t, "CPU %u does not answer", cpu);
+		if (a.ret)
+			return false;
+		require(t, !a.c.trapped, "exception %u from 32-bit code of CPU %u",
+			(unsigned int)a.c.vector, cpu);
+		expect_eq(t, a.c.result, calls[i].want, "hypercall %u from 32-bit code of CPU %u%s",
+			  (unsigned int)calls[i].nr, cpu,
+			  k / 2 ? ", upper halves left behind" : "");
+	}
+	return true;
+}
+
 TEST(hypercall_mode32,
      .id = "kvmpv.hypercall.mode32",
      .clause = "kvm hypercalls.rst: outside of 64-bit mode arguments and result are 32 bits, on each CPU",
@@ -305,33 +334,11 @@ TEST(hypercall_mode32,
      .needs = NEED_KVM,
      .liveness = true)
 {
-	static const struct {
-		uint64_t nr;
-		uint32_t want;
-	} calls[] = { { KVM_HC_VAPIC_POLL_IRQ, 0 }, { KVM_HC_UNASSIGNED, (uint32_t)-KVM_ENOSYS } };
-	unsigned int i, k, n, cpu;
+	unsigned int cpu;
 
-	for (n = 0; n < 4 * smp_cpus_online(); n++) {
-		struct narrow_call a = { .ret = -1 };
-
-		i = n % 2;
-		k = n / 2 % 2;
-		cpu = n / 4;
-		/* What 64-bit code left in the registers is no part of the call. */
-		a.c.nr = calls[i].nr | (uint64_t)k << 32;
-		a.c.arg[0] = a.c.arg[1] = (uint64_t)k << 40;
-		if (smp_call(cpu, on_narrow_call, &a, test_sec()))
-			test_error(t, "CPU %u does not answer", cpu);
-		if (a.ret && !cpu)
-			test_skip(t, "this image, or the first CPU's stack, lies above 4 GiB");
-		if (a.ret) {
+	if (!calls_narrow(t, 0))
+		test_skip(t, "this image, or the first CPU's stack, lies above 4 GiB");
+	for (cpu = 1; cpu < smp_cpus_online(); cpu++)
+		if (!calls_narrow(t, cpu))
 			test_note(t, "CPU %u is left out: its stack lies above 4 GiB", cpu);
-			n += 3;
-			continue;
-		}
-		require(t, !a.c.trapped, "exception %u from 32-bit code of CPU %u",
-			(unsigned int)a.c.vector, cpu);
-		expect_eq(t, a.c.result, calls[i].want, "hypercall %u from 32-bit code of CPU %u%s",
-			  (unsigned int)calls[i].nr, cpu, k ? ", upper halves left behind" : "");
-	}
 }
