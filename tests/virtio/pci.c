@@ -689,10 +689,25 @@ TEST(pci_bus_master,
 	actor_tried(t, tried, "on PCI");
 }
 
+/* A device that was told of a buffer and could not look for it may want a reset (2.1.2), and works behind it. */
+static bool asks_for_reset(struct test_ctx *t, struct actor *a, uint8_t status)
+{
+	const struct bring_up how = { .irq = VIRTIO_IRQ_POLL };
+
+	if (!(status & VIRTIO_S_NEEDS_RESET))
+		return false;
+	test_note(t, "%s: notified without Bus Master it wants a reset: device_status 0x%02x",
+		  vt_who(a->d), status);
+	actor_up(t, a, &how);
+	actor_one(t, a);
+	return true;
+}
+
 /* A buffer that is made available without Bus Master, and the device with it again. DRIVER_OK stands, or stands again. */
 static void used_with_master(struct test_ctx *t, struct virtio_pci *p, struct actor *a,
 			     bool written)
 {
+	unsigned int used;
 	uint8_t status;
 
 	actor_one(t, a);
@@ -705,6 +720,8 @@ static void used_with_master(struct test_ctx *t, struct virtio_pci *p, struct ac
 		  vt_who(a->d));
 	vt_bus_master(p, true);
 	status = a->d->ops->get_status(a->d);
+	if (asks_for_reset(t, a, status))
+		return;
 	if (!(status & VIRTIO_S_DRIVER_OK))
 		test_note(t, "%s: without Bus Master DRIVER_OK is cleared: device_status 0x%02x",
 			  vt_who(a->d), status);
@@ -714,9 +731,12 @@ static void used_with_master(struct test_ctx *t, struct virtio_pci *p, struct ac
 	       "%s: device_status 0x%02x: DRIVER_OK, which was written, is not set", vt_who(a->d),
 	       status);
 	vq_notify(a->vq);
-	require(t, actor_wait(a, 1, ANSWER_NS) == 1,
-		"%s: with Bus Master and DRIVER_OK%s set a buffer is not used", vt_who(a->d),
-		written ? ", written again," : "");
+	used = actor_wait(a, 1, ANSWER_NS);
+	/* It may have looked while Bus Master was 0, and say so late. */
+	if (!used && asks_for_reset(t, a, a->d->ops->get_status(a->d)))
+		return;
+	require(t, used == 1, "%s: with Bus Master and DRIVER_OK%s set a buffer is not used",
+		vt_who(a->d), written ? ", written again," : "");
 	actor_done(a, 1);
 	actor_one(t, a);
 	expect(t, !wait_for(vq_raw_used_count(a->vq), QUIET_NS / 4),
