@@ -220,6 +220,7 @@ TEST(hostile_floods,
 
 #define SMALL_BUF 4096u
 #define EMPTY	  10000u
+#define PIECE	  250u
 
 /*
  * Messages without data take no credit, and the host's application reads none of them. A host that keeps each of them runs
@@ -238,8 +239,12 @@ TEST(hostile_empty,
 	unsigned int i;
 
 	host_pauses(p);
-	for (i = 0; i < EMPTY && vsock_conn_state(p->conn) == VSOCK_ESTABLISHED; i++)
+	for (i = 1; i <= EMPTY && vsock_conn_state(p->conn) == VSOCK_ESTABLISHED; i++) {
 		guest_packet(p, VSOCK_OP_RW, VSOCK_SEQ_EOM, 0);
+		/* Behind all of them an answer would come late on a slow host. */
+		if (i % PIECE == 0)
+			echo(beside, 100);
+	}
 	echo(beside, 1000);
 	if (vsock_conn_state(p->conn) == VSOCK_ESTABLISHED)
 		test_note(t, "%u messages without data are kept unread beside a buffer of %u bytes",
