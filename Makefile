@@ -51,8 +51,8 @@ all: setup
 run: setup
 	$(inner) build
 	@$(O)/assay run --host ref:-irq.storm,-virtio.ring,-hostile,-vsock.shapes,-vsock.states \
-		--host ref-protected:kvmpv,vsock.stream,vsock.credit,vsock_protected,irq.storm \
-		--host ref-mmio:virtio.mmio,virtio.ring,vsock.shapes,vsock.states,hostile
+		--host ref-protected:kvmpv,vsock.stream,vsock_protected,irq.storm \
+		--host ref-mmio:virtio.mmio,virtio.ring,vsock.credit,vsock.shapes,vsock.states,hostile
 # Fuzzers run for some seconds where clang can build them; `make fuzz` sets it up and runs them for long.
 can_fuzz = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
 	clang -fsanitize=fuzzer -x c - -o /dev/null 2>/dev/null && echo fuzzers)
