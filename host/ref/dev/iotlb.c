@@ -114,9 +114,8 @@ void iotlb_invalidate(struct iotlb *t, uint64_t iova, uint64_t size)
 
 void iotlb_ask_again(struct iotlb *t)
 {
-	if (t->num_asked == IOTLB_ASKED && fault(F_IOTLB_ASKED_FOR_GOOD))
-		return;
-	t->num_asked = 0;
+	for (unsigned int i = 0; i < t->num_asked; i++)
+		t->asked[i].again = true;
 }
 
 static bool is_asked(const struct iotlb *t, uint64_t page, bool write)
@@ -124,6 +123,8 @@ static bool is_asked(const struct iotlb *t, uint64_t page, bool write)
 	for (unsigned int i = 0; i < t->num_asked; i++) {
 		const bool same = t->asked[i].write == write, here = t->asked[i].iova == page;
 
+		if (t->asked[i].again)
+			continue;
 		if ((same && here) || (same && fault(F_IOTLB_ONE_AT_A_TIME)) ||
 		    (here && fault(F_IOTLB_ONE_A_PAGE)))
 			return true;
@@ -131,17 +132,36 @@ static bool is_asked(const struct iotlb *t, uint64_t page, bool write)
 	return false;
 }
 
+/* Where a question is kept: where it was before, in a new place, or in that of an older one; IOTLB_ASKED: nowhere. */
+static unsigned int place_of(const struct iotlb *t, uint64_t page, bool write)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->num_asked; i++)
+		if (t->asked[i].iova == page && t->asked[i].write == write)
+			return i;
+	if (t->num_asked < IOTLB_ASKED)
+		return t->num_asked;
+	for (i = 0; i < IOTLB_ASKED && !t->asked[i].again; i++)
+		;
+	return i < IOTLB_ASKED && fault(F_IOTLB_ASKED_FOR_GOOD) ? IOTLB_ASKED : i;
+}
+
 static void ask(struct iotlb *t, uint64_t iova, bool write)
 {
 	const uint64_t page = iova / PAGE * PAGE;
+	unsigned int i;
 
-	if (is_asked(t, page, write) || t->num_asked == IOTLB_ASKED)
+	if (is_asked(t, page, write))
 		return;
-	if (t->ever_asked == page && fault(F_IOTLB_ASKED_ONCE))
+	i = place_of(t, page, write);
+	if (i == IOTLB_ASKED || (t->ever_asked == page && fault(F_IOTLB_ASKED_ONCE)))
 		return;
 	t->ever_asked = page;
-	t->asked[t->num_asked].iova = page;
-	t->asked[t->num_asked++].write = write;
+	t->num_asked += i == t->num_asked;
+	t->asked[i].iova = page;
+	t->asked[i].write = write;
+	t->asked[i].again = false;
 	t->miss(t->arg, page, write);
 }
 

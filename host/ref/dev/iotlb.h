@@ -25,6 +25,7 @@ struct iotlb {
 	struct {
 		uint64_t iova;
 		bool write;
+		bool again; /* it may be asked for once more; the answer may be on its way all the same */
 	} asked[IOTLB_ASKED];
 	unsigned int num_asked;
 	/* What faults remember. */
