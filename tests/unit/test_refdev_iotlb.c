@@ -174,6 +174,10 @@ static void more_than_it_holds(void **state)
 	for (k = 0; k < IOTLB_ASKED + 10; k++)
 		assert_int_equal(at(f, IOVA + k * PAGE, false, 0, 0), -EAGAIN);
 	assert_int_equal(f->misses, IOTLB_ASKED);
+	/* Questions from before a notification give way to new ones. */
+	iotlb_ask_again(&f->t);
+	assert_int_equal(at(f, IOVA + (IOTLB_ASKED + 5) * PAGE, false, 0, 0), -EAGAIN);
+	assert_int_equal(f->misses, IOTLB_ASKED + 1);
 }
 
 static void ranges(void **state)
